@@ -1,0 +1,42 @@
+# Each target makes its environment in .venv where it is missing, and reuses it after.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+# Large networks take minutes: they run in continuous integration, or with TESTS=all.
+ifneq ($(CI)$(filter all,$(TESTS)),)
+SELECTION =
+else
+SELECTION = -m "not slow"
+endif
+
+.PHONY: demo test lint format coverage clean
+
+demo: $(STAMP)
+	$(BIN)/python examples/quickstart.py
+
+test: lint
+	$(BIN)/python -m pytest $(SELECTION) $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+coverage: $(STAMP)
+	$(BIN)/coverage run -m pytest $(SELECTION)
+	$(BIN)/coverage report
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,33 @@
+"""Pretrained networks as scikit-learn estimators.
+
+Data walk through the package without turning back::
+
+    samples --extraction--> features --> any scikit-learn estimator --> predictions
+       inputs > backbone > tap > cache
+
+Every public name is importable from here and is loaded at first use: importing this
+module loads neither torch nor timm.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "PretrainedFeatures": "sklearn_transfer.extraction",
+    "datasets": "sklearn_transfer.datasets",
+    "extraction": "sklearn_transfer.extraction",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

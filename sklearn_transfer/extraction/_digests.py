@@ -1,0 +1,172 @@
+"""Digests of samples, callables and modules: what the cache takes for "the same"."""
+
+import enum
+import functools
+import itertools
+import types
+import weakref
+
+import joblib
+import numpy as np
+import xxhash
+
+# Grows whenever the meaning of a cached vector changes.
+KEY_VERSION = 1
+
+# Versioned libraries: their classes count by name, others by the code of their methods.
+_LIBRARIES = {"builtins", "abc", "torch", "torchvision", "timm", "PIL", "numpy"}
+
+_anonymous = weakref.WeakKeyDictionary()
+_counter = itertools.count()
+
+
+def digest(*parts):
+    """128-bit digest of nested plain values, arrays, callables, modules and objects.
+
+    Equal for equal content, also after a copy or in another process, and different
+    once the code of a function or method differs. An object that can be neither
+    looked into nor pickled is equal to itself alone.
+    """
+    return _Digester().of(parts)
+
+
+def array_digest(array):
+    """128-bit digest of the dtype, shape and content of an array or a bytes object."""
+    if isinstance(array, bytes):
+        return xxhash.xxh3_128_digest(array)
+    array = np.ascontiguousarray(array)
+    hasher = xxhash.xxh3_128(f"array {array.dtype.str} {array.shape} ".encode())
+    hasher.update(array.reshape(-1).view(np.uint8).data)
+    return hasher.digest()
+
+
+def tensor_array(tensor):
+    """Content of a tensor as a flat uint8 array, whatever its dtype and device."""
+    import torch
+
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy()
+
+
+class _Digester:
+    """One walk over an object graph; remembers what it has seen, so cycles end."""
+
+    def __init__(self):
+        self.known = {}
+        self.alive = []
+
+    def of(self, value):
+        hasher = xxhash.xxh3_128()
+        self.feed(hasher, value)
+        return hasher.digest()
+
+    def feed(self, hasher, value):
+        """Add one value, marked by type and length so that no two run together."""
+        if value is None or isinstance(value, (bool, int, float, complex, str)):
+            text = f"{type(value).__name__}:{value!r};"
+            hasher.update(text.encode("utf-8", "surrogatepass"))
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            hasher.update(f"bytes:{len(value)};".encode())
+            hasher.update(value)
+        elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            hasher.update(array_digest(value))
+        else:
+            if id(value) not in self.known:
+                self.known[id(value)] = b"cycle"
+                self.alive.append(value)
+                self.known[id(value)] = self.of_parts(*_parts(value))
+            hasher.update(self.known[id(value)])
+
+    def of_parts(self, kind, parts):
+        hasher = xxhash.xxh3_128(f"{kind}:{len(parts)};".encode())
+        for part in parts:
+            self.feed(hasher, part)
+        return hasher.digest()
+
+
+def _parts(value):
+    """Kind of an object and the parts that make up its content."""
+    if isinstance(value, (tuple, list)):
+        return type(value).__name__, value
+    if isinstance(value, dict):
+        return "dict", [item for pair in value.items() for item in pair]
+    if isinstance(value, enum.Enum):
+        return "enum", (type(value).__qualname__, value.name)
+    if isinstance(value, types.FunctionType):
+        closure = [_cell_contents(cell) for cell in value.__closure__ or ()]
+        defaults = (value.__defaults__, value.__kwdefaults__)
+        name = (value.__module__, value.__qualname__)
+        return "function", (*name, value.__code__, *defaults, closure)
+    if isinstance(value, types.CodeType):
+        return "code", (value.co_code, value.co_consts, value.co_names)
+    if isinstance(value, types.MethodType):
+        return "method", (value.__func__, value.__self__)
+    if isinstance(value, functools.partial):
+        return "partial", (value.func, value.args, value.keywords)
+    if isinstance(value, type):
+        return "type", (value.__module__, value.__qualname__, _methods(value))
+    if hasattr(value, "named_modules") and hasattr(value, "state_dict"):
+        return "module", _module_parts(value)
+    if hasattr(value, "detach") and hasattr(value, "cpu"):
+        return "tensor", (str(value.dtype), tuple(value.shape), tensor_array(value))
+    if _is_plain(value):
+        return "object", (type(value), vars(value))
+    return "pickle", (type(value), _pickle_digest(value))
+
+
+def _module_parts(module):
+    """What the output of a torch module depends on, its mode and device aside."""
+    tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+    children = [
+        (name, type(child), _settings(child)) for name, child in module.named_modules()
+    ]
+    return [dict(tensors), children]
+
+
+def _settings(module):
+    """What a module keeps beside tensors and children; hooks change what it returns."""
+    hooks = {"_forward_hooks", "_forward_pre_hooks"}
+    ignored = {"training", "pretrained_cfg", "default_cfg"}
+    return [
+        (key, list(value.values()) if key in hooks else value)
+        for key, value in sorted(vars(module).items())
+        if key in hooks or not (key.startswith("_") or key in ignored)
+    ]
+
+
+def _methods(cls):
+    """Functions of a class and of its bases, those of versioned libraries aside."""
+    return [
+        (name, getattr(member, "fget", None) or getattr(member, "__func__", member))
+        for base in cls.__mro__
+        if base.__module__.partition(".")[0] not in _LIBRARIES
+        for name, member in sorted(vars(base).items())
+        if isinstance(member, (types.FunctionType, staticmethod, classmethod, property))
+    ]
+
+
+def _cell_contents(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # the name is not bound yet
+        return "unbound"
+
+
+def _is_plain(value):
+    """Whether an object is its `__dict__`: nothing of its own about pickling."""
+    own = ("__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__slots__")
+    cls = type(value)
+    return hasattr(value, "__dict__") and all(
+        getattr(cls, name, None) is getattr(object, name, None) for name in own
+    )
+
+
+def _pickle_digest(value):
+    try:
+        return joblib.hash(value, hash_name="sha1")
+    except Exception:  # whatever an object's own __reduce__ raises
+        pass
+    try:
+        return _anonymous.setdefault(value, f"anonymous {next(_counter)}")
+    except TypeError:  # neither hashable nor weakly referable: never the same twice
+        return f"anonymous {next(_counter)}"

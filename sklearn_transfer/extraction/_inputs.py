@@ -1,0 +1,431 @@
+"""Samples as people hold them, decoded to RGB and brought to a network's input size."""
+
+import io
+import math
+import os
+import stat
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps
+
+from sklearn_transfer.extraction._digests import array_digest, digest
+
+_SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, 1|3|4)"
+_ORIENTATION = 0x0112
+_WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+
+# Scaled image over crop, in pixels, beyond which only the crop is resampled.
+_LARGEST_RATIO = 64
+
+# A file younger than this may change again within the clock's resolution.
+_SETTLED_NS = 2_000_000_000
+_MEMO_LIMIT = 500_000
+_memo = {}
+_load_lock = threading.Lock()
+
+
+class BadSampleError(ValueError):
+    """One sample that cannot be used; the message is the reason alone."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a network wants its images.
+
+    `resize` is the size in pixels (height, width) that an image is scaled to, as
+    `crop_mode` says, before the centre of `size` is taken: "center" keeps the aspect
+    ratio and covers it, "squash" fills it, "border" keeps the ratio and pads.
+    `mean` and `std` are per channel, for values in [0, 1].
+    """
+
+    size: tuple
+    resize: tuple
+    mean: tuple
+    std: tuple
+    interpolation: str = "bicubic"
+    crop_mode: str = "center"
+
+    @property
+    def channels(self):
+        return len(self.mean)
+
+    @property
+    def shape(self):
+        return (self.channels, *self.size)
+
+
+def as_samples(X):
+    """Sequence of samples (a list, or a numeric array of images) from any container.
+
+    Raises ValueError when X is a single sample, has several columns, or has a shape
+    that fits no set of images.
+    """
+    if isinstance(X, (str, bytes, os.PathLike, Image.Image)):
+        raise ValueError(
+            f"X must be a sequence of samples, got one {type(X).__name__}; "
+            "put it into a list: [X]"
+        )
+    if hasattr(X, "columns") and hasattr(X, "shape"):
+        X = _only_column(X)
+    if isinstance(X, np.ndarray):
+        samples = _array_samples(X)
+    elif hasattr(X, "to_list"):
+        samples = X.to_list()
+    elif isinstance(X, (list, tuple)):
+        samples = list(X)
+    else:
+        raise ValueError(
+            f"X must be a list, tuple, array, Series or one-column DataFrame of samples,"
+            f" got {type(X).__name__}; a sample is {_SAMPLE_KINDS}"
+        )
+    if len(samples) == 0:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
+    return samples
+
+
+def _only_column(X):
+    if len(X.columns) != 1:
+        raise ValueError(
+            f"X has {len(X.columns)} columns {list(X.columns)[:5]}, expected the one with"
+            " the samples; select it, for instance with ColumnTransformer"
+        )
+    return X[X.columns[0]]
+
+
+def _array_samples(X):
+    if X.dtype.kind in "OUT":
+        if X.ndim == 2 and X.shape[1] == 1:
+            X = X[:, 0]
+        if X.ndim != 1:
+            raise ValueError(
+                f"X is an array of {X.dtype} with shape {X.shape}, expected (n_samples,)"
+                " or (n_samples, 1)"
+            )
+        return X.tolist()
+    if X.dtype.kind not in "buif":
+        raise ValueError(
+            f"X has dtype {X.dtype}, expected images as numbers, or paths, bytes or"
+            " images in a list or an array of dtype object"
+        )
+    if X.ndim == 3 and X.shape[2] in (1, 3, 4):
+        raise ValueError(
+            f"X of shape {X.shape} looks like one image; pass X[None] for one image, or"
+            f" X[..., None] for {X.shape[0]} grey images"
+        )
+    if X.ndim == 3 or (X.ndim == 4 and X.shape[3] in (1, 3, 4)):
+        return X
+    raise ValueError(
+        f"X is a numeric array of shape {X.shape}, expected images (n_samples, height,"
+        f" width) or (n_samples, height, width, 1|3|4).{_shape_hint(X.shape)}"
+    )
+
+
+def _shape_hint(shape):
+    if len(shape) == 4 and shape[1] in (1, 3, 4):
+        return " Put the channels last: X.transpose(0, 2, 3, 1)"
+    if len(shape) == 2:
+        return (
+            " Reshape the rows to images, or pass preprocess=None if each row is the"
+            " module's own input"
+        )
+    return ""
+
+
+def describe(sample):
+    """What to call a sample in a message."""
+    if isinstance(sample, (str, os.PathLike)):
+        return repr(os.fspath(sample))
+    if isinstance(sample, bytes):
+        return f"{len(sample)} bytes"
+    if isinstance(sample, np.ndarray):
+        return f"array {sample.shape} of {sample.dtype}"
+    return type(sample).__name__
+
+
+def check_paths(samples):
+    """Raise BadSampleError, with the row as second argument, for the first unusable path."""
+    for row, sample in enumerate(samples):
+        if isinstance(sample, (str, os.PathLike)):
+            try:
+                _stat(sample)
+            except BadSampleError as error:
+                raise BadSampleError(str(error), row) from error
+
+
+def known_digest(sample):
+    """Digest of a path whose file was read before and has not changed, else None."""
+    if not isinstance(sample, (str, os.PathLike)):
+        return None
+    return _memo.get(_file_identity(sample, _stat(sample)))
+
+
+def read_sample(sample):
+    """Digest and undecoded content (bytes, PIL image or array) of one sample."""
+    if isinstance(sample, (str, os.PathLike)):
+        return _read_path(sample)
+    if isinstance(sample, (bytes, bytearray, memoryview)):
+        content = bytes(sample)
+        return array_digest(content), content
+    if isinstance(sample, Image.Image):
+        return _image_digest(sample), sample
+    if isinstance(sample, np.ndarray):
+        return array_digest(_checked_array(sample)), sample
+    if sample is None or isinstance(sample, float) or type(sample).__name__ == "NAType":
+        raise BadSampleError(f"missing value ({sample!r})")
+    raise BadSampleError(f"is of type {type(sample).__name__}, expected {_SAMPLE_KINDS}")
+
+
+def _stat(path):
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        raise BadSampleError("no such file") from error
+    except (OSError, ValueError) as error:
+        raise BadSampleError(getattr(error, "strerror", None) or str(error)) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BadSampleError("is a directory, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise BadSampleError("is not a regular file")
+    return status
+
+
+def _file_identity(path, status):
+    moment = (status.st_mtime_ns, status.st_ctime_ns)
+    return (os.path.realpath(path), status.st_ino, status.st_size, *moment)
+
+
+def _read_path(path):
+    _stat(path)
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read()
+    except OSError as error:
+        raise BadSampleError(error.strerror or str(error)) from error
+    key = array_digest(content)
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
+        if len(_memo) >= _MEMO_LIMIT:
+            _memo.clear()
+        _memo[_file_identity(path, status)] = key
+    return key, content
+
+
+def _image_digest(image):
+    try:
+        with _load_lock:  # two threads must not decode one lazily opened image
+            image.load()
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception as error:  # Pillow's decoders raise whatever their format trips on
+        raise BadSampleError(_reason(error)) from error
+    transparency = image.info.get("transparency")
+    appearance = (image.mode, image.size, image.getpalette(), transparency, orientation)
+    return digest(appearance, image.tobytes())
+
+
+def _checked_array(array):
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        raise BadSampleError(
+            f"array of shape {array.shape} has its channels first; put them last:"
+            " image.transpose(1, 2, 0)"
+        )
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise BadSampleError(f"array of shape {array.shape}, expected (H, W) or (H, W, 1|3|4)")
+    if array.size == 0:
+        raise BadSampleError(f"has no pixels: shape {array.shape}")
+    return array
+
+
+def decode(content, background):
+    """Upright RGB image from what `read_sample` returned.
+
+    EXIF orientation is applied, transparency composited on `background` (an RGB
+    triple), 16-bit and float values scaled by their range, and of an animation the
+    first frame taken. Raises BadSampleError.
+    """
+    if isinstance(content, np.ndarray):
+        image = _from_array(_checked_array(content))
+    elif isinstance(content, bytes):
+        image = _from_bytes(content)
+    else:
+        image = content
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image), background)
+    except BadSampleError:
+        raise
+    except Exception as error:  # as above
+        raise BadSampleError(_reason(error)) from error
+
+
+def parse_background(background):
+    """RGB triple from a colour name, a hex string or a triple of 0 to 255."""
+    if isinstance(background, str):
+        try:
+            return ImageColor.getrgb(background)[:3]
+        except ValueError as error:
+            raise ValueError(
+                f"background={background!r} is no colour that Pillow knows; use a name"
+                " such as 'white', a string such as '#ffffff', or a triple"
+            ) from error
+    triple = tuple(background)
+    if len(triple) != 3 or not all(
+        isinstance(v, (int, np.integer)) and 0 <= v <= 255 for v in triple
+    ):
+        raise ValueError(f"background={background!r}: expected three integers 0 to 255")
+    return tuple(int(value) for value in triple)
+
+
+def _from_bytes(content):
+    if not content:
+        raise BadSampleError("the file is empty")
+    try:
+        image = Image.open(io.BytesIO(content))
+        _refuse_bomb(image.size)
+        image.load()
+    except BadSampleError:
+        raise
+    except Exception as error:  # as above
+        raise BadSampleError(_reason(error)) from error
+    return image
+
+
+def _refuse_bomb(size):
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and size[0] * size[1] > limit:
+        raise BadSampleError(
+            f"{size[0]} x {size[1]} pixels are more than the {limit} that Pillow takes for"
+            " safe; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
+        )
+
+
+def _reason(error):
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image in a format that Pillow reads"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"{error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
+    return f"{type(error).__name__}: {error}"
+
+
+def _from_array(array):
+    array = _to_uint8(array)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _to_uint8(array):
+    kind = array.dtype.kind
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if kind == "b":
+        return array.astype(np.uint8) * np.uint8(255)
+    if kind == "f":
+        return _float_to_uint8(array)
+    raise BadSampleError(
+        f"has dtype {array.dtype}, expected uint8, uint16 or float in [0, 1]; if its"
+        " values are 0 to 255, pass image.astype('uint8')"
+    )
+
+
+def _float_to_uint8(array):
+    low, high = float(array.min()), float(array.max())
+    if math.isnan(low) or math.isnan(high):
+        raise BadSampleError("contains NaN")
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise BadSampleError(
+            f"has float values in [{low:g}, {high:g}], expected [0, 1]; divide by the"
+            " largest value that its source can hold"
+        )
+    return np.rint(np.clip(array, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def _to_rgb(image, background):
+    if 0 in image.size:
+        raise BadSampleError(f"has no pixels: {image.size[0]} x {image.size[1]}")
+    if image.mode in _WIDE_MODES:
+        return _from_wide(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        return Image.alpha_composite(canvas, image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_wide(image):
+    array = np.asarray(image)
+    if image.mode == "I":  # 32 bits that hold 16: older Pillow, and some TIFF files
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high > 65535:
+            raise BadSampleError(
+                f"has integer values in [{low}, {high}], expected at most 16 bits;"
+                " scale them to float in [0, 1]"
+            )
+    if array.dtype.kind in "iu":
+        array = array.astype(np.uint16)
+    return _from_array(array)
+
+
+def eval_transform(image, spec):
+    """Scaled centre crop of an RGB image as uint8 (height, width, channels).
+
+    The same pixels as timm's evaluation transform.
+    """
+    if spec.channels == 1:
+        image = image.convert("L")
+    height, width = _scaled_size(image.size, spec)
+    top, bottom = _kept(height, spec.size[0])
+    left, right = _kept(width, spec.size[1])
+    crop = _resized_part(image, (width, height), (left, top, right, bottom), spec)
+    if crop.size != spec.size[::-1]:
+        canvas = Image.new(crop.mode, spec.size[::-1], _fill(spec))
+        canvas.paste(
+            crop, tuple((a - b) // 2 for a, b in zip(canvas.size, crop.size, strict=True))
+        )
+        crop = canvas
+    return np.asarray(crop).reshape(*spec.size, spec.channels)
+
+
+def _kept(scaled, wanted):
+    """First and last pixel of one scaled edge that a centre crop keeps."""
+    start = max(round((scaled - wanted) / 2), 0)
+    return start, min(start + wanted, scaled)
+
+
+def _resized_part(image, size, box, spec):
+    resample = Image.Resampling[spec.interpolation.upper()]
+    if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
+        return image.resize(size, resample).crop(box)
+    # Scaled whole, a 5000 x 1 image would take a gigabyte. Pillow rounds the part a
+    # little differently, so this is for extreme shapes alone.
+    left, top, right, bottom = box
+    x, y = image.size[0] / size[0], image.size[1] / size[1]
+    source = (left * x, top * y, right * x, bottom * y)
+    source = (*source[:2], min(source[2], image.size[0]), min(source[3], image.size[1]))
+    return image.resize((right - left, bottom - top), resample, box=source)
+
+
+def _fill(spec):
+    if spec.crop_mode != "border":
+        return 0
+    fill = tuple(round(255 * value) for value in spec.mean)
+    return fill if len(fill) > 1 else fill[0]
+
+
+def _scaled_size(size, spec):
+    """Height and width that the whole image would be scaled to, as timm computes it."""
+    width, height = size
+    if spec.crop_mode == "squash":
+        return spec.resize
+    ratios = (height / spec.resize[0], width / spec.resize[1])
+    if spec.crop_mode == "border":
+        return tuple(max(round(edge / max(ratios)), 1) for edge in (height, width))
+    if spec.resize[0] != spec.resize[1]:
+        return tuple(max(round(edge / min(ratios)), 1) for edge in (height, width))
+    short = spec.resize[0]
+    longer = int(short * max(size) / min(size))
+    return (short, longer) if height <= width else (longer, short)

@@ -1,0 +1,136 @@
+"""What torchvision does not say about its classification networks: where things are."""
+
+import functools
+import math
+
+from torch import nn
+
+from sklearn_transfer.extraction._inputs import InputSpec
+
+# Stages by class; a name ending in ".*" stands for the children of that module.
+_STAGES = {
+    "AlexNet": ["features.2", "features.5", "features.7", "features.9", "features.12"],
+    "ConvNeXt": ["features.*"],
+    "DenseNet": [f"features.denseblock{i}" for i in (1, 2, 3, 4)],
+    "EfficientNet": ["features.*"],
+    "GoogLeNet": ["conv1", "conv3", "inception3b", "inception4e", "inception5b"],
+    "Inception3": [
+        "Conv2d_2b_3x3",
+        "Conv2d_4a_3x3",
+        "Mixed_5d",
+        "Mixed_6e",
+        "Mixed_7c",
+    ],
+    "MNASNet": ["layers.*"],
+    "MaxVit": ["stem", "blocks.*"],
+    "MobileNetV2": ["features.*"],
+    "MobileNetV3": ["features.*"],
+    "RegNet": ["stem", "trunk_output.*"],
+    "ResNet": ["maxpool", "layer1", "layer2", "layer3", "layer4"],
+    "ShuffleNetV2": ["maxpool", "stage2", "stage3", "stage4", "conv5"],
+    "SqueezeNet": ["features.*"],
+    "SwinTransformer": ["features.*"],
+    "VGG": ["features.*"],
+    "VisionTransformer": ["encoder.layers.*"],
+}
+
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def _models():
+    from torchvision import models
+
+    return models
+
+
+@functools.cache
+def names():
+    """Names of torchvision's classification networks."""
+    models = _models()
+    return tuple(models.list_models(module=models))
+
+
+def weights_url(name):
+    return _models().get_model_weights(name).DEFAULT.url
+
+
+def create(name, pretrained=False, **options):
+    """Network with the default pretrained weights (raises OSError offline) or random ones."""
+    if pretrained:
+        return _models().get_model(name, weights="DEFAULT", progress=False)
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True, **options}
+    return _models().get_model(name, weights=None, **options)
+
+
+def create_for(name, state_dict):
+    """Network whose classifier and auxiliary heads have the shapes of `state_dict`."""
+    options = {}
+    if name in ("googlenet", "inception_v3"):
+        auxiliary = any(key.lower().startswith("aux") for key in state_dict)
+        options = {"aux_logits": auxiliary, "init_weights": False}
+    module = create(name, **options)
+    tensor = state_dict.get(f"{classifier(module)}.weight")
+    if tensor is None or len(tensor) == module.get_submodule(classifier(module)).out_features:
+        return module
+    return create(name, num_classes=len(tensor), **options)
+
+
+def classifier(module):
+    """Name of the last linear layer, None where a network has none (SqueezeNet)."""
+    linear = [name for name, m in module.named_modules() if isinstance(m, nn.Linear)]
+    return linear[-1] if linear else None
+
+
+def final_map(module):
+    """Where the last feature map is to be had: (module name, "input" or "output")."""
+    pools = [name for name, m in module.named_modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
+    kind = type(module).__name__
+    if kind == "VisionTransformer":
+        return ("encoder", "output")
+    if kind == "SqueezeNet":
+        return ("features", "output")
+    if pools and kind in ("AlexNet", "VGG", "GoogLeNet", "Inception3", "ResNet"):
+        return (pools[-1], "input")
+    if hasattr(module, "avgpool"):
+        return ("avgpool", "input")
+    return (stages(module)[-1], "output")
+
+
+def stages(module):
+    """Names of the modules that mark increasing depth."""
+    children = [name for name, _ in module.named_children()]
+    found = []
+    for name in _STAGES.get(type(module).__name__, children):
+        if name.endswith(".*"):
+            parent = name[:-2]
+            inner = module.get_submodule(parent).named_children()
+            found += [f"{parent}.{child}" for child, _ in inner]
+        else:
+            found.append(name)
+    return found
+
+
+def channels_last_maps(module):
+    return type(module).__name__ == "SwinTransformer"
+
+
+def spec(name, size):
+    """Input spec of the default weights, for another `size` at the same proportion."""
+    preset = _models().get_model_weights(name).DEFAULT.transforms()
+    crop, resize = preset.crop_size[0], preset.resize_size[0]
+    size = size or (crop, crop)
+    return InputSpec(
+        size,
+        tuple(math.floor(edge * resize / crop) for edge in size),
+        tuple(preset.mean),
+        tuple(preset.std),
+        preset.interpolation.value,
+    )
+
+
+def default_spec(cls, size):
+    """Input spec of a module given without a name: the usual one for ImageNet."""
+    size = size or ((299, 299) if cls.__name__ == "Inception3" else (224, 224))
+    resize = tuple(math.floor(edge / 0.875) for edge in size)
+    return InputSpec(size, resize, **_IMAGENET, interpolation="bilinear")

