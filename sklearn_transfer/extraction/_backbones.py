@@ -94,7 +94,7 @@ def load_backbone(
         if key not in _registry:
             with _seeded(random_state), torch.inference_mode(False):
                 backbone = _build(model, weights, size, n_features_in)
-            _registry[key] = _finish(backbone, model, place)
+                _registry[key] = _finish(backbone, model, place)
             _trim_registry()
         _registry.move_to_end(key)
         return _registry[key]
@@ -275,14 +275,16 @@ def _origin_of(weights):
 
 def _n_classes(state_dict, config, overlay):
     """Classes of a user's checkpoint, which need not be those the network came with."""
-    classifier = config.classifier if config is not None else None
+    if config is None:
+        return None
+    classifier = config.classifier
     first = classifier[0] if isinstance(classifier, tuple) else classifier
     tensor = state_dict.get(f"{first}.weight")
     count = 0 if tensor is None else tensor.shape[0]
-    if config is not None and count != (config.num_classes or 0) + config.label_offset:
-        overlay.update(num_classes=count, label_offset=0)
-        return count
-    return config.num_classes if config is not None else count
+    if count == (config.num_classes or 0) + (config.label_offset or 0):
+        return config.num_classes
+    overlay.update(num_classes=count, label_offset=0)
+    return count
 
 
 @contextmanager
@@ -339,11 +341,24 @@ def _timm_stages(module):
         for info in getattr(module, "feature_info", None) or ()
         if info.get("module") in known
     ]
-    return tuple(stages) or _children(module)
+    return tuple(stages) or _children(module, but=_classifier_child(module))
 
 
-def _children(module):
-    return tuple(Stage(name) for name, _ in module.named_children())
+def _classifier_child(module):
+    classifier = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ""
+    return str(classifier[0] if isinstance(classifier, tuple) else classifier).split(".")[0]
+
+
+def _children(module, but=None):
+    """Top-level children as stages; of a list, which is never run itself, its members."""
+    stages = []
+    for name, child in module.named_children():
+        if name == but:
+            continue
+        inner = child if isinstance(child, torch.nn.ModuleList) else None
+        names = [name] if inner is None else [f"{name}.{i}" for i in range(len(inner))]
+        stages += [Stage(each) for each in names]
+    return tuple(stages)
 
 
 def _timm_pooling(module):

@@ -64,8 +64,9 @@ class MemoryStore:
     def _put_one(self, key, vector):
         vector.flags.writeable = False
         replaced = self._vectors.pop(key, None)
-        if replaced is None:
-            self._bytes += vector.nbytes + _ENTRY_OVERHEAD
+        if replaced is not None:
+            self._bytes -= replaced.nbytes + _ENTRY_OVERHEAD
+        self._bytes += vector.nbytes + _ENTRY_OVERHEAD
         self._vectors[key] = vector
 
     def count(self, hits=0, misses=0):
@@ -87,7 +88,7 @@ def _limit():
     value = os.environ.get(_LIMIT_VARIABLE)
     if value is None:
         return _DEFAULT_LIMIT
-    if not value.isdigit():
+    if not value.isdecimal():
         raise ValueError(f"{_LIMIT_VARIABLE}={value!r}: expected a number of bytes")
     return int(value)
 

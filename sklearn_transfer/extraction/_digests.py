@@ -3,7 +3,9 @@
 import enum
 import functools
 import itertools
+import threading
 import types
+import uuid
 import weakref
 
 import joblib
@@ -13,11 +15,16 @@ import xxhash
 # Grows whenever the meaning of a cached vector changes.
 KEY_VERSION = 1
 
-# Versioned libraries: their classes count by name, others by the code of their methods.
+# Versioned libraries: their classes count by name, others by methods and constants.
 _LIBRARIES = {"builtins", "abc", "torch", "torchvision", "timm", "PIL", "numpy"}
+_METHODS = types.FunctionType | staticmethod | classmethod | property
+_METHODS |= functools.cached_property | functools.partialmethod
+_CONSTANTS = int | float | complex | str | bytes | tuple | list | dict | set | frozenset
+_CONSTANTS |= np.ndarray | None
 
 _anonymous = weakref.WeakKeyDictionary()
-_counter = itertools.count()
+_types = weakref.WeakKeyDictionary()
+_types_lock = threading.RLock()
 
 
 def digest(*parts):
@@ -34,7 +41,7 @@ def array_digest(array):
     """128-bit digest of the dtype, shape and content of an array or a bytes object."""
     if isinstance(array, bytes):
         return xxhash.xxh3_128_digest(array)
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     hasher = xxhash.xxh3_128(f"array {array.dtype.str} {array.shape} ".encode())
     hasher.update(array.reshape(-1).view(np.uint8).data)
     return hasher.digest()
@@ -70,6 +77,8 @@ class _Digester:
             hasher.update(value)
         elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
             hasher.update(array_digest(value))
+        elif isinstance(value, type):
+            hasher.update(_type_digest(value))
         else:
             if id(value) not in self.known:
                 self.known[id(value)] = b"cycle"
@@ -78,71 +87,102 @@ class _Digester:
             hasher.update(self.known[id(value)])
 
     def of_parts(self, kind, parts):
+        if kind in ("set", "frozenset"):  # their order differs between processes
+            parts = sorted(map(self.of, parts))
         hasher = xxhash.xxh3_128(f"{kind}:{len(parts)};".encode())
         for part in parts:
             self.feed(hasher, part)
         return hasher.digest()
 
 
+def _type_digest(cls):
+    """Digest of a class as first seen: one defined anew differs, a counter on it does not."""
+    with _types_lock:
+        if cls not in _types:
+            name = (cls.__module__, cls.__qualname__)
+            _types[cls] = digest(*name)  # stands for the class where it refers to itself
+            _types[cls] = digest("type", *name, _methods(cls))
+        return _types[cls]
+
+
 def _parts(value):
     """Kind of an object and the parts that make up its content."""
-    if isinstance(value, (tuple, list)):
-        return type(value).__name__, value
+    if isinstance(value, (tuple, list, set, frozenset)):
+        methods = _methods(type(value))
+        return type(value).__name__, [methods, *value] if methods else value
     if isinstance(value, dict):
         return "dict", [item for pair in value.items() for item in pair]
     if isinstance(value, enum.Enum):
-        return "enum", (type(value).__qualname__, value.name)
+        return "enum", (type(value).__qualname__, value.name, value.value)
     if isinstance(value, types.FunctionType):
         closure = [_cell_contents(cell) for cell in value.__closure__ or ()]
         defaults = (value.__defaults__, value.__kwdefaults__)
         name = (value.__module__, value.__qualname__)
         return "function", (*name, value.__code__, *defaults, closure)
     if isinstance(value, types.CodeType):
-        return "code", (value.co_code, value.co_consts, value.co_names)
+        jumps = value.co_exceptiontable
+        return "code", (value.co_code, jumps, value.co_consts, value.co_names)
     if isinstance(value, types.MethodType):
         return "method", (value.__func__, value.__self__)
     if isinstance(value, functools.partial):
         return "partial", (value.func, value.args, value.keywords)
-    if isinstance(value, type):
-        return "type", (value.__module__, value.__qualname__, _methods(value))
     if hasattr(value, "named_modules") and hasattr(value, "state_dict"):
         return "module", _module_parts(value)
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         return "tensor", (str(value.dtype), tuple(value.shape), tensor_array(value))
+    if isinstance(value, weakref.ref):
+        return "reference", (value(),)
     if _is_plain(value):
         return "object", (type(value), vars(value))
+    if hasattr(value, "__wrapped__"):  # functools.cache
+        return "wrapper", (type(value), value.__wrapped__)
     return "pickle", (type(value), _pickle_digest(value))
 
 
 def _module_parts(module):
     """What the output of a torch module depends on, its mode and device aside."""
-    tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+    everything = {"remove_duplicate": False}  # one layer run twice is not one run once
+    tensors = itertools.chain(
+        module.named_parameters(**everything), module.named_buffers(**everything)
+    )
     children = [
-        (name, type(child), _settings(child)) for name, child in module.named_modules()
+        (name, type(child), _settings(child))
+        for name, child in module.named_modules(**everything)
     ]
     return [dict(tensors), children]
 
 
 def _settings(module):
     """What a module keeps beside tensors and children; hooks change what it returns."""
+    import torch
+
     hooks = {"_forward_hooks", "_forward_pre_hooks"}
-    ignored = {"training", "pretrained_cfg", "default_cfg"}
+    # The graph of torch.fx is in its `_code`, and no copy of it looks the same.
+    ignored = {*vars(torch.nn.Module()), "_graph"} - hooks
     return [
         (key, list(value.values()) if key in hooks else value)
         for key, value in sorted(vars(module).items())
-        if key in hooks or not (key.startswith("_") or key in ignored)
+        if key not in ignored
     ]
 
 
 def _methods(cls):
-    """Functions of a class and of its bases, those of versioned libraries aside."""
+    """Methods and constants of a class and its bases, versioned libraries aside."""
     return [
-        (name, getattr(member, "fget", None) or getattr(member, "__func__", member))
+        (name, _function_of(member))
         for base in cls.__mro__
         if base.__module__.partition(".")[0] not in _LIBRARIES
         for name, member in sorted(vars(base).items())
-        if isinstance(member, (types.FunctionType, staticmethod, classmethod, property))
+        if isinstance(member, _METHODS)
+        or (isinstance(member, _CONSTANTS) and not name.startswith("__"))
     ]
+
+
+def _function_of(member):
+    if not isinstance(member, _METHODS):
+        return member
+    inner = (getattr(member, name, None) for name in ("fget", "func", "__func__"))
+    return next(filter(None, inner), member)
 
 
 def _cell_contents(cell):
@@ -166,7 +206,8 @@ def _pickle_digest(value):
         return joblib.hash(value, hash_name="sha1")
     except Exception:  # whatever an object's own __reduce__ raises
         pass
+    name = f"anonymous {uuid.uuid4()}"
     try:
-        return _anonymous.setdefault(value, f"anonymous {next(_counter)}")
+        return _anonymous.setdefault(value, name)
     except TypeError:  # neither hashable nor weakly referable: never the same twice
-        return f"anonymous {next(_counter)}"
+        return name

@@ -137,7 +137,7 @@ def _shape_hint(shape):
 def describe(sample):
     """What to call a sample in a message."""
     if isinstance(sample, (str, os.PathLike)):
-        return repr(os.fspath(sample))
+        return repr(os.fsdecode(sample))
     if isinstance(sample, bytes):
         return f"{len(sample)} bytes"
     if isinstance(sample, np.ndarray):
@@ -173,9 +173,15 @@ def read_sample(sample):
         return _image_digest(sample), sample
     if isinstance(sample, np.ndarray):
         return array_digest(_checked_array(sample)), sample
-    if sample is None or isinstance(sample, float) or type(sample).__name__ == "NAType":
+    if _is_missing(sample):
         raise BadSampleError(f"missing value ({sample!r})")
     raise BadSampleError(f"is of type {type(sample).__name__}, expected {_SAMPLE_KINDS}")
+
+
+def _is_missing(sample):
+    if isinstance(sample, float):
+        return math.isnan(sample)
+    return sample is None or type(sample).__name__ in ("NAType", "NaTType")
 
 
 def _stat(path):
@@ -218,11 +224,12 @@ def _image_digest(image):
     try:
         with _load_lock:  # two threads must not decode one lazily opened image
             image.load()
-        orientation = image.getexif().get(_ORIENTATION)
+            orientation = image.getexif().get(_ORIENTATION)
     except Exception as error:  # Pillow's decoders raise whatever their format trips on
         raise BadSampleError(_reason(error)) from error
     transparency = image.info.get("transparency")
-    appearance = (image.mode, image.size, image.getpalette(), transparency, orientation)
+    palette = image.palette and (image.palette.mode, image.getpalette(None))
+    appearance = (image.mode, image.size, palette, transparency, orientation)
     return digest(appearance, image.tobytes())
 
 
@@ -320,7 +327,7 @@ def _to_uint8(array):
     kind = array.dtype.kind
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.uint16:
+    if kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if kind == "b":
         return array.astype(np.uint8) * np.uint8(255)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Integral
 
@@ -46,6 +47,10 @@ def resolve_taps(backbone, layers, pooling):
 
 
 def _resolve(backbone, choice, pooling):
+    if choice != "logits" and pooling == "cls" and not backbone.class_token:
+        raise ValueError(
+            f"pooling='cls': {backbone.label} has no class token; use 'avg', 'max' or 'gem'"
+        )
     if choice is None:
         kind = "embedding" if pooling == "auto" else "final_map"
         return Tap(kind, "", pooling, "embedding")
@@ -62,15 +67,7 @@ def _resolve(backbone, choice, pooling):
     else:
         name = _module_name(backbone, choice)
         label = str(choice)
-    _refuse_cls(backbone, pooling)
     return Tap("module", name, pooling, label)
-
-
-def _refuse_cls(backbone, pooling):
-    if pooling == "cls" and not backbone.class_token:
-        raise ValueError(
-            f"pooling='cls': {backbone.label} has no class token; use 'avg', 'max' or 'gem'"
-        )
 
 
 def _stage_by_index(backbone, index):
@@ -116,12 +113,37 @@ def forward(backbone, taps, batch):
     places = frozenset((tap.kind, tap.name) for tap in taps)
     with backbone.lock:
         learning = places not in backbone.learned
-        with _Capture(backbone, taps, batch, learning) as capture:
+        with (
+            _exact_float32(batch.device.type),
+            _Capture(backbone, taps, batch, learning) as capture,
+        ):
             _run(backbone, batch, capture)
         if learning:
             capture.check_calls()
             backbone.learned.add(places)
     return [capture.pooled[tap] for tap in taps]
+
+
+@contextmanager
+def _exact_float32(device_type):
+    """No autocast and no TF32, whatever the caller has set; restored afterwards."""
+    backends = torch.backends
+    settings = []
+    if device_type == "cuda":
+        settings = [(backends.cuda.matmul, "allow_tf32", False)]
+        settings += [(backends.cudnn, "allow_tf32", False)]
+        if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch >= 2.9
+            places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+            settings = [(place, "fp32_precision", "ieee") for place in places]
+    before = [getattr(place, name) for place, name, _ in settings]
+    try:
+        for place, name, value in settings:
+            setattr(place, name, value)
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        for (place, name, _), value in zip(settings, before, strict=True):
+            setattr(place, name, value)
 
 
 def _run(backbone, batch, capture):
@@ -276,7 +298,10 @@ def pool(activation, pooling, backbone, stage, spatial):
         return maps.transpose(1, 2).reshape(len(maps), -1)
     if pooling == "cls":
         if not n_prefix:
-            _refuse_missing_token(backbone, stage)
+            raise ValueError(
+                f"pooling='cls': {stage.name or 'the last map'!r} of {backbone.label} has no"
+                " class token; use 'avg', 'max' or 'gem'"
+            )
         return maps[:, 0]
     maps = maps[:, n_prefix:]
     if pooling == "max":
@@ -285,13 +310,6 @@ def pool(activation, pooling, backbone, stage, spatial):
         mean = maps.clamp(min=_GEM_FLOOR).pow(_GEM_POWER).mean(1)
         return mean.pow(1 / _GEM_POWER)
     return maps.mean(1)
-
-
-def _refuse_missing_token(backbone, stage):
-    raise ValueError(
-        f"pooling='cls': {stage.name or 'the last map'!r} of {backbone.label} has no class"
-        " token; use 'avg', 'max' or 'gem'"
-    )
 
 
 def _positions(activation, backbone, stage, spatial):

@@ -1,0 +1,55 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+# Tiny tensors gain nothing from threads, which stall when other programs run beside.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(request):
+    """Each test starts with no cached features; networks stay, they never change."""
+    from sklearn_transfer.extraction import _cache
+
+    _cache.memory_store().clear()
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network at all, and empty hub caches, as on a fresh laptop in a train."""
+    import socket
+
+    import huggingface_hub.constants
+
+    def refuse(*args, **kwargs):
+        raise OSError("network access in a test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """scikit-learn's two photos, (427, 640, 3) uint8: a palace and a dahlia."""
+    from sklearn.datasets import load_sample_images
+
+    return load_sample_images().images
+
+
+@pytest.fixture(scope="session")
+def crops(photos):
+    """Nine crops of 40 pixels, each with content of its own."""
+    corners = [(k * 40, k * 60) for k in range(9)]
+    return [photos[k % 2][y : y + 40, x : x + 40] for k, (y, x) in enumerate(corners)]

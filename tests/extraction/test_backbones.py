@@ -1,0 +1,364 @@
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from sklearn_transfer import PretrainedFeatures
+from sklearn_transfer.extraction import _backbones
+from sklearn_transfer.extraction._backbones import load_backbone
+from tests import networks
+from tests.networks import CONFIG, CountingNet, trained_net
+
+TINY = "test_resnet"
+
+
+@pytest.fixture
+def tiny_state():
+    torch.manual_seed(3)
+    return timm.create_model(TINY).state_dict()
+
+
+def features(crops, *args, **options):
+    return PretrainedFeatures(*args, cache=None, **options).fit_transform(crops)
+
+
+def plain_timm(state_dict, crops):
+    """A hand-written timm loop: its transform, its network without classifier."""
+    from PIL import Image
+
+    module = timm.create_model(TINY)
+    module.load_state_dict(state_dict)
+    module.reset_classifier(0)
+    config = timm.data.resolve_model_data_config(module)
+    transform = timm.data.create_transform(**config, is_training=False)
+    with torch.no_grad():
+        return module.eval()(torch.stack([transform(Image.fromarray(c)) for c in crops]))
+
+
+def test_equal_requests_share_one_network():
+    assert load_backbone(TINY, None) is load_backbone(TINY, None)
+
+
+def test_equal_modules_share_one_network():
+    net = trained_net()
+    first = load_backbone(net, "pretrained")
+    assert load_backbone(copy.deepcopy(net), "pretrained") is first
+
+
+def test_a_changed_module_is_another_network():
+    net = trained_net()
+    first = load_backbone(net, "pretrained")
+    with torch.no_grad():
+        net.norm.running_mean[0] += 1
+    assert load_backbone(net, "pretrained").digest != first.digest
+
+
+def test_registry_is_bounded_but_keeps_the_newest(monkeypatch):
+    monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", 1)
+    first, second = load_backbone(TINY, None), load_backbone("test_vit", None)
+    assert load_backbone("test_vit", None) is second
+    assert load_backbone(TINY, None) is not first
+
+
+def test_module_passed_in_is_untouched(crops):
+    net = trained_net().train()
+    state = copy.deepcopy(net.state_dict())
+    PretrainedFeatures(net, layers=["stem", None]).fit(crops).transform(crops)
+    assert net.training
+    assert net.norm.training
+    assert all(p.requires_grad for p in net.parameters())
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+
+
+def test_module_in_training_mode_gives_the_features_of_evaluation_mode(crops):
+    net = trained_net()
+    np.testing.assert_array_equal(
+        features(crops, copy.deepcopy(net).train()), features(crops, net.eval())
+    )
+
+
+def test_shared_network_is_in_evaluation_mode_and_frozen():
+    module = load_backbone(trained_net().train(), "pretrained").module
+    assert not any(m.training for m in module.modules())
+    assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_features_keep_batch_norm_statistics(crops):
+    module = load_backbone(trained_net(), "pretrained").module
+    before = module.norm.running_mean.clone()
+    features(crops, trained_net())
+    assert torch.equal(module.norm.running_mean, before)
+
+
+def test_building_leaves_the_global_random_state_alone():
+    _backbones.clear_registry()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_backbone(TINY, None)
+    load_backbone(networks.mlp, "pretrained", n_features_in=3)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_network_built_in_inference_mode_still_takes_gradients():
+    _backbones.clear_registry()
+    with torch.inference_mode():
+        module = load_backbone(TINY, None).module
+    assert not any(p.is_inference() for p in module.parameters())
+
+
+def test_random_weights_follow_the_seed(crops):
+    same = features(crops, TINY, weights=None, random_state=1)
+    np.testing.assert_array_equal(features(crops, TINY, weights=None, random_state=1), same)
+    assert not np.allclose(features(crops, TINY, weights=None, random_state=2), same)
+
+
+def test_random_weights_of_a_module_are_drawn_anew(crops):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    net.pretrained_cfg = CONFIG
+    own = features(crops, net)
+    drawn = features(crops, net, weights=None)
+    assert not np.allclose(drawn, own)
+    np.testing.assert_array_equal(features(crops, net, weights=None), drawn)
+
+
+def test_module_with_parameters_that_cannot_be_drawn_anew_is_refused(crops):
+    with pytest.raises(ValueError, match="cannot draw .*'cls_token'.* pass a factory"):
+        features(crops, networks.Tokens(), weights=None)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth", "pt"])
+def test_weights_from_a_file_equal_a_hand_written_loop(suffix, crops, tiny_state, tmp_path):
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "safetensors":
+        safetensors.torch.save_file(tiny_state, path)
+    else:
+        torch.save(tiny_state, path)
+    expected = plain_timm(tiny_state, crops)
+    for weights in (path, str(path)):
+        found = features(crops, TINY, weights=weights)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_from_a_mapping_equal_a_hand_written_loop(crops, tiny_state):
+    found = features(crops, TINY, weights=tiny_state)
+    np.testing.assert_allclose(found, plain_timm(tiny_state, crops), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model"])
+def test_training_checkpoints_are_unwrapped(key, crops, tiny_state, tmp_path):
+    torch.save(
+        {key: {f"module.{k}": v for k, v in tiny_state.items()}, "epoch": 3}, tmp_path / "c.pth"
+    )
+    found = features(crops, TINY, weights=tmp_path / "c.pth")
+    np.testing.assert_array_equal(found, features(crops, TINY, weights=tiny_state))
+
+
+def test_checkpoint_with_other_classes_keeps_its_classifier(crops, tiny_state):
+    tiny_state = dict(tiny_state)
+    tiny_state["fc.weight"] = tiny_state["fc.weight"][:7].clone()
+    tiny_state["fc.bias"] = tiny_state["fc.bias"][:7].clone()
+    assert features(crops, TINY, weights=tiny_state, layers="logits").shape == (9, 7)
+
+
+def test_checkpoint_without_classifier_has_no_logits(crops, tiny_state):
+    headless = {k: v for k, v in tiny_state.items() if not k.startswith("fc.")}
+    np.testing.assert_array_equal(
+        features(crops, TINY, weights=headless), features(crops, TINY, weights=tiny_state)
+    )
+    with pytest.raises(ValueError, match="has no classifier"):
+        features(crops, TINY, weights=headless, layers="logits")
+
+
+def test_weights_of_another_network_are_refused(crops, tiny_state):
+    with pytest.raises(ValueError, match="do not fit 'test_vit': .*Missing key"):
+        features(crops, "test_vit", weights=tiny_state)
+
+
+def test_weights_of_another_shape_are_refused(crops, tiny_state):
+    tiny_state = {**tiny_state, "conv1.0.weight": torch.zeros(3, 3, 3, 3)}
+    with pytest.raises(ValueError, match="do not fit .*conv1.0.weight"):
+        features(crops, TINY, weights=tiny_state)
+
+
+def test_file_that_executes_code_is_refused_and_not_run(crops, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was_run"), "w"))
+
+    with open(tmp_path / "evil.pth", "wb") as file:
+        pickle.dump(Payload(), file)
+    with pytest.raises(ValueError, match="cannot be read as a state dict"):
+        features(crops, TINY, weights=tmp_path / "evil.pth")
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_missing_weights_file_is_named(crops, tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone.pth': no such file"):
+        features(crops, TINY, weights=tmp_path / "gone.pth")
+
+
+def test_file_without_a_state_dict_is_refused(crops, tmp_path):
+    torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "c.pth")
+    with pytest.raises(ValueError, match="no state dict: .*'epoch'"):
+        features(crops, TINY, weights=tmp_path / "c.pth")
+
+
+def test_replaced_weights_file_is_read_again(crops, tiny_state, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(tiny_state, path)
+    before = features(crops, TINY, weights=path)
+    torch.save({k: v * 2 if v.is_floating_point() else v for k, v in tiny_state.items()}, path)
+    assert not np.allclose(features(crops, TINY, weights=path), before)
+
+
+def test_factory_takes_weights_too(crops):
+    net = trained_net()
+    found = features(crops, networks.counting_net, weights=net.state_dict())
+    np.testing.assert_array_equal(found, features(crops, net))
+
+
+def test_factory_is_built_in_a_seeded_scope():
+    rows = np.eye(4, dtype=np.float32)
+    options = {"preprocess": None, "cache": None}
+    first = PretrainedFeatures(networks.mlp, **options).fit_transform(rows)
+    torch.manual_seed(99)
+    _backbones.clear_registry()
+    again = PretrainedFeatures(networks.mlp, **options).fit_transform(rows)
+    other = PretrainedFeatures(networks.mlp, random_state=1, **options).fit_transform(rows)
+    np.testing.assert_array_equal(again, first)
+    assert not np.allclose(other, first)
+
+
+def test_factory_that_returns_no_module_is_refused():
+    estimator = PretrainedFeatures(lambda n_features_in: "net", preprocess=None)
+    with pytest.raises(ValueError, match="returned str, expected a callable that takes"):
+        estimator.fit(np.eye(3))
+
+
+def test_half_precision_module_gives_float32(crops):
+    net = trained_net()
+    found = features(crops, copy.deepcopy(net).double())
+    np.testing.assert_array_equal(found, features(crops, net))
+
+
+def test_torchvision_module_is_recognised(crops):
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    found = features(crops, resnet18(weights=None), input_size=64)
+    assert found.shape == (9, 512)
+
+
+def test_timm_module_is_recognised(crops):
+    module = timm.create_model(TINY)
+    found = features(crops, module)
+    np.testing.assert_array_equal(found, features(crops, TINY, weights=module.state_dict()))
+
+
+def test_module_without_data_configuration_says_what_to_pass(crops):
+    with pytest.raises(ValueError, match="pass a callable .* preprocess=None .*pretrained_cfg"):
+        features(crops, nn.Conv2d(3, 4, 3))
+
+
+def test_unknown_model_lists_near_matches(crops):
+    with pytest.raises(ValueError, match="no network that timm or torchvision .*'resnet50'"):
+        features(crops, "resnt50")
+
+
+def test_unknown_torchvision_model_lists_near_matches(crops):
+    with pytest.raises(ValueError, match="Did you mean 'torchvision/alexnet'"):
+        features(crops, "torchvision/alexnett")
+
+
+def test_unknown_tag_lists_near_matches(crops):
+    with pytest.raises(ValueError, match="no weights of that tag.*'resnet50.a1_in1k'"):
+        features(crops, "resnet50.a1_in1kk", weights=None)
+
+
+def test_input_size_reaches_networks_of_fixed_size(crops):
+    backbone = load_backbone("test_vit", None, input_size=(48, 64))
+    assert backbone.spec.size == (48, 64)
+    found = features(crops, "test_vit", weights=None, input_size=(48, 64), layers="deep")
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("size", [(3, 4, 5), (32.0, 32), "large"])
+def test_wrong_input_size_is_refused(size, crops):
+    with pytest.raises(ValueError, match="input_size"):
+        features(crops, TINY, weights=None, input_size=size)
+
+
+def test_unknown_device_is_refused(crops):
+    with pytest.raises(ValueError, match="device='gpu' is not to be had here"):
+        features(crops, TINY, weights=None, device="gpu")
+
+
+def test_clone_of_a_module_estimator_shares_cache_and_network(crops):
+    from sklearn.base import clone
+
+    CountingNet.reset()
+    estimator = PretrainedFeatures(trained_net())
+    estimator.fit_transform(crops)
+    clone(estimator).fit_transform(crops)
+    assert CountingNet.images_seen == len(crops)
+
+
+def test_hub_model_is_loaded_from_a_local_cache_folder(offline, crops, tiny_state, tmp_path):
+    write_hub_cache(tmp_path / "hub", "someone/tiny", tiny_state)
+    found = features(crops, "hf-hub:someone/tiny")
+    np.testing.assert_array_equal(found, features(crops, TINY, weights=tiny_state))
+
+
+def test_hub_model_takes_random_weights_from_its_configuration(
+    offline, crops, tiny_state, tmp_path
+):
+    write_hub_cache(tmp_path / "hub", "someone/tiny", tiny_state)
+    found = features(crops, "hf-hub:someone/tiny", weights=None)
+    assert not np.allclose(found, features(crops, "hf-hub:someone/tiny"))
+
+
+def test_named_model_is_loaded_from_a_local_cache_folder(offline, crops, tiny_state, tmp_path):
+    repo = timm.models.get_pretrained_cfg(TINY).hf_hub_id
+    write_hub_cache(tmp_path / "hub", repo, tiny_state)
+    found = features(crops, TINY)
+    np.testing.assert_array_equal(found, features(crops, TINY, weights=tiny_state))
+
+
+def test_torchvision_weights_are_loaded_from_a_local_cache_folder(
+    offline, crops, tmp_path, monkeypatch
+):
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+    torch.manual_seed(0)
+    state = squeezenet1_1(weights=None).state_dict()
+    folder = tmp_path / "torch" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(state, folder / SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[2])
+    name = "torchvision/squeezenet1_1"
+    found = features(crops, name, input_size=64)
+    np.testing.assert_array_equal(
+        found, features(crops, name, weights=state, input_size=64)
+    )
+
+
+def write_hub_cache(folder, repo, state_dict):
+    """What a download of `repo` leaves behind, as huggingface_hub lays it out."""
+    root = folder / f"models--{repo.replace('/', '--')}"
+    snapshot = root / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text("0" * 40)
+    safetensors.torch.save_file(state_dict, snapshot / "model.safetensors")
+    config = timm.models.get_pretrained_cfg(TINY).to_dict()
+    config = {k: v for k, v in config.items() if k not in ("hf_hub_id", "url", "architecture")}
+    (snapshot / "config.json").write_text(
+        json.dumps({"architecture": TINY, "num_classes": 1000, "pretrained_cfg": config})
+    )

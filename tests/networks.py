@@ -1,0 +1,115 @@
+"""Small networks that tests share; importable, so that worker processes find them."""
+
+import torch
+from torch import nn
+
+CONFIG = {
+    "input_size": (3, 32, 32),
+    "mean": (0.5, 0.4, 0.3),
+    "std": (0.2, 0.3, 0.4),
+    "crop_pct": 0.9,
+}
+
+
+class CountingNet(nn.Module):
+    """Two convolutions with batch-norm and dropout that count the images they see."""
+
+    images_seen = 0
+    batches_seen = []
+    head_calls = 0
+
+    def __init__(self, n_channels=3):
+        super().__init__()
+        self.pretrained_cfg = CONFIG
+        self.stem = nn.Sequential(nn.Conv2d(n_channels, 4, 3, 2), nn.BatchNorm2d(4))
+        self.body = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 6, 3, 2))
+        self.norm = nn.BatchNorm2d(6)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x):
+        type(self).images_seen += len(x)
+        type(self).batches_seen.append(len(x))
+        x = self.drop(self.norm(self.body(self.stem(x))))
+        type(self).head_calls += 1
+        return self.head(x.mean((2, 3)))
+
+    @classmethod
+    def reset(cls):
+        cls.images_seen, cls.batches_seen, cls.head_calls = 0, [], 0
+
+
+def counting_net(n_features_in):
+    return CountingNet(n_features_in)
+
+
+def mlp(n_features_in):
+    """Two-layer perceptron."""
+    return nn.Sequential(nn.Linear(n_features_in, 8), nn.ReLU(), nn.Linear(8, 5))
+
+
+def trained_net():
+    """CountingNet whose batch-norm statistics differ from those of any batch."""
+    torch.manual_seed(1)
+    net = CountingNet()
+    for _ in range(3):
+        net(torch.randn(8, 3, 32, 32) * 2 + 1)
+    CountingNet.reset()
+    return net
+
+
+class Tokens(nn.Module):
+    """Patch embedding with a class token and two registers, in front of the patches."""
+
+    def __init__(self, class_token=True):
+        super().__init__()
+        self.pretrained_cfg = {**CONFIG, "classifier": "head"}
+        self.num_prefix_tokens, self.num_classes, self.global_pool = 3, 4, "token"
+        self.feature_info = [
+            {"module": "patches", "num_chs": 5, "reduction": 8},
+            {"module": "block", "num_chs": 5, "reduction": 8},
+        ]
+        self.cls_token = nn.Parameter(torch.full((1, 1, 5), 7.0)) if class_token else None
+        self.registers = nn.Parameter(torch.full((1, 2 + (not class_token), 5), 100.0))
+        self.patches = nn.Conv2d(3, 5, 8, 8)
+        self.block, self.head = nn.Identity(), nn.Linear(5, 4)
+
+    def forward_features(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        prefix = [p for p in (self.cls_token, self.registers) if p is not None]
+        x = torch.cat([p.expand(len(x), -1, -1) for p in prefix] + [x], dim=1)
+        return self.block(x)
+
+    def forward_head(self, x, pre_logits=False):
+        x = x[:, 0]
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x):
+        return self.forward_head(self.forward_features(x))
+
+
+class Shared(nn.Module):
+    """One activation module used twice, and one module that is never used."""
+
+    def __init__(self):
+        super().__init__()
+        self.pretrained_cfg = CONFIG
+        self.first, self.second = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, 2)
+        self.act, self.unused = nn.ReLU(), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.act(self.second(self.act(self.first(x)))).mean((2, 3))
+
+
+class Windows(nn.Module):
+    """A module whose output has more rows than there are samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.pretrained_cfg = CONFIG
+        self.conv, self.inner = nn.Conv2d(3, 4, 8, 8), nn.Identity()
+
+    def forward(self, x):
+        x = self.conv(x)
+        n, c, h, w = x.shape
+        return self.inner(x.reshape(n * 2, c, h // 2, w)).reshape(n, -1)

@@ -1,0 +1,128 @@
+"""scikit-learn's checks and our own contracts, over every estimator and form."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.utils.estimator_checks import check_estimator
+
+from sklearn_transfer import PretrainedFeatures
+from tests import networks
+from tests.contracts import EXTRACTOR_CHECKS, check_batch_size, check_depths, check_output
+
+# (network, pixels, why slow or None); sizes are small so that depth is what takes time.
+FAMILIES = [
+    ("torchvision/alexnet", 64, "62 million parameters"),
+    ("vgg16", 64, "138 million parameters"),
+    ("torchvision/googlenet", 64, None),
+    ("inception_v3", 96, "large"),
+    ("inception_v4", 96, "large"),
+    ("resnet50", 64, "large"),
+    ("resnet152", 64, "large"),
+    ("densenet121", 64, "large"),
+    ("mobilenetv1_100", 64, None),
+    ("mobilenetv2_100", 64, None),
+    ("mobilenetv3_large_100", 64, None),
+    ("nasnetalarge", 96, "89 million parameters"),
+    ("efficientnet_b0", 64, None),
+    ("tf_efficientnet_lite1", 64, None),
+    ("convnext_tiny", 64, "large"),
+    ("vit_tiny_patch16_224", 64, None),
+    ("swin_tiny_patch4_window7_224", 64, "large"),
+    ("vit_small_patch14_reg4_dinov2", 70, None),
+    ("vit_base_patch32_clip_224", 64, "large"),
+    ("resnet50_clip", 64, "large"),
+    ("test_vit", 32, None),
+    ("test_resnet", 32, None),
+    ("mvitv2_tiny", 64, "large"),
+    ("torchvision/swin_t", 64, "large"),
+    ("torchvision/vit_b_16", 224, "large"),
+]
+
+
+def _families():
+    for name, size, why in FAMILIES:
+        marks = pytest.mark.slow if why else ()
+        yield pytest.param(name, size, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("name", "size"), list(_families()))
+@pytest.mark.parametrize(
+    "check", [check_output, check_batch_size, check_depths], ids=lambda c: c.__name__
+)
+def test_family(name, size, check, crops):
+    make = partial(PretrainedFeatures, name, weights=None, input_size=size)
+    check(make, crops[:3])
+
+
+def to_tensor(image):
+    array = np.asarray(image.resize((32, 32)), dtype=np.float32) / 255
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def state_dict_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "net.pth"
+    torch.save(networks.trained_net().state_dict(), path)
+    return path
+
+
+def _forms(crops, folder, weights_file):
+    paths = []
+    for i, crop in enumerate(crops):
+        paths.append(str(folder / f"{i}.png"))
+        Image.fromarray(crop).save(paths[-1])
+    net = networks.trained_net()
+    rows = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    maps = np.random.default_rng(0).normal(size=(9, 3, 32, 32)).astype(np.float32)
+    ready = {"preprocess": None}
+    return {
+        "default": ({"input_size": 64}, crops),
+        "paths": ({"model": "test_resnet", "weights": None}, paths),
+        "torchvision": (
+            {"model": "torchvision/mobilenet_v3_small", "weights": None, "input_size": 64},
+            crops,
+        ),
+        "module": ({"model": net}, crops),
+        "factory": ({"model": networks.counting_net}, crops),
+        "file": ({"model": networks.counting_net, "weights": weights_file}, crops),
+        "mapping": ({"model": networks.counting_net, "weights": net.state_dict()}, crops),
+        "callable": ({"model": net, "preprocess": to_tensor}, crops),
+        "table": ({"model": networks.mlp, **ready}, rows),
+        "tensors": ({"model": net, **ready}, maps),
+    }
+
+
+FORMS = [
+    "default",
+    "paths",
+    "torchvision",
+    "module",
+    "factory",
+    "file",
+    "mapping",
+    "callable",
+    "table",
+    "tensors",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("check", EXTRACTOR_CHECKS, ids=lambda check: check.__name__)
+def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
+    options, samples = _forms(crops, tmp_path, state_dict_file)[form]
+    check(partial(PretrainedFeatures, **options), samples)
+
+
+def test_scikit_learn_checks_pass_in_full():
+    estimator = PretrainedFeatures(networks.mlp, preprocess=None)
+    results = check_estimator(estimator, on_skip=None, on_fail=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    skipped = [r["check_name"] for r in results if r["status"] == "skipped"]
+    passed = [r["check_name"] for r in results if r["status"] == "passed"]
+    assert failed == {}
+    # Runs only where the environment asks SciPy for its array API.
+    assert set(skipped) <= {"check_array_api_input"}
+    assert len(passed) > 40
