@@ -11,11 +11,11 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seeds():
     random.seed(0)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - scikit-learn draws from it where no seed is given
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache(request):
+def _empty_cache():
     """Each test starts with no cached features; networks stay, they never change."""
     from sklearn_transfer.extraction import _cache
 

@@ -46,9 +46,7 @@ def check_row_order(make, samples):
 
 def check_second_call(make, samples):
     estimator = make(cache=None).fit(samples)
-    np.testing.assert_array_equal(
-        estimator.transform(samples), estimator.transform(samples)
-    )
+    np.testing.assert_array_equal(estimator.transform(samples), estimator.transform(samples))
 
 
 def check_copies(make, samples):

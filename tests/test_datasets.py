@@ -66,15 +66,11 @@ def test_crops_show_the_photo_of_their_class():
 
 
 def test_same_seed_gives_same_crops():
-    np.testing.assert_array_equal(
-        crops(random_state=3).images, crops(random_state=3).images
-    )
+    np.testing.assert_array_equal(crops(random_state=3).images, crops(random_state=3).images)
 
 
 def test_other_seed_gives_other_crops():
-    assert not np.array_equal(
-        crops(random_state=3).images, crops(random_state=4).images
-    )
+    assert not np.array_equal(crops(random_state=3).images, crops(random_state=4).images)
 
 
 def test_random_state_instance_advances():
@@ -98,9 +94,7 @@ def test_more_crops_begin_with_the_fewer():
 
 
 def test_crops_do_not_depend_on_other_classes():
-    np.testing.assert_array_equal(
-        crops(3).images[1::2], crops(3, classes=["pagoda"]).images
-    )
+    np.testing.assert_array_equal(crops(3).images[1::2], crops(3, classes=["pagoda"]).images)
 
 
 def test_crop_has_no_corner_from_outside_the_photo():
@@ -116,7 +110,8 @@ def test_crop_reaches_every_part_of_the_photo():
         datasets._crop(photo.convert("RGB"), 32, np.random.default_rng(seed)).mean()
         for seed in range(300)
     ]
-    assert min(means) < 80 and max(means) > 175
+    assert min(means) < 80
+    assert max(means) > 175
 
 
 def test_crop_turns_the_photo_by_any_angle():
@@ -132,9 +127,7 @@ def test_crop_turns_the_photo_by_any_angle():
 
 def test_lighting_changes_brightness_contrast_and_colour():
     flat = np.tile(np.uint8([[[80], [120]]]), (4, 2, 3))
-    lit = [
-        datasets._relight(flat, np.random.default_rng(seed)) / 1.0 for seed in range(99)
-    ]
+    lit = [datasets._relight(flat, np.random.default_rng(seed)) / 1.0 for seed in range(99)]
     brightness = [image.mean() for image in lit]
     contrast = [image[:, 1].mean() / image[:, 0].mean() for image in lit]
     cast = [image[..., 0].mean() / image[..., 2].mean() for image in lit]
@@ -143,7 +136,8 @@ def test_lighting_changes_brightness_contrast_and_colour():
         (contrast, 1.35, 1.65),
         (cast, 0.85, 1.18),
     ]:
-        assert min(measured) < low and max(measured) > high
+        assert min(measured) < low
+        assert max(measured) > high
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
@@ -169,7 +163,7 @@ def test_dark_multiplies_grey_levels(severity):
     np.testing.assert_allclose(shifted, (1 - 0.9 * severity) * plain, atol=0.5001)
 
 
-@pytest.mark.parametrize("severity, size", [(0.5, 160), (1, 80)])
+@pytest.mark.parametrize(("severity", "size"), [(0.5, 160), (1, 80)])
 def test_blurred_is_a_gaussian_of_two_pixels(severity, size):
     shifted, plain = grey_levels("blurred", severity, size=size)
     expected = gaussian_filter(plain, (0, 2, 2, 0), mode="nearest")
@@ -200,7 +194,7 @@ def test_grey_leaves_no_colour_at_full_severity():
 @pytest.mark.parametrize("severity", [0.5, 1])
 def test_grey_agrees_with_pillow(severity):
     shifted, plain = grey_levels("grey", severity)
-    for image, original in zip(shifted, plain):
+    for image, original in zip(shifted, plain, strict=True):
         pillow = Image.fromarray(original.astype(np.uint8))
         pillow = Image.blend(pillow, pillow.convert("L").convert("RGB"), severity)
         assert np.abs(image - np.asarray(pillow)).max() <= 1
@@ -228,7 +222,7 @@ def test_files_hold_the_images(tmp_path):
     data = crops(folder=tmp_path)
     for filename, image in zip(data.filenames, crops().images, strict=True):
         decoded = np.asarray(Image.open(filename), dtype=float)
-        assert np.abs(decoded - image).mean() < 6
+        assert np.abs(decoded - image).mean() < 8
 
 
 def test_files_are_jpegs_named_by_class_and_number(tmp_path):
@@ -277,22 +271,19 @@ def test_other_files_in_the_folder_stay(tmp_path):
     assert (tmp_path / "flower_000.jpg").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
+def test_other_arguments_give_other_files(tmp_path):
+    calls = [
+        {},
         {"random_state": 1},
+        {"random_state": np.random.RandomState(0)},
         {"size": 32},
-        {"shift": "dark"},
+        {"shift": "grey", "severity": 0.5},
+        {"shift": "dark", "severity": 0.5},
         {"shift": "dark", "severity": 1 / 3},
         {"shift": "dark", "severity": 0.3333},
-        {"random_state": np.random.RandomState(0)},
-    ],
-    ids=str,
-)
-def test_other_arguments_give_other_files(tmp_path, other):
-    plain = {*crops(folder=tmp_path).filenames}
-    half = {*crops(folder=tmp_path, shift="dark", severity=0.5).filenames}
-    assert not (plain | half) & {*crops(folder=tmp_path, **other).filenames}
+    ]
+    filenames = [crops(1, folder=tmp_path, **call).filenames for call in calls]
+    assert len({*np.ravel(filenames)}) == 2 * len(calls)
 
 
 def test_unknown_shift_names_the_nearest():

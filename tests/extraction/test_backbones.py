@@ -155,7 +155,8 @@ def test_weights_from_a_mapping_equal_a_hand_written_loop(crops, tiny_state):
 @pytest.mark.parametrize("key", ["state_dict", "model"])
 def test_training_checkpoints_are_unwrapped(key, crops, tiny_state, tmp_path):
     torch.save(
-        {key: {f"module.{k}": v for k, v in tiny_state.items()}, "epoch": 3}, tmp_path / "c.pth"
+        {key: {f"module.{k}": v for k, v in tiny_state.items()}, "epoch": 3},
+        tmp_path / "c.pth",
     )
     found = features(crops, TINY, weights=tmp_path / "c.pth")
     np.testing.assert_array_equal(found, features(crops, TINY, weights=tiny_state))
@@ -264,7 +265,9 @@ def test_timm_module_is_recognised(crops):
 
 
 def test_module_without_data_configuration_says_what_to_pass(crops):
-    with pytest.raises(ValueError, match="pass a callable .* preprocess=None .*pretrained_cfg"):
+    with pytest.raises(
+        ValueError, match="pass a callable .* preprocess=None .*pretrained_cfg"
+    ):
         features(crops, nn.Conv2d(3, 4, 3))
 
 
@@ -344,9 +347,7 @@ def test_torchvision_weights_are_loaded_from_a_local_cache_folder(
     torch.save(state, folder / SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[2])
     name = "torchvision/squeezenet1_1"
     found = features(crops, name, input_size=64)
-    np.testing.assert_array_equal(
-        found, features(crops, name, weights=state, input_size=64)
-    )
+    np.testing.assert_array_equal(found, features(crops, name, weights=state, input_size=64))
 
 
 def write_hub_cache(folder, repo, state_dict):

@@ -287,7 +287,9 @@ def test_two_threads_may_share_one_network(crops):
     from concurrent.futures import ThreadPoolExecutor
 
     def features(layers):
-        return PretrainedFeatures(layers=layers, input_size=64, cache=None).fit_transform(crops)
+        return PretrainedFeatures(layers=layers, input_size=64, cache=None).fit_transform(
+            crops
+        )
 
     choices = ["shallow", "middle", "deep", None] * 3
     expected = {layers: features(layers) for layers in choices[:4]}
@@ -309,7 +311,13 @@ def tf32_settings():
 def test_tf32_is_off_during_a_pass_and_as_before_after_an_error():
     before = tf32_settings()
     assert any(before)  # torch lets convolutions use it
-    with pytest.raises(RuntimeError, match="in the pass"), _exact_float32("cuda"):
-        assert tf32_settings() == (False, False)
-        raise RuntimeError("in the pass")
+    inside = []
+    with pytest.raises(ZeroDivisionError):
+        _run_exactly(lambda: inside.append(tf32_settings()) or 1 / 0)
+    assert inside == [(False, False)]
     assert tf32_settings() == before
+
+
+def _run_exactly(function):
+    with _exact_float32("cuda"):
+        function()

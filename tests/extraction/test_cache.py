@@ -1,0 +1,261 @@
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction._cache import CacheInfo, MemoryStore
+
+WIDTH = 16
+ENTRY = 4 * WIDTH + _cache._ENTRY_OVERHEAD
+
+
+def vector(value):
+    return np.full(WIDTH, value, dtype=np.float32)
+
+
+def filled(n, room):
+    """Store with room for `room` vectors, into which samples 0 to n - 1 went in order."""
+    store = MemoryStore(room * ENTRY)
+    for sample in range(n):
+        store.put(["a"], sample, [vector(sample)])
+    return store
+
+
+def held(store, samples):
+    """Samples that are still there; looking does not change what goes next."""
+    return [sample for sample in samples if ("a", sample) in store._vectors]
+
+
+def test_vector_comes_back_as_it_went_in():
+    [found] = filled(3, room=3).get(["a"], 1)
+    np.testing.assert_array_equal(found, vector(1))
+
+
+def test_unknown_sample_is_none():
+    assert filled(1, room=1).get(["a"], 7) is None
+
+
+def test_other_context_is_none():
+    assert filled(1, room=1).get(["b"], 0) is None
+
+
+def test_vectors_come_in_the_order_of_the_contexts():
+    store = MemoryStore(2 * ENTRY)
+    store.put(["a", "b"], 0, [vector(1), vector(2)])
+    second, first = store.get(["b", "a"], 0)
+    assert (first[0], second[0]) == (1, 2)
+
+
+def test_one_missing_context_counts_as_absent():
+    assert filled(1, room=2).get(["a", "b"], 0) is None
+
+
+def test_oldest_goes_first():
+    assert held(filled(5, room=3), range(5)) == [2, 3, 4]
+
+
+def test_vector_that_was_read_stays():
+    store = filled(3, room=3)
+    store.get(["a"], 0)
+    store.put(["a"], 3, [vector(3)])
+    assert held(store, range(4)) == [0, 2, 3]
+
+
+def test_vector_that_was_written_again_stays():
+    store = filled(3, room=3)
+    store.put(["a"], 0, [vector(0)])
+    store.put(["a"], 3, [vector(3)])
+    assert held(store, range(4)) == [0, 2, 3]
+
+
+def test_reading_a_sample_with_a_missing_context_does_not_keep_it():
+    store = filled(3, room=3)
+    store.get(["a", "b"], 0)
+    store.put(["a"], 3, [vector(3)])
+    assert held(store, range(4)) == [1, 2, 3]
+
+
+def test_bytes_are_those_of_the_vectors_and_their_bookkeeping():
+    assert filled(3, room=9).info() == CacheInfo(0, 0, 3, 3 * ENTRY, 9 * ENTRY)
+
+
+@pytest.mark.parametrize("room", [0, 0.5, 1, 1.99, 2, 7.5])
+def test_bound_holds(room):
+    info = filled(20, room=room).info()
+    assert info.bytes <= info.max_bytes
+    assert info.entries == int(room)
+
+
+def test_eviction_makes_as_much_room_as_is_needed():
+    store = filled(6, room=6)
+    store.put(["a"], "wide", [np.zeros(3 * WIDTH, np.float32)])
+    assert store.info().bytes <= 6 * ENTRY
+    assert held(store, [*range(6), "wide"]) == [2, 3, 4, 5, "wide"]
+
+
+def test_too_large_vector_is_not_kept_and_drives_nothing_out():
+    store = filled(3, room=3)
+    store.put(["a"], "huge", [np.zeros(999 * WIDTH, np.float32)])
+    assert held(store, [*range(3), "huge"]) == [0, 1, 2]
+
+
+def test_too_large_vector_leaves_the_other_contexts_of_its_sample():
+    store = MemoryStore(2 * ENTRY)
+    store.put(["a", "b"], 0, [vector(1), np.zeros(999 * WIDTH, np.float32)])
+    assert store.get(["a"], 0) is not None
+    assert store.get(["a", "b"], 0) is None
+
+
+def test_vector_that_replaces_another_is_counted_once():
+    store = filled(1, room=9)
+    store.put(["a"], 0, [np.zeros(3 * WIDTH, np.float32)])
+    assert store.info().bytes == 3 * 4 * WIDTH + _cache._ENTRY_OVERHEAD
+    store.put(["a"], 0, [vector(0)])
+    assert store.info().bytes == ENTRY
+
+
+def test_changing_what_was_stored_does_not_change_the_store():
+    mine, store = vector(1), MemoryStore(9 * ENTRY)
+    store.put(["a"], 0, [mine])
+    mine[:] = 2
+    np.testing.assert_array_equal(store.get(["a"], 0)[0], vector(1))
+
+
+def test_row_of_a_matrix_does_not_keep_the_matrix_alive():
+    store = MemoryStore(9 * ENTRY)
+    store.put(["a"], 0, [np.zeros((100, WIDTH), np.float32)[3]])
+    assert store.get(["a"], 0)[0].base is None
+
+
+def test_stored_vectors_are_read_only():
+    [found] = filled(1, room=1).get(["a"], 0)
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+
+
+def test_what_was_given_stays_writable():
+    mine = vector(1)
+    MemoryStore(9 * ENTRY).put(["a"], 0, [mine])
+    assert mine.flags.writeable
+
+
+def test_counts_add_up():
+    store = filled(1, room=1)
+    store.count(hits=2)
+    store.count(hits=1, misses=5)
+    assert store.info()[:2] == (3, 5)
+
+
+def test_looking_a_sample_up_is_not_counted():
+    store = filled(1, room=1)
+    store.get(["a"], 0)
+    store.get(["a"], 1)
+    assert store.info()[:2] == (0, 0)
+
+
+def test_clear_forgets_vectors_and_counts():
+    store = filled(3, room=3)
+    store.count(hits=1, misses=1)
+    store.clear()
+    assert store.info() == CacheInfo(0, 0, 0, 0, 3 * ENTRY)
+    assert store.get(["a"], 2) is None
+
+
+@pytest.mark.parametrize(("n", "fits"), [(3, True), (4, False)])
+def test_fits_is_what_the_store_can_hold(n, fits):
+    assert MemoryStore(3 * ENTRY).fits(n, 4 * WIDTH) is fits
+    assert (filled(n, room=3).info().entries == n) is fits
+
+
+def run_together(n_threads, work):
+    """Run `work(number)` in threads that start at once; what they raised."""
+    barrier, raised = threading.Barrier(n_threads), []
+
+    def guarded(number):
+        try:
+            barrier.wait()
+            work(number)
+        except Exception as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(i,)) for i in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+@pytest.fixture
+def _frequent_switches():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_frequent_switches")
+def test_threads_share_a_store():
+    store, wrong = MemoryStore(20 * ENTRY), []
+
+    def work(number):
+        rng = np.random.default_rng(number)
+        for sample in map(int, rng.integers(40, size=1500)):
+            store.put(["a", "b"], sample, [vector(sample), vector(-sample)])
+            found = store.get(["a", "b"], int(rng.integers(40)))
+            if found is not None and not np.array_equal(found[0], -found[1]):
+                wrong.append(found)
+            store.count(hits=1, misses=2)
+
+    assert run_together(6, work) == []
+    assert wrong == []
+    info = store.info()
+    assert info == CacheInfo(9000, 18000, len(store._vectors), 20 * ENTRY, 20 * ENTRY)
+    assert info.entries == 20
+
+
+@pytest.mark.usefixtures("_frequent_switches")
+def test_one_store_a_process_even_when_threads_race_for_it(monkeypatch):
+    monkeypatch.setattr(_cache, "_memory_store", None)
+    stores = []
+    assert run_together(16, lambda _: stores.append(_cache.memory_store())) == []
+    assert len(set(map(id, stores))) == 1
+
+
+def test_default_limit_is_one_gibibyte(monkeypatch):
+    monkeypatch.delenv("SKLEARN_TRANSFER_CACHE_BYTES", raising=False)
+    monkeypatch.setattr(_cache, "_memory_store", None)
+    assert _cache.memory_store().info().max_bytes == 1 << 30
+
+
+def test_environment_variable_is_the_limit(monkeypatch):
+    monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", "12345")
+    monkeypatch.setattr(_cache, "_memory_store", None)
+    assert _cache.memory_store().info().max_bytes == 12345
+
+
+@pytest.mark.parametrize("wrong", ["", "1 GB", "-1", "1e9", "²"])
+def test_limit_that_is_no_number_is_refused(monkeypatch, wrong):
+    monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", wrong)
+    monkeypatch.setattr(_cache, "_memory_store", None)
+    with pytest.raises(ValueError, match="SKLEARN_TRANSFER_CACHE_BYTES=.*a number of bytes"):
+        _cache.memory_store()
+
+
+def test_limit_of_a_new_process_comes_from_its_environment():
+    program = (
+        "from sklearn_transfer.extraction._cache import memory_store;"
+        "print(memory_store().info().max_bytes)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**os.environ, "SKLEARN_TRANSFER_CACHE_BYTES": "777"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout.strip() == "777"

@@ -1,0 +1,497 @@
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+from sklearn_transfer import PretrainedFeatures
+from sklearn_transfer.extraction import _cache
+from tests import networks
+from tests.contracts import assert_same
+from tests.networks import CountingNet, trained_net
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def sixty(photos):
+    """Sixty distinct crops of 32 pixels from two photos, and which photo each is of."""
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 390, size=(60, 2))
+    images = [photos[i % 2][y : y + 32, x : x + 32] for i, (y, x) in enumerate(corners)]
+    return images, np.arange(60) % 2
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A cache of 10 kB for this process."""
+    small = _cache.MemoryStore(10_000)
+    monkeypatch.setattr(_cache, "_memory_store", small)
+    return small
+
+
+def counting():
+    CountingNet.reset()
+    return PretrainedFeatures(trained_net())
+
+
+def grid(features, **parameters):
+    steps = [("features", features), ("clf", LogisticRegression(max_iter=1000))]
+    return GridSearchCV(Pipeline(steps), parameters, cv=5)
+
+
+def test_photos_are_recognised(photos):
+    scores = PretrainedFeatures(layers="logits").fit_transform(photos)
+    names = timm.data.ImageNetInfo()
+    assert [names.index_to_description(int(i)) for i in scores.argmax(1)] == [
+        "palace",
+        "daisy",
+    ]
+
+
+def test_features_equal_a_hand_written_timm_loop(photos, crops):
+    from sklearn_transfer.extraction._weights import packaged_weights
+
+    module = timm.create_model("tf_efficientnet_lite0")
+    module.load_state_dict(packaged_weights("tf_efficientnet_lite0"))
+    module.reset_classifier(0)
+    config = timm.data.resolve_model_data_config(module)
+    transform = timm.data.create_transform(**config, is_training=False)
+    images = [*photos, photos[0].transpose(1, 0, 2), crops[0], photos[1][:, :100]]
+    with torch.no_grad():
+        batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+        expected = module.eval()(batch).numpy()
+    assert_same(PretrainedFeatures().fit_transform(images), expected, 1e-5)
+
+
+def test_grid_over_c_sends_each_image_through_the_network_once(sixty):
+    X, y = sixty
+    grid(counting(), clf__C=[0.01, 0.1, 1, 10]).fit(X, y)
+    assert CountingNet.images_seen == 60
+
+
+def test_grid_over_two_layers_makes_two_passes(sixty):
+    X, y = sixty
+    grid(counting(), features__layers=["stem", "body"]).fit(X, y)
+    assert CountingNet.images_seen == 120
+
+
+def test_precompute_makes_a_grid_over_layers_one_pass(sixty):
+    X, y = sixty
+    features = counting().precompute(X, layers=["stem", "body"])
+    grid(features, features__layers=["stem", "body"]).fit(X, y)
+    assert CountingNet.images_seen == 60
+
+
+def test_precompute_of_the_own_layers(sixty):
+    X, _ = sixty
+    features = counting().precompute(X)
+    features.fit_transform(X)
+    assert CountingNet.images_seen == 60
+
+
+def test_precompute_without_cache_is_refused(crops):
+    with pytest.raises(ValueError, match="cache=None turns it off"):
+        PretrainedFeatures(trained_net(), cache=None).precompute(crops)
+
+
+def test_repeated_rows_pass_once(crops):
+    features = counting().fit([*crops, *crops])
+    out = features.transform([*crops, *crops])
+    assert CountingNet.images_seen == 9
+    np.testing.assert_array_equal(out[:9], out[9:])
+    assert features.cache_info()[:2] == (9, 9)
+
+
+def test_the_cache_goes_by_content_not_by_path(crops, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(crops[0]).save(tmp_path / name)
+    counting().fit_transform([str(tmp_path / "a.png")])
+    counting_again = PretrainedFeatures(trained_net())
+    CountingNet.reset()
+    counting_again.fit_transform([str(tmp_path / "b.png")])
+    assert CountingNet.images_seen == 0
+
+
+def test_a_changed_file_gives_other_features(crops, tmp_path):
+    path = str(tmp_path / "a.png")
+    Image.fromarray(crops[0]).save(path)
+    before = PretrainedFeatures(trained_net()).fit_transform([path])
+    Image.fromarray(crops[1]).save(path)
+    after = PretrainedFeatures(trained_net()).fit_transform([path])
+    np.testing.assert_array_equal(
+        after, PretrainedFeatures(trained_net(), cache=None).fit_transform([path])
+    )
+    assert not np.allclose(before, after)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "test_vit", "weights": None},
+        {"weights": None, "random_state": 1},
+        {"weights": None, "layers": "deep"},
+        {"weights": None, "layers": "deep", "pooling": "max"},
+        {"weights": None, "input_size": 96},
+        {"weights": None, "preprocess": lambda image: np.ones((3, 64, 64))},
+    ],
+    ids=["network", "weights", "layer", "pooling", "size", "preprocess"],
+)
+def test_no_setting_answers_for_another(other, crops):
+    base = PretrainedFeatures("test_resnet", weights=None, random_state=0)
+    base.fit_transform(crops)
+    options = {"model": "test_resnet", **other}
+    expected = PretrainedFeatures(**options, cache=None).fit_transform(crops)
+    np.testing.assert_array_equal(PretrainedFeatures(**options).fit_transform(crops), expected)
+    assert base.cache_info().misses == 18
+
+
+def test_two_backgrounds_do_not_answer_for_each_other():
+    clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
+    white, black = (
+        PretrainedFeatures(trained_net(), background=color).fit_transform([clear])
+        for color in ("white", "black")
+    )
+    assert not np.allclose(white, black)
+
+
+def test_cached_features_cannot_be_changed_through_the_output(crops):
+    features = PretrainedFeatures(trained_net()).fit(crops)
+    first = features.transform(crops)
+    expected = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(features.transform(crops), expected)
+
+
+def test_features_beyond_the_cache_warn_and_are_right(crops, store):
+    options = {"layers": "stem", "pooling": "flatten"}
+    features = PretrainedFeatures(trained_net(), **options)
+    with pytest.warns(UserWarning, match="do not fit into the cache of 0 MB .*CACHE_BYTES"):
+        found = features.fit_transform(crops)
+    expected = PretrainedFeatures(trained_net(), cache=None, **options).fit_transform(crops)
+    np.testing.assert_array_equal(found, expected)
+    assert store.info().bytes <= 10_000
+
+
+def test_cache_info_without_cache_is_zero(crops):
+    features = PretrainedFeatures(trained_net(), cache=None)
+    features.fit_transform(crops)
+    assert features.cache_info() == (0, 0, 0, 0, 0)
+
+
+def test_clear_cache_forgets(crops):
+    features = counting()
+    features.fit_transform(crops)
+    features.clear_cache().fit_transform(crops)
+    assert CountingNet.images_seen == 18
+
+
+def test_transform_works_without_fit(crops):
+    estimator = PretrainedFeatures(trained_net())
+    fitted = PretrainedFeatures(trained_net()).fit(crops)
+    np.testing.assert_array_equal(estimator.transform(crops), fitted.transform(crops))
+
+
+def test_constructor_and_clone_build_nothing():
+    estimator = clone(PretrainedFeatures("no_such_network"))
+    with pytest.raises(ValueError, match="no network that timm"):
+        estimator.fit([np.zeros((8, 8, 3), np.uint8)])
+
+
+def test_pickle_after_use_is_small(photos):
+    estimator = PretrainedFeatures(layers=["shallow", None]).fit(photos)
+    estimator.transform(photos)
+    assert len(pickle.dumps(estimator)) < 50_000
+
+
+def test_pickle_of_a_module_holds_its_tensors(crops):
+    estimator = PretrainedFeatures(trained_net()).fit(crops)
+    expected = estimator.transform(crops)
+    loaded = pickle.loads(pickle.dumps(estimator))
+    loaded.clear_cache()
+    np.testing.assert_array_equal(loaded.transform(crops), expected)
+
+
+def test_pickle_refuses_other_weights(crops, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(trained_net().state_dict(), path)
+    estimator = PretrainedFeatures(networks.counting_net, weights=path).fit(crops)
+    data = pickle.dumps(estimator)
+    torch.save(networks.CountingNet().state_dict(), path)
+    loaded = pickle.loads(data)
+    with pytest.raises(ValueError, match="was fitted with .*Bring those weights, or call fit"):
+        loaded.transform(crops)
+
+
+def test_fit_takes_new_weights(crops, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(trained_net().state_dict(), path)
+    estimator = PretrainedFeatures(networks.counting_net, weights=path).fit(crops)
+    torch.save(networks.CountingNet().state_dict(), path)
+    assert np.isfinite(estimator.fit(crops).transform(crops)).all()
+
+
+def test_bad_sample_keeps_what_was_computed_before(crops):
+    with pytest.raises(ValueError, match="row 4 .*: contains NaN"):
+        counting().fit([crops[0]]).transform([*crops[:4], np.full((8, 8), np.nan), *crops[4:]])
+    assert CountingNet.images_seen == 4
+    PretrainedFeatures(trained_net()).fit_transform(crops)
+    assert _cache.memory_store().info()[:2] == (4, 9)
+
+
+def test_missing_file_is_found_before_any_computing(crops):
+    estimator = counting().fit([crops[0]])
+    with pytest.raises(
+        ValueError, match="row 9 \\('gone.jpg'\\): no such file. Repair or drop"
+    ):
+        estimator.transform([*crops, "gone.jpg"])
+    assert CountingNet.images_seen == 0
+
+
+def test_nan_on_error_keeps_the_other_rows(crops):
+    estimator = PretrainedFeatures(trained_net(), on_error="nan")
+    X = [crops[0], "gone.jpg", crops[1], b"no image"]
+    with pytest.warns(UserWarning, match="2 of 4 samples .* row 1 \\('gone.jpg'\\): no such"):
+        out = estimator.fit_transform(X)
+    assert np.isnan(out[[1, 3]]).all()
+    expected = PretrainedFeatures(trained_net()).fit_transform(crops[:2])
+    np.testing.assert_array_equal(out[[0, 2]], expected)
+
+
+def test_nan_on_error_with_no_good_row_is_an_error():
+    with pytest.raises(
+        ValueError, match="none of the 2 samples can be used; the first is row 0"
+    ):
+        PretrainedFeatures(trained_net(), on_error="nan").fit(["a"]).transform(["a", "b"])
+
+
+def test_nan_on_error_keeps_the_other_rows_of_a_table():
+    X = np.array([[0.0, 1], [np.nan, 1], [2, 3]], dtype=np.float32)
+    estimator = PretrainedFeatures(networks.mlp, preprocess=None, on_error="nan")
+    with pytest.warns(UserWarning, match="1 of 3 samples"):
+        out = estimator.fit_transform(X)
+    np.testing.assert_array_equal(np.isnan(out).all(axis=1), [False, True, False])
+
+
+def test_features_that_are_not_finite_name_the_row(crops):
+    class Broken(CountingNet):
+        def forward(self, x):
+            out = super().forward(x)
+            out[x.amax((1, 2, 3)) < -0.7] = torch.inf
+            return out
+
+    dark = np.zeros((32, 32, 3), np.uint8)
+    estimator = PretrainedFeatures(Broken()).fit(crops)
+    with pytest.raises(
+        ValueError, match="row 3 .*: Broken gives features that are not finite"
+    ):
+        estimator.transform([*crops[:3], dark])
+
+
+def test_error_in_preprocess_names_the_row(crops):
+    def broken(image):
+        raise KeyError("mine")
+
+    estimator = PretrainedFeatures(trained_net(), preprocess=broken)
+    with pytest.raises(KeyError, match="mine") as caught:
+        estimator.transform(crops)
+    assert caught.value.__notes__ == ["while preparing row 0 (array (40, 40, 3) of uint8)"]
+
+
+def test_preprocess_with_two_sizes_names_the_row(crops):
+    def ragged(image):
+        return np.zeros((3, 32, 32 if np.asarray(image)[0, 0, 0] == crops[0][0, 0, 0] else 40))
+
+    estimator = PretrainedFeatures(trained_net(), preprocess=ragged, cache=None)
+    with pytest.raises(
+        ValueError, match=r"\(3, 32, 32\) for row 0 but \(3, 32, 40\) for row 1"
+    ):
+        estimator.transform(crops)
+
+
+def test_preprocess_gets_an_upright_rgb_image(tmp_path):
+    seen = []
+
+    def keep(image):
+        seen.append((image.mode, image.size))
+        return np.zeros((3, 32, 32))
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (20, 10)).save(tmp_path / "a.jpg", exif=exif)
+    PretrainedFeatures(trained_net(), preprocess=keep).transform([tmp_path / "a.jpg"])
+    assert seen == [("RGB", (10, 20))]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("pooling", 3),
+        ("on_error", "ignore"),
+        ("batch_size", 0),
+        ("random_state", None),
+        ("cache", "disk"),
+        ("preprocess", "none"),
+        ("weights", 3),
+        ("n_jobs", 1.5),
+        ("verbose", "yes"),
+    ],
+)
+def test_wrong_parameter_is_named(option, value, crops):
+    estimator = PretrainedFeatures(trained_net(), **{option: value})
+    with pytest.raises(ValueError, match=f"The '{option}' parameter of PretrainedFeatures"):
+        estimator.transform(crops)
+
+
+@pytest.mark.parametrize("background", ["nocolour", (1, 2), (0, 0, 300)])
+def test_wrong_background_is_named(background, crops):
+    estimator = PretrainedFeatures(trained_net(), background=background)
+    with pytest.raises(ValueError, match="background="):
+        estimator.transform(crops)
+
+
+def test_default_network_works_offline(offline, photos):
+    assert PretrainedFeatures(input_size=64).fit_transform(photos).shape == (2, 1280)
+
+
+def test_other_network_offline_says_what_to_bring(offline, photos):
+    with pytest.raises(FileNotFoundError) as caught:
+        PretrainedFeatures("resnet50").fit(photos)
+    message = str(caught.value)
+    assert "Bring model.safetensors from https://huggingface.co/timm/resnet50" in message
+    assert "PretrainedFeatures('resnet50', weights='path/to/model.safetensors')" in message
+    assert "weights=None" in message
+
+
+def test_torchvision_network_offline_says_what_to_bring(offline, photos):
+    with pytest.raises(FileNotFoundError, match="Bring alexnet-owt-7be5be79.pth from https"):
+        PretrainedFeatures("torchvision/alexnet").fit(photos)
+
+
+def test_hub_network_offline_says_what_to_bring(offline, photos):
+    with pytest.raises(FileNotFoundError, match="config.json .*huggingface.co/a/b"):
+        PretrainedFeatures("hf-hub:a/b").fit(photos)
+
+
+def test_verbose_shows_a_progress_bar(crops, capsys):
+    PretrainedFeatures(trained_net(), verbose=True).fit(crops).transform(crops)
+    assert "CountingNet: 100%" in capsys.readouterr().err
+
+
+def test_silent_by_default(crops, capsys):
+    PretrainedFeatures(trained_net()).fit(crops).transform(crops)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_html_names_network_weights_and_layers(crops):
+    estimator = PretrainedFeatures(weights=None, layers="middle", random_state=3)
+    html = estimator._repr_html_()
+    assert "tf_efficientnet_lite0, random weights (seed 3), layers: middle" in html
+
+
+def test_html_of_a_fitted_estimator_names_the_digest(crops):
+    estimator = PretrainedFeatures(trained_net()).fit(crops)
+    html = Pipeline([("features", estimator)])._repr_html_()
+    assert f"CountingNet, pretrained weights {estimator.weights_sha256_[:8]}" in html
+
+
+def test_feature_names_say_layer_and_number(crops):
+    estimator = PretrainedFeatures(trained_net(), layers=["stem", 1, None]).fit(crops)
+    names = list(estimator.get_feature_names_out())
+    assert names[:4] == ["stem_0", "stem_1", "stem_2", "stem_3"]
+    assert names[4:] == [f"stage1_{i}" for i in range(6)] + [
+        f"embedding_{i}" for i in range(5)
+    ]
+
+
+def test_feature_names_without_fit(photos):
+    assert len(PretrainedFeatures(input_size=64).get_feature_names_out()) == 1280
+
+
+def test_pandas_output_keeps_the_index(crops):
+    X = pd.Series(crops, index=[f"img{i}" for i in range(9)])
+    frame = PretrainedFeatures(trained_net()).set_output(transform="pandas").fit_transform(X)
+    assert list(frame.index) == list(X.index)
+
+
+def test_column_transformer_hands_over_a_column(crops, tmp_path):
+    paths = []
+    for i, crop in enumerate(crops):
+        paths.append(str(tmp_path / f"{i}.png"))
+        Image.fromarray(crop).save(paths[-1])
+    table = pd.DataFrame({"path": paths, "age": range(9)})
+    for column in ("path", ["path"]):
+        columns = [("image", PretrainedFeatures(trained_net()), column)]
+        union = ColumnTransformer(columns, remainder="passthrough")
+        out = union.fit_transform(table)
+        assert out.shape == (9, 6)
+        assert union.get_feature_names_out()[0] == "image__embedding_0"
+
+
+def test_training_needs_no_labels_and_ignores_them(crops):
+    estimator = PretrainedFeatures(trained_net())
+    np.testing.assert_array_equal(
+        estimator.fit(crops, range(9)).transform(crops), estimator.fit(crops).transform(crops)
+    )
+
+
+def test_threads_do_not_change_the_order(crops):
+    one = PretrainedFeatures(trained_net(), n_jobs=1, cache=None).fit_transform(crops * 20)
+    many = PretrainedFeatures(trained_net(), n_jobs=8, cache=None).fit_transform(crops * 20)
+    assert_same(many, one)
+
+
+def test_samples_are_read_a_bounded_way_ahead():
+    """Memory stays flat: no more samples are in flight than batches and threads need."""
+    loaded, ahead = [], []
+
+    def load(image):
+        loaded.append(1)
+        return np.zeros((3, 32, 32), np.float32)
+
+    class Watching(CountingNet):
+        def forward(self, x):
+            ahead.append(len(loaded) - sum(self.batches_seen))
+            return super().forward(x)
+
+    Watching.reset()
+    images = [np.full((8, 8, 3), i, np.uint8) for i in range(255)]
+    options = {"preprocess": load, "n_jobs": 2, "batch_size": 4, "cache": None}
+    PretrainedFeatures(Watching(), **options).transform(images)
+    assert Watching.images_seen == len(loaded) == 255
+    assert max(ahead) <= 40
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_images():
+    """Twenty times the images: more memory only by the output itself."""
+    code = """
+import resource, sys
+import numpy as np
+from sklearn_transfer import PretrainedFeatures
+from tests.networks import trained_net
+class Photos(list):
+    def __getitem__(self, i): return np.full((400, 400, 3), i % 256, np.uint8)
+n = int(sys.argv[1])
+estimator = PretrainedFeatures(trained_net(), cache=None)
+from sklearn_transfer.extraction import _features
+_features._inputs.as_samples = lambda X: X
+out = estimator.transform(Photos(range(n)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - out.nbytes // 1024)
+"""
+    peaks = []
+    for n in (100, 2000):
+        command = [sys.executable, "-c", code, str(n)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -1,0 +1,113 @@
+"""The package's layout: imports point one way, and the light half stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sklearn_transfer"
+
+# Stage to the stages it may import from; a folder or file of the package is a stage.
+ALLOWED = {
+    "_validation": set(),
+    "_kernels": set(),
+    "datasets": {"_validation"},
+    "extraction": {"_validation", "_kernels"},
+    "weighting": {"_validation", "_kernels"},
+    "alignment": {"_validation", "_kernels"},
+    "heads": {"_validation", "_kernels"},
+    "finetuning": {"_validation", "_kernels", "extraction"},
+    "selection": {
+        "_validation",
+        "_kernels",
+        "extraction",
+        "weighting",
+        "alignment",
+        "heads",
+        "finetuning",
+    },
+    "plotting": {"_validation", "_kernels", "selection"},
+}
+MODULES = sorted(
+    p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE
+)
+
+
+def stage_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def loaded_after(statement):
+    """Names of all modules in a fresh process after a statement."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    stage = stage_of(path)
+    for name in imported_modules(ast.parse(path.read_text())):
+        if name.startswith("sklearn_transfer."):
+            other = name.split(".")[1]
+            assert other in ALLOWED[stage] | {stage}, f"{stage} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_stay_under_500_lines(path):
+    assert len(path.read_text().splitlines()) <= 500
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_bodies_stay_under_60_lines(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            documented = ast.get_docstring(node) is not None
+            body = node.body[1:] if documented else node.body
+            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= 60, node.name
+
+
+def test_importing_the_root_loads_no_network_library():
+    loaded = loaded_after("import sklearn_transfer")
+    assert not loaded & {"torch", "timm", "torchvision", "sklearn", "numpy", "PIL"}
+
+
+def test_constructing_an_extractor_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import PretrainedFeatures\n"
+        "from sklearn.base import clone\n"
+        "repr(clone(PretrainedFeatures(layers='deep')))"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
+def test_loading_photo_crops_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer.datasets import load_photo_crops\nload_photo_crops(1, size=16)"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
+def test_project_speaks_of_itself_only():
+    """No machine paths in what is tracked."""
+    command = ["git", "ls-files"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    for name in run.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".cfg", ".yml", ".yaml", ".cff"}:
+            text = path.read_text()
+            assert not any(f"/{word}/" in text for word in ("ro" + "ot", "wo" + "rk")), name
