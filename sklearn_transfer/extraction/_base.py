@@ -4,7 +4,9 @@ import os
 import warnings
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from numbers import Integral
 
 import joblib
@@ -31,7 +33,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "model": [str, callable],
-        "weights": [str, os.PathLike, dict, None],
+        "weights": [str, os.PathLike, Mapping, None],
         "layers": [str, Integral, list, tuple, None],
         "pooling": [str],
         "cache": [StrOptions({"memory"}), None],
@@ -224,7 +226,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         weights = self.weights
         if weights is None:
             weights = f"random weights (seed {self.random_state})"
-        elif isinstance(weights, dict):
+        elif isinstance(weights, Mapping):
             weights = "weights from a mapping"
         elif weights == "pretrained":
             weights = "pretrained weights"
@@ -277,6 +279,7 @@ class _Extraction:
         self.on_error, self.verbose = estimator.on_error, estimator.verbose
         self.batch_size = estimator.batch_size
         self.n_threads = _n_threads(estimator.n_jobs)
+        self.n_ahead = 16 + 4 * self.n_threads
         self.collect, self.output, self.bad = collect, None, []
         self.contexts = [
             digest(KEY_VERSION, backbone.digest, self.reader.key, *_tap_key(tap))
@@ -286,8 +289,9 @@ class _Extraction:
 
     def run(self):
         """Walk over all samples; `output` then holds the features."""
-        with _progress(self.backbone.label, len(self.samples), self.verbose) as bar:
-            for row, loaded in enumerate(self._loaded()):
+        bar = _progress(self.backbone.label, len(self.samples), self.verbose)
+        with bar, closing(self._loaded()) as rows:
+            for row, loaded in enumerate(rows):
                 self._take(row, loaded)
                 bar.update()
             self._flush()
@@ -295,18 +299,36 @@ class _Extraction:
         return self
 
     def _loaded(self):
-        rows = range(len(self.samples))
+        """What `_load` returns, of each row in order; threads stay a bounded way ahead."""
         if not self.reader.threaded:
-            return map(self._load, rows)
-        return _ahead(self._load, rows, self.n_threads)
+            yield from map(self._load, range(len(self.samples)))
+            return
+        queue = deque()
+        with ThreadPoolExecutor(self.n_threads) as pool:
+            try:
+                for row, sample in enumerate(self.samples):
+                    queue.append(self._known(sample) or pool.submit(self._load, row))
+                    while queue and (_is_known(queue[0]) or len(queue) > self.n_ahead):
+                        yield _result(queue.popleft())
+                while queue:
+                    yield _result(queue.popleft())
+            finally:
+                for item in queue:
+                    if not _is_known(item):
+                        item.cancel()
+
+    def _known(self, sample):
+        """Digest, without payload, of a sample that is cached; None if it must be read."""
+        try:
+            key = self.reader.known_digest(sample)
+        except BadSampleError:
+            return None
+        return None if key is None or self._cached(key) is None else (key, None)
 
     def _load(self, row):
         """Digest and, unless the cache has it, prepared payload; or what is wrong."""
         sample = self.samples[row]
         try:
-            key = self.reader.known_digest(sample)
-            if key is not None and self._cached(key) is not None:
-                return key, None
             key, content = self.reader.read(sample)
             if self._cached(key) is not None:
                 return key, None
@@ -454,20 +476,12 @@ def _n_threads(n_jobs):
     return joblib.cpu_count() if n_jobs is None else joblib.effective_n_jobs(n_jobs)
 
 
-def _ahead(function, items, n_threads):
-    """Results in order, computed by threads that stay a bounded way ahead."""
-    with ThreadPoolExecutor(n_threads) as pool:
-        queue = deque()
-        try:
-            for item in items:
-                queue.append(pool.submit(function, item))
-                if len(queue) >= 16 + 4 * n_threads:
-                    yield queue.popleft().result()
-            while queue:
-                yield queue.popleft().result()
-        finally:
-            for future in queue:
-                future.cancel()
+def _is_known(item):
+    return isinstance(item, tuple)
+
+
+def _result(item):
+    return item if _is_known(item) else item.result()
 
 
 def _progress(label, total, verbose):

@@ -222,9 +222,6 @@ class _RowReader:
     def shape(self, samples):
         return samples.shape[1:]
 
-    def known_digest(self, sample):
-        return None
-
     def read(self, sample):
         if not np.isfinite(sample).all():
             raise _inputs.BadSampleError("contains NaN or infinity")

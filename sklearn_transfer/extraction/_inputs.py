@@ -156,10 +156,17 @@ def check_paths(samples):
 
 
 def known_digest(sample):
-    """Digest of a path whose file was read before and has not changed, else None."""
-    if not isinstance(sample, (str, os.PathLike)):
-        return None
-    return _memo.get(_file_identity(sample, _stat(sample)))
+    """Digest of a sample where it costs little, else None.
+
+    A path has one if its file was read before and has not changed since.
+    """
+    if isinstance(sample, (str, os.PathLike)):
+        return _memo.get(_file_identity(sample, _stat(sample)))
+    if isinstance(sample, bytes) or (
+        isinstance(sample, np.ndarray) and sample.dtype.kind in "buif"
+    ):
+        return array_digest(sample)
+    return None
 
 
 def read_sample(sample):
