@@ -12,10 +12,13 @@ else
 SELECTION = -m "not slow"
 endif
 
-.PHONY: demo test lint format coverage clean
+.PHONY: demo test lint format coverage bench clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
 
 test: lint
 	$(BIN)/python -m pytest $(SELECTION) $(ARGS)

@@ -1,0 +1,1 @@
+"""Ratios against what people do without this package: `python -m benchmarks`."""

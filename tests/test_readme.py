@@ -1,0 +1,52 @@
+"""The README's recipes run as they stand."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.fixture
+def names(photos, tmp_path):
+    """What the recipes take for given: paths, y and a table."""
+    paths = []
+    for i in range(12):
+        paths.append(str(tmp_path / f"{i}.jpg"))
+        Image.fromarray(photos[i % 2][10 * i : 10 * i + 150, :150]).save(paths[-1])
+    table = pd.DataFrame({"path": paths, "age": range(12), "weight": np.arange(12.0)})
+    return {"paths": paths, "y": np.arange(12) % 2, "table": table}
+
+
+@pytest.mark.filterwarnings("ignore:1 of 13 samples")
+def test_recipes_run(names, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recipes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(recipes) == 5
+    for recipe in recipes:
+        exec(compile(recipe, "README.md", "exec"), names)
+    assert names["search"].best_score_ > 0.9
+    assert names["good"].sum() == 12
+
+
+def test_pictures_and_links_exist():
+    root = Path(__file__).parents[1]
+    for target in re.findall(r"\]\(([^):]+)\)", README):
+        assert (root / target).exists(), target
+
+
+def test_sections_are_in_order():
+    order = [
+        "## Two commands",
+        "docs/quickstart.png",
+        "## Recipes",
+        "## Benchmarks",
+        "## Citing",
+        "## Contributing",
+    ]
+    places = [README.index(title) for title in order]
+    assert places == sorted(places)
