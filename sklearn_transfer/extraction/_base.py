@@ -1,15 +1,10 @@
-"""The transform template of every modality: load, look up, collate, forward, store."""
+"""The estimator that every modality shares: fit, transform, cache, names, repr."""
 
 import os
-import warnings
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from numbers import Integral
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,12 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction import _cache
-from sklearn_transfer.extraction._digests import KEY_VERSION, digest
-from sklearn_transfer.extraction._inputs import BadSampleError, check_paths, describe
-
-# Input elements a batch: 8 images of 224 pixels stay within the caches of a CPU.
-_CPU_ELEMENTS = 8 * 3 * 224 * 224
-_GPU_ELEMENTS = 8 * _CPU_ELEMENTS
+from sklearn_transfer.extraction._loop import Extraction
 
 
 class _BasePretrained(TransformerMixin, BaseEstimator):
@@ -118,8 +108,8 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         X : sequence of n_samples samples
             Samples as `transform` takes them.
         layers : list, default=None
-            Values of the parameter `layers` that will be asked for; None stands for the
-            estimator's own.
+            The values of the parameter `layers` that will be asked for, in which None is the
+            embedding as ever. Without a list, the estimator's own value.
 
         Returns
         -------
@@ -129,10 +119,11 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         self._validate_params()
         if self.cache is None:
             raise ValueError("precompute fills the cache, but cache=None turns it off")
-        samples = self._check_samples(X, reset=not hasattr(self, "weights_sha256_"))
+        samples = self._check_samples(X, reset=False)
         backbone = self._checked_backbone()
-        choices = [self.layers] if layers is None else list(layers)
-        taps = [tap for choice in choices for tap in self._resolve(backbone, choice)]
+        if not isinstance(layers, (list, tuple)):
+            layers = [self.layers if layers is None else layers]
+        taps = [tap for choice in layers for tap in self._resolve(backbone, choice)]
         self._extract(samples, backbone, list(dict.fromkeys(taps)), collect=False)
         return self
 
@@ -205,16 +196,13 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
                 f" {seen[:16]}: its features would differ. Bring those weights, or call fit"
                 " again to take the new ones"
             )
-        self.weights_sha256_ = seen
         return backbone
 
     def _store(self):
         return None if self.cache is None else _cache.memory_store()
 
     def _extract(self, samples, backbone, taps, collect=True):
-        if self.on_error == "raise":
-            _check_paths(samples)
-        return _Extraction(self, samples, backbone, taps, collect).run()
+        return Extraction(self, samples, backbone, taps, collect).run()
 
     def _sk_visual_block_(self):
         return visual_block(self, self._caption())
@@ -242,21 +230,6 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _check_paths(samples):
-    try:
-        check_paths(samples)
-    except BadSampleError as error:
-        reason, row = error.args
-        raise _sample_error(row, samples[row], reason) from None
-
-
-def _sample_error(row, sample, reason):
-    return ValueError(
-        f"row {row} ({describe(sample)}): {reason}. Repair or drop it; with on_error='nan'"
-        " the other rows are computed and this one is NaN"
-    )
-
-
 def _width(backbone, tap, shape):
     """Number of features of a tap, by running one empty sample if it is not known."""
     if (tap, shape) not in backbone.widths:
@@ -267,224 +240,3 @@ def _width(backbone, tap, shape):
         empty = torch.zeros(1, *shape, device=backbone.device)
         backbone.widths[tap, shape] = forward(backbone, [tap], empty)[0].shape[1]
     return backbone.widths[tap, shape]
-
-
-class _Extraction:
-    """One walk over the samples: what is cached is copied, the rest goes in batches."""
-
-    def __init__(self, estimator, samples, backbone, taps, collect):
-        self.samples, self.backbone, self.taps = samples, backbone, taps
-        self.reader = estimator._make_reader(backbone)
-        self.store = estimator._store()
-        self.on_error, self.verbose = estimator.on_error, estimator.verbose
-        self.batch_size = estimator.batch_size
-        self.n_threads = _n_threads(estimator.n_jobs)
-        self.n_ahead = 16 + 4 * self.n_threads
-        self.collect, self.output, self.bad = collect, None, []
-        self.contexts = [
-            digest(KEY_VERSION, backbone.digest, self.reader.key, *_tap_key(tap))
-            for tap in taps
-        ]
-        self.waiting, self.payloads = {}, []
-
-    def run(self):
-        """Walk over all samples; `output` then holds the features."""
-        bar = _progress(self.backbone.label, len(self.samples), self.verbose)
-        with bar, closing(self._loaded()) as rows:
-            for row, loaded in enumerate(rows):
-                self._take(row, loaded)
-                bar.update()
-            self._flush()
-        self._settle_bad()
-        return self
-
-    def _loaded(self):
-        """What `_load` returns, of each row in order; threads stay a bounded way ahead."""
-        if not self.reader.threaded:
-            yield from map(self._load, range(len(self.samples)))
-            return
-        queue = deque()
-        with ThreadPoolExecutor(self.n_threads) as pool:
-            try:
-                for row, sample in enumerate(self.samples):
-                    queue.append(self._known(sample) or pool.submit(self._load, row))
-                    while queue and (_is_known(queue[0]) or len(queue) > self.n_ahead):
-                        yield _result(queue.popleft())
-                while queue:
-                    yield _result(queue.popleft())
-            finally:
-                for item in queue:
-                    if not _is_known(item):
-                        item.cancel()
-
-    def _known(self, sample):
-        """Digest, without payload, of a sample that is cached; None if it must be read."""
-        try:
-            key = self.reader.known_digest(sample)
-        except BadSampleError:
-            return None
-        return None if key is None or self._cached(key) is None else (key, None)
-
-    def _load(self, row):
-        """Digest and, unless the cache has it, prepared payload; or what is wrong."""
-        sample = self.samples[row]
-        try:
-            key, content = self.reader.read(sample)
-            if self._cached(key) is not None:
-                return key, None
-            return key, self.reader.prepare(content)
-        except BadSampleError as error:
-            return error
-        except Exception as error:
-            error.add_note(f"while preparing row {row} ({describe(sample)})")
-            raise
-
-    def _cached(self, key):
-        return self.store.get(self.contexts, key) if self.store is not None else None
-
-    def _take(self, row, loaded):
-        if isinstance(loaded, BadSampleError):
-            self._note_bad(row, loaded)
-            return
-        key, payload = loaded
-        if key in self.waiting:
-            self.waiting[key].append(row)
-            return
-        vectors = self._cached(key)
-        if vectors is not None:
-            self.store.count(hits=1)
-            self._write([row], vectors)
-            return
-        if payload is None:  # evicted since its thread saw it
-            payload = self.reader.prepare(self.reader.read(self.samples[row])[1])
-        self.waiting[key] = [row]
-        self.payloads.append(payload)
-        if len(self.payloads) >= self._rows_a_batch(payload):
-            self._flush()
-
-    def _rows_a_batch(self, payload):
-        if self.batch_size == "auto":
-            on_gpu = self.backbone.device.type != "cpu"
-            elements = _GPU_ELEMENTS if on_gpu else _CPU_ELEMENTS
-            self.batch_size = min(max(elements // max(payload.size, 1), 1), 1024)
-        return self.batch_size
-
-    def _flush(self):
-        if not self.payloads:
-            return
-        waiting, payloads = self.waiting, self.payloads
-        self.waiting, self.payloads = {}, []
-        first = [rows[0] for rows in waiting.values()]
-        _check_shapes(payloads, first)
-        features = self._forward(self.reader.collate(payloads, self.backbone.device))
-        finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
-        for i, (key, rows) in enumerate(waiting.items()):
-            if finite[i]:
-                self._keep(key, rows, [matrix[i] for matrix in features])
-        self._count(waiting)
-        for row in np.array(first)[~finite]:
-            reason = BadSampleError(
-                f"{self.backbone.label} gives features that are not finite"
-            )
-            self._note_bad(int(row), reason)
-
-    def _forward(self, batch):
-        from sklearn_transfer.extraction._taps import forward
-
-        try:
-            outputs = forward(self.backbone, self.taps, batch)
-        except Exception as error:
-            shape = tuple(batch.shape)
-            error.add_note(f"{self.backbone.label} was given a batch of shape {shape}")
-            raise
-        shape = self.backbone.last_shape = tuple(batch.shape[1:])
-        for tap, output in zip(self.taps, outputs, strict=True):
-            self.backbone.widths[tap, shape] = output.shape[1]
-        return [output.cpu().numpy() for output in outputs]
-
-    def _keep(self, key, rows, vectors):
-        if self.store is not None:
-            self.store.put(self.contexts, key, vectors)
-        self._write(rows, vectors)
-
-    def _count(self, waiting):
-        if self.store is not None:
-            repeats = sum(map(len, waiting.values())) - len(waiting)
-            self.store.count(hits=repeats, misses=len(waiting))
-
-    def _write(self, rows, vectors):
-        if self.output is None:
-            self._allocate(vectors)
-        if self.collect:
-            for row in rows:
-                np.concatenate(vectors, out=self.output[row])
-
-    def _allocate(self, vectors):
-        n, width = len(self.samples), sum(map(len, vectors))
-        self.output = np.empty((n if self.collect else 0, width), dtype=np.float32)
-        if self.store is not None and not self.store.fits(
-            n * len(vectors), 4 * width // len(vectors)
-        ):
-            warnings.warn(
-                f"The features of {n} samples, {n * width * 4 / 1e6:.0f} MB, do not fit into"
-                f" the cache of {self.store.max_bytes / 1e6:.0f} MB and will be computed"
-                " again at the next call. Start Python with the environment variable"
-                " SKLEARN_TRANSFER_CACHE_BYTES at a larger number, or pool to fewer features",
-                UserWarning,
-                stacklevel=2,
-            )
-
-    def _note_bad(self, row, error):
-        if self.on_error == "raise":
-            self._flush()  # what was computed so far stays in the cache
-            raise _sample_error(row, self.samples[row], error) from error
-        self.bad.append((row, error))
-
-    def _settle_bad(self):
-        if not self.bad:
-            return
-        row, error = self.bad[0]
-        if self.output is None:
-            raise ValueError(
-                f"none of the {len(self.samples)} samples can be used; the first is row"
-                f" {row} ({describe(self.samples[row])}): {error}"
-            ) from error
-        if self.collect:
-            self.output[[row for row, _ in self.bad]] = np.nan
-        warnings.warn(
-            f"{len(self.bad)} of {len(self.samples)} samples cannot be used and give rows"
-            f" of NaN; the first is row {row} ({describe(self.samples[row])}): {error}",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def _tap_key(tap):
-    return tap.kind, tap.name, tap.pooling
-
-
-def _check_shapes(payloads, rows):
-    for payload, row in zip(payloads, rows, strict=True):
-        if payload.shape != payloads[0].shape:
-            raise ValueError(
-                f"preprocess gives shape {payloads[0].shape} for row {rows[0]} but"
-                f" {payload.shape} for row {row}; it must end in one size"
-            )
-
-
-def _n_threads(n_jobs):
-    return joblib.cpu_count() if n_jobs is None else joblib.effective_n_jobs(n_jobs)
-
-
-def _is_known(item):
-    return isinstance(item, tuple)
-
-
-def _result(item):
-    return item if _is_known(item) else item.result()
-
-
-def _progress(label, total, verbose):
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, desc=label, unit="sample", disable=not verbose)

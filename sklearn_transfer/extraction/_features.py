@@ -72,8 +72,8 @@ class PretrainedFeatures(_BasePretrained):
     Attributes
     ----------
     weights_sha256_ : str
-        SHA-256 of the network's weights. A pickle of a named network holds this digest
-        and not the tensors, and refuses to transform with other weights.
+        SHA-256 of the network's weights, set by `fit`. A pickle of a named network holds this
+        digest and not the tensors, and refuses to transform with other weights.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

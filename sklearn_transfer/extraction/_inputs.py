@@ -137,7 +137,7 @@ def _shape_hint(shape):
 def describe(sample):
     """What to call a sample in a message."""
     if isinstance(sample, (str, os.PathLike)):
-        return repr(os.fsdecode(sample))
+        return repr(str(os.fsdecode(sample)))
     if isinstance(sample, bytes):
         return f"{len(sample)} bytes"
     if isinstance(sample, np.ndarray):
@@ -250,6 +250,8 @@ def _checked_array(array):
         raise BadSampleError(f"array of shape {array.shape}, expected (H, W) or (H, W, 1|3|4)")
     if array.size == 0:
         raise BadSampleError(f"has no pixels: shape {array.shape}")
+    if array.dtype.hasobject:
+        raise BadSampleError("is an array of objects, expected one of numbers")
     return array
 
 

@@ -1,17 +1,20 @@
 """Where features leave a network: layer names, pooling, one forward pass."""
 
 import math
+import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
 
 import torch
 
 from sklearn_transfer._validation import did_you_mean
-from sklearn_transfer.extraction._backbones import Stage
+from sklearn_transfer.extraction._records import Stage
 
 POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
+# TF32 is a setting of the process: two threads must not restore each other's.
+_settings_lock = threading.RLock()
 _GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
 
 
@@ -111,16 +114,17 @@ def forward(backbone, taps, batch):
     to see that each place is reached exactly once.
     """
     places = frozenset((tap.kind, tap.name) for tap in taps)
-    with backbone.lock:
-        learning = places not in backbone.learned
-        with (
-            _exact_float32(batch.device.type),
-            _Capture(backbone, taps, batch, learning) as capture,
-        ):
-            _run(backbone, batch, capture)
-        if learning:
-            capture.check_calls()
-            backbone.learned.add(places)
+    learning = places not in backbone.learned
+    one_at_a_time = backbone.lock if backbone.stateful else nullcontext()
+    with (
+        one_at_a_time,
+        _exact_float32(batch.device.type),
+        _Capture(backbone, taps, batch, learning) as capture,
+    ):
+        _run(backbone, batch, capture)
+    if learning:
+        capture.check_calls()
+        backbone.learned.add(places)
     return [capture.pooled[tap] for tap in taps]
 
 
@@ -128,22 +132,23 @@ def forward(backbone, taps, batch):
 def _exact_float32(device_type):
     """No autocast and no TF32, whatever the caller has set; restored afterwards."""
     backends = torch.backends
-    settings = []
+    settings, lock = [], nullcontext()
     if device_type == "cuda":
+        lock = _settings_lock
         settings = [(backends.cuda.matmul, "allow_tf32", False)]
         settings += [(backends.cudnn, "allow_tf32", False)]
         if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch >= 2.9
             places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
             settings = [(place, "fp32_precision", "ieee") for place in places]
-    before = [getattr(place, name) for place, name, _ in settings]
-    try:
-        for place, name, value in settings:
-            setattr(place, name, value)
-        with torch.autocast(device_type, enabled=False):
+    with lock, torch.autocast(device_type, enabled=False):
+        before = [getattr(place, name) for place, name, _ in settings]
+        try:
+            for place, name, value in settings:
+                setattr(place, name, value)
             yield
-    finally:
-        for (place, name, _), value in zip(settings, before, strict=True):
-            setattr(place, name, value)
+        finally:
+            for (place, name, _), value in zip(settings, before, strict=True):
+                setattr(place, name, value)
 
 
 def _run(backbone, batch, capture):
@@ -179,13 +184,16 @@ class _Paused:
 
 
 class _Capture:
-    """Hooks on the places of some taps, for one pass; removed also after an error."""
+    """Hooks on the places of some taps, for one pass; removed also after an error.
+
+    They heed their own thread alone, since several may run the same module at once.
+    """
 
     def __init__(self, backbone, taps, batch, learning):
         self.backbone, self.taps, self.learning = backbone, taps, learning
         self.n_rows, self.spatial = len(batch), tuple(batch.shape[2:])
         self.pooled, self.calls, self.handles = {}, Counter(), []
-        self.active = True
+        self.active, self.thread = True, threading.get_ident()
 
     def __enter__(self):
         try:
@@ -210,7 +218,7 @@ class _Capture:
     def offer(self, kind, activation, name=""):
         """Take an activation if a tap asks for it; end the pass when all are served."""
         asking = [tap for tap in self.taps if (tap.kind, tap.name) == (kind, name)]
-        if not asking or not self.active:
+        if not asking or not self.active or threading.get_ident() != self.thread:
             return
         self.calls[kind, name] += 1
         for tap in asking:

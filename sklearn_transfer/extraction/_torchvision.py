@@ -2,10 +2,14 @@
 
 import functools
 import math
+import os
 
 from torch import nn
 
+from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer.extraction import _weights
 from sklearn_transfer.extraction._inputs import InputSpec
+from sklearn_transfer.extraction._records import Backbone, Stage
 
 # Stages by class; a name ending in ".*" stands for the children of that module.
 _STAGES = {
@@ -134,3 +138,49 @@ def default_spec(cls, size):
     size = size or ((299, 299) if cls.__name__ == "Inception3" else (224, 224))
     resize = tuple(math.floor(edge / 0.875) for edge in size)
     return InputSpec(size, resize, **_IMAGENET, interpolation="bilinear")
+
+
+def build(name, weights, size):
+    """Record of a network by its name in torchvision, such as "alexnet"."""
+    if name not in names():
+        known = [f"torchvision/{other}" for other in names()]
+        raise ValueError(
+            f"model={f'torchvision/{name}'!r} is no classification network of torchvision."
+            f"{did_you_mean(f'torchvision/{name}', known)}"
+        )
+    label = f"torchvision/{name}"
+    if weights == "pretrained":
+        origin = weights_url(name)
+        try:
+            module = create(name, pretrained=True)
+        except OSError as error:
+            file = os.path.basename(origin)
+            raise _weights.missing_weights_error(label, error, file, origin) from error
+    elif weights is None:
+        origin, module = "random weights", create(name)
+    else:
+        origin, state_dict = _weights.origin_of(weights), _weights.read_weights(weights)
+        module = create_for(name, state_dict)
+        _weights.load_strictly(module, state_dict, label)
+    return record(module, label, origin, spec(name, size))
+
+
+def record(module, label, origin, spec):
+    """Record of a module of one of torchvision's classes."""
+    last = classifier(module)
+    last_map = final_map(module)
+    tokens = getattr(module, "class_token", None) is not None
+    return Backbone(
+        label,
+        origin,
+        module,
+        stages=tuple(Stage(name) for name in stages(module)),
+        spec=spec,
+        embedding=(last, "input") if last else last_map,
+        final_map=last_map,
+        logits=("", "output"),
+        auto_pooling="cls" if tokens else "avg",
+        prefix_tokens=int(tokens),
+        class_token=tokens,
+        channels_last_maps=channels_last_maps(module),
+    )

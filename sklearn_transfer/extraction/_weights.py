@@ -8,6 +8,7 @@ import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -122,33 +123,37 @@ def _load_torch(path):
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def cached_hub_weights(repo):
-    """Path of a weights file of hub repository `repo` in the local cache, or None."""
+def cached_hub_weights(repo, file=None):
+    """Path of a weights file of hub repository `repo` in the local cache, or None.
+
+    `file` is its name where it is not one of the usual ones.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     repo, _, revision = repo.partition("@")
-    for name in _HUB_FILES:
+    for name in [file] if file else _HUB_FILES:
         path = try_to_load_from_cache(repo, name, revision=revision or None)
         if isinstance(path, str):
             return path
     return None
 
 
-def download_hub_weights(repo):
+def download_hub_weights(repo, file=None):
     """Download the weights file of hub repository `repo`; raises OSError if it cannot."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     require_hub()
     repo, _, revision = repo.partition("@")
-    for name in _HUB_FILES:
+    names = [file] if file else _HUB_FILES
+    for name in names:
         try:
             return hf_hub_download(repo, name, revision=revision or None)
         except LocalEntryNotFoundError:  # no connection; a kind of EntryNotFoundError
             raise
         except EntryNotFoundError:
             continue
-    raise FileNotFoundError(f"{repo} has none of {', '.join(_HUB_FILES)}")
+    raise FileNotFoundError(f"{repo} has none of {', '.join(names)}")
 
 
 def hub_snapshot(repo, config_only=False):
@@ -206,3 +211,23 @@ def missing_weights_error(model, reason, file, origin):
         "or take the default network, whose weights are on board, or weights=None for"
         " random ones."
     )
+
+
+@contextmanager
+def misfit(name, origin):
+    try:
+        yield
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ValueError(
+            f"the weights from {origin} do not fit {name!r}: {' '.join(lines[1:4])[:600]}"
+        ) from error
+
+
+def load_strictly(module, weights, label):
+    with misfit(label, origin_of(weights)):
+        module.load_state_dict(read_weights(weights))
+
+
+def origin_of(weights):
+    return "given mapping" if isinstance(weights, Mapping) else os.fspath(weights)

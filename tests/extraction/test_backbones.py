@@ -60,6 +60,7 @@ def test_a_changed_module_is_another_network():
 
 
 def test_registry_is_bounded_but_keeps_the_newest(monkeypatch):
+    _backbones.clear_registry()
     monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", 1)
     first, second = load_backbone(TINY, None), load_backbone("test_vit", None)
     assert load_backbone("test_vit", None) is second

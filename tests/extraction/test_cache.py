@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -190,32 +192,54 @@ def run_together(n_threads, work):
     return raised
 
 
+class Interrupted(OrderedDict):
+    """Mapping during whose every operation other threads may come in between."""
+
+    def __getattribute__(self, name):
+        time.sleep(0)
+        return super().__getattribute__(name)
+
+
+class InterruptedInt(int):
+    def __radd__(self, other):
+        time.sleep(0)
+        return other + int(self)
+
+
+def test_threads_share_a_store():
+    store, wrong = MemoryStore(20 * ENTRY), []
+    store._vectors = Interrupted()
+
+    def work(number):
+        rng = np.random.default_rng(number)
+        for sample in map(int, rng.integers(12, size=300)):
+            store.put(["a", "b"], sample, [vector(sample), vector(-sample)])
+            found = store.get(["a", "b"], int(rng.integers(12)))
+            if found is not None and not np.array_equal(found[0], -found[1]):
+                wrong.append(found)
+
+    assert run_together(4, work) == []
+    assert wrong == []
+    assert store.info() == CacheInfo(0, 0, 20, 20 * ENTRY, 20 * ENTRY)
+
+
+def test_threads_count_together():
+    store = MemoryStore(ENTRY)
+
+    def work(number):
+        for _ in range(100):
+            store.count(hits=InterruptedInt(1), misses=InterruptedInt(2))
+
+    assert run_together(4, work) == []
+    assert store.info()[:2] == (400, 800)
+
+
 @pytest.fixture
 def _frequent_switches():
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(interval)
-
-
-@pytest.mark.usefixtures("_frequent_switches")
-def test_threads_share_a_store():
-    store, wrong = MemoryStore(20 * ENTRY), []
-
-    def work(number):
-        rng = np.random.default_rng(number)
-        for sample in map(int, rng.integers(40, size=1500)):
-            store.put(["a", "b"], sample, [vector(sample), vector(-sample)])
-            found = store.get(["a", "b"], int(rng.integers(40)))
-            if found is not None and not np.array_equal(found[0], -found[1]):
-                wrong.append(found)
-            store.count(hits=1, misses=2)
-
-    assert run_together(6, work) == []
-    assert wrong == []
-    info = store.info()
-    assert info == CacheInfo(9000, 18000, len(store._vectors), 20 * ENTRY, 20 * ENTRY)
-    assert info.entries == 20
 
 
 @pytest.mark.usefixtures("_frequent_switches")

@@ -101,6 +101,20 @@ def test_precompute_of_the_own_layers(sixty):
     assert CountingNet.images_seen == 60
 
 
+def test_precompute_takes_one_layer_without_a_list(crops):
+    features = counting().precompute(crops, layers="stem")
+    features.set_params(layers="stem").fit_transform(crops)
+    assert CountingNet.images_seen == len(crops)
+
+
+def test_use_without_fit_binds_to_no_weights(crops):
+    estimator = PretrainedFeatures("test_resnet", weights=None).precompute(crops)
+    before = estimator.transform(crops)
+    after = estimator.set_params(random_state=1).transform(crops)
+    assert not np.allclose(before, after)
+    assert set(vars(estimator)) == set(estimator.get_params())
+
+
 def test_precompute_without_cache_is_refused(crops):
     with pytest.raises(ValueError, match="cache=None turns it off"):
         PretrainedFeatures(trained_net(), cache=None).precompute(crops)

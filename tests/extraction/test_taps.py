@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction._backbones import Stage, load_backbone
+from sklearn_transfer.extraction._backbones import clear_registry, load_backbone
+from sklearn_transfer.extraction._records import Stage
 from sklearn_transfer.extraction._taps import _exact_float32, forward, pool, resolve_taps
 from tests.contracts import assert_same
 from tests.networks import CountingNet, Shared, Tokens, Windows, trained_net
@@ -92,6 +93,7 @@ def test_list_concatenates_in_the_order_given(photos):
 
 
 def test_second_pass_ends_at_the_deepest_tap(crops):
+    clear_registry()
     CountingNet.reset()
     estimator = PretrainedFeatures(trained_net(), layers="stem", cache=None, batch_size=3)
     estimator.fit(crops).transform(crops)

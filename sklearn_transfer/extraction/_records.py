@@ -1,0 +1,70 @@
+"""What is known of a network that is ready for use."""
+
+import threading
+from dataclasses import dataclass, field
+
+import torch
+
+from sklearn_transfer.extraction._inputs import InputSpec
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One depth of a network that `layers` can name by word or index."""
+
+    name: str
+    channels: int | None = None
+    reduction: int | None = None
+
+
+@dataclass(eq=False)
+class Backbone:
+    """A network ready for use, shared by all estimators that ask for the same one.
+
+    `module` is a private copy in evaluation mode whose parameters never change.
+    `embedding`, `final_map` and `logits` are (module name, "input" or "output") where a
+    hook finds them, or None in a timm network, whose own methods return them. `stateful`
+    networks, which are a user's own code, run one pass at a time.
+    """
+
+    label: str
+    origin: str
+    module: torch.nn.Module
+    stages: tuple
+    spec: InputSpec | None = None
+    embedding: tuple | None = None
+    final_map: tuple | None = None
+    logits: tuple | None = None
+    has_classifier: bool = True
+    auto_pooling: str = "avg"
+    prefix_tokens: int = 0
+    class_token: bool = False
+    channels_last_maps: bool = False
+    stateful: bool = False
+    weights_sha256: str = ""
+    digest: bytes = b""
+    device: torch.device | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    learned: set = field(default_factory=set, repr=False)
+    widths: dict = field(default_factory=dict, repr=False)
+    last_shape: tuple | None = None
+
+    @property
+    def is_timm(self):
+        return self.embedding is None
+
+    @property
+    def n_bytes(self):
+        return sum(p.numel() * p.element_size() for p in self.module.parameters())
+
+
+def children(module, but=None):
+    """Top-level children as stages; of a list, which is never run itself, its members."""
+    stages = []
+    for name, child in module.named_children():
+        if name == but:
+            continue
+        inner = child if isinstance(child, torch.nn.ModuleList) else None
+        names = [name] if inner is None else [f"{name}.{i}" for i in range(len(inner))]
+        stages += [Stage(each) for each in names]
+    return tuple(stages)

@@ -1,0 +1,185 @@
+"""Networks of timm and of model hubs, as records."""
+
+import math
+import os
+
+import timm
+
+from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer.extraction import _torchvision, _weights
+from sklearn_transfer.extraction._inputs import InputSpec
+from sklearn_transfer.extraction._records import Backbone, Stage, children
+
+
+def build(name, weights, size):
+    """Record of a network by its name in timm, such as "resnet50.a1_in1k"."""
+    arch = timm.models.get_arch_name(name)
+    if not timm.is_model(arch):
+        raise ValueError(_unknown_model(name, timm.list_models()))
+    config = timm.models.get_pretrained_cfg(arch)
+    if name != arch:
+        _check_tag(name, arch)
+        config = timm.models.get_pretrained_cfg(name)
+    options = {}
+    if size is not None and config is not None and config.fixed_input_size:
+        options["img_size"] = size
+    if weights is None:
+        module = timm.create_model(name, pretrained=False, **options)
+        return record(module, name, "random weights", size)
+    origin, state_dict = _find_weights(name, weights, config)
+    if state_dict is None:
+        module = timm.create_model(name, pretrained=True, **options)
+        return record(module, name, origin, size)
+    overlay = {"state_dict": state_dict, "custom_load": False}
+    if weights != "pretrained":
+        options["num_classes"] = _n_classes(state_dict, config, overlay)
+    with _weights.misfit(name, origin):
+        module = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **options
+        )
+    module.pretrained_cfg.pop("state_dict", None)
+    return record(module, name, origin, size)
+
+
+def _unknown_model(name, known):
+    names = [*known, *(f"torchvision/{other}" for other in _torchvision.names())]
+    return (
+        f"model={name!r} is no network that timm or torchvision knows."
+        f"{did_you_mean(name, names)} List them with timm.list_models('*resnet*');"
+        " those of torchvision are written 'torchvision/alexnet'"
+    )
+
+
+def _check_tag(name, arch):
+    known = [f"{arch}.{tag}" for tag in timm.models.get_arch_pretrained_cfgs(arch)]
+    tagged = timm.list_pretrained(f"{arch}.*")
+    if name not in tagged and name not in known:
+        raise ValueError(
+            f"model={name!r}: {arch} has no weights of that tag, only"
+            f" {', '.join(tagged) or 'none'}.{did_you_mean(name, tagged)}"
+        )
+
+
+def _find_weights(name, weights, config):
+    """Where the weights are, and the state dict, or None if timm has to download them."""
+    if weights != "pretrained":
+        return _weights.origin_of(weights), _weights.read_weights(weights)
+    state_dict = _weights.packaged_weights(name)
+    if state_dict is not None:
+        return f"package {_weights.package_hint(name)}", state_dict
+    if config is None or not (config.hf_hub_id or config.url or config.file):
+        raise ValueError(
+            f"timm has no pretrained weights for {name!r}; pass weights=PATH, weights=None"
+            f" for random ones, or one of {timm.list_pretrained(f'{name}*')[:5]}"
+        )
+    if not config.hf_hub_id:
+        return _download_with_timm(name, config)
+    repo, file = config.hf_hub_id, config.hf_hub_filename
+    path = _weights.cached_hub_weights(repo, file)
+    if path is None:
+        try:
+            path = _weights.download_hub_weights(repo, file)
+        except OSError as error:
+            wanted, place = file or "model.safetensors", f"https://huggingface.co/{repo}"
+            raise _weights.missing_weights_error(name, error, wanted, place) from error
+    return f"hub {repo}", _weights.read_weights(path)
+
+
+def _download_with_timm(name, config):
+    try:
+        _weights.require_host(config.url)
+    except OSError as error:
+        file = os.path.basename(config.url)
+        raise _weights.missing_weights_error(name, error, file, config.url) from error
+    return f"url {config.url}", None
+
+
+def _n_classes(state_dict, config, overlay):
+    """Classes of a user's checkpoint, which need not be those the network came with."""
+    if config is None:
+        return None
+    classifier = config.classifier
+    first = classifier[0] if isinstance(classifier, tuple) else classifier
+    tensor = state_dict.get(f"{first}.weight")
+    count = 0 if tensor is None else tensor.shape[0]
+    if count == (config.num_classes or 0) + (config.label_offset or 0):
+        return config.num_classes
+    overlay.update(num_classes=count, label_offset=0)
+    return count
+
+
+def build_from_hub(name, weights, size):
+    """Record of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
+    repo = name.partition(":")[2]
+    try:
+        folder = _weights.hub_snapshot(repo, config_only=weights != "pretrained")
+    except OSError as error:
+        raise _weights.missing_weights_error(
+            name,
+            error,
+            "config.json and model.safetensors",
+            f"https://huggingface.co/{repo.partition('@')[0]}",
+        ) from error
+    with _weights.misfit(name, folder):
+        module = timm.create_model(f"local-dir:{folder}", pretrained=weights == "pretrained")
+    origin = f"hub {repo}" if weights == "pretrained" else "random weights"
+    if weights is not None and weights != "pretrained":
+        origin = _weights.origin_of(weights)
+        _weights.load_strictly(module, weights, name)
+    return record(module, name, origin, size)
+
+
+def record(module, label, origin, size):
+    """Record of a module that follows timm's conventions."""
+    return Backbone(
+        label,
+        origin,
+        module,
+        stages=_stages(module),
+        spec=spec_from_config(module.pretrained_cfg, size),
+        has_classifier=getattr(module, "num_classes", 0) > 0,
+        auto_pooling=_head_pooling(module),
+        prefix_tokens=getattr(module, "num_prefix_tokens", 0),
+        class_token=getattr(module, "cls_token", None) is not None,
+        channels_last_maps=getattr(module, "output_fmt", "NCHW") == "NHWC",
+    )
+
+
+def _stages(module):
+    known = dict(module.named_modules())
+    stages = [
+        Stage(info["module"], info.get("num_chs"), info.get("reduction"))
+        for info in getattr(module, "feature_info", None) or ()
+        if info.get("module") in known
+    ]
+    return tuple(stages) or children(module, but=_classifier_child(module))
+
+
+def _classifier_child(module):
+    classifier = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ""
+    return str(classifier[0] if isinstance(classifier, tuple) else classifier).split(".")[0]
+
+
+def _head_pooling(module):
+    """What the head of a timm network does, for a stage that its head never sees."""
+    pool = getattr(module, "global_pool", None)
+    if pool is None:
+        pool = getattr(getattr(module, "head", None), "global_pool", None)
+    kind = pool if isinstance(pool, str) else getattr(pool, "pool_type", "avg")
+    return {"token": "cls", "max": "max", "fastmax": "max"}.get(kind, "avg")
+
+
+def spec_from_config(config, size):
+    """Input spec from timm's configuration of a network; None where it has none."""
+    if not config or not config.get("input_size"):
+        return None
+    data = timm.data.resolve_data_config({}, pretrained_cfg=config)
+    size = size or tuple(data["input_size"][1:])
+    return InputSpec(
+        size,
+        tuple(math.floor(edge / data["crop_pct"]) for edge in size),
+        tuple(map(float, data["mean"])),
+        tuple(map(float, data["std"])),
+        data["interpolation"],
+        data["crop_mode"],
+    )
