@@ -118,7 +118,7 @@ def _parts(value):
         closure = [_cell_contents(cell) for cell in value.__closure__ or ()]
         defaults = (value.__defaults__, value.__kwdefaults__)
         name = (value.__module__, value.__qualname__)
-        return "function", (*name, value.__code__, *defaults, closure)
+        return "function", (*name, value.__code__, *defaults, closure, _globals_of(value))
     if isinstance(value, types.CodeType):
         jumps = value.co_exceptiontable
         return "code", (value.co_code, jumps, value.co_consts, value.co_names)
@@ -183,6 +183,30 @@ def _function_of(member):
         return member
     inner = (getattr(member, name, None) for name in ("fget", "func", "__func__"))
     return next(filter(None, inner), member)
+
+
+def _globals_of(function):
+    """What a function looks up by name: a helper defined anew makes it another function.
+
+    Modules, and what other projects define, count by the code that names them.
+    """
+    names = _names_in(function.__code__) & function.__globals__.keys()
+    found = ((name, function.__globals__[name]) for name in sorted(names))
+    return [pair for pair in found if not _is_foreign(pair[1], function)]
+
+
+def _names_in(code):
+    nested = [const for const in code.co_consts if isinstance(const, types.CodeType)]
+    return set(code.co_names).union(*map(_names_in, nested))
+
+
+def _is_foreign(value, function):
+    if isinstance(value, types.ModuleType | types.BuiltinFunctionType):
+        return True
+    if not isinstance(value, types.FunctionType | type):
+        return False
+    projects = [str(x.__module__).partition(".")[0] for x in (value, function)]
+    return projects[0] != projects[1]
 
 
 def _cell_contents(cell):

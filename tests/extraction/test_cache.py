@@ -276,7 +276,7 @@ def test_limit_of_a_new_process_comes_from_its_environment():
         "print(memory_store().info().max_bytes)"
     )
     printed = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
+        [sys.executable, "-c", program],
         env={**os.environ, "SKLEARN_TRANSFER_CACHE_BYTES": "777"},
         capture_output=True,
         text=True,

@@ -49,6 +49,17 @@ REDEFINED = {
     "lambda": ("f", "f = lambda x: x + {}"),
     "function": ("f", "def f(x):\n  return x + {}"),
     "inner function": ("f", "def f(x):\n  return [y + {} for y in x]"),
+    "helper": ("f", "def g(x):\n  return x + {}\ndef f(x):\n  return g(x)"),
+    "helper of a helper": (
+        "f",
+        "def h(x):\n  return x + {}\ndef g(x):\n  return h(x)\ndef f(x):\n  return g(x)",
+    ),
+    "constant of the notebook": ("f", "n = {}\ndef f(x):\n  return x + n"),
+    "table of the notebook": ("f", "n = [{}]\ndef f(x):\n  return [y + n[0] for y in x]"),
+    "object of the notebook": (
+        "f",
+        "g = functools.partial(max, {})\ndef f(x):\n  return g(x)",
+    ),
     "default": ("f", "def f(x, n={}):\n  return x + n"),
     "keyword default": ("f", "def f(x, *, n={}):\n  return x + n"),
     "closure": ("f", "f = (lambda n: lambda x: x + n)({})"),
@@ -209,3 +220,13 @@ def test_threads_digest_a_class_alike():
     for thread in threads:
         thread.join()
     assert set(found) == {expected}
+
+
+def test_functions_that_call_each_other_end():
+    even = define("f", "def f(x):\n  return g(x - 1)\ndef g(x):\n  return f(x - 1)")
+    assert digest(even) == digest(even)
+
+
+def test_what_a_function_does_not_use_does_not_count():
+    one, two = (define("f", f"n = {n}\ndef f(x):\n  return x") for n in (1, 2))
+    assert digest(one) == digest(two)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from timm.data import create_transform
+from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _inputs
@@ -59,6 +60,9 @@ def as_timm(image, size, crop_pct, crop_mode, interpolation):
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.2, 0.3),
     )
+    for step in transform.transforms:
+        if isinstance(step, ResizeKeepRatio):  # timm 1.0.20 takes bilinear, whatever is asked
+            step.interpolation = str_to_interp_mode(interpolation)
     return np.moveaxis(np.asarray(transform(image)), 0, -1)
 
 
