@@ -434,7 +434,7 @@ def test_feature_names_without_fit(photos):
 
 
 def test_pandas_output_keeps_the_index(crops):
-    X = pd.Series(crops, index=[f"img{i}" for i in range(9)])
+    X = pd.DataFrame({"image": crops}, index=[f"img{i}" for i in range(9)])
     frame = PretrainedFeatures(trained_net()).set_output(transform="pandas").fit_transform(X)
     assert list(frame.index) == list(X.index)
 
