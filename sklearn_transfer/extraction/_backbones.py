@@ -130,9 +130,11 @@ def _finish(backbone, model, place):
     sha256 = _weights.state_dict_digest(module.state_dict())
     named = isinstance(model, str)
     structure = model if named else digest(module)
-    module = module.to(device=place).to(memory_format=torch.channels_last)
-    key = digest(structure, sha256, backbone.spec and backbone.spec.size)
-    return replace(backbone, module=module, weights_sha256=sha256, digest=key, device=place)
+    module = module.to(device=place)
+    if all(p.ndim != 5 for p in module.parameters()):  # 3-D convolutions refuse the order
+        module = module.to(memory_format=torch.channels_last)
+    state = {"stateful": not named, "weights_sha256": sha256, "device": place}
+    return replace(backbone, module=module, digest=digest(structure, sha256), **state)
 
 
 def _build_from_object(model, weights, size, n_features_in):

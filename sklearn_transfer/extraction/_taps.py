@@ -4,7 +4,7 @@ import math
 import threading
 from collections import Counter
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import torch
@@ -50,6 +50,11 @@ def resolve_taps(backbone, layers, pooling):
 
 
 def _resolve(backbone, choice, pooling):
+    if isinstance(choice, bool) or not isinstance(choice, (str, Integral, type(None))):
+        raise ValueError(
+            f"layers names {choice!r}, expected a string, a stage index or None, or one list"
+            " of these"
+        )
     if choice != "logits" and pooling == "cls" and not backbone.class_token:
         raise ValueError(
             f"pooling='cls': {backbone.label} has no class token; use 'avg', 'max' or 'gem'"
@@ -64,7 +69,7 @@ def _resolve(backbone, choice, pooling):
                 " embedding"
             )
         return Tap("logits", "", "auto", "logits")
-    if isinstance(choice, Integral) and not isinstance(choice, bool):
+    if isinstance(choice, Integral):
         name = _stage_by_index(backbone, int(choice)).name
         label = f"stage{choice % len(backbone.stages)}"
     else:
@@ -279,11 +284,13 @@ def _one_tensor(activation, tap, backbone):
 
 
 def _stage_of(backbone, tap):
-    if tap.kind == "module":
-        for stage in backbone.stages:
-            if stage.name == tap.name:
-                return stage
-    return Stage(tap.name)
+    """What is known of the layout of a tap's activation."""
+    if tap.kind != "module":
+        return Stage(tap.name)
+    known = [stage for stage in backbone.stages if stage.name == tap.name]
+    own = getattr(backbone.module.get_submodule(tap.name), "output_fmt", None)
+    layout = str(getattr(own, "value", own)).upper()
+    return replace(known[0] if known else Stage(tap.name), layout=layout)
 
 
 def pool(activation, pooling, backbone, stage, spatial):
@@ -337,6 +344,8 @@ def _is_channels_first(second, third, channels):
 
 def _is_channels_last(activation, backbone, stage):
     first, last = activation.shape[1], activation.shape[-1]
+    if stage.layout in ("NCHW", "NHWC"):
+        return stage.layout == "NHWC"
     if stage.channels is not None and (first == stage.channels) != (last == stage.channels):
         return last == stage.channels
     if not backbone.channels_last_maps:

@@ -4,6 +4,7 @@ import math
 import os
 
 import timm
+import torch
 
 from sklearn_transfer._validation import did_you_mean
 from sklearn_transfer.extraction import _torchvision, _weights
@@ -86,6 +87,10 @@ def _find_weights(name, weights, config):
 
 
 def _download_with_timm(name, config):
+    """Nothing but the origin, once it is clear that timm will find or reach the file."""
+    cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(config.url))
+    if os.path.exists(cached):
+        return cached, None
     try:
         _weights.require_host(config.url)
     except OSError as error:

