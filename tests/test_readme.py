@@ -39,6 +39,13 @@ def test_pictures_and_links_exist():
         assert (root / target).exists(), target
 
 
+def test_benchmarks_are_a_table_of_figures():
+    section = README.partition("## Benchmarks")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    assert len(rows) >= 4
+    assert all(re.search(r"\d\.\d", row) for row in rows[2:])
+
+
 def test_sections_are_in_order():
     order = [
         "## Two commands",

@@ -131,7 +131,8 @@ def _finish(backbone, model, place):
     named = isinstance(model, str)
     structure = model if named else digest(module)
     module = module.to(device=place)
-    if all(p.ndim != 5 for p in module.parameters()):  # 3-D convolutions refuse the order
+    # A user's own code may ask for `view`, and 3-D convolutions refuse the order.
+    if named and all(p.ndim != 5 for p in module.parameters()):
         module = module.to(memory_format=torch.channels_last)
     state = {"stateful": not named, "weights_sha256": sha256, "device": place}
     return replace(backbone, module=module, digest=digest(structure, sha256), **state)

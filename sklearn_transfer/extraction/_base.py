@@ -135,6 +135,8 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         backbone = self._checked_backbone()
         if not isinstance(layers, (list, tuple)):
             layers = [self.layers if layers is None else layers]
+        if not layers:
+            raise ValueError("layers=[] names no layer; None is the network's embedding")
         taps = [tap for choice in layers for tap in self._resolve(backbone, choice)]
         self._extract(samples, backbone, list(dict.fromkeys(taps)), collect=False)
         return self
@@ -188,7 +190,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def _known_shape(self, backbone):
-        shape = getattr(self, "_input_shape", None) or self._make_reader(backbone).shape(())
+        shape = self._make_reader(backbone).shape(()) or getattr(self, "_input_shape", None)
         if shape is None:
             check_is_fitted(self, "_input_shape")
         return shape
@@ -232,7 +234,8 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
             weights = "pretrained weights"
         digest_seen = getattr(self, "weights_sha256_", "")
         seen = f" {digest_seen[:8]}" if digest_seen else ""
-        layers = "embedding" if self.layers is None else self.layers
+        layers = self.layers if isinstance(self.layers, (list, tuple)) else [self.layers]
+        layers = ", ".join("embedding" if layer is None else str(layer) for layer in layers)
         return f"{model}, {weights}{seen}, layers: {layers}"
 
     def __sklearn_tags__(self):
@@ -249,6 +252,6 @@ def _width(backbone, tap, shape):
 
         from sklearn_transfer.extraction._taps import forward
 
-        empty = torch.zeros(1, *shape, device=backbone.device)
+        empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
         backbone.widths[tap, shape] = forward(backbone, [tap], empty)[0].shape[1]
     return backbone.widths[tap, shape]

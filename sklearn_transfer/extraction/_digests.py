@@ -3,6 +3,8 @@
 import enum
 import functools
 import itertools
+import sys
+import sysconfig
 import threading
 import types
 import uuid
@@ -21,6 +23,9 @@ _METHODS = types.FunctionType | staticmethod | classmethod | property
 _METHODS |= functools.cached_property | functools.partialmethod
 _CONSTANTS = int | float | complex | str | bytes | tuple | list | dict | set | frozenset
 _CONSTANTS |= np.ndarray | None
+
+_PLACES = ("stdlib", "platstdlib", "purelib", "platlib")
+_INSTALLED = (*map(sysconfig.get_path, _PLACES), "<frozen")
 
 _anonymous = weakref.WeakKeyDictionary()
 _types = weakref.WeakKeyDictionary()
@@ -96,13 +101,17 @@ class _Digester:
 
 
 def _type_digest(cls):
-    """Digest of a class as first seen: one defined anew differs, a counter on it does not."""
+    """Digest of a class by the code that its methods have now.
+
+    Its constants, and what its methods use, count as first seen: a counter does not.
+    """
+    name = (cls.__module__, cls.__qualname__)
     with _types_lock:
         if cls not in _types:
-            name = (cls.__module__, cls.__qualname__)
             _types[cls] = digest(*name)  # stands for the class where it refers to itself
             _types[cls] = digest("type", *name, _methods(cls))
-        return _types[cls]
+        members = ((key, getattr(member, "__code__", None)) for key, member in _methods(cls))
+        return digest(_types[cls], [pair for pair in members if pair[1] is not None])
 
 
 def _parts(value):
@@ -114,6 +123,8 @@ def _parts(value):
         return "dict", [item for pair in value.items() for item in pair]
     if isinstance(value, enum.Enum):
         return "enum", (type(value).__qualname__, value.name, value.value)
+    if isinstance(value, types.ModuleType):
+        return "import", (value.__name__,)
     if isinstance(value, types.FunctionType):
         closure = [_cell_contents(cell) for cell in value.__closure__ or ()]
         defaults = (value.__defaults__, value.__kwdefaults__)
@@ -188,11 +199,11 @@ def _function_of(member):
 def _globals_of(function):
     """What a function looks up by name: a helper defined anew makes it another function.
 
-    Modules, and what other projects define, count by the code that names them.
+    Modules, and functions of installed libraries, count by the code that names them.
     """
     names = _names_in(function.__code__) & function.__globals__.keys()
     found = ((name, function.__globals__[name]) for name in sorted(names))
-    return [pair for pair in found if not _is_foreign(pair[1], function)]
+    return [pair for pair in found if not _is_foreign(pair[1])]
 
 
 def _names_in(code):
@@ -200,13 +211,14 @@ def _names_in(code):
     return set(code.co_names).union(*map(_names_in, nested))
 
 
-def _is_foreign(value, function):
+def _is_foreign(value):
     if isinstance(value, types.ModuleType | types.BuiltinFunctionType):
         return True
-    if not isinstance(value, types.FunctionType | type):
-        return False
-    projects = [str(x.__module__).partition(".")[0] for x in (value, function)]
-    return projects[0] != projects[1]
+    if isinstance(value, type):
+        return value.__module__.partition(".")[0] in sys.stdlib_module_names | _LIBRARIES
+    return isinstance(value, types.FunctionType) and value.__code__.co_filename.startswith(
+        _INSTALLED
+    )
 
 
 def _cell_contents(cell):

@@ -34,7 +34,8 @@ class PretrainedFeatures(_BasePretrained):
         is a `.safetensors`, `.pth` or `.pt` file with a state dict; it is read without
         executing anything. A dict is a state dict.
     layers : str, int, None or list of these, default=None
-        Where features are taken. None is the pooled embedding before the classifier;
+        Where features are taken. None is the pooled embedding before the classifier (of a
+        module that is neither timm's nor torchvision's: its output);
         "logits" keeps the classifier; "shallow", "middle" and "deep" are the stages at a
         quarter, half and the full depth; an int is a stage index; any other string is
         the name of a module. Features of a list are concatenated. Only the part up to the
@@ -310,13 +311,13 @@ class _CallableReader(_ImageSamples, _TensorReader):
         image = _inputs.decode(content, self.background)
         result = self.function(image)
         if hasattr(result, "detach"):
-            result = result.detach().cpu()
+            result = result.detach().cpu().numpy()
         if not hasattr(result, "shape") or len(result.shape) == 0:
             raise ValueError(
                 f"preprocess returned {type(result).__name__}, expected an array or tensor"
                 " (channels, height, width)"
             )
-        return np.asarray(result, dtype=np.float32)
+        return np.array(result, dtype=np.float32)
 
     def collate(self, payloads, device):
         import torch

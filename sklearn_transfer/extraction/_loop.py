@@ -107,11 +107,8 @@ class Extraction:
             self._write([row], vectors)
             return
         if payload is None:  # evicted since it was seen
-            loaded = self._load(row)
-            if isinstance(loaded, BadSampleError):
-                self._note_bad(row, loaded)
-                return
-            key, payload = loaded
+            self._take(row, self._load(row))
+            return
         self.waiting[key] = [row]
         self.payloads.append((key, payload))
         if len(self.payloads) >= self._rows_a_batch(payload):
@@ -159,6 +156,8 @@ class Extraction:
         from sklearn_transfer.extraction._taps import forward
 
         batch = self.reader.collate(payloads, self.backbone.device)
+        if self.backbone.stateful:  # its code may ask for `view`
+            batch = batch.contiguous()
         try:
             outputs = forward(self.backbone, self.taps, batch)
         except Exception as error:
@@ -301,7 +300,7 @@ def _check_shapes(payloads, rows):
 
 
 def _n_threads(n_jobs):
-    return joblib.cpu_count() if n_jobs is None else joblib.effective_n_jobs(n_jobs)
+    return joblib.effective_n_jobs(-1 if n_jobs is None else n_jobs)
 
 
 def _is_known(item):
@@ -313,6 +312,8 @@ def _result(item):
 
 
 def _progress(label, total, verbose):
-    from tqdm.auto import tqdm
-
+    if verbose:
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
     return tqdm(total=total, desc=label, unit="sample", disable=not verbose)

@@ -41,6 +41,7 @@ class Backbone:
     prefix_tokens: int = 0
     class_token: bool = False
     channels_last_maps: bool = False
+    final_relu: bool = False
     stateful: bool = False
     weights_sha256: str = ""
     digest: bytes = b""
@@ -62,9 +63,8 @@ def children(module, but=None):
     """Top-level children as stages; of a list, which is never run itself, its members."""
     stages = []
     for name, child in module.named_children():
-        if name == but:
-            continue
-        inner = child if isinstance(child, torch.nn.ModuleList) else None
-        names = [name] if inner is None else [f"{name}.{i}" for i in range(len(inner))]
-        stages += [Stage(each) for each in names]
+        if isinstance(child, torch.nn.ModuleList):
+            stages += [Stage(f"{name}.{inner.name}") for inner in children(child)]
+        elif name != but:
+            stages.append(Stage(name))
     return tuple(stages)

@@ -262,6 +262,8 @@ class _Capture:
     def _pool(self, tap, activation):
         # Pooled at once: a later in-place operation may overwrite the activation.
         activation = _one_tensor(activation, tap, self.backbone)
+        if tap.kind == "final_map" and self.backbone.final_relu:
+            activation = activation.relu()
         if activation.shape[:1] != (self.n_rows,):
             raise ValueError(
                 f"layers={tap.label!r}: the output of {tap.name or tap.kind!r} has shape"
@@ -273,6 +275,12 @@ class _Capture:
 
 
 def _one_tensor(activation, tap, backbone):
+    if isinstance(activation, list) and len(activation) > 1:
+        raise ValueError(
+            f"layers={tap.label!r}: {tap.name or backbone.label!r} returns a list of"
+            f" {len(activation)} tensors, which are no one layer; choose among"
+            f" {_stage_names(backbone)}"
+        )
     if isinstance(activation, (tuple, list)) and activation:
         activation = activation[0]
     if not isinstance(activation, torch.Tensor):
@@ -286,11 +294,19 @@ def _one_tensor(activation, tap, backbone):
 def _stage_of(backbone, tap):
     """What is known of the layout of a tap's activation."""
     if tap.kind != "module":
-        return Stage(tap.name)
-    known = [stage for stage in backbone.stages if stage.name == tap.name]
-    own = getattr(backbone.module.get_submodule(tap.name), "output_fmt", None)
-    layout = str(getattr(own, "value", own)).upper()
-    return replace(known[0] if known else Stage(tap.name), layout=layout)
+        if backbone.is_timm:
+            return Stage(tap.name, getattr(backbone.module, "num_features", None))
+        return Stage(tap.name, layout="NCHW")
+    module = backbone.module.get_submodule(tap.name)
+    width = getattr(module, "out_channels", None)  # of a convolution
+    found = [stage for stage in backbone.stages if stage.name == tap.name]
+    stage = found[0] if found else Stage(tap.name, width)
+    own = getattr(module, "output_fmt", None)
+    return replace(
+        stage,
+        channels=stage.channels or width,
+        layout=str(getattr(own, "value", own)).upper(),
+    )
 
 
 def pool(activation, pooling, backbone, stage, spatial):

@@ -1,7 +1,9 @@
 """Networks of timm and of model hubs, as records."""
 
+import json
 import math
 import os
+from pathlib import Path
 
 import timm
 import torch
@@ -125,8 +127,13 @@ def build_from_hub(name, weights, size):
             "config.json and model.safetensors",
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error
+    config = json.loads(Path(folder, "config.json").read_text())
+    fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
+    options = {"img_size": size} if fixed and size is not None else {}
     with _weights.misfit(name, folder):
-        module = timm.create_model(f"local-dir:{folder}", pretrained=weights == "pretrained")
+        module = timm.create_model(
+            f"local-dir:{folder}", pretrained=weights == "pretrained", **options
+        )
     origin = f"hub {repo}" if weights == "pretrained" else "random weights"
     if weights is not None and weights != "pretrained":
         origin = _weights.origin_of(weights)
@@ -136,6 +143,7 @@ def build_from_hub(name, weights, size):
 
 def record(module, label, origin, size):
     """Record of a module that follows timm's conventions."""
+    class_token = getattr(module, "cls_token", None) is not None
     return Backbone(
         label,
         origin,
@@ -144,20 +152,23 @@ def record(module, label, origin, size):
         spec=spec_from_config(module.pretrained_cfg, size),
         has_classifier=getattr(module, "num_classes", 0) > 0,
         auto_pooling=_head_pooling(module),
-        prefix_tokens=getattr(module, "num_prefix_tokens", 0),
-        class_token=getattr(module, "cls_token", None) is not None,
+        prefix_tokens=getattr(module, "num_prefix_tokens", int(class_token)),
+        class_token=class_token,
         channels_last_maps=getattr(module, "output_fmt", "NCHW") == "NHWC",
     )
 
 
 def _stages(module):
-    known = dict(module.named_modules())
-    stages = [
-        Stage(info["module"], info.get("num_chs"), info.get("reduction"))
-        for info in getattr(module, "feature_info", None) or ()
-        if info.get("module") in known
-    ]
-    return tuple(stages) or children(module, but=_classifier_child(module))
+    """Stages as timm lists them, or children where it lists what is never run."""
+    never_run = torch.nn.ModuleList
+    known = {name for name, m in module.named_modules() if name and type(m) is not never_run}
+    listed = list(getattr(module, "feature_info", None) or ())
+    if listed and all(info.get("module") in known for info in listed):
+        return tuple(
+            Stage(info["module"], info.get("num_chs"), info.get("reduction"))
+            for info in listed
+        )
+    return children(module, but=_classifier_child(module))
 
 
 def _classifier_child(module):

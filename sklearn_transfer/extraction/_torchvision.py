@@ -38,6 +38,9 @@ _STAGES = {
     "VisionTransformer": ["encoder.layers.*"],
 }
 
+# Attributes that hold the classifier, in the order in which they are looked for.
+_HEADS = ("fc", "classifier", "heads", "head")
+
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
@@ -81,9 +84,18 @@ def create_for(name, state_dict):
 
 
 def classifier(module):
-    """Name of the last linear layer, None where a network has none (SqueezeNet)."""
-    linear = [name for name, m in module.named_modules() if isinstance(m, nn.Linear)]
-    return linear[-1] if linear else None
+    """Name of the linear layer that ends a network.
+
+    None where there is none: SqueezeNet, and networks whose head was cut off or replaced,
+    which are taken at their output. A head of several layers ends in the last of them.
+    """
+    if type(module).__name__ == "SqueezeNet":
+        return None
+    head = next(name for name in _HEADS if hasattr(module, name))
+    inner = list(module.get_submodule(head).named_modules())
+    own = [(name, m) for name, m in inner if not any(m.children())]
+    name, last = own[-1]
+    return f"{head}.{name}".rstrip(".") if isinstance(last, nn.Linear) else None
 
 
 def final_map(module):
@@ -92,7 +104,7 @@ def final_map(module):
     kind = type(module).__name__
     if kind == "VisionTransformer":
         return ("encoder", "output")
-    if kind == "SqueezeNet":
+    if kind in ("SqueezeNet", "DenseNet"):
         return ("features", "output")
     if pools and kind in ("AlexNet", "VGG", "GoogLeNet", "Inception3", "ResNet"):
         return (pools[-1], "input")
@@ -165,6 +177,12 @@ def build(name, weights, size):
     return record(module, label, origin, spec(name, size))
 
 
+def _embedding(module, last, last_map):
+    if last is not None:
+        return (last, "input")
+    return last_map if type(module).__name__ == "SqueezeNet" else ("", "output")
+
+
 def record(module, label, origin, spec):
     """Record of a module of one of torchvision's classes."""
     last = classifier(module)
@@ -176,7 +194,8 @@ def record(module, label, origin, spec):
         module,
         stages=tuple(Stage(name) for name in stages(module)),
         spec=spec,
-        embedding=(last, "input") if last else last_map,
+        embedding=_embedding(module, last, last_map),
+        final_relu=type(module).__name__ == "DenseNet",
         final_map=last_map,
         logits=("", "output"),
         auto_pooling="cls" if tokens else "avg",

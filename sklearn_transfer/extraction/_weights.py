@@ -15,6 +15,7 @@ from pathlib import Path
 from sklearn_transfer._validation import did_you_mean
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_PREFIXES = ("_orig_mod.", "module.")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
@@ -74,8 +75,8 @@ def read_weights(weights):
     """State dict from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
 
     Files are read without executing anything in them. A checkpoint that keeps its
-    weights under "state_dict" or "model" is unwrapped, and the prefix "module." that
-    data-parallel training leaves is removed.
+    weights under "state_dict" or "model" is unwrapped, and the prefixes that compiling
+    and data-parallel training leave are removed.
     """
     if isinstance(weights, Mapping):
         state_dict = dict(weights)
@@ -90,8 +91,9 @@ def read_weights(weights):
         if isinstance(state_dict.get(key), Mapping):
             state_dict = dict(state_dict[key])
             break
-    if all(str(name).startswith("module.") for name in state_dict):
-        state_dict = {name[len("module.") :]: t for name, t in state_dict.items()}
+    for prefix in _PREFIXES:
+        if all(str(name).startswith(prefix) for name in state_dict):
+            state_dict = {name[len(prefix) :]: t for name, t in state_dict.items()}
     strangers = [name for name, t in state_dict.items() if not hasattr(t, "detach")]
     if strangers or not state_dict:
         raise ValueError(
@@ -227,9 +229,8 @@ def misfit(name, origin):
         yield
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ValueError(
-            f"the weights from {origin} do not fit {name!r}: {' '.join(lines[1:4])[:600]}"
-        ) from error
+        detail = " ".join(lines[1:4] or lines)[:600]
+        raise ValueError(f"the weights from {origin} do not fit {name!r}: {detail}") from error
 
 
 def load_strictly(module, weights, label):

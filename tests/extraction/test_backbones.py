@@ -202,6 +202,24 @@ def test_file_that_executes_code_is_refused_and_not_run(crops, tmp_path):
     assert not (tmp_path / "was_run").exists()
 
 
+def test_file_that_holds_a_list_is_refused(crops, tmp_path):
+    torch.save([1, 2], tmp_path / "c.pth")
+    with pytest.raises(ValueError, match="no state dict: expected names to tensors, got list"):
+        features(crops, TINY, weights=tmp_path / "c.pth")
+
+
+def test_misspelt_pretrained_names_the_word(crops):
+    with pytest.raises(FileNotFoundError, match="Did you mean 'pretrained'"):
+        features(crops, TINY, weights="pretraind")
+
+
+def test_prefix_of_a_compiled_module_is_removed(crops, tiny_state):
+    compiled = {f"_orig_mod.{name}": tensor for name, tensor in tiny_state.items()}
+    np.testing.assert_array_equal(
+        features(crops, TINY, weights=compiled), features(crops, TINY, weights=tiny_state)
+    )
+
+
 def test_missing_weights_file_is_named(crops, tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.pth': no such file"):
         features(crops, TINY, weights=tmp_path / "gone.pth")
@@ -245,7 +263,7 @@ def test_factory_that_returns_no_module_is_refused():
         estimator.fit(np.eye(3))
 
 
-def test_half_precision_module_gives_float32(crops):
+def test_double_precision_module_gives_float32(crops):
     net = trained_net()
     found = features(crops, copy.deepcopy(net).double())
     np.testing.assert_array_equal(found, features(crops, net))
@@ -262,7 +280,105 @@ def test_torchvision_module_is_recognised(crops):
 def test_timm_module_is_recognised(crops):
     module = timm.create_model(TINY)
     found = features(crops, module)
-    np.testing.assert_array_equal(found, features(crops, TINY, weights=module.state_dict()))
+    named = features(crops, TINY, weights=module.state_dict())
+    np.testing.assert_allclose(found, named, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "width"),
+    [
+        ("convnext_tiny", "classifier", 768),
+        ("vit_b_32", "heads", 768),
+        ("swin_t", "head", 768),
+        ("densenet121", "classifier", 1024),
+        ("resnet18", "fc", 512),
+    ],
+)
+def test_torchvision_module_with_its_head_cut_off_is_taken_at_its_output(
+    name, attribute, width, crops
+):
+    import torchvision
+
+    torch.manual_seed(0)
+    module = torchvision.models.get_model(name, weights=None).eval()
+    setattr(module, attribute, nn.Identity())
+    images = np.random.default_rng(0).normal(size=(2, 3, 224, 224)).astype(np.float32)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(images)).flatten(1).numpy()
+    assert expected.shape == (2, width)
+    found = PretrainedFeatures(module, preprocess=None, cache=None).fit_transform(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_torchvision_average_is_the_embedding_of_a_network_that_averages():
+    images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    options = {"weights": None, "preprocess": None, "cache": None}
+    name = "torchvision/densenet121"
+    average = PretrainedFeatures(name, pooling="avg", **options).fit_transform(images)
+    own = PretrainedFeatures(name, **options).fit_transform(images)
+    np.testing.assert_allclose(average, own, rtol=1e-4, atol=1e-6)
+
+
+class Keeping(nn.Module):
+    """Keeps an activation on itself between two layers, as people do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 3)
+
+    def forward(self, x):
+        self.kept = self.first(x)
+        out = self.second(self.kept)
+        return (self.kept[:, :, 1:-1, 1:-1] + out).mean((2, 3))
+
+
+def test_a_module_that_keeps_state_runs_one_pass_at_a_time():
+    images = np.random.default_rng(0).normal(size=(200, 3, 24, 24)).astype(np.float32)
+    module = Keeping()
+    with torch.no_grad():
+        expected = module(torch.from_numpy(images)).numpy()
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        estimator = PretrainedFeatures(module, preprocess=None, batch_size=2, cache=None)
+        found = estimator.fit_transform(images)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_side_by_side_give_the_features_of_one_thread(crops):
+    expected = features(crops * 5, TINY, weights=None)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        found = features(crops * 5, TINY, weights=None, batch_size=2)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_module_that_asks_for_a_view_works(crops):
+    class View(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pretrained_cfg, self.conv = CONFIG, nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).view(len(x), -1)
+
+    assert features(crops, View()).shape == (9, 4 * 30 * 30)
+
+
+def test_volumes_work():
+    net = nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU())
+    volumes = np.random.default_rng(0).normal(size=(3, 1, 6, 6, 6)).astype(np.float32)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(volumes)).mean((2, 3, 4))
+    found = PretrainedFeatures(net, preprocess=None).fit_transform(volumes)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_module_without_data_configuration_says_what_to_pass(crops):
@@ -351,7 +467,13 @@ def test_torchvision_weights_are_loaded_from_a_local_cache_folder(
     np.testing.assert_array_equal(found, features(crops, name, weights=state, input_size=64))
 
 
-def write_hub_cache(folder, repo, state_dict):
+def test_input_size_reaches_hub_models_of_fixed_size(offline, crops, tmp_path):
+    state = timm.create_model("test_vit").state_dict()
+    write_hub_cache(tmp_path / "hub", "someone/vit", state, "test_vit")
+    assert features(crops, "hf-hub:someone/vit", input_size=96).shape == (9, 64)
+
+
+def write_hub_cache(folder, repo, state_dict, arch=TINY):
     """What a download of `repo` leaves behind, as huggingface_hub lays it out."""
     root = folder / f"models--{repo.replace('/', '--')}"
     snapshot = root / "snapshots" / ("0" * 40)
@@ -359,8 +481,8 @@ def write_hub_cache(folder, repo, state_dict):
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text("0" * 40)
     safetensors.torch.save_file(state_dict, snapshot / "model.safetensors")
-    config = timm.models.get_pretrained_cfg(TINY).to_dict()
+    config = timm.models.get_pretrained_cfg(arch).to_dict()
     config = {k: v for k, v in config.items() if k not in ("hf_hub_id", "url", "architecture")}
     (snapshot / "config.json").write_text(
-        json.dumps({"architecture": TINY, "num_classes": 1000, "pretrained_cfg": config})
+        json.dumps({"architecture": arch, "num_classes": 1000, "pretrained_cfg": config})
     )

@@ -230,3 +230,19 @@ def test_functions_that_call_each_other_end():
 def test_what_a_function_does_not_use_does_not_count():
     one, two = (define("f", f"n = {n}\ndef f(x):\n  return x") for n in (1, 2))
     assert digest(one) == digest(two)
+
+
+def test_method_replaced_in_place_counts():
+    net = define("Net()", "class Net(nn.Module):\n  def forward(self, x): return x")
+    before = digest(net)
+    type(net).forward = lambda self, x: x * 2
+    assert digest(net) != before
+
+
+def test_function_that_closes_over_a_module_has_a_digest():
+    def outer():
+        import torch
+
+        return lambda image: torch.ones(3)
+
+    assert digest(outer()) == digest(outer())

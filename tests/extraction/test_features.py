@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction._backbones import clear_registry
 from tests import networks
 from tests.contracts import assert_same
 from tests.networks import CountingNet, trained_net
@@ -150,25 +152,30 @@ def test_a_changed_file_gives_other_features(crops, tmp_path):
     assert not np.allclose(before, after)
 
 
+DEEP = {"layers": "deep", "pooling": "avg"}
+
+
 @pytest.mark.parametrize(
-    "other",
+    ("base", "other"),
     [
-        {"model": "test_vit", "weights": None},
-        {"weights": None, "random_state": 1},
-        {"weights": None, "layers": "deep"},
-        {"weights": None, "layers": "deep", "pooling": "max"},
-        {"weights": None, "input_size": 96},
-        {"weights": None, "preprocess": lambda image: np.ones((3, 64, 64))},
+        ({}, {"model": "test_resnet.r160_in1k", "random_state": 1}),
+        ({}, {"random_state": 1}),
+        ({}, {"layers": "deep"}),
+        (DEEP, {**DEEP, "layers": "middle"}),
+        (DEEP, {**DEEP, "pooling": "max"}),
+        ({"pooling": "max"}, {"pooling": "gem"}),
+        ({}, {"input_size": 96}),
+        ({}, {"preprocess": lambda image: np.ones((3, 64, 64))}),
     ],
-    ids=["network", "weights", "layer", "pooling", "size", "preprocess"],
+    ids=["network", "weights", "layer", "depth", "pooling", "head", "size", "preprocess"],
 )
-def test_no_setting_answers_for_another(other, crops):
-    base = PretrainedFeatures("test_resnet", weights=None, random_state=0)
-    base.fit_transform(crops)
-    options = {"model": "test_resnet", **other}
+def test_no_setting_answers_for_another(base, other, crops):
+    common = {"model": "test_resnet", "weights": None}
+    PretrainedFeatures(**{**common, **base}).fit_transform(crops)
+    options = {**common, **other}
     expected = PretrainedFeatures(**options, cache=None).fit_transform(crops)
-    np.testing.assert_array_equal(PretrainedFeatures(**options).fit_transform(crops), expected)
-    assert base.cache_info().misses == 18
+    found = PretrainedFeatures(**options).fit_transform(crops)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_two_backgrounds_do_not_answer_for_each_other():
@@ -359,6 +366,7 @@ def test_preprocess_gets_an_upright_rgb_image(tmp_path):
         ("preprocess", "none"),
         ("weights", 3),
         ("n_jobs", 1.5),
+        ("n_jobs", 0),
         ("verbose", "yes"),
     ],
 )
@@ -376,6 +384,7 @@ def test_wrong_background_is_named(background, crops):
 
 
 def test_default_network_works_offline(offline, photos):
+    clear_registry()
     assert PretrainedFeatures(input_size=64).fit_transform(photos).shape == (2, 1280)
 
 
@@ -409,9 +418,9 @@ def test_silent_by_default(crops, capsys):
 
 
 def test_html_names_network_weights_and_layers(crops):
-    estimator = PretrainedFeatures(weights=None, layers="middle", random_state=3)
+    estimator = PretrainedFeatures(weights=None, layers=["middle", "deep"], random_state=3)
     html = estimator._repr_html_()
-    assert "tf_efficientnet_lite0, random weights (seed 3), layers: middle" in html
+    assert "tf_efficientnet_lite0, random weights (seed 3), layers: middle, deep" in html
 
 
 def test_html_of_a_fitted_estimator_names_the_digest(crops):
@@ -429,8 +438,44 @@ def test_feature_names_say_layer_and_number(crops):
     ]
 
 
-def test_feature_names_without_fit(photos):
+def test_feature_names_without_fit():
+    clear_registry()
     assert len(PretrainedFeatures(input_size=64).get_feature_names_out()) == 1280
+
+
+def test_feature_names_of_unknown_input_need_a_fit(crops):
+    PretrainedFeatures(trained_net()).fit_transform(crops)
+    with pytest.raises(NotFittedError):
+        PretrainedFeatures(trained_net(), preprocess=np.asarray).get_feature_names_out()
+
+
+def test_feature_names_follow_a_new_input_size(crops):
+    estimator = PretrainedFeatures(trained_net(), layers="stem", pooling="flatten").fit(crops)
+    estimator.set_params(input_size=48).set_output(transform="pandas")
+    assert estimator.transform(crops).shape == (9, 4 * 23 * 23)
+
+
+def test_preprocess_may_reuse_its_buffer(crops):
+    buffer = np.zeros((3, 32, 32), np.float32)
+
+    def fill(image):
+        buffer[:] = np.asarray(image.resize((32, 32)), np.float32).transpose(2, 0, 1)
+        return buffer
+
+    options = {"preprocess": fill, "n_jobs": 1, "cache": None}
+    found = PretrainedFeatures(trained_net(), **options).fit_transform(crops)
+    assert len(np.unique(found, axis=0)) == len(crops)
+
+
+def test_preprocess_that_returns_nothing_is_refused(crops):
+    estimator = PretrainedFeatures(trained_net(), preprocess=lambda image: None)
+    with pytest.raises(ValueError, match="preprocess returned NoneType, expected an array"):
+        estimator.transform(crops)
+
+
+def test_precompute_of_no_layer_is_refused(crops):
+    with pytest.raises(ValueError, match="names no layer"):
+        PretrainedFeatures(trained_net()).precompute(crops, layers=[])
 
 
 def test_pandas_output_keeps_the_index(crops):

@@ -271,6 +271,66 @@ def test_convolution_in_a_channels_last_network_is_read_channels_first():
     np.testing.assert_allclose(found, maps.mean((2, 3)), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["torchvision/swin_t", "swin_tiny_patch4_window7_224"])
+def test_rectangular_maps_are_pooled_over_space(name):
+    backbone = load_backbone(name, None, input_size=(64, 96))
+    images = torch.rand(2, 3, 64, 96)
+    assert forward(backbone, tap(backbone, None, "max"), images)[0].shape == (2, 768)
+    conv = "features.0.0" if "torchvision" in name else "patch_embed.proj"
+    found = forward(backbone, tap(backbone, conv), images)[0]
+    maps = backbone.module.get_submodule(conv)(images)
+    np.testing.assert_allclose(found, maps.mean((2, 3)), rtol=1e-4, atol=1e-6)
+
+
+def test_layout_that_a_module_states_is_believed():
+    # This patch embedding gives channels-last maps inside a network of token sequences.
+    backbone = load_backbone("test_vit4", None)
+    assert backbone.module.patch_embed.output_fmt == "NHWC"
+    images = torch.rand(2, 3, *backbone.spec.size)
+    found = forward(backbone, tap(backbone, "patch_embed"), images)[0]
+    maps = backbone.module.patch_embed(images)
+    np.testing.assert_allclose(found, maps.mean((1, 2)), rtol=1e-4, atol=1e-6)
+
+
+def test_list_of_tensors_is_refused(crops):
+    import timm
+
+    estimator = PretrainedFeatures(timm.create_model("test_resnet", features_only=True))
+    with pytest.raises(
+        ValueError, match="returns a list of 5 tensors, which are no one layer"
+    ):
+        estimator.fit(crops).transform(crops)
+
+
+def test_list_in_a_list_of_layers_is_refused(lite):
+    with pytest.raises(ValueError, match=r"names \['middle'\], expected a string, a stage"):
+        tap(lite, [["middle"]])
+
+
+def test_flattened_map_is_a_copy_of_what_is_overwritten_later(crops):
+    options = {"pooling": "flatten", "cache": None}
+    net = trained_net()
+    alone = PretrainedFeatures(net, layers="stem", **options).fit_transform(crops)
+    beside = PretrainedFeatures(net, layers=["stem", "norm"], **options).fit_transform(crops)
+    np.testing.assert_array_equal(beside[:, : alone.shape[1]], alone)
+    assert alone.min() < 0
+
+
+def test_a_module_that_swallows_exceptions_still_ends_early(crops):
+    class Swallowing(CountingNet):
+        def forward(self, x):
+            try:
+                return super().forward(x)
+            except Exception:
+                return x.mean((2, 3))
+
+    Swallowing.reset()
+    estimator = PretrainedFeatures(Swallowing(), layers="stem", cache=None)
+    first = estimator.fit_transform(crops)
+    np.testing.assert_array_equal(estimator.transform(crops), first)
+    assert Swallowing.head_calls == 1
+
+
 def test_pooled_map_before_the_head_when_pooling_is_chosen(lite, batch):
     with torch.no_grad():
         expected = lite.module.forward_features(batch).amax((2, 3))
