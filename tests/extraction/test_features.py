@@ -12,8 +12,6 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
@@ -26,31 +24,9 @@ from tests.networks import CountingNet, trained_net
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def sixty(photos):
-    """Sixty distinct crops of 32 pixels from two photos, and which photo each is of."""
-    rng = np.random.default_rng(0)
-    corners = rng.integers(0, 390, size=(60, 2))
-    images = [photos[i % 2][y : y + 32, x : x + 32] for i, (y, x) in enumerate(corners)]
-    return images, np.arange(60) % 2
-
-
-@pytest.fixture
-def store(monkeypatch):
-    """A cache of 10 kB for this process."""
-    small = _cache.MemoryStore(10_000)
-    monkeypatch.setattr(_cache, "_memory_store", small)
-    return small
-
-
 def counting():
     CountingNet.reset()
     return PretrainedFeatures(trained_net())
-
-
-def grid(features, **parameters):
-    steps = [("features", features), ("clf", LogisticRegression(max_iter=1000))]
-    return GridSearchCV(Pipeline(steps), parameters, cv=5)
 
 
 def test_photos_are_recognised(photos):
@@ -77,145 +53,12 @@ def test_features_equal_a_hand_written_timm_loop(photos, crops):
     assert_same(PretrainedFeatures().fit_transform(images), expected, 1e-5)
 
 
-def test_grid_over_c_sends_each_image_through_the_network_once(sixty):
-    X, y = sixty
-    grid(counting(), clf__C=[0.01, 0.1, 1, 10]).fit(X, y)
-    assert CountingNet.images_seen == 60
-
-
-def test_grid_over_two_layers_makes_two_passes(sixty):
-    X, y = sixty
-    grid(counting(), features__layers=["stem", "body"]).fit(X, y)
-    assert CountingNet.images_seen == 120
-
-
-def test_precompute_makes_a_grid_over_layers_one_pass(sixty):
-    X, y = sixty
-    features = counting().precompute(X, layers=["stem", "body"])
-    grid(features, features__layers=["stem", "body"]).fit(X, y)
-    assert CountingNet.images_seen == 60
-
-
-def test_precompute_of_the_own_layers(sixty):
-    X, _ = sixty
-    features = counting().precompute(X)
-    features.fit_transform(X)
-    assert CountingNet.images_seen == 60
-
-
-def test_precompute_takes_one_layer_without_a_list(crops):
-    features = counting().precompute(crops, layers="stem")
-    features.set_params(layers="stem").fit_transform(crops)
-    assert CountingNet.images_seen == len(crops)
-
-
 def test_use_without_fit_binds_to_no_weights(crops):
     estimator = PretrainedFeatures("test_resnet", weights=None).precompute(crops)
     before = estimator.transform(crops)
     after = estimator.set_params(random_state=1).transform(crops)
     assert not np.allclose(before, after)
     assert set(vars(estimator)) == set(estimator.get_params())
-
-
-def test_precompute_without_cache_is_refused(crops):
-    with pytest.raises(ValueError, match="cache=None turns it off"):
-        PretrainedFeatures(trained_net(), cache=None).precompute(crops)
-
-
-def test_repeated_rows_pass_once(crops):
-    features = counting().fit([*crops, *crops])
-    out = features.transform([*crops, *crops])
-    assert CountingNet.images_seen == 9
-    np.testing.assert_array_equal(out[:9], out[9:])
-    assert features.cache_info()[:2] == (9, 9)
-
-
-def test_the_cache_goes_by_content_not_by_path(crops, tmp_path):
-    for name in ("a.png", "b.png"):
-        Image.fromarray(crops[0]).save(tmp_path / name)
-    counting().fit_transform([str(tmp_path / "a.png")])
-    counting_again = PretrainedFeatures(trained_net())
-    CountingNet.reset()
-    counting_again.fit_transform([str(tmp_path / "b.png")])
-    assert CountingNet.images_seen == 0
-
-
-def test_a_changed_file_gives_other_features(crops, tmp_path):
-    path = str(tmp_path / "a.png")
-    Image.fromarray(crops[0]).save(path)
-    before = PretrainedFeatures(trained_net()).fit_transform([path])
-    Image.fromarray(crops[1]).save(path)
-    after = PretrainedFeatures(trained_net()).fit_transform([path])
-    np.testing.assert_array_equal(
-        after, PretrainedFeatures(trained_net(), cache=None).fit_transform([path])
-    )
-    assert not np.allclose(before, after)
-
-
-DEEP = {"layers": "deep", "pooling": "avg"}
-
-
-@pytest.mark.parametrize(
-    ("base", "other"),
-    [
-        ({}, {"model": "test_resnet.r160_in1k", "random_state": 1}),
-        ({}, {"random_state": 1}),
-        ({}, {"layers": "deep"}),
-        (DEEP, {**DEEP, "layers": "middle"}),
-        (DEEP, {**DEEP, "pooling": "max"}),
-        ({"pooling": "max"}, {"pooling": "gem"}),
-        ({}, {"input_size": 96}),
-        ({}, {"preprocess": lambda image: np.ones((3, 64, 64))}),
-    ],
-    ids=["network", "weights", "layer", "depth", "pooling", "head", "size", "preprocess"],
-)
-def test_no_setting_answers_for_another(base, other, crops):
-    common = {"model": "test_resnet", "weights": None}
-    PretrainedFeatures(**{**common, **base}).fit_transform(crops)
-    options = {**common, **other}
-    expected = PretrainedFeatures(**options, cache=None).fit_transform(crops)
-    found = PretrainedFeatures(**options).fit_transform(crops)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_two_backgrounds_do_not_answer_for_each_other():
-    clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
-    white, black = (
-        PretrainedFeatures(trained_net(), background=color).fit_transform([clear])
-        for color in ("white", "black")
-    )
-    assert not np.allclose(white, black)
-
-
-def test_cached_features_cannot_be_changed_through_the_output(crops):
-    features = PretrainedFeatures(trained_net()).fit(crops)
-    first = features.transform(crops)
-    expected = first.copy()
-    first[:] = 0
-    np.testing.assert_array_equal(features.transform(crops), expected)
-
-
-def test_features_beyond_the_cache_warn_and_are_right(crops, store):
-    options = {"layers": "stem", "pooling": "flatten"}
-    features = PretrainedFeatures(trained_net(), **options)
-    with pytest.warns(UserWarning, match="do not fit into the cache of 0 MB .*CACHE_BYTES"):
-        found = features.fit_transform(crops)
-    expected = PretrainedFeatures(trained_net(), cache=None, **options).fit_transform(crops)
-    np.testing.assert_array_equal(found, expected)
-    assert store.info().bytes <= 10_000
-
-
-def test_cache_info_without_cache_is_zero(crops):
-    features = PretrainedFeatures(trained_net(), cache=None)
-    features.fit_transform(crops)
-    assert features.cache_info() == (0, 0, 0, 0, 0)
-
-
-def test_clear_cache_forgets(crops):
-    features = counting()
-    features.fit_transform(crops)
-    features.clear_cache().fit_transform(crops)
-    assert CountingNet.images_seen == 18
 
 
 def test_transform_works_without_fit(crops):
@@ -471,11 +314,6 @@ def test_preprocess_that_returns_nothing_is_refused(crops):
     estimator = PretrainedFeatures(trained_net(), preprocess=lambda image: None)
     with pytest.raises(ValueError, match="preprocess returned NoneType, expected an array"):
         estimator.transform(crops)
-
-
-def test_precompute_of_no_layer_is_refused(crops):
-    with pytest.raises(ValueError, match="names no layer"):
-        PretrainedFeatures(trained_net()).precompute(crops, layers=[])
 
 
 def test_pandas_output_keeps_the_index(crops):

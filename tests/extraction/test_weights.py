@@ -15,7 +15,8 @@ MODELS = ["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lit
 
 @pytest.mark.parametrize("model", MODELS)
 def test_packaged_weights_fit_their_network(model):
-    timm.create_model(model).load_state_dict(packaged_weights(model), strict=True)
+    result = timm.create_model(model).load_state_dict(packaged_weights(model), strict=False)
+    assert (result.missing_keys, result.unexpected_keys) == ([], [])
 
 
 @pytest.mark.parametrize("model", MODELS)

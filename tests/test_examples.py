@@ -1,0 +1,38 @@
+"""The examples run and show what they promise."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name, folder, *options):
+    command = [sys.executable, ROOT / "examples" / name, *options]
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=folder, env=environment
+    )
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_quickstart_reaches_its_figures_and_draws_its_picture(tmp_path):
+    table = run("quickstart.py", tmp_path, "--output", "picture.png")
+    means = dict(re.findall(r"^(\w+).*?  +(0\.\d+)", table, re.MULTILINE))
+    assert float(means["frozen"]) >= 0.95
+    assert float(means["raw"]) < 0.45
+    assert "460 fits took 600 forward passes" in table
+    assert (tmp_path / "picture.png").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_images_beside_numbers_know_more_than_either(tmp_path):
+    lines = run("extraction/plot_column_transformer.py", tmp_path).splitlines()[-3:]
+    photo, numbers, both = (float(re.search(r"0\.\d+", line).group()) for line in lines)
+    assert both > 0.9
+    assert max(photo, numbers) < 0.85
