@@ -209,7 +209,7 @@ class Extraction:
     def _settle_bad(self):
         if not self.bad:
             return
-        row, error = self.bad[0]
+        row, error = min(self.bad, key=lambda pair: pair[0])
         if self.output is None:
             raise ValueError(
                 f"none of the {len(self.samples)} samples can be used; the first is row"

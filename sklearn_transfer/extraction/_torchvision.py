@@ -89,9 +89,10 @@ def classifier(module):
     None where there is none: SqueezeNet, and networks whose head was cut off or replaced,
     which are taken at their output. A head of several layers ends in the last of them.
     """
-    if type(module).__name__ == "SqueezeNet":
+    heads = [name for name in _HEADS if isinstance(getattr(module, name, None), nn.Module)]
+    if type(module).__name__ == "SqueezeNet" or not heads:
         return None
-    head = next(name for name in _HEADS if hasattr(module, name))
+    head = heads[0]
     inner = list(module.get_submodule(head).named_modules())
     own = [(name, m) for name, m in inner if not any(m.children())]
     name, last = own[-1]

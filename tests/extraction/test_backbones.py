@@ -310,6 +310,24 @@ def test_torchvision_module_with_its_head_cut_off_is_taken_at_its_output(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_torchvision_module_without_any_head_is_taken_at_its_output():
+    from torchvision.models import resnet18
+    from torchvision.models._utils import IntermediateLayerGetter
+
+    class Trunk(IntermediateLayerGetter):
+        def forward(self, x):
+            return super().forward(x)["out"]
+
+    Trunk.__module__ = IntermediateLayerGetter.__module__
+    torch.manual_seed(0)
+    trunk = Trunk(resnet18(weights=None), {"layer2": "out"}).eval()
+    images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    with torch.no_grad():
+        expected = trunk(torch.from_numpy(images)).mean((2, 3))
+    found = PretrainedFeatures(trunk, preprocess=None, cache=None).fit_transform(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_torchvision_average_is_the_embedding_of_a_network_that_averages():
     images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
     options = {"weights": None, "preprocess": None, "cache": None}

@@ -163,6 +163,18 @@ def test_features_that_are_not_finite_name_the_row(crops):
         estimator.transform([*crops[:3], dark])
 
 
+def test_the_first_bad_row_is_named_also_when_it_is_found_last(crops):
+    class Broken(CountingNet):
+        def forward(self, x):
+            return super().forward(x) * torch.inf if x.amax() < -0.7 else super().forward(x)
+
+    dark = np.zeros((32, 32, 3), np.uint8)
+    estimator = PretrainedFeatures(Broken(), on_error="nan", batch_size=1)
+    with pytest.warns(UserWarning, match="2 of 4 samples .* first is row 1 .*not finite"):
+        out = estimator.fit_transform([crops[0], dark, "gone.jpg", crops[1]])
+    assert np.isnan(out).all(axis=1).tolist() == [False, True, True, False]
+
+
 def test_error_in_preprocess_names_the_row(crops):
     def broken(image):
         raise KeyError("mine")
