@@ -17,6 +17,7 @@ from sklearn_transfer.extraction._records import Backbone, children
 
 # Networks kept for later fits, in bytes of parameters; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
+_LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
 _registry = OrderedDict()
 _registry_lock = threading.RLock()
 
@@ -131,11 +132,22 @@ def _finish(backbone, model, place):
     named = isinstance(model, str)
     structure = model if named else digest(module)
     module = module.to(device=place)
+    stateful = not named and not _is_library_code(module)
     # A user's own code may ask for `view`, and 3-D convolutions refuse the order.
-    if named and all(p.ndim != 5 for p in module.parameters()):
+    if not stateful and all(p.ndim != 5 for p in module.parameters()):
         module = module.to(memory_format=torch.channels_last)
-    state = {"stateful": not named, "weights_sha256": sha256, "device": place}
+    state = {"stateful": stateful, "weights_sha256": sha256, "device": place}
     return replace(backbone, module=module, digest=digest(structure, sha256), **state)
+
+
+def _is_library_code(module):
+    """Whether a module is made of layers of torch, torchvision and timm alone."""
+    return all(
+        type(layer).__module__.startswith(_LIBRARIES)
+        and "forward" not in vars(layer)
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+        for layer in module.modules()
+    )
 
 
 def _build_from_object(model, weights, size, n_features_in):

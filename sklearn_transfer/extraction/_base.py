@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._loop import Extraction
 
 
@@ -26,8 +27,10 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         "weights": [str, os.PathLike, Mapping, None],
         "layers": [str, Integral, list, tuple, None],
         "pooling": [str],
-        "cache": [StrOptions({"memory"}), None],
+        "cache": [str, os.PathLike, None],
+        "engine": [StrOptions({"auto", "torch", "openvino", "onnxruntime"})],
         "device": [str],
+        "precision": [StrOptions({"float32", "bfloat16"})],
         "batch_size": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
@@ -48,10 +51,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _make_reader(self, backbone):
-        """Object with `key`, `threaded`, `shape`, `read`, `prepare` and `collate`.
-
-        One with `threaded` also has `known_digest`.
-        """
+        """Object that digests and prepares samples, as `_ImageReader` does."""
 
     @abstractmethod
     def _load_backbone(self):
@@ -76,6 +76,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         samples = self._check_samples(X, reset=True)
         backbone = self._load_backbone()
         self._resolve(backbone, self.layers)
+        self._engine_name(backbone)
         self._input_shape = self._make_reader(backbone).shape(samples)
         self.weights_sha256_ = backbone.weights_sha256
         return self
@@ -150,8 +151,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
             Counts of the whole process; `misses` is the number of samples that went
             through a network. All zero when `cache=None`.
         """
-        store = self._store()
-        return store.info() if store is not None else _cache.CacheInfo(0, 0, 0, 0, 0)
+        return self._store().info()
 
     def clear_cache(self):
         """Forget all cached features of this process and set the counts to zero.
@@ -161,9 +161,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         self : object
             The estimator, unchanged.
         """
-        store = self._store()
-        if store is not None:
-            store.clear()
+        self._store().clear()
         return self
 
     def get_feature_names_out(self, input_features=None):
@@ -213,7 +211,16 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         return backbone
 
     def _store(self):
-        return None if self.cache is None else _cache.memory_store()
+        if self.cache is None:
+            return _cache.NullStore()
+        if isinstance(self.cache, str) and self.cache == "memory":
+            return _cache.memory_store()
+        return disk_store(self.cache)
+
+    def _engine_name(self, backbone):
+        from sklearn_transfer.extraction._engines import resolve_engine
+
+        return resolve_engine(self.engine, self.precision, backbone)
 
     def _extract(self, samples, backbone, taps, collect=True):
         return Extraction(self, samples, backbone, taps, collect).run()

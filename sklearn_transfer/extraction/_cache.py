@@ -1,5 +1,6 @@
-"""Embeddings by content: one store a process, bounded in bytes."""
+"""Embeddings by content, in memory: one store a process, bounded in bytes."""
 
+import enum
 import os
 import threading
 from collections import OrderedDict
@@ -11,12 +12,12 @@ _ENTRY_OVERHEAD = 300
 
 
 class CacheInfo(NamedTuple):
-    """Counts since the process began or the cache was cleared.
+    """Counts since the process began or the cache was cleared, and what is stored.
 
-    hits : samples answered from the cache.
-    misses : samples that went through a network.
+    hits : samples answered from the cache in this process.
+    misses : samples that went through a network in this process.
     entries : vectors held.
-    bytes : memory held, bookkeeping included.
+    bytes : bytes held, bookkeeping included.
     max_bytes : bound on `bytes`; the least recently used vectors go first.
     """
 
@@ -27,12 +28,53 @@ class CacheInfo(NamedTuple):
     max_bytes: int
 
 
+class Answer(enum.Enum):
+    """What a store says of a sample whose vectors it does not have.
+
+    FREE : nobody computes them.
+    OURS : the one who asks has claimed them and is to compute them.
+    BUSY : somebody else is computing them.
+    """
+
+    FREE = enum.auto()
+    OURS = enum.auto()
+    BUSY = enum.auto()
+
+
+class NullStore:
+    """Keeps nothing."""
+
+    def look(self, contexts, samples, owner=None):
+        return [Answer.FREE if owner is None else Answer.OURS] * len(samples)
+
+    def put(self, contexts, entries):
+        pass
+
+    def release(self, owner):
+        pass
+
+    def count(self, hits=0, misses=0):
+        pass
+
+    def fits(self, n_vectors, n_bytes):
+        return True
+
+    def clear(self):
+        pass
+
+    def info(self):
+        return CacheInfo(0, 0, 0, 0, 0)
+
+
 class MemoryStore:
     """Vectors of float32 under (context, sample) keys; safe for several threads."""
+
+    limit_variable = _LIMIT_VARIABLE
 
     def __init__(self, max_bytes):
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
+        self._claims = {}
         self.clear()
 
     def clear(self):
@@ -40,23 +82,40 @@ class MemoryStore:
             self._vectors = OrderedDict()
             self._bytes = self._hits = self._misses = 0
 
-    def get(self, contexts, sample):
-        """Vectors of one sample, one a context, or None unless all are there."""
-        keys = [(context, sample) for context in contexts]
+    def look(self, contexts, samples, owner=None):
+        """Of each sample its vectors, one a context, or an `Answer`.
+
+        What nobody has or computes is claimed for `owner`, where one is given, until it is
+        `put` or the owner releases its claims.
+        """
         with self._lock:
-            vectors = [self._vectors.get(key) for key in keys]
-            if any(vector is None for vector in vectors):
-                return None
+            return [self._look_one(contexts, sample, owner) for sample in samples]
+
+    def _look_one(self, contexts, sample, owner):
+        keys = [(context, sample) for context in contexts]
+        vectors = [self._vectors.get(key) for key in keys]
+        if all(vector is not None for vector in vectors):
             for key in keys:
                 self._vectors.move_to_end(key)
-        return vectors
+            return vectors
+        if any(self._claims.get(key, owner) is not owner for key in keys):
+            return Answer.BUSY
+        if owner is None:
+            return Answer.FREE
+        self._claims.update(dict.fromkeys(keys, owner))
+        return Answer.OURS
 
-    def put(self, contexts, sample, vectors):
-        """Keep a copy of each vector; one larger than the bound is not kept."""
+    def put(self, contexts, entries):
+        """Keep copies of the vectors of (sample, vectors) pairs, and end their claims.
+
+        A vector larger than the bound is not kept.
+        """
         with self._lock:
-            for context, vector in zip(contexts, vectors, strict=True):
-                if vector.nbytes + _ENTRY_OVERHEAD <= self.max_bytes:
-                    self._put_one((context, sample), vector.copy())
+            for sample, vectors in entries:
+                for context, vector in zip(contexts, vectors, strict=True):
+                    self._claims.pop((context, sample), None)
+                    if vector.nbytes + _ENTRY_OVERHEAD <= self.max_bytes:
+                        self._put_one((context, sample), vector.copy())
             while self._bytes > self.max_bytes:
                 _, oldest = self._vectors.popitem(last=False)
                 self._bytes -= oldest.nbytes + _ENTRY_OVERHEAD
@@ -68,6 +127,21 @@ class MemoryStore:
             self._bytes -= replaced.nbytes + _ENTRY_OVERHEAD
         self._bytes += vector.nbytes + _ENTRY_OVERHEAD
         self._vectors[key] = vector
+
+    def release(self, owner):
+        """End the claims of an owner; returns their keys."""
+        with self._lock:
+            keys = [key for key, holder in self._claims.items() if holder is owner]
+            for key in keys:
+                del self._claims[key]
+            return keys
+
+    def give_up(self, contexts, samples):
+        """End the claims on some samples."""
+        with self._lock:
+            for sample in samples:
+                for context in contexts:
+                    self._claims.pop((context, sample), None)
 
     def count(self, hits=0, misses=0):
         with self._lock:
@@ -84,12 +158,13 @@ class MemoryStore:
             return CacheInfo(*counts, self.max_bytes)
 
 
-def _limit():
-    value = os.environ.get(_LIMIT_VARIABLE)
+def limit(variable=_LIMIT_VARIABLE, default=_DEFAULT_LIMIT):
+    """Bytes that an environment variable allows a store."""
+    value = os.environ.get(variable)
     if value is None:
-        return _DEFAULT_LIMIT
+        return default
     if not value.isdecimal():
-        raise ValueError(f"{_LIMIT_VARIABLE}={value!r}: expected a number of bytes")
+        raise ValueError(f"{variable}={value!r}: expected a number of bytes")
     return int(value)
 
 
@@ -102,5 +177,18 @@ def memory_store():
     global _memory_store
     with _memory_lock:
         if _memory_store is None:
-            _memory_store = MemoryStore(_limit())
+            _memory_store = MemoryStore(limit())
         return _memory_store
+
+
+def _after_fork():
+    """Locks that another thread held, and claims of its work, stay in the parent."""
+    global _memory_lock
+    _memory_lock = threading.Lock()
+    if _memory_store is not None:
+        _memory_store._lock = threading.Lock()
+        _memory_store._claims = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

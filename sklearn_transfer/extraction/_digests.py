@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 
 # Grows whenever the meaning of a cached vector changes.
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 # Versioned libraries: their classes count by name, others by methods and constants.
 _LIBRARIES = {"builtins", "abc", "torch", "torchvision", "timm", "PIL", "numpy"}

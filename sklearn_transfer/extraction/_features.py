@@ -157,7 +157,9 @@ class PretrainedFeatures(_BasePretrained):
         input_size=None,
         preprocess="auto",
         cache="memory",
+        engine="auto",
         device="auto",
+        precision="float32",
         batch_size="auto",
         n_jobs=None,
         on_error="raise",
@@ -172,7 +174,9 @@ class PretrainedFeatures(_BasePretrained):
         self.input_size = input_size
         self.preprocess = preprocess
         self.cache = cache
+        self.engine = engine
         self.device = device
+        self.precision = precision
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.on_error = on_error
@@ -232,10 +236,7 @@ def _require_spec(backbone):
 class _TensorReader:
     """What is ready for the network once it is stacked."""
 
-    def collate(self, payloads, device):
-        import torch
-
-        return torch.from_numpy(np.stack(payloads)).to(device)
+    scaling = None
 
 
 class _RowReader(_TensorReader):
@@ -246,6 +247,9 @@ class _RowReader(_TensorReader):
 
     def shape(self, samples):
         return samples.shape[1:] if len(samples) else None
+
+    def known_digest(self, sample):
+        return array_digest(sample) if np.isfinite(sample).all() else None
 
     def read(self, sample):
         if not np.isfinite(sample).all():
@@ -274,6 +278,7 @@ class _ImageReader(_ImageSamples):
     def __init__(self, spec, background):
         self.spec, self.background = spec, background
         self.key = digest("spec", repr(spec), background)
+        self.scaling = (spec.mean, spec.std)
 
     def shape(self, samples):
         return self.spec.shape
@@ -281,17 +286,6 @@ class _ImageReader(_ImageSamples):
     def prepare(self, content):
         image = _inputs.decode(content, self.background)
         return _inputs.eval_transform(image, self.spec)
-
-    def collate(self, payloads, device):
-        """Normalised float32 batch, in the memory order that convolutions like best."""
-        import torch
-
-        pixels = torch.from_numpy(np.stack(payloads)).to(device).permute(0, 3, 1, 2)
-        mean, std = (
-            torch.tensor(values, device=device).view(-1, 1, 1)
-            for values in (self.spec.mean, self.spec.std)
-        )
-        return pixels.float().div_(255).sub_(mean).div_(std)
 
 
 class _CallableReader(_ImageSamples, _TensorReader):
@@ -321,8 +315,3 @@ class _CallableReader(_ImageSamples, _TensorReader):
                 " (channels, height, width)"
             )
         return np.array(result, dtype=np.float32)
-
-    def collate(self, payloads, device):
-        import torch
-
-        return torch.from_numpy(np.stack(payloads)).to(device)

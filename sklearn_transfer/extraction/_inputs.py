@@ -145,23 +145,13 @@ def describe(sample):
     return type(sample).__name__
 
 
-def check_paths(samples):
-    """Raise BadSampleError, with the row as second argument, for the first unusable path."""
-    for row, sample in enumerate(samples):
-        if isinstance(sample, (str, os.PathLike)):
-            try:
-                _stat(sample)
-            except BadSampleError as error:
-                raise BadSampleError(str(error), row) from error
-
-
 def known_digest(sample):
     """Digest of a sample where it costs little, else None.
 
     A path has one if its file was read before and has not changed since.
     """
     if isinstance(sample, (str, os.PathLike)):
-        return _memo.get(_file_identity(sample, _stat(sample)))
+        return _memo.get(_file_identity(_stat(sample)))
     if isinstance(sample, bytes) or (
         isinstance(sample, np.ndarray) and sample.dtype.kind in "buif"
     ):
@@ -205,9 +195,9 @@ def _stat(path):
     return status
 
 
-def _file_identity(path, status):
+def _file_identity(status):
     moment = (status.st_mtime_ns, status.st_ctime_ns)
-    return (os.path.realpath(path), status.st_ino, status.st_size, *moment)
+    return (status.st_dev, status.st_ino, status.st_size, *moment)
 
 
 def _read_path(path):
@@ -223,7 +213,7 @@ def _read_path(path):
     if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:
             _memo.clear()
-        _memo[_file_identity(path, status)] = key
+        _memo[_file_identity(status)] = key
     return key, content
 
 

@@ -1,124 +1,211 @@
 """One walk over samples: what is cached is copied, the rest goes in batches."""
 
 import functools
+import time
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from sklearn_transfer.extraction._cache import Answer
 from sklearn_transfer.extraction._digests import KEY_VERSION, digest
-from sklearn_transfer.extraction._inputs import BadSampleError, check_paths, describe
+from sklearn_transfer.extraction._inputs import BadSampleError, describe
 
-# Input elements a batch, on a CPU and on a GPU: 4 and 64 images of 224 pixels.
-_ELEMENTS = (4 * 3 * 224 * 224, 64 * 3 * 224 * 224)
+# Samples looked up at once, and claimed at once.
+_LOOKED_UP, _CLAIMED = 1000, 16
+# Seconds between looks at what others compute.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
 
 
 class Extraction:
-    """Features of samples at some taps; decoding, computing and storing overlap."""
+    """Features of samples at some taps; decoding, computing and storing overlap.
+
+    Rows go, in order, through `_known`, `_read`, `_claimed`, `_prepared` and batches.
+    """
 
     def __init__(self, estimator, samples, backbone, taps, collect):
         self.samples, self.backbone, self.taps = samples, backbone, taps
         self.reader = estimator._make_reader(backbone)
         self.store = estimator._store()
         self.on_error, self.verbose = estimator.on_error, estimator.verbose
-        self.batch_size = estimator.batch_size
+        self.batch_size, self.precision = estimator.batch_size, estimator.precision
+        self.engine_name = estimator._engine_name(backbone)
         self.n_threads = _n_threads(estimator.n_jobs)
-        self.n_ahead = 16 + 4 * self.n_threads
-        self.collect, self.output, self.bad = collect, None, []
-        self.contexts = [
-            digest(KEY_VERSION, backbone.digest, self.reader.key, *_tap_key(tap))
-            for tap in taps
-        ]
+        self.n_ahead = 8 + 2 * self.n_threads
+        self.collect, self.output, self.bad, self.n_cached = collect, None, [], 0
+        setting = (KEY_VERSION, backbone.digest, self.reader.key)
+        setting += (self.precision, self.engine_name)
+        self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
         self.waiting, self.payloads, self.running = {}, [], deque()
-        self.workers = _Workers(backbone)
+        self.engine, self.shape, self.workers = None, None, _Workers()
+        self.pool = ThreadPoolExecutor(self.n_threads) if self.reader.threaded else None
 
     def run(self):
         """Walk over all samples; `output` then holds the features."""
-        if self.on_error == "raise":
-            _check_paths(self.samples)
-        bar = _progress(self.backbone.label, len(self.samples), self.verbose)
-        with bar, self.workers, closing(self._loaded()) as rows:
-            for row, loaded in enumerate(rows):
-                self._take(row, loaded)
-                bar.update()
-            self._drain()
+        progress = _progress(self.backbone.label, len(self.samples), self.verbose)
+        with progress as self.bar, self.pool or nullcontext(), self.workers:
+            try:
+                rows = self._known()
+                while rows:
+                    rows = self._left_by_others(self._compute(rows))
+            finally:
+                self.store.release(self)
         self._settle_bad()
         return self
 
-    def _loaded(self):
-        """What `_load` returns, of each row in order; threads stay a bounded way ahead."""
-        if not self.reader.threaded:
-            yield from map(self._load, range(len(self.samples)))
-            return
-        queue = deque()
-        with ThreadPoolExecutor(self.n_threads) as pool:
-            try:
-                for row, sample in enumerate(self.samples):
-                    queue.append(self._known(sample) or pool.submit(self._load, row))
-                    while queue and (_is_known(queue[0]) or len(queue) > self.n_ahead):
-                        yield _result(queue.popleft())
-                while queue:
-                    yield _result(queue.popleft())
-            finally:
-                for item in queue:
-                    if not _is_known(item):
-                        item.cancel()
+    def _known(self):
+        """Copy what is cached under digests that cost little; returns the other rows."""
+        rest = []
+        for start in range(0, len(self.samples), _LOOKED_UP):
+            known = []
+            for row in range(start, min(start + _LOOKED_UP, len(self.samples))):
+                try:
+                    key = self.reader.known_digest(self.samples[row])
+                except BadSampleError as error:
+                    self._note_bad(row, error)
+                else:
+                    rest.append(row) if key is None else known.append((row, key))
+            answers = self.store.look(self.contexts, [key for _, key in known])
+            for (row, _), answer in zip(known, answers, strict=True):
+                if isinstance(answer, list):
+                    self._write_cached(row, answer)
+                else:
+                    rest.append(row)
+        return sorted(rest)
 
-    def _known(self, sample):
-        """Digest, without payload, of a sample that is cached; None if it must be read."""
-        try:
-            key = self.reader.known_digest(sample)
-        except BadSampleError:
-            return None
-        return None if key is None or self._cached(key) is None else (key, None)
+    def _compute(self, rows):
+        """Features of rows; returns (row, digest) of those that others are computing."""
+        busy = []
+        with closing(self._prepared(self._claimed(self._read(rows), busy))) as prepared:
+            for row, key, payload in prepared:
+                self._take(row, key, payload)
+        self._drain()
+        return busy
 
-    def _load(self, row):
-        """Digest and, unless the cache has it, prepared payload; or what is wrong."""
+    def _left_by_others(self, busy):
+        """Wait for what others compute; returns rows as soon as some are to be done here."""
+        pause = _FIRST_PAUSE
+        while busy:
+            answers = self.store.look(self.contexts, [key for _, key in busy])
+            left, free = [], False
+            for (row, key), answer in zip(busy, answers, strict=True):
+                if isinstance(answer, list):
+                    self._write_cached(row, answer)
+                else:
+                    left.append((row, key))
+                    free |= answer is Answer.FREE
+            if free:
+                return [row for row, _ in left]
+            busy = left
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return []
+
+    def _read(self, rows):
+        return self._ahead(self._read_one, rows)
+
+    def _read_one(self, row):
+        """Row, digest and content of one sample; or in place of content what is wrong."""
         sample = self.samples[row]
         try:
-            key, content = self.reader.read(sample)
-            if self._cached(key) is not None:
-                return key, None
-            return key, self.reader.prepare(content)
+            return (row, *self.reader.read(sample))
         except BadSampleError as error:
-            return error
+            return row, None, error
         except Exception as error:
-            error.add_note(f"while preparing row {row} ({describe(sample)})")
+            _add_row(error, row, sample)
             raise
 
-    def _cached(self, key):
-        return self.store.get(self.contexts, key) if self.store is not None else None
+    def _claimed(self, items, busy):
+        """Those of the items that are to be computed here; what is cached is copied."""
+        part = []
+        for item in items:
+            part.append(item)
+            if len(part) == _CLAIMED:
+                yield from self._claim(part, busy)
+                part = []
+        yield from self._claim(part, busy)
 
-    def _take(self, row, loaded):
-        if isinstance(loaded, BadSampleError):
-            self._note_bad(row, loaded)
+    def _claim(self, items, busy):
+        keys = [key for _, key, _ in items if key is not None and key not in self.waiting]
+        answers = dict(
+            zip(keys, self.store.look(self.contexts, keys, owner=self), strict=True)
+        )
+        for row, key, content in items:
+            if key in self.waiting:
+                self.waiting[key].append(row)
+            elif key is None or answers[key] is Answer.OURS:
+                if key is not None:
+                    self.waiting[key] = [row]
+                yield row, key, content
+            elif answers[key] is Answer.BUSY:
+                busy.append((row, key))
+            else:
+                self._write_cached(row, answers[key])
+
+    def _prepared(self, items):
+        return self._ahead(self._prepare_one, items)
+
+    def _prepare_one(self, item):
+        """Row, digest and payload of one sample; or in place of payload what is wrong."""
+        row, key, content = item
+        if isinstance(content, BadSampleError):
+            return item
+        try:
+            return row, key, self.reader.prepare(content)
+        except BadSampleError as error:
+            return row, key, error
+        except Exception as error:
+            _add_row(error, row, self.samples[row])
+            raise
+
+    def _ahead(self, function, items):
+        """Results in order; where samples are read by threads, these stay a bit ahead."""
+        if self.pool is None:
+            yield from map(function, items)
             return
-        key, payload = loaded
-        if key in self.waiting:
-            self.waiting[key].append(row)
+        queue = deque()
+        try:
+            for item in items:
+                queue.append(self.pool.submit(function, item))
+                if len(queue) > self.n_ahead:
+                    yield queue.popleft().result()
+            while queue:
+                yield queue.popleft().result()
+        finally:
+            for future in queue:
+                future.cancel()
+
+    def _take(self, row, key, payload):
+        if isinstance(payload, BadSampleError):
+            for waiting in self.waiting.pop(key, [row]):
+                self._note_bad(waiting, payload)
             return
-        vectors = self._cached(key)
-        if vectors is not None:
-            self.store.count(hits=1)
-            self._write([row], vectors)
-            return
-        if payload is None:  # evicted since it was seen
-            self._take(row, self._load(row))
-            return
-        self.waiting[key] = [row]
+        if self.engine is None:
+            self._start(row, payload)
+        if payload.shape != self.shape[1]:
+            raise ValueError(
+                f"preprocess gives shape {self.shape[1]} for row {self.shape[0]} but"
+                f" {payload.shape} for row {row}; it must end in one size"
+            )
         self.payloads.append((key, payload))
-        if len(self.payloads) >= self._rows_a_batch(payload):
+        if len(self.payloads) >= self.batch_size:
             self._flush()
 
-    def _rows_a_batch(self, payload):
+    def _start(self, row, payload):
+        """The engine, for payloads like the first one."""
+        from sklearn_transfer.extraction._engines import make_engine
+
+        self.shape = (row, payload.shape)
+        scaling = self.reader.scaling
+        setting = (self.engine_name, self.precision, self.backbone, self.taps, scaling)
+        self.engine = make_engine(*setting, payload)
+        self.workers.count = self.engine.n_workers
         if self.batch_size == "auto":
-            elements = _ELEMENTS[self.backbone.device.type != "cpu"]
-            self.batch_size = min(max(elements // max(payload.size, 1), 1), 1024)
-        return self.batch_size
+            self.batch_size = self.engine.rows
 
     def _flush(self):
         """Send the batch at hand to the workers, and take what they have finished."""
@@ -126,8 +213,7 @@ class Extraction:
             return
         keys, payloads = zip(*self.payloads, strict=True)
         self.payloads = []
-        _check_shapes(payloads, [self.waiting[key][0] for key in keys])
-        self.running.append((keys, self.workers.submit(self._forward, payloads)))
+        self.running.append((keys, self.workers.submit(self._forward, keys, payloads)))
         while len(self.running) > self.workers.count:
             self._finish_oldest()
 
@@ -138,45 +224,40 @@ class Extraction:
 
     def _finish_oldest(self):
         keys, future = self.running.popleft()
-        features = future.result()
-        finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
+        features, finite = future.result()
         bad = []
         for i, key in enumerate(keys):
             rows = self.waiting.pop(key)
-            self._count(rows)
+            self.store.count(hits=len(rows) - 1, misses=1)
             if finite[i]:
-                self._keep(key, rows, [matrix[i] for matrix in features])
+                self._write(rows, [matrix[i] for matrix in features])
             else:
                 bad += rows
         for row in bad:
             reason = f"{self.backbone.label} gives features that are not finite"
             self._note_bad(row, BadSampleError(reason))
 
-    def _forward(self, payloads):
-        from sklearn_transfer.extraction._taps import forward
-
-        batch = self.reader.collate(payloads, self.backbone.device)
-        if self.backbone.stateful:  # its code may ask for `view`
-            batch = batch.contiguous()
+    def _forward(self, keys, payloads):
+        """Features of a batch, which rows are finite; the finite ones are stored at once."""
         try:
-            outputs = forward(self.backbone, self.taps, batch)
+            features = self.engine.run(payloads)
         except Exception as error:
-            shape = tuple(batch.shape)
+            shape = (len(payloads), *self.engine.plan.input_shape)
             error.add_note(f"{self.backbone.label} was given a batch of shape {shape}")
             raise
-        shape = tuple(batch.shape[1:])
-        for tap, output in zip(self.taps, outputs, strict=True):
-            self.backbone.widths[tap, shape] = output.shape[1]
-        return [output.cpu().numpy() for output in outputs]
+        for tap, matrix in zip(self.taps, features, strict=True):
+            self.backbone.widths[tap, self.engine.plan.input_shape] = matrix.shape[1]
+        finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
+        self.store.put(
+            self.contexts,
+            [(keys[i], [f[i] for f in features]) for i in np.flatnonzero(finite)],
+        )
+        return features, finite
 
-    def _keep(self, key, rows, vectors):
-        if self.store is not None:
-            self.store.put(self.contexts, key, vectors)
-        self._write(rows, vectors)
-
-    def _count(self, rows):
-        if self.store is not None:
-            self.store.count(hits=len(rows) - 1, misses=1)
+    def _write_cached(self, row, vectors):
+        self.store.count(hits=1)
+        self.n_cached += 1
+        self._write([row], vectors)
 
     def _write(self, rows, vectors):
         if self.output is None:
@@ -184,18 +265,19 @@ class Extraction:
         if self.collect:
             for row in rows:
                 np.concatenate(vectors, out=self.output[row])
+        self.bar.update(len(rows))
+        if self.verbose:
+            self.bar.set_postfix(cached=self.n_cached, refresh=False)
 
     def _allocate(self, vectors):
         n, width = len(self.samples), sum(map(len, vectors))
         self.output = np.empty((n if self.collect else 0, width), dtype=np.float32)
-        if self.store is not None and not self.store.fits(
-            n * len(vectors), 4 * width // len(vectors)
-        ):
+        if not self.store.fits(n * len(vectors), 4 * width // len(vectors)):
             warnings.warn(
                 f"The features of {n} samples, {n * width * 4 / 1e6:.0f} MB, do not fit into"
                 f" the cache of {self.store.max_bytes / 1e6:.0f} MB and will be computed"
                 " again at the next call. Start Python with the environment variable"
-                " SKLEARN_TRANSFER_CACHE_BYTES at a larger number, or pool to fewer features",
+                f" {self.store.limit_variable} at a larger number, or pool to fewer features",
                 UserWarning,
                 stacklevel=2,
             )
@@ -205,6 +287,7 @@ class Extraction:
             self._drain()  # what was computed so far stays in the cache
             raise _sample_error(row, self.samples[row], error) from error
         self.bad.append((row, error))
+        self.bar.update()
 
     def _settle_bad(self):
         if not self.bad:
@@ -226,16 +309,15 @@ class Extraction:
 
 
 class _Workers:
-    """Threads that run forward passes, made when the first pass is due.
+    """`count` threads that run forward passes, made when the first pass is due.
 
     On a CPU a network of a library runs in several threads, a batch in each, since the
     threads of one operation wait for each other and stall for milliseconds whenever
     another program takes a core. A user's module, which may keep state, runs in one.
     """
 
-    def __init__(self, backbone):
-        self.backbone, self.pool = backbone, None
-        self.count = 1
+    def __init__(self):
+        self.pool, self.count = None, 1
 
     def __enter__(self):
         return self
@@ -246,16 +328,9 @@ class _Workers:
 
     def submit(self, function, *args):
         if self.pool is None:
-            self.pool = self._make_pool()
+            initializer = _use_one_core if self.count > 1 else None
+            self.pool = ThreadPoolExecutor(self.count, initializer=initializer)
         return self.pool.submit(function, *args)
-
-    def _make_pool(self):
-        import torch
-
-        if self.backbone.stateful or self.backbone.device.type != "cpu":
-            return ThreadPoolExecutor(1)
-        self.count = torch.get_num_threads()
-        return ThreadPoolExecutor(self.count, initializer=_use_one_core)
 
 
 def _use_one_core():
@@ -271,14 +346,6 @@ def _thread_pools():
     return ThreadpoolController()
 
 
-def _check_paths(samples):
-    try:
-        check_paths(samples)
-    except BadSampleError as error:
-        reason, row = error.args
-        raise _sample_error(row, samples[row], reason) from None
-
-
 def _sample_error(row, sample, reason):
     return ValueError(
         f"row {row} ({describe(sample)}): {reason}. Repair or drop it; with on_error='nan'"
@@ -286,29 +353,16 @@ def _sample_error(row, sample, reason):
     )
 
 
+def _add_row(error, row, sample):
+    error.add_note(f"while preparing row {row} ({describe(sample)})")
+
+
 def _tap_key(tap):
     return tap.kind, tap.name, tap.pooling
 
 
-def _check_shapes(payloads, rows):
-    for payload, row in zip(payloads, rows, strict=True):
-        if payload.shape != payloads[0].shape:
-            raise ValueError(
-                f"preprocess gives shape {payloads[0].shape} for row {rows[0]} but"
-                f" {payload.shape} for row {row}; it must end in one size"
-            )
-
-
 def _n_threads(n_jobs):
     return joblib.effective_n_jobs(-1 if n_jobs is None else n_jobs)
-
-
-def _is_known(item):
-    return isinstance(item, tuple)
-
-
-def _result(item):
-    return item if _is_known(item) else item.result()
 
 
 def _progress(label, total, verbose):

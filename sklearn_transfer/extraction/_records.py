@@ -1,6 +1,7 @@
 """What is known of a network that is ready for use."""
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import torch
@@ -25,7 +26,8 @@ class Backbone:
     `module` is a private copy in evaluation mode whose parameters never change.
     `embedding`, `final_map` and `logits` are (module name, "input" or "output") where a
     hook finds them, or None in a timm network, whose own methods return them. `stateful`
-    networks, which are a user's own code, run one pass at a time.
+    networks, which are a user's own code, run one pass at a time. `engines` are those made
+    for it, by what they compute.
     """
 
     label: str
@@ -49,6 +51,7 @@ class Backbone:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     learned: set = field(default_factory=set, repr=False)
     widths: dict = field(default_factory=dict, repr=False)
+    engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     @property
     def is_timm(self):

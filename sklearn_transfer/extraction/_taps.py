@@ -112,7 +112,7 @@ def _stage_names(backbone):
 
 
 @torch.inference_mode()
-def forward(backbone, taps, batch):
+def forward(backbone, taps, batch, precision="float32"):
     """Pooled activations, one (n, width) tensor a tap, from one pass of a batch.
 
     The pass ends at the deepest tap. The first pass for a set of taps runs to the end
@@ -123,7 +123,7 @@ def forward(backbone, taps, batch):
     one_at_a_time = backbone.lock if backbone.stateful else nullcontext()
     with (
         one_at_a_time,
-        _exact_float32(batch.device.type),
+        _numerics(batch.device.type, precision),
         _Capture(backbone, taps, batch, learning) as capture,
     ):
         _run(backbone, batch, capture)
@@ -134,8 +134,8 @@ def forward(backbone, taps, batch):
 
 
 @contextmanager
-def _exact_float32(device_type):
-    """No autocast and no TF32, whatever the caller has set; restored afterwards."""
+def _numerics(device_type, precision):
+    """No TF32, and autocast as `precision` says, whatever the caller has set."""
     backends = torch.backends
     settings, lock = [], nullcontext()
     if device_type == "cuda":
@@ -145,7 +145,8 @@ def _exact_float32(device_type):
         if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch >= 2.9
             places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
             settings = [(place, "fp32_precision", "ieee") for place in places]
-    with lock, torch.autocast(device_type, enabled=False):
+    autocast = {"enabled": precision == "bfloat16", "dtype": torch.bfloat16}
+    with lock, torch.autocast(device_type, **autocast):
         before = [getattr(place, name) for place, name, _ in settings]
         try:
             for place, name, value in settings:

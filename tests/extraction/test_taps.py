@@ -5,7 +5,7 @@ import torch
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction._backbones import clear_registry, load_backbone
 from sklearn_transfer.extraction._records import Stage
-from sklearn_transfer.extraction._taps import _exact_float32, forward, pool, resolve_taps
+from sklearn_transfer.extraction._taps import _numerics, forward, pool, resolve_taps
 from tests.contracts import assert_same
 from tests.networks import CountingNet, Shared, Tokens, Windows, trained_net
 
@@ -381,5 +381,5 @@ def test_tf32_is_off_during_a_pass_and_as_before_after_an_error():
 
 
 def _run_exactly(function):
-    with _exact_float32("cuda"):
+    with _numerics("cuda", "float32"):
         function()

@@ -1,0 +1,332 @@
+"""How a frozen network is run: PyTorch, OpenVINO or ONNX Runtime, to the same numbers."""
+
+import ctypes
+import functools
+import importlib.util
+import os
+import tempfile
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from sklearn_transfer._validation import import_optional
+from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
+from sklearn_transfer.extraction._taps import forward
+
+# Package, extra of this package and what it runs on.
+_COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}
+_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}
+_FOLD_TOLERANCE = 1e-5
+_ENGINES_KEPT = 8  # for each network
+
+# Elements of the largest activation of a batch: beyond 16 MB, a CPU's caches miss and
+# glibc maps and unmaps memory at every operation.
+_ACTIVATION_ELEMENTS = 4 << 20
+_LARGEST_BATCH = 64
+# Input elements a batch where activations are not known, and on a GPU.
+_INPUT_ELEMENTS = (4 * 3 * 224 * 224, 64 * 3 * 224 * 224)
+
+_MALLOC_VARIABLE = "SKLEARN_TRANSFER_KEEP_MEMORY"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_OPSET = 17
+
+
+def resolve_engine(engine, precision, backbone):
+    """Name of the engine that a value of the parameter `engine` means for a network.
+
+    "auto" is the fastest one installed for a library's network on a CPU, else torch.
+    Raises ImportError where one that is named is not installed, and ValueError where it
+    does not run on the device or in the precision.
+    """
+    on_cpu = backbone.device.type == "cpu"
+    if engine == "auto":
+        if backbone.stateful or not on_cpu:
+            return "torch"
+        fitting = [name for name in _COMPILED if _runs(name, precision) and _installed(name)]
+        return fitting[0] if fitting else "torch"
+    if engine in _COMPILED:
+        for package in (engine, "onnx"):
+            import_optional(package, _COMPILED[engine], f"engine={engine!r}")
+        if not on_cpu:
+            raise ValueError(
+                f"engine={engine!r} runs on the CPU, but device={str(backbone.device)!r}; use"
+                " engine='torch', or device='cpu'"
+            )
+        if not _runs(engine, precision):
+            raise ValueError(
+                f"engine={engine!r} has no precision={precision!r} on a CPU; use 'openvino' or"
+                " 'torch'"
+            )
+    return engine
+
+
+def _runs(name, precision):
+    return precision == "float32" or name != "onnxruntime"
+
+
+@functools.cache
+def _installed(name):
+    return all(importlib.util.find_spec(package) for package in (name, "onnx"))
+
+
+def make_engine(name, precision, backbone, taps, scaling, payload):
+    """Engine for payloads of one shape and dtype; the same one for all equal requests.
+
+    `scaling` is the (mean, std) that turn uint8 pixels (height, width, channels) into the
+    network's input, or None where payloads are that input already.
+    """
+    key = (name, precision, tuple(taps), scaling, payload.shape, payload.dtype.str)
+    key += (torch.get_num_threads(),)
+    with backbone.lock:
+        if key not in backbone.engines:
+            plan = Plan(backbone, taps, scaling, precision, payload.shape, payload.dtype)
+            backbone.engines[key] = _make(name, plan)
+            while len(backbone.engines) > _ENGINES_KEPT:
+                backbone.engines.popitem(last=False)
+        backbone.engines.move_to_end(key)
+        return backbone.engines[key]
+
+
+def _make(name, plan):
+    if name == "torch":
+        return TorchEngine(plan)
+    kind = {"openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}[name]
+    try:
+        engine = kind(plan)
+        plan.check(engine)
+    except Exception as error:  # whatever an exporter or compiler trips on
+        reason = str(error).strip().partition("\n")[0][:200]
+        warnings.warn(
+            f"{name} cannot run {plan.backbone.label} ({type(error).__name__}: {reason});"
+            " PyTorch runs it, with the same features; engine='torch' silences this",
+            UserWarning,
+            stacklevel=2,
+        )
+        return TorchEngine(plan)
+    return engine
+
+
+class Plan:
+    """What an engine is to compute: payloads in, pooled activations out."""
+
+    def __init__(self, backbone, taps, scaling, precision, shape, dtype):
+        self.backbone, self.taps, self.scaling = backbone, taps, scaling
+        self.precision, self.shape, self.dtype = precision, shape, dtype
+
+    @property
+    def input_shape(self):
+        """Shape of one sample as the network takes it."""
+        return self.shape if self.scaling is None else (self.shape[2], *self.shape[:2])
+
+    def to_input(self, batch):
+        """Network input from stacked payloads."""
+        if self.scaling is None:
+            return batch
+        mean, std = (
+            torch.tensor(values, device=batch.device).view(-1, 1, 1) for values in self.scaling
+        )
+        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+
+    def forward(self, batch, backbone=None, precision=None):
+        backbone = self.backbone if backbone is None else backbone
+        return forward(backbone, self.taps, self.to_input(batch), precision or self.precision)
+
+    def noise(self, n_rows):
+        """Payloads that look like nothing, the same ones at every call."""
+        rng = np.random.default_rng(0)
+        if self.dtype == np.uint8:
+            return rng.integers(0, 256, (n_rows, *self.shape), dtype=np.uint8)
+        return rng.standard_normal((n_rows, *self.shape), dtype=np.float32)
+
+    def check(self, engine):
+        """Raise ArithmeticError unless an engine gives what PyTorch gives."""
+        noise = self.noise(2)
+        batch = torch.from_numpy(noise).to(self.backbone.device)
+        expected = self.forward(batch, precision="float32")
+        for tap, ours, theirs in zip(self.taps, engine.run(noise), expected, strict=True):
+            difference = _difference(ours, theirs.cpu().numpy())
+            if not difference <= _TOLERANCE[self.precision]:
+                raise ArithmeticError(f"{tap.label} differs from PyTorch by {difference:.1e}")
+
+
+def _difference(a, b):
+    """Largest norm-wise relative difference over rows."""
+    if a.shape != b.shape:
+        return np.inf
+    scale = np.maximum(np.linalg.norm(b, axis=1), np.finfo(np.float32).tiny)
+    return (np.linalg.norm(a - b, axis=1) / scale).max()
+
+
+class TorchEngine:
+    """PyTorch: channels-last, folded normalisation, batches that fit into caches.
+
+    A user's own module may keep state: it runs as it is, one pass at a time.
+    """
+
+    def __init__(self, plan):
+        self.plan, self.backbone = plan, plan.backbone
+        self.device = plan.backbone.device
+        self.on_cpu = self.device.type == "cpu"
+        elements = _INPUT_ELEMENTS[not self.on_cpu]
+        self.rows = min(max(elements // max(np.prod(plan.shape, dtype=int), 1), 1), 1024)
+        self.n_workers = torch.get_num_threads() if self.on_cpu else 1
+        if self.backbone.stateful:
+            self.n_workers = 1
+            return
+        self._observe()
+        if self.on_cpu:
+            _keep_memory()
+
+    def _observe(self):
+        """One pass of noise: fold normalisation, and see how large activations are."""
+        plan = self.plan
+        noise = torch.from_numpy(plan.noise(1)).to(self.device)
+        with Observation(plan.backbone.module) as seen:
+            expected = plan.forward(noise, precision="float32")
+        if self.on_cpu:
+            self.rows = min(max(_ACTIVATION_ELEMENTS // seen.largest, 1), _LARGEST_BATCH)
+        pairs = seen.pairs()
+        if pairs:
+            folded = replace(
+                plan.backbone, module=fold_batch_norms(plan.backbone.module, pairs)
+            )
+            found = plan.forward(noise, folded, precision="float32")
+            pairs_of_outputs = zip(found, expected, strict=True)
+            # A convolution may itself be tapped, as the last layer of a named module.
+            if all(
+                _difference(a.cpu().numpy(), b.cpu().numpy()) <= _FOLD_TOLERANCE
+                for a, b in pairs_of_outputs
+            ):
+                self.backbone = folded
+
+    def run(self, payloads):
+        """Pooled activations, one (n, width) float32 array a tap."""
+        batch = torch.from_numpy(np.stack(payloads))
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        batch = batch.to(self.device, non_blocking=True)
+        if self.backbone.stateful:
+            outputs = forward(
+                self.backbone,
+                self.plan.taps,
+                self.plan.to_input(batch).contiguous(),  # its code may ask for `view`
+                self.plan.precision,
+            )
+        else:
+            outputs = self.plan.forward(batch, self.backbone)
+        return [output.cpu().numpy() for output in outputs]
+
+
+class _CompiledEngine:
+    """A compiled graph that takes one image at a time, on one core a worker.
+
+    Features of an image are therefore the same bits whatever is beside it.
+    """
+
+    rows = 4  # images handed to a worker at once
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.n_workers = torch.get_num_threads()
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            path = os.path.join(folder, "network.onnx")
+            _export(plan, path)
+            self.compile(path, plan.precision)
+
+    def run(self, payloads):
+        """Pooled activations, one (n, width) float32 array a tap."""
+        rows = [self.infer(payload[None]) for payload in payloads]
+        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+
+class OpenVINOEngine(_CompiledEngine):
+    """OpenVINO, a stream to each core."""
+
+    def compile(self, path, precision):
+        import openvino
+
+        core = openvino.Core()
+        hints = {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "NUM_STREAMS": self.n_workers,
+            "INFERENCE_NUM_THREADS": self.n_workers,
+            # Processes side by side would all be pinned to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self.compiled = core.compile_model(core.read_model(path), "CPU", hints)
+        self.local = threading.local()
+
+    def infer(self, batch):
+        if not hasattr(self.local, "request"):
+            self.local.request = self.compiled.create_infer_request()
+        request = self.local.request
+        request.infer([np.ascontiguousarray(batch)], share_inputs=True)
+        return [request.get_output_tensor(i).data.copy() for i in range(len(self.plan.taps))]
+
+
+class ONNXRuntimeEngine(_CompiledEngine):
+    """ONNX Runtime, a session that each worker runs on one core."""
+
+    def compile(self, path, precision):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(path, options, providers=providers)
+
+    def infer(self, batch):
+        return self.session.run(None, {"payload": np.ascontiguousarray(batch)})
+
+
+class _Graph(torch.nn.Module):
+    """A plan as a module, for the exporter."""
+
+    def __init__(self, plan):
+        super().__init__()
+        self.plan, self.module = plan, plan.backbone.module
+
+    def forward(self, batch):
+        return tuple(self.plan.forward(batch, precision="float32"))
+
+
+def _export(plan, path):
+    """Write the graph of one image up to the deepest tap.
+
+    By the older exporter of torch.onnx, which takes 0.4 s for the default network, where the
+    one on torch.export takes 5.
+    """
+    example = torch.from_numpy(plan.noise(1))
+    plan.forward(example, precision="float32")  # learns where the pass can stop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Graph(plan).eval(),  # the exporter puts it back into the mode that it had
+            (example,),
+            path,
+            input_names=["payload"],
+            opset_version=_OPSET,
+            do_constant_folding=False,
+            dynamo=False,
+        )
+
+
+@functools.cache
+def _keep_memory():
+    """Ask glibc to keep freed memory, for the whole process.
+
+    Else it returns large activations to the system at every batch, and half of the time goes
+    into page faults. SKLEARN_TRANSFER_KEEP_MEMORY=0 leaves the allocator alone.
+    """
+    if os.environ.get(_MALLOC_VARIABLE, "1") == "0":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # no glibc
+        return
+    mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)

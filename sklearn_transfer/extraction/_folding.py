@@ -1,0 +1,121 @@
+"""Batch normalisation folded into the convolutions before it, where that is safe."""
+
+import copy
+from collections import Counter
+
+import timm.layers
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+# Their forward is normalisation, then dropout and activation, and nothing else.
+_NORM_TYPES = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
+
+
+class _FoldedNorm(nn.Module):
+    """What is left of a normalisation with an activation, under the same names."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.drop, self.act = norm.drop, norm.act
+
+    def forward(self, x):
+        return self.act(self.drop(x))
+
+
+def fold_batch_norms(module, pairs):
+    """Copy of a network with some normalisations folded into convolutions [1]_.
+
+    `pairs` are names of convolutions and normalisations, from `Observation.pairs`. The copy
+    shares all other parameters with `module`.
+
+    References
+    ----------
+    .. [1] B. Jacob et al. "Quantization and Training of Neural Networks for Efficient
+       Integer-Arithmetic-Only Inference". CVPR, 2018, section 3.2.
+    """
+    memo = {id(p): p for p in (*module.parameters(), *module.buffers())}
+    folded = copy.deepcopy(module, memo)
+    for conv_name, norm_name in pairs:
+        conv, norm = folded.get_submodule(conv_name), folded.get_submodule(norm_name)
+        _fold(conv, norm)
+        left = _FoldedNorm(norm) if hasattr(norm, "act") else nn.Identity()
+        folded.set_submodule(norm_name, left)
+    return folded
+
+
+def _fold(conv, norm):
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight,
+        conv.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    order = torch.channels_last
+    conv.weight = nn.Parameter(weight.contiguous(memory_format=order), requires_grad=False)
+    conv.bias = nn.Parameter(bias, requires_grad=False)
+
+
+class Observation(TorchFunctionMode):
+    """Context that sees, in one forward pass, what uses the output of each convolution.
+
+    `largest` is the number of elements of the largest tensor that any function returns.
+    """
+
+    def __init__(self, module):
+        super().__init__()
+        modules = list(module.named_modules(remove_duplicate=False))
+        self.convs = {id(m.weight): n for n, m in modules if isinstance(m, nn.Conv2d)}
+        self.norms = {
+            id(m.running_mean): n
+            for n, m in modules
+            if type(m) in _NORM_TYPES and m.track_running_stats
+        }
+        self.outputs, self.alive = {}, []
+        self.conv_calls, self.norm_calls, self.uses = Counter(), Counter(), Counter()
+        self.found, self.largest = [], 1
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        convs = {self.outputs[id(t)] for t in tensors if id(t) in self.outputs}
+        if function is nn.functional.batch_norm:
+            self._note_norm(convs, args)
+        result = function(*args, **kwargs)
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        if made:  # `x.shape` and `x.dim()` arrive here too, and use nothing
+            self.uses.update(convs)
+            self.largest = max(self.largest, *(tensor.numel() for tensor in made))
+        if getattr(function, "__name__", "") == "conv2d":
+            self._note_conv(tensors, result)
+        return result
+
+    def _note_conv(self, tensors, result):
+        for tensor in tensors[1:]:
+            if id(tensor) in self.convs:
+                conv = self.convs[id(tensor)]
+                self.conv_calls[conv] += 1
+                self.outputs[id(result)] = conv
+                self.alive.append(result)  # so that its id stays its own
+
+    def _note_norm(self, convs, args):
+        norm = self.norms.get(id(args[1])) if len(args) > 1 else None
+        if norm is not None:
+            self.norm_calls[norm] += 1
+            self.found += [(conv, norm) for conv in convs]
+
+    def pairs(self):
+        """Names of (convolution, normalisation) that can be folded.
+
+        Both run once, and nothing else uses what the convolution returns.
+        """
+        return [
+            (conv, norm)
+            for conv, norm in self.found
+            if self.conv_calls[conv] == self.norm_calls[norm] == self.uses[conv] == 1
+        ]
