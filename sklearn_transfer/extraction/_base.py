@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import check_feature_names_in, visual_block
+from sklearn_transfer._validation import check_feature_names_in, did_you_mean, visual_block
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._loop import Extraction
@@ -77,6 +77,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         backbone = self._load_backbone()
         self._resolve(backbone, self.layers)
         self._engine_name(backbone)
+        self._store()
         self._input_shape = self._make_reader(backbone).shape(samples)
         self.weights_sha256_ = backbone.weights_sha256
         return self
@@ -215,7 +216,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
             return _cache.NullStore()
         if isinstance(self.cache, str) and self.cache == "memory":
             return _cache.memory_store()
-        return disk_store(self.cache)
+        return disk_store(_checked_folder(self.cache))
 
     def _engine_name(self, backbone):
         from sklearn_transfer.extraction._engines import resolve_engine
@@ -250,6 +251,21 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _checked_folder(cache):
+    """A path for the disk store; refuses what is rather a slip of the pen."""
+    folder = os.fspath(cache)
+    if os.path.isdir(folder):
+        return folder
+    near = did_you_mean(folder.lower(), ["memory"])
+    if near or not folder or os.path.exists(folder):
+        problem = "is a file" if os.path.exists(folder) else "is no folder"
+        raise ValueError(
+            f"cache={cache!r} {problem}; expected 'memory', None, or a folder, which need"
+            f" not exist yet.{near}"
+        )
+    return folder
 
 
 def _width(backbone, tap, shape):

@@ -130,6 +130,7 @@ class Extraction:
         yield from self._claim(part, busy)
 
     def _claim(self, items, busy):
+        ours = []
         keys = [key for _, key, _ in items if key is not None and key not in self.waiting]
         answers = dict(
             zip(keys, self.store.look(self.contexts, keys, owner=self), strict=True)
@@ -140,11 +141,12 @@ class Extraction:
             elif key is None or answers[key] is Answer.OURS:
                 if key is not None:
                     self.waiting[key] = [row]
-                yield row, key, content
+                ours.append((row, key, content))
             elif answers[key] is Answer.BUSY:
                 busy.append((row, key))
             else:
                 self._write_cached(row, answers[key])
+        return ours
 
     def _prepared(self, items):
         return self._ahead(self._prepare_one, items)

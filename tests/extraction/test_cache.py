@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 
 from sklearn_transfer.extraction import _cache
-from sklearn_transfer.extraction._cache import CacheInfo, MemoryStore
+from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore
 
 WIDTH = 16
 ENTRY = 4 * WIDTH + _cache._ENTRY_OVERHEAD
+
+
+def get(store, contexts, sample):
+    """Vectors of one sample, or None."""
+    [answer] = store.look(contexts, [sample])
+    return None if isinstance(answer, Answer) else answer
 
 
 def vector(value):
@@ -23,7 +29,7 @@ def filled(n, room):
     """Store with room for `room` vectors, into which samples 0 to n - 1 went in order."""
     store = MemoryStore(room * ENTRY)
     for sample in range(n):
-        store.put(["a"], sample, [vector(sample)])
+        store.put(["a"], [(sample, [vector(sample)])])
     return store
 
 
@@ -33,27 +39,27 @@ def held(store, samples):
 
 
 def test_vector_comes_back_as_it_went_in():
-    [found] = filled(3, room=3).get(["a"], 1)
+    [found] = get(filled(3, room=3), ["a"], 1)
     np.testing.assert_array_equal(found, vector(1))
 
 
 def test_unknown_sample_is_none():
-    assert filled(1, room=1).get(["a"], 7) is None
+    assert get(filled(1, room=1), ["a"], 7) is None
 
 
 def test_other_context_is_none():
-    assert filled(1, room=1).get(["b"], 0) is None
+    assert get(filled(1, room=1), ["b"], 0) is None
 
 
 def test_vectors_come_in_the_order_of_the_contexts():
     store = MemoryStore(2 * ENTRY)
-    store.put(["a", "b"], 0, [vector(1), vector(2)])
-    second, first = store.get(["b", "a"], 0)
+    store.put(["a", "b"], [(0, [vector(1), vector(2)])])
+    second, first = get(store, ["b", "a"], 0)
     assert (first[0], second[0]) == (1, 2)
 
 
 def test_one_missing_context_counts_as_absent():
-    assert filled(1, room=2).get(["a", "b"], 0) is None
+    assert get(filled(1, room=2), ["a", "b"], 0) is None
 
 
 def test_oldest_goes_first():
@@ -62,22 +68,22 @@ def test_oldest_goes_first():
 
 def test_vector_that_was_read_stays():
     store = filled(3, room=3)
-    store.get(["a"], 0)
-    store.put(["a"], 3, [vector(3)])
+    get(store, ["a"], 0)
+    store.put(["a"], [(3, [vector(3)])])
     assert held(store, range(4)) == [0, 2, 3]
 
 
 def test_vector_that_was_written_again_stays():
     store = filled(3, room=3)
-    store.put(["a"], 0, [vector(0)])
-    store.put(["a"], 3, [vector(3)])
+    store.put(["a"], [(0, [vector(0)])])
+    store.put(["a"], [(3, [vector(3)])])
     assert held(store, range(4)) == [0, 2, 3]
 
 
 def test_reading_a_sample_with_a_missing_context_does_not_keep_it():
     store = filled(3, room=3)
-    store.get(["a", "b"], 0)
-    store.put(["a"], 3, [vector(3)])
+    get(store, ["a", "b"], 0)
+    store.put(["a"], [(3, [vector(3)])])
     assert held(store, range(4)) == [1, 2, 3]
 
 
@@ -94,54 +100,54 @@ def test_bound_holds(room):
 
 def test_eviction_makes_as_much_room_as_is_needed():
     store = filled(6, room=6)
-    store.put(["a"], "wide", [np.zeros(3 * WIDTH, np.float32)])
+    store.put(["a"], [("wide", [np.zeros(3 * WIDTH, np.float32)])])
     assert store.info().bytes <= 6 * ENTRY
     assert held(store, [*range(6), "wide"]) == [2, 3, 4, 5, "wide"]
 
 
 def test_too_large_vector_is_not_kept_and_drives_nothing_out():
     store = filled(3, room=3)
-    store.put(["a"], "huge", [np.zeros(999 * WIDTH, np.float32)])
+    store.put(["a"], [("huge", [np.zeros(999 * WIDTH, np.float32)])])
     assert held(store, [*range(3), "huge"]) == [0, 1, 2]
 
 
 def test_too_large_vector_leaves_the_other_contexts_of_its_sample():
     store = MemoryStore(2 * ENTRY)
-    store.put(["a", "b"], 0, [vector(1), np.zeros(999 * WIDTH, np.float32)])
-    assert store.get(["a"], 0) is not None
-    assert store.get(["a", "b"], 0) is None
+    store.put(["a", "b"], [(0, [vector(1), np.zeros(999 * WIDTH, np.float32)])])
+    assert get(store, ["a"], 0) is not None
+    assert get(store, ["a", "b"], 0) is None
 
 
 def test_vector_that_replaces_another_is_counted_once():
     store = filled(1, room=9)
-    store.put(["a"], 0, [np.zeros(3 * WIDTH, np.float32)])
+    store.put(["a"], [(0, [np.zeros(3 * WIDTH, np.float32)])])
     assert store.info().bytes == 3 * 4 * WIDTH + _cache._ENTRY_OVERHEAD
-    store.put(["a"], 0, [vector(0)])
+    store.put(["a"], [(0, [vector(0)])])
     assert store.info().bytes == ENTRY
 
 
 def test_changing_what_was_stored_does_not_change_the_store():
     mine, store = vector(1), MemoryStore(9 * ENTRY)
-    store.put(["a"], 0, [mine])
+    store.put(["a"], [(0, [mine])])
     mine[:] = 2
-    np.testing.assert_array_equal(store.get(["a"], 0)[0], vector(1))
+    np.testing.assert_array_equal(get(store, ["a"], 0)[0], vector(1))
 
 
 def test_row_of_a_matrix_does_not_keep_the_matrix_alive():
     store = MemoryStore(9 * ENTRY)
-    store.put(["a"], 0, [np.zeros((100, WIDTH), np.float32)[3]])
-    assert store.get(["a"], 0)[0].base is None
+    store.put(["a"], [(0, [np.zeros((100, WIDTH), np.float32)[3]])])
+    assert get(store, ["a"], 0)[0].base is None
 
 
 def test_stored_vectors_are_read_only():
-    [found] = filled(1, room=1).get(["a"], 0)
+    [found] = get(filled(1, room=1), ["a"], 0)
     with pytest.raises(ValueError, match="read-only"):
         found[0] = 1
 
 
 def test_what_was_given_stays_writable():
     mine = vector(1)
-    MemoryStore(9 * ENTRY).put(["a"], 0, [mine])
+    MemoryStore(9 * ENTRY).put(["a"], [(0, [mine])])
     assert mine.flags.writeable
 
 
@@ -154,8 +160,8 @@ def test_counts_add_up():
 
 def test_looking_a_sample_up_is_not_counted():
     store = filled(1, room=1)
-    store.get(["a"], 0)
-    store.get(["a"], 1)
+    get(store, ["a"], 0)
+    get(store, ["a"], 1)
     assert store.info()[:2] == (0, 0)
 
 
@@ -164,13 +170,51 @@ def test_clear_forgets_vectors_and_counts():
     store.count(hits=1, misses=1)
     store.clear()
     assert store.info() == CacheInfo(0, 0, 0, 0, 3 * ENTRY)
-    assert store.get(["a"], 2) is None
+    assert get(store, ["a"], 2) is None
 
 
 @pytest.mark.parametrize(("n", "fits"), [(3, True), (4, False)])
 def test_fits_is_what_the_store_can_hold(n, fits):
     assert MemoryStore(3 * ENTRY).fits(n, 4 * WIDTH) is fits
     assert (filled(n, room=3).info().entries == n) is fits
+
+
+def test_what_is_missing_can_be_claimed_once():
+    store, first, second = filled(1, room=3), object(), object()
+    assert store.look(["a"], [1]) == [Answer.FREE]
+    assert store.look(["a"], [1], owner=first) == [Answer.OURS]
+    assert store.look(["a"], [1], owner=first) == [Answer.OURS]
+    assert store.look(["a"], [1], owner=second) == [Answer.BUSY]
+    assert store.look(["a"], [1]) == [Answer.BUSY]
+
+
+def test_claim_on_one_context_holds_the_whole_sample():
+    store, first, second = filled(1, room=3), object(), object()
+    store.look(["a"], [1], owner=first)
+    assert store.look(["b", "a"], [1], owner=second) == [Answer.BUSY]
+    assert store.look(["b"], [1], owner=second) == [Answer.OURS]
+
+
+def test_claim_ends_when_the_vector_comes():
+    store, first, second = filled(1, room=1), object(), object()
+    store.look(["a"], [1], owner=first)
+    store.put(["a"], [(1, [np.zeros(999, np.float32)])])  # too large to be kept
+    assert store.look(["a"], [1], owner=second) == [Answer.OURS]
+
+
+def test_release_ends_the_claims_of_one_owner():
+    store, first, second = filled(1, room=1), object(), object()
+    store.look(["a"], [1, 2], owner=first)
+    store.look(["a"], [3], owner=second)
+    assert store.release(first) == [("a", 1), ("a", 2)]
+    assert store.look(["a"], [1, 2, 3]) == [Answer.FREE, Answer.FREE, Answer.BUSY]
+
+
+def test_claims_can_be_given_up():
+    store, first = filled(1, room=1), object()
+    store.look(["a"], [1, 2], owner=first)
+    store.give_up(["a"], [1])
+    assert store.look(["a"], [1, 2]) == [Answer.FREE, Answer.BUSY]
 
 
 def run_together(n_threads, work):
@@ -213,8 +257,8 @@ def test_threads_share_a_store():
     def work(number):
         rng = np.random.default_rng(number)
         for sample in map(int, rng.integers(12, size=300)):
-            store.put(["a", "b"], sample, [vector(sample), vector(-sample)])
-            found = store.get(["a", "b"], int(rng.integers(12)))
+            store.put(["a", "b"], [(sample, [vector(sample), vector(-sample)])])
+            found = get(store, ["a", "b"], int(rng.integers(12)))
             if found is not None and not np.array_equal(found[0], -found[1]):
                 wrong.append(found)
 

@@ -217,7 +217,7 @@ def test_preprocess_gets_an_upright_rgb_image(tmp_path):
         ("on_error", "ignore"),
         ("batch_size", 0),
         ("random_state", None),
-        ("cache", "disk"),
+        ("cache", "Memory"),
         ("preprocess", "none"),
         ("weights", 3),
         ("n_jobs", 1.5),
