@@ -16,8 +16,9 @@ class PretrainedFeatures(_BasePretrained):
 
     The first step of a pipeline when labelled images are few: a network that has seen
     a million images turns each of yours into a vector on which a linear model does
-    well. Each image passes the network once in a process, however many folds, clones and
-    grid points ask for it. The default network comes with its weights and needs no download.
+    well. Each image passes the network once, however many folds, clones and grid points ask
+    for it, and with a folder as `cache` once for all processes and sessions. The default
+    network comes with its weights and needs no download.
 
     Parameters
     ----------
@@ -53,15 +54,28 @@ class PretrainedFeatures(_BasePretrained):
         an upright RGB `PIL.Image` and returns an array or tensor (channels, height,
         width). None means that X holds the module's input already, as numbers of shape
         (n_samples, ...); tables are accepted.
-    cache : "memory" or None, default="memory"
+    cache : "memory", path or None, default="memory"
         "memory" keeps features by content of the image, for the whole process, at most
-        1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES); None computes anew.
+        1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES). A path is a folder, made
+        if need be, in which features are kept for all processes that name it, now and
+        later, at most 10 GiB (SKLEARN_TRANSFER_DISK_CACHE_BYTES). In both, those used
+        longest ago go first. None computes anew.
+    engine : {"auto", "torch", "openvino", "onnxruntime"}, default="auto"
+        What runs the network. "auto" is, on a CPU and for networks that consist of layers of
+        timm, torchvision and torch alone, the fastest one installed ("openvino" from the
+        extra `cpu`, then "onnxruntime" from the extra `onnx`), else PyTorch. A network that
+        one of these cannot run, or runs to other numbers, is left to PyTorch with a warning.
     device : str, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Arithmetic of the network. "bfloat16" has 3 significant digits; it is faster on GPUs
+        and on CPUs with instructions for it. Features are float32 in any case.
     batch_size : int or "auto", default="auto"
-        Images a forward pass. "auto" is 4 for images of 224 pixels on a CPU and 64 on a GPU,
-        fewer for larger ones. On a CPU, named networks run as many batches side by side as
-        torch has threads (`torch.set_num_threads`).
+        Images that are handed to the network at once. "auto" is 64 images of 224 pixels on a
+        GPU, and on a CPU as many as keep the largest activation under 16 MB. On a CPU as many
+        batches run side by side as torch has threads (`torch.set_num_threads`), one core
+        each; a module with code of the user's own runs one batch at a time. OpenVINO and ONNX
+        Runtime take one image at a time.
     n_jobs : int, default=None
         Threads that decode images; None is as many as there are cores.
     on_error : {"raise", "nan"}, default="raise"
@@ -105,9 +119,21 @@ class PretrainedFeatures(_BasePretrained):
     `fit` learns nothing: it builds the network and checks parameters, and `transform` works
     without it. Features of a row do not depend on the other rows. They are cached under
     the content of the image (not its path), the weights, the preprocessing, the layer and
-    the pooling, in the memory of one process: in a search with `n_jobs=2` each worker
-    process computes for itself, so leave that at None; a network uses all cores anyway. A
-    file whose size, inode and times have not changed is known without being read.
+    the pooling, the precision and the engine. In a search with `n_jobs=2` the worker processes
+    have separate memories; with a folder as `cache` they divide the images among them and no
+    image is computed twice. A file whose size, inode and times have not changed is known
+    without being read.
+
+    A folder holds one SQLite file with a checksum to each vector, which a process that is
+    killed does not damage. It should be on a local disk: network file systems do not give
+    the locks and shared memory that several machines at once would need. If it cannot be
+    written or read, one warning is given and features are kept in memory.
+
+    All engines give the same features to 1e-4, relative to the norm of a row. With PyTorch
+    on a CPU, glibc's allocator is told to keep freed memory, for the whole process, from the
+    first pass on (SKLEARN_TRANSFER_KEEP_MEMORY=0 in the environment leaves it as it is).
+    Images are decoded at full size: the reduced decoding of JPEG files (`Image.draft`) would
+    change features by one to twelve per cent.
 
     A callable `preprocess` or `model` counts with its code, what it closes over and what it
     looks up by name in its own project, and a class with its methods as first seen. One

@@ -1,0 +1,63 @@
+"""Interleaved rounds, and rows of the table."""
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+
+
+@dataclass
+class Row:
+    """One ratio: its median, smallest and largest over the rounds, and what is aimed at."""
+
+    what: str
+    against: str
+    median: float
+    low: float
+    high: float
+    aim: str = ""
+
+    @classmethod
+    def of(cls, what, against, ratios, aim=""):
+        return cls(what, against, statistics.median(ratios), min(ratios), max(ratios), aim)
+
+    def as_dict(self):
+        return asdict(self)
+
+    def cells(self):
+        spread = f"{self.median:.2f}"
+        if self.low != self.high:
+            spread += f" ({self.low:.2f} to {self.high:.2f})"
+        return self.what, self.against, spread, self.aim
+
+
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def interleaved(functions, rounds):
+    """Seconds of each function in each round: {name: [...]}, after one warm-up each.
+
+    All functions run once a round, so that another program disturbs all of them.
+    """
+    for function in functions.values():
+        function()
+    times = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            times[name].append(seconds(function))
+    return times
+
+
+def quotients(numerator, denominator):
+    return [a / b for a, b in zip(numerator, denominator, strict=True)]
+
+
+def markdown(rows):
+    lines = [
+        "| what | against | ratio (smallest to largest) | aim |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
+    return "\n".join(lines)
