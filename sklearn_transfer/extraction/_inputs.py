@@ -196,8 +196,9 @@ def _stat(path):
 
 
 def _file_identity(status):
-    moment = (status.st_mtime_ns, status.st_ctime_ns)
-    return (status.st_dev, status.st_ino, status.st_size, *moment)
+    """Device, inode, size and times of a file, as bytes, a third of the size of a tuple."""
+    place = (status.st_dev, status.st_ino, status.st_size)
+    return b"%d %d %d %d %d" % (*place, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _read_path(path):
