@@ -14,6 +14,7 @@ import torch
 from sklearn_transfer.extraction import _timm, _torchvision, _weights
 from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Backbone, children
+from sklearn_transfer.extraction._threads import one_core
 
 # Networks kept for later fits, in bytes of parameters; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
@@ -42,7 +43,7 @@ def load_backbone(
     )
     with _registry_lock:
         if key not in _registry:
-            with _seeded(random_state), torch.inference_mode(False):
+            with one_core(), _seeded(random_state), torch.inference_mode(False):
                 backbone = _build(model, weights, size, n_features_in)
                 _registry[key] = _finish(backbone, model, place)
             _trim_registry()

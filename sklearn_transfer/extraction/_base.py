@@ -3,6 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from difflib import get_close_matches
 from numbers import Integral
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import check_feature_names_in, did_you_mean, visual_block
+from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._loop import Extraction
@@ -149,13 +150,15 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         Returns
         -------
         info : CacheInfo
-            Counts of the whole process; `misses` is the number of samples that went
-            through a network. All zero when `cache=None`.
+            Counts of the whole process, for the folder where `cache` is one; `misses` is the
+            number of samples that went through a network. All zero when `cache=None`.
         """
         return self._store().info()
 
     def clear_cache(self):
-        """Forget all cached features of this process and set the counts to zero.
+        """Forget all cached features and set the counts to zero.
+
+        With "memory" those of this process, with a folder those in it, for everyone.
 
         Returns
         -------
@@ -256,14 +259,16 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
 def _checked_folder(cache):
     """A path for the disk store; refuses what is rather a slip of the pen."""
     folder = os.fspath(cache)
+    is_file = os.path.exists(folder) and not os.path.isdir(folder)
     if os.path.isdir(folder):
         return folder
-    near = did_you_mean(folder.lower(), ["memory"])
-    if near or not folder or os.path.exists(folder):
-        problem = "is a file" if os.path.exists(folder) else "is no folder"
+    near = isinstance(cache, str) and get_close_matches(cache.lower(), ["memory"], 1, 0.9)
+    if near or not folder or is_file:
+        problem = "is a file" if is_file else "is no folder"
+        hint = " Did you mean 'memory'?" if near else ""
         raise ValueError(
             f"cache={cache!r} {problem}; expected 'memory', None, or a folder, which need"
-            f" not exist yet.{near}"
+            f" not exist yet.{hint}"
         )
     return folder
 
@@ -274,7 +279,8 @@ def _width(backbone, tap, shape):
         import torch
 
         from sklearn_transfer.extraction._taps import forward
+        from sklearn_transfer.extraction._threads import run_apart
 
         empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
-        backbone.widths[tap, shape] = forward(backbone, [tap], empty)[0].shape[1]
+        backbone.widths[tap, shape] = run_apart(forward, backbone, [tap], empty)[0].shape[1]
     return backbone.widths[tap, shape]

@@ -69,8 +69,6 @@ class NullStore:
 class MemoryStore:
     """Vectors of float32 under (context, sample) keys; safe for several threads."""
 
-    limit_variable = _LIMIT_VARIABLE
-
     def __init__(self, max_bytes):
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -143,6 +141,10 @@ class MemoryStore:
                 for context in contexts:
                     self._claims.pop((context, sample), None)
 
+    def forget_process(self):
+        """In a child of fork: claims and locks of other threads stay in the parent."""
+        self._lock, self._claims = threading.Lock(), {}
+
     def count(self, hits=0, misses=0):
         with self._lock:
             self._hits += hits
@@ -151,6 +153,11 @@ class MemoryStore:
     def fits(self, n_vectors, n_bytes):
         """Whether that many vectors of that size can be held at once."""
         return n_vectors * (n_bytes + _ENTRY_OVERHEAD) <= self.max_bytes
+
+    @property
+    def bound(self):
+        """Bytes that are held at most, and the environment variable that says so."""
+        return self.max_bytes, _LIMIT_VARIABLE
 
     def info(self):
         with self._lock:
@@ -182,12 +189,10 @@ def memory_store():
 
 
 def _after_fork():
-    """Locks that another thread held, and claims of its work, stay in the parent."""
     global _memory_lock
     _memory_lock = threading.Lock()
     if _memory_store is not None:
-        _memory_store._lock = threading.Lock()
-        _memory_store._claims = {}
+        _memory_store.forget_process()
 
 
 if hasattr(os, "register_at_fork"):

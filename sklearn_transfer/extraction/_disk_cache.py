@@ -7,38 +7,19 @@ import sqlite3
 import threading
 import time
 import warnings
+from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from urllib.parse import quote
 
-import numpy as np
-import xxhash
-
+from sklearn_transfer.extraction import _sqlite
 from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore, limit
 from sklearn_transfer.extraction._claims import Membership
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_DISK_CACHE_BYTES"
 _DEFAULT_LIMIT = 10 << 30
 _FILE, _LOCK_FILE = "embeddings.sqlite", "embeddings.lock"
-_LAYOUT = 1
-_ENTRY_OVERHEAD = 120  # key, checksum and rows, in bytes
-_CHECKSUM = 16
-_PARAMETERS = 500
-_WAIT = 60.0  # seconds, for another process to end its transaction
 _TOUCH_EVERY = 60.0
+_OPEN_FOLDERS = 4
 _KEPT = 0.9  # what eviction leaves, as a part of the bound
-
-# Key and vector lie apart, so that eviction reads no vectors. A claim is a key that a
-# process, `owner`, is computing.
-_SCHEMA = """
-CREATE TABLE entries (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,
-    used INTEGER NOT NULL, bytes INTEGER NOT NULL
-);
-CREATE TABLE vectors (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE claims (key BLOB PRIMARY KEY, owner INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE total (bytes INTEGER NOT NULL);
-INSERT INTO total VALUES (0);
-"""
 
 
 class DiskStore:
@@ -50,16 +31,14 @@ class DiskStore:
     given and the store keeps to memory.
     """
 
-    limit_variable = _LIMIT_VARIABLE
-
     def __init__(self, folder, max_bytes, memory_bytes):
         self.folder, self.max_bytes = folder, max_bytes
+        self._path, self._file = os.path.join(os.path.abspath(folder), _FILE), None
         self._memory = MemoryStore(memory_bytes)
         self._lock = threading.RLock()
         self._connection = self._member = None
         self._opened = self._writable = False
-        self._touched, self._last_touch = set(), -_TOUCH_EVERY
-        self._process = os.getpid()
+        self._touched, self._last_touch = {}, time.monotonic()
         atexit.register(self.close)
 
     def look(self, contexts, samples, owner=None):
@@ -69,12 +48,8 @@ class DiskStore:
         """
         answers = self._memory.look(contexts, samples, owner)
         rest = [i for i, a in enumerate(answers) if a in (Answer.FREE, Answer.OURS)]
-        self._touched.update(
-            context + sample
-            for sample, answer in zip(samples, answers, strict=True)
-            if isinstance(answer, list)
-            for context in contexts
-        )
+        hits = [s for s, a in zip(samples, answers, strict=True) if isinstance(a, list)]
+        self._touch([context + sample for sample in hits for context in contexts])
         if rest:
             with self._guarded():
                 if self._open():
@@ -109,26 +84,26 @@ class DiskStore:
             answers.append(vectors if complete else None)
         whole = [(s, a) for s, a in zip(samples, answers, strict=True) if a is not None]
         self._memory.put(contexts, whole)
-        self._touched.update(found)
+        self._touch(found)
         return answers
 
     def _read(self, keys):
         found, damaged = {}, []
-        for marks, part in _parts(keys):
+        for marks, part in _sqlite.parts(keys):
             rows = self._connection.execute(
                 "SELECT key, id, data FROM entries LEFT JOIN vectors USING (id)"
                 f" WHERE key IN ({marks})",
                 part,
             )
             for key, number, data in rows:
-                vector = _unpack(key, data)
+                vector = _sqlite.unpack(key, data)
                 if vector is None:
                     damaged.append(number)
                 else:
                     found[key] = vector
         if damaged and self._writable:
             with self._transaction() as connection:
-                _delete(connection, damaged)
+                _sqlite.delete(connection, damaged)
         return found
 
     def _ask(self, contexts, samples):
@@ -160,7 +135,7 @@ class DiskStore:
     def _claimed(self, keys):
         """Keys that other living processes have claimed."""
         claims = []
-        for marks, part in _parts(keys):
+        for marks, part in _sqlite.parts(keys):
             query = f"SELECT key, owner FROM claims WHERE key IN ({marks})"
             claims += self._connection.execute(query, part).fetchall()
         others = {owner for _, owner in claims} - {self._member.number}
@@ -169,19 +144,25 @@ class DiskStore:
 
     def put(self, contexts, entries):
         """Keep the vectors of (sample, vectors) pairs, and end their claims."""
-        self._memory.put(contexts, entries)
+        try:
+            with self._guarded():
+                if entries and self._open() and self._writable:
+                    self._put_on_disk(contexts, entries)
+        finally:  # only now may other threads of this process claim them
+            self._memory.put(contexts, entries)
+
+    def _put_on_disk(self, contexts, entries):
         pairs = [
             (context + sample, vector)
             for sample, vectors in entries
             for context, vector in zip(contexts, vectors, strict=True)
         ]
-        with self._guarded():
-            if pairs and self._open() and self._writable:
-                with self._transaction() as connection:
-                    added = sum(_insert(connection, *pair) for pair in pairs)
-                    _end_claims(connection, [key for key, _ in pairs])
-                    connection.execute("UPDATE total SET bytes = bytes + ?", (added,))
-                    self._evict(connection)
+        small = [(key, vector) for key, vector in pairs if self.fits(1, vector.nbytes)]
+        with self._transaction() as connection:
+            added = sum(_sqlite.insert(connection, *pair) for pair in small)
+            _sqlite.end_claims(connection, [key for key, _ in pairs])
+            connection.execute("UPDATE total SET bytes = bytes + ?", (added,))
+            self._evict(connection)
 
     def _evict(self, connection):
         [total] = connection.execute("SELECT bytes FROM total").fetchone()
@@ -190,19 +171,24 @@ class DiskStore:
         self._write_touched(connection)
         excess, numbers = total - _KEPT * self.max_bytes, []
         for number, size in connection.execute(
-            "SELECT id, bytes FROM entries ORDER BY used, id"
+            "SELECT id, CAST(bytes AS INTEGER) FROM entries ORDER BY used, id"
         ):
             if excess <= 0:
                 break
             numbers.append(number)
             excess -= size
-        _delete(connection, numbers)
+        _sqlite.delete(connection, numbers)
+
+    def _touch(self, keys):
+        """Note that keys were used just now, in this order."""
+        moment = time.time_ns()
+        self._touched.update([(key, moment + i) for i, key in enumerate(keys)])
 
     def _write_touched(self, connection):
-        touched, self._touched = self._touched, set()
-        moment = time.time_ns()
+        touched, self._touched = self._touched, {}
         connection.executemany(
-            "UPDATE entries SET used = ? WHERE key = ?", [(moment, key) for key in touched]
+            "UPDATE entries SET used = ? WHERE key = ?",
+            [(moment, key) for key, moment in list(touched.items())],
         )
         self._last_touch = time.monotonic()
 
@@ -215,7 +201,7 @@ class DiskStore:
         with self._guarded():
             if self._open() and self._writable:
                 with self._transaction() as connection:
-                    _end_claims(connection, keys)
+                    _sqlite.end_claims(connection, keys)
                     if due:
                         self._write_touched(connection)
 
@@ -224,9 +210,14 @@ class DiskStore:
 
     def fits(self, n_vectors, n_bytes):
         """Whether that many vectors of that size can be held at once."""
-        if self._writable:
-            return n_vectors * (n_bytes + _ENTRY_OVERHEAD) <= _KEPT * self.max_bytes
-        return self._memory.fits(n_vectors, n_bytes)
+        if self._opened and not self._writable:
+            return self._memory.fits(n_vectors, n_bytes)
+        return n_vectors * _sqlite.stored_bytes(n_bytes) <= _KEPT * self.max_bytes
+
+    @property
+    def bound(self):
+        """Bytes that are held at most, and the environment variable that says so."""
+        return (self.max_bytes, _LIMIT_VARIABLE) if self._writable else self._memory.bound
 
     def info(self):
         memory = self._memory.info()
@@ -238,86 +229,101 @@ class DiskStore:
         return memory
 
     def clear(self):
-        """Forget everything, in the folder too; a damaged file is made anew."""
+        """Forget everything, in the folder too; a file that cannot be cleared is made anew."""
         self._memory.clear()
         self._touched.clear()
         with self._guarded():
-            if self._connection is None:
-                self._remove_unreadable()
-            if self._open() and self._writable:
-                with self._transaction() as connection:
-                    connection.execute("DELETE FROM entries")
-                    connection.execute("DELETE FROM vectors")
-                    connection.execute("UPDATE total SET bytes = 0")
-                self._connection.execute("VACUUM")
+            self._let_go()  # it may have given up before
+            try:
+                self._open_for_writing()
+                _sqlite.make_anew(self._connection)
+            except _sqlite.ERRORS:
+                self._let_go()
+                for ending in ("", "-wal", "-shm"):
+                    with suppress(FileNotFoundError):
+                        os.remove(self._path + ending)
+            self._opened = self._connection is not None
+            self._open()
 
     def close(self):
         """Write what is pending and let go of the file; the next use opens it again."""
-        if self._process != os.getpid():  # a child of fork must not touch the connection
-            return
+        self._close(self._let_go)
+
+    def close_connection(self):
+        """As `close`, but stay a member, so that claims hold."""
+        self._close(self._disconnect)
+
+    def _close(self, let_go):
         with self._lock:
             if self._writable and self._touched:
                 # When something was used is no reason to complain.
-                with suppress(sqlite3.Error), self._transaction() as connection:
+                with suppress(*_sqlite.ERRORS), self._transaction() as connection:
                     self._write_touched(connection)
-            self._let_go()
+            let_go()
             self._opened = False
+
+    def forget_process(self):
+        """In a child of fork: claims and locks of other threads stay in the parent."""
+        self._memory.forget_process()
+        self._let_go()
 
     def _let_go(self):
-        for holder in (self._connection, self._member):
-            if holder is not None:
-                holder.close()
-        self._connection = self._member = None
-        self._writable = False
+        self._disconnect()
+        if self._member is not None:
+            self._member.close()
+        self._member = None
 
-    def _remove_unreadable(self):
-        """Remove a file that could not be opened before, so that the next use makes one."""
-        if self._opened:
-            for ending in ("", "-wal", "-shm"):
-                path = os.path.join(self.folder, _FILE + ending)
-                if os.path.exists(path):
-                    os.remove(path)
-            self._opened = False
+    def _disconnect(self):
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._writable = None, False
 
     def _open(self):
-        """Whether the file can be read; opens it, and if need be makes it, at first use."""
+        """Whether the file can be read; opens it, and if need be makes it, at first use.
+
+        A folder that was deleted or exchanged since is opened anew.
+        """
+        if self._connection is not None and _identity(self._path) != self._file:
+            if os.path.exists(self._path):
+                # Closed, it would delete the log of the new file. It leaks instead.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+                self._connection = None
+            self._let_go()
+            self._opened = False
         if not self._opened:
             self._opened = True
             try:
                 self._open_for_writing()
-            except (OSError, sqlite3.Error) as error:
+            except _sqlite.ERRORS as error:
                 self._let_go()
-                self._open_for_reading()
+                if not _sqlite.is_damage(error):
+                    self._open_for_reading()
                 self._warn(error)
         return self._connection is not None
 
     def _open_for_writing(self):
         os.makedirs(self.folder, exist_ok=True)
-        self._member = Membership(os.path.join(self.folder, _LOCK_FILE))
-        deadline = time.monotonic() + _WAIT
+        if self._member is None:
+            self._member = Membership(os.path.join(self.folder, _LOCK_FILE))
+        deadline = time.monotonic() + _sqlite.WAIT
         while self._connection is None:
             try:
-                self._connection = _connect(os.path.join(self.folder, _FILE))
+                self._connection = _sqlite.connect(self._path)
             except sqlite3.OperationalError as error:  # others may be making it just now
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
+        self._file = _identity(self._path)
         self._writable = True
 
     def _open_for_reading(self):
-        path = os.path.join(os.path.abspath(self.folder), _FILE)
-        if not os.path.isfile(path):
+        if not os.path.isfile(self._path):
             return
-        uri = f"file:{quote(path)}?mode=ro&immutable=1"
-        options = {"uri": True, "isolation_level": None, "check_same_thread": False}
-        with suppress(sqlite3.Error):
-            connection = sqlite3.connect(uri, **options)
-            try:
-                _check_layout(connection)
-            except sqlite3.Error:
-                connection.close()
-            else:
-                self._connection = connection
+        for mode in ("mode=ro", "immutable=1"):  # with the log of others, and without
+            with suppress(*_sqlite.ERRORS):
+                self._connection = _sqlite.connect_read_only(self._path, mode)
+                self._file = _identity(self._path)
+                return
 
     @contextmanager
     def _transaction(self):
@@ -340,9 +346,11 @@ class DiskStore:
         with self._lock:
             try:
                 yield
-            except (OSError, sqlite3.Error) as error:
-                if self._writable and isinstance(error, (OSError, sqlite3.OperationalError)):
+            except _sqlite.ERRORS as error:
+                if self._writable and not _sqlite.is_damage(error):
                     self._writable = False
+                    self._member.close()  # else others would wait for what is never written
+                    self._member = None
                 else:
                     self._let_go()
                 self._warn(error)
@@ -350,7 +358,7 @@ class DiskStore:
     def _warn(self, error):
         kept = "read but not written" if self._connection else "neither read nor written"
         repair = "make room, or pass a folder on a local disk that can be written"
-        if not isinstance(error, (OSError, sqlite3.OperationalError)):
+        if _sqlite.is_damage(error):
             repair = "clear_cache() makes it anew"
         warnings.warn(
             f"The feature cache in {self.folder!r} is {kept} from here on ({error}); features"
@@ -360,113 +368,56 @@ class DiskStore:
         )
 
 
-def _connect(path):
-    connection = sqlite3.connect(
-        path, timeout=_WAIT, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA page_size = 32768")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            _make_tables(connection)
-        _check_layout(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _identity(path):
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None
 
 
-def _make_tables(connection):
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone() == (0,):
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_LAYOUT}")
-    connection.execute("COMMIT")
-
-
-def _check_layout(connection):
-    [layout] = connection.execute("PRAGMA user_version").fetchone()
-    if layout != _LAYOUT:
-        raise sqlite3.DatabaseError(f"its layout is {layout}, expected {_LAYOUT}")
-
-
-def _parts(keys):
-    """Placeholders and keys, as many at once as a query takes."""
-    for start in range(0, len(keys), _PARAMETERS):
-        part = keys[start : start + _PARAMETERS]
-        yield ",".join("?" * len(part)), part
-
-
-def _pack(key, vector):
-    content = np.ascontiguousarray(vector, dtype="<f4").tobytes()
-    return _checksum(key, content) + content
-
-
-def _unpack(key, data):
-    """Vector of a stored value, or None where it is not what was stored under its key."""
-    if not isinstance(data, bytes) or data[:_CHECKSUM] != _checksum(key, data[_CHECKSUM:]):
-        return None
-    return np.frombuffer(data, dtype="<f4", offset=_CHECKSUM)
-
-
-def _checksum(key, content):
-    return xxhash.xxh3_128_digest(key + content)
-
-
-def _insert(connection, key, vector):
-    """Bytes added: none where another process was first."""
-    data = _pack(key, vector)
-    size = len(data) + _ENTRY_OVERHEAD
-    row = (key, time.time_ns(), size)
-    cursor = connection.execute(
-        "INSERT OR IGNORE INTO entries (key, used, bytes) VALUES (?, ?, ?)", row
-    )
-    if cursor.rowcount == 0:
-        return 0
-    connection.execute(
-        "INSERT OR REPLACE INTO vectors VALUES (?, ?)", (cursor.lastrowid, data)
-    )
-    return size
-
-
-def _delete(connection, numbers):
-    for marks, part in _parts(numbers):
-        chosen = f"WHERE id IN ({marks})"
-        query = f"SELECT TOTAL(bytes) FROM entries {chosen}"
-        [size] = connection.execute(query, part).fetchone()
-        connection.execute(f"DELETE FROM entries {chosen}", part)
-        connection.execute(f"DELETE FROM vectors {chosen}", part)
-        connection.execute("UPDATE total SET bytes = bytes - ?", (int(size),))
-
-
-def _end_claims(connection, keys):
-    for marks, part in _parts(keys):
-        connection.execute(f"DELETE FROM claims WHERE key IN ({marks})", part)
-
-
-_stores = {}
-_stores_lock = threading.Lock()
+_stores = OrderedDict()
+_stores_lock = threading.RLock()
 
 
 def disk_store(folder):
-    """The one store of this process for a folder, made at first use."""
+    """The one store of this process for a folder, made at first use.
+
+    Files of folders that were not asked for lately are closed until they are again.
+    """
     folder = os.path.realpath(os.fspath(folder))
     with _stores_lock:
         if folder not in _stores:
             bound = limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
             _stores[folder] = DiskStore(folder, bound, limit())
+            for store in list(_stores.values())[:-_OPEN_FOLDERS]:
+                store.close()
+        _stores.move_to_end(folder)
         return _stores[folder]
 
 
-def _after_fork():
-    """A child opens files for itself; closing the parent's connection would break it."""
-    global _stores, _stores_lock
+def _before_fork():
+    """Close all files: neither side may use a connection that was open at a fork."""
+    _stores_lock.acquire()
     for store in _stores.values():
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(store._connection))
-    _stores, _stores_lock = {}, threading.Lock()
+        store._lock.acquire()
+        store.close_connection()
+
+
+def _after_fork():
+    for store in _stores.values():
+        store._lock.release()
+    _stores_lock.release()
+
+
+def _after_fork_in_child():
+    for store in _stores.values():
+        store.forget_process()
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork,
+        after_in_child=_after_fork_in_child,
+    )

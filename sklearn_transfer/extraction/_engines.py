@@ -3,12 +3,12 @@
 import ctypes
 import functools
 import importlib.util
-import io
 import os
 import tempfile
 import threading
 import warnings
-from contextlib import contextmanager, redirect_stdout
+import weakref
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,12 +17,16 @@ import torch
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
 from sklearn_transfer.extraction._taps import forward
+from sklearn_transfer.extraction._threads import run_apart
 
 # Package, extra of this package and what it runs on.
 _COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}
 _FOLD_TOLERANCE = 1e-5
-_ENGINES_KEPT = 8  # for each network
+_ENGINES_KEPT = 4  # for each network
+
+# The exporter keeps its settings in globals of the process.
+_exporting = threading.Lock()
 
 # Elements of the largest activation of a batch: beyond 16 MB, a CPU's caches miss and
 # glibc maps and unmaps memory at every operation.
@@ -82,14 +86,21 @@ def make_engine(name, precision, backbone, taps, scaling, payload):
     """
     key = (name, precision, tuple(taps), scaling, payload.shape, payload.dtype.str)
     key += (torch.get_num_threads(),)
-    with backbone.lock:
+    with backbone.engines_lock:
+        _forget_forked(backbone)
         if key not in backbone.engines:
             plan = Plan(backbone, taps, scaling, precision, payload.shape, payload.dtype)
-            backbone.engines[key] = _make(name, plan)
+            backbone.engines[key] = run_apart(_make, name, plan)
             while len(backbone.engines) > _ENGINES_KEPT:
                 backbone.engines.popitem(last=False)
         backbone.engines.move_to_end(key)
         return backbone.engines[key]
+
+
+def _forget_forked(backbone):
+    """Drop engines of a parent process, whose threads a child of fork does not have."""
+    if backbone.engines and next(iter(backbone.engines.values())).process != os.getpid():
+        backbone.engines.clear()
 
 
 def _make(name, plan):
@@ -99,7 +110,8 @@ def _make(name, plan):
     noise = plan.noise(2)
     expected = plan.forward(torch.from_numpy(noise), precision="float32")
     try:
-        engine = kind(plan)
+        with _exporting:
+            engine = kind(plan)
         plan.check(engine.run(noise), expected)
     except Exception as error:  # whatever an exporter or compiler trips on
         reason = str(error).strip().partition("\n")[0][:200]
@@ -119,6 +131,7 @@ class Plan:
     def __init__(self, backbone, taps, scaling, precision, shape, dtype):
         self.backbone, self.taps, self.scaling = backbone, taps, scaling
         self.precision, self.shape, self.dtype = precision, shape, dtype
+        self.n_threads = torch.get_num_threads()
 
     @property
     def input_shape(self):
@@ -161,6 +174,13 @@ def _difference(a, b):
     return (np.linalg.norm(a - b, axis=1) / scale).max()
 
 
+def _agree(found, expected, tolerance):
+    return all(
+        _difference(a.cpu().numpy(), b.cpu().numpy()) <= tolerance
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
 class TorchEngine:
     """PyTorch: channels-last, folded normalisation, batches that fit into caches.
 
@@ -168,12 +188,13 @@ class TorchEngine:
     """
 
     def __init__(self, plan):
-        self.plan, self.backbone = plan, plan.backbone
+        self.plan, self.backbone, self.process = plan, plan.backbone, os.getpid()
         self.device = plan.backbone.device
         self.on_cpu = self.device.type == "cpu"
         elements = _INPUT_ELEMENTS[not self.on_cpu]
         self.rows = min(max(elements // max(np.prod(plan.shape, dtype=int), 1), 1), 1024)
-        self.n_workers = torch.get_num_threads() if self.on_cpu else 1
+        self.independent = True
+        self.n_workers = plan.n_threads if self.on_cpu else 1
         if self.backbone.stateful:
             self.n_workers = 1
             return
@@ -184,9 +205,12 @@ class TorchEngine:
     def _observe(self):
         """One pass of noise: fold normalisation, and see how large activations are."""
         plan = self.plan
-        noise = torch.from_numpy(plan.noise(1)).to(self.device)
-        with Observation(plan.backbone.module) as seen:
+        noise = torch.from_numpy(plan.noise(2)).to(self.device)
+        together = plan.forward(noise, precision="float32")
+        noise = noise[:1]
+        with Observation(plan.backbone.module, noise) as seen:
             expected = plan.forward(noise, precision="float32")
+        self.independent = _agree([rows[:1] for rows in together], expected, 1e-4)
         if self.on_cpu:
             self.rows = min(max(_ACTIVATION_ELEMENTS // seen.largest, 1), _LARGEST_BATCH)
         pairs = seen.pairs()
@@ -195,13 +219,18 @@ class TorchEngine:
                 plan.backbone, module=fold_batch_norms(plan.backbone.module, pairs)
             )
             found = plan.forward(noise, folded, precision="float32")
-            pairs_of_outputs = zip(found, expected, strict=True)
             # A convolution may itself be tapped, as the last layer of a named module.
-            if all(
-                _difference(a.cpu().numpy(), b.cpu().numpy()) <= _FOLD_TOLERANCE
-                for a, b in pairs_of_outputs
-            ):
+            if _agree(found, expected, _FOLD_TOLERANCE):
                 self.backbone = folded
+
+    def rows_of(self, batch_size):
+        """Rows a batch for a value of the parameter `batch_size`.
+
+        One where rows depend on each other, as under batch-norm without running statistics.
+        """
+        if not self.independent:
+            return 1
+        return self.rows if batch_size == "auto" else batch_size
 
     def run(self, payloads):
         """Pooled activations, one (n, width) float32 array a tap."""
@@ -229,9 +258,12 @@ class _CompiledEngine:
 
     rows = 4  # images handed to a worker at once
 
+    def rows_of(self, batch_size):
+        return self.rows if batch_size == "auto" else min(self.rows, batch_size)
+
     def __init__(self, plan):
-        self.plan = plan
-        self.n_workers = torch.get_num_threads()
+        self.plan, self.process = plan, os.getpid()
+        self.n_workers = plan.n_threads
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = os.path.join(folder, "network.onnx")
             _export(plan, path)
@@ -246,9 +278,15 @@ class _CompiledEngine:
 class OpenVINOEngine(_CompiledEngine):
     """OpenVINO, a stream to each core."""
 
+    used_in = None  # the process, since OpenVINO hangs in a child forked after its use
+
     def compile(self, path, precision):
         import openvino
 
+        if OpenVINOEngine.used_in not in (None, os.getpid()):
+            raise RuntimeError("not in a process that was forked from one that used it")
+        OpenVINOEngine.used_in = os.getpid()
+        _openvino_engines.add(self)
         core = openvino.Core()
         hints = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
@@ -266,6 +304,19 @@ class OpenVINOEngine(_CompiledEngine):
         request = self.local.request
         request.infer([np.ascontiguousarray(batch)], share_inputs=True)
         return [request.get_output_tensor(i).data.copy() for i in range(len(self.plan.taps))]
+
+
+_openvino_engines = weakref.WeakSet()
+
+
+def _after_fork_in_child():
+    """Leak engines of the parent: OpenVINO aborts a child in which they are destroyed."""
+    for engine in _openvino_engines:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class ONNXRuntimeEngine(_CompiledEngine):
@@ -302,8 +353,7 @@ def _export(plan, path):
     one on torch.export takes 5.
     """
     example = torch.from_numpy(plan.noise(1))
-    silent = redirect_stdout(io.StringIO())  # it prints the graph before it fails
-    with warnings.catch_warnings(), _plain_attention(), silent:
+    with warnings.catch_warnings(), _plain_attention(), _silent_exporter():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Graph(plan).eval(),  # the exporter puts it back into the mode that it had
@@ -325,6 +375,20 @@ def _plain_attention():
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _silent_exporter():
+    """Keep the exporter from printing its graph when it fails, as it means to (torch 2.15)."""
+    name = "_jit_set_onnx_log_enabled"
+    before = getattr(torch._C, name, None)
+    if before is not None:
+        setattr(torch._C, name, lambda enabled: None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            setattr(torch._C, name, before)
 
 
 @functools.cache

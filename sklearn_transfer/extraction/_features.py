@@ -77,7 +77,8 @@ class PretrainedFeatures(_BasePretrained):
         each; a module with code of the user's own runs one batch at a time. OpenVINO and ONNX
         Runtime take one image at a time.
     n_jobs : int, default=None
-        Threads that decode images; None is as many as there are cores.
+        Threads that decode images; None is as many as there are cores, or as a worker process
+        of joblib is given.
     on_error : {"raise", "nan"}, default="raise"
         What a sample that cannot be read does: raise a ValueError with its row and the
         reason, or give a row of NaN and one warning at the end.
@@ -268,7 +269,7 @@ class _TensorReader:
 class _RowReader(_TensorReader):
     """Rows that are the module's input already."""
 
-    threaded = False
+    threaded, unit = False, "row"
     key = "rows"
 
     def shape(self, samples):
@@ -289,7 +290,7 @@ class _RowReader(_TensorReader):
 class _ImageSamples:
     """Samples that are images, however they are prepared."""
 
-    threaded = True
+    threaded, unit = True, "image"
 
     def known_digest(self, sample):
         return _inputs.known_digest(sample)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 # Their forward is normalisation, then dropout and activation, and nothing else.
 _NORM_TYPES = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
@@ -64,11 +65,13 @@ def _fold(conv, norm):
 class Observation(TorchFunctionMode):
     """Context that sees, in one forward pass, what uses the output of each convolution.
 
-    `largest` is the number of elements of the largest tensor that any function returns.
+    `largest` is the number of elements of the largest tensor that a function makes of
+    `batch`, or of what was made of it.
     """
 
-    def __init__(self, module):
+    def __init__(self, module, batch):
         super().__init__()
+        self.derived = WeakIdKeyDictionary({batch: True})
         modules = list(module.named_modules(remove_duplicate=False))
         self.convs = {id(m.weight): n for n, m in modules if isinstance(m, nn.Conv2d)}
         self.norms = {
@@ -88,9 +91,12 @@ class Observation(TorchFunctionMode):
             self._note_norm(convs, args)
         result = function(*args, **kwargs)
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        if made:  # `x.shape` and `x.dim()` arrive here too, and use nothing
+        # `x.shape` and `x.dim()` arrive here too, and use nothing.
+        if made or function is torch.Tensor.__setitem__:
             self.uses.update(convs)
-            self.largest = max(self.largest, *(tensor.numel() for tensor in made))
+        if any(tensor in self.derived for tensor in tensors):
+            self.largest = max([self.largest, *(tensor.numel() for tensor in made)])
+            self.derived.update((tensor, True) for tensor in made)
         if getattr(function, "__name__", "") == "conv2d":
             self._note_conv(tensors, result)
         return result

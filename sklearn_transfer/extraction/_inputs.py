@@ -151,7 +151,7 @@ def known_digest(sample):
     A path has one if its file was read before and has not changed since.
     """
     if isinstance(sample, (str, os.PathLike)):
-        return _memo.get(_file_identity(_stat(sample)))
+        return _memo.get(_file_identity(sample, _stat(sample)))
     if isinstance(sample, bytes) or (
         isinstance(sample, np.ndarray) and sample.dtype.kind in "buif"
     ):
@@ -195,10 +195,15 @@ def _stat(path):
     return status
 
 
-def _file_identity(status):
-    """Device, inode, size and times of a file, as bytes, a third of the size of a tuple."""
-    place = (status.st_dev, status.st_ino, status.st_size)
-    return b"%d %d %d %d %d" % (*place, status.st_mtime_ns, status.st_ctime_ns)
+def _file_identity(path, status):
+    """Path, device, inode, size and times, as bytes: a third of the size of a tuple.
+
+    Device and inode stand for the real path, whose resolution would cost more than all of
+    this; the path is for file systems that number files as they please.
+    """
+    name = hash(os.path.abspath(os.fspath(path)))
+    place = (name, status.st_dev, status.st_ino, status.st_size)
+    return b"%d %d %d %d %d %d" % (*place, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _read_path(path):
@@ -214,7 +219,7 @@ def _read_path(path):
     if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:
             _memo.clear()
-        _memo[_file_identity(status)] = key
+        _memo[_file_identity(path, status)] = key
     return key, content
 
 

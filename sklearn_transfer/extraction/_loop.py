@@ -1,6 +1,6 @@
 """One walk over samples: what is cached is copied, the rest goes in batches."""
 
-import functools
+import math
 import time
 import warnings
 from collections import deque
@@ -9,7 +9,6 @@ from contextlib import closing, nullcontext
 
 import joblib
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from sklearn_transfer.extraction._cache import Answer
 from sklearn_transfer.extraction._digests import KEY_VERSION, digest
@@ -19,6 +18,8 @@ from sklearn_transfer.extraction._inputs import BadSampleError, describe
 _LOOKED_UP, _CLAIMED = 1000, 16
 # Seconds between looks at what others compute.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
+# Seconds without news of them before a warning says whom this waits for.
+_PATIENCE = 60.0
 
 
 class Extraction:
@@ -46,12 +47,15 @@ class Extraction:
 
     def run(self):
         """Walk over all samples; `output` then holds the features."""
-        progress = _progress(self.backbone.label, len(self.samples), self.verbose)
+        label, unit = self.backbone.label, self.reader.unit
+        progress = _progress(label, len(self.samples), unit, self.verbose)
         with progress as self.bar, self.pool or nullcontext(), self.workers:
             try:
                 rows = self._known()
                 while rows:
-                    rows = self._left_by_others(self._compute(rows))
+                    busy = self._compute(rows)
+                    self.store.release(self)  # who waits holds nothing that others wait for
+                    rows = self._left_by_others(busy)
             finally:
                 self.store.release(self)
         self._settle_bad()
@@ -88,7 +92,7 @@ class Extraction:
 
     def _left_by_others(self, busy):
         """Wait for what others compute; returns rows as soon as some are to be done here."""
-        pause = _FIRST_PAUSE
+        pause, news = _FIRST_PAUSE, time.monotonic()
         while busy:
             answers = self.store.look(self.contexts, [key for _, key in busy])
             left, free = [], False
@@ -100,6 +104,17 @@ class Extraction:
                     free |= answer is Answer.FREE
             if free:
                 return [row for row, _ in left]
+            if len(left) < len(busy):
+                news = time.monotonic()
+            elif time.monotonic() - news > _PATIENCE:
+                news = math.inf
+                warnings.warn(
+                    f"{len(left)} samples are being computed by another thread or process that"
+                    f" has given nothing for {_PATIENCE:.0f} s; this goes on when it does, or"
+                    " ends. cache=None does not wait",
+                    UserWarning,
+                    stacklevel=2,
+                )
             busy = left
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -206,8 +221,7 @@ class Extraction:
         setting = (self.engine_name, self.precision, self.backbone, self.taps, scaling)
         self.engine = make_engine(*setting, payload)
         self.workers.count = self.engine.n_workers
-        if self.batch_size == "auto":
-            self.batch_size = self.engine.rows
+        self.batch_size = self.engine.rows_of(self.batch_size)
 
     def _flush(self):
         """Send the batch at hand to the workers, and take what they have finished."""
@@ -275,11 +289,12 @@ class Extraction:
         n, width = len(self.samples), sum(map(len, vectors))
         self.output = np.empty((n if self.collect else 0, width), dtype=np.float32)
         if not self.store.fits(n * len(vectors), 4 * width // len(vectors)):
+            bound, variable = self.store.bound
             warnings.warn(
                 f"The features of {n} samples, {n * width * 4 / 1e6:.0f} MB, do not fit into"
-                f" the cache of {self.store.max_bytes / 1e6:.0f} MB and will be computed"
-                " again at the next call. Start Python with the environment variable"
-                f" {self.store.limit_variable} at a larger number, or pool to fewer features",
+                f" the cache of {bound / 1e6:.0f} MB and will be computed again at the next"
+                f" call. Start Python with the environment variable {variable} at a larger"
+                " number, or pool to fewer features",
                 UserWarning,
                 stacklevel=2,
             )
@@ -330,22 +345,11 @@ class _Workers:
 
     def submit(self, function, *args):
         if self.pool is None:
-            initializer = _use_one_core if self.count > 1 else None
+            from sklearn_transfer.extraction._threads import one_core
+
+            initializer = one_core if self.count > 1 else None
             self.pool = ThreadPoolExecutor(self.count, initializer=initializer)
         return self.pool.submit(function, *args)
-
-
-def _use_one_core():
-    """Keep the operations of this thread, and of no other, to one core."""
-    import torch
-
-    torch.get_num_threads()  # else torch sets its number at the first operation
-    _thread_pools().limit(limits=1, user_api="openmp")
-
-
-@functools.cache
-def _thread_pools():
-    return ThreadpoolController()
 
 
 def _sample_error(row, sample, reason):
@@ -364,12 +368,16 @@ def _tap_key(tap):
 
 
 def _n_threads(n_jobs):
-    return joblib.effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    if n_jobs is None:  # torch knows what joblib leaves to its worker processes
+        import torch
+
+        return torch.get_num_threads()
+    return joblib.effective_n_jobs(n_jobs)
 
 
-def _progress(label, total, verbose):
+def _progress(label, total, unit, verbose):
     if verbose:
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    return tqdm(total=total, desc=label, unit="sample", disable=not verbose)
+    return tqdm(total=total, desc=label, unit=f" {unit}s", disable=not verbose)

@@ -51,6 +51,7 @@ class Backbone:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     learned: set = field(default_factory=set, repr=False)
     widths: dict = field(default_factory=dict, repr=False)
+    engines_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     @property
@@ -59,7 +60,9 @@ class Backbone:
 
     @property
     def n_bytes(self):
-        return sum(p.numel() * p.element_size() for p in self.module.parameters())
+        """Bytes of the parameters; each engine has about a copy of them."""
+        size = sum(p.numel() * p.element_size() for p in self.module.parameters())
+        return size * (1 + len(self.engines))
 
 
 def children(module, but=None):

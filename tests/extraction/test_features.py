@@ -217,7 +217,7 @@ def test_preprocess_gets_an_upright_rgb_image(tmp_path):
         ("on_error", "ignore"),
         ("batch_size", 0),
         ("random_state", None),
-        ("cache", "Memory"),
+        ("cache", 5),
         ("preprocess", "none"),
         ("weights", 3),
         ("n_jobs", 1.5),
@@ -265,6 +265,16 @@ def test_hub_network_offline_says_what_to_bring(offline, photos):
 def test_verbose_shows_a_progress_bar(crops, capsys):
     PretrainedFeatures(trained_net(), verbose=True).fit(crops).transform(crops)
     assert "CountingNet: 100%" in capsys.readouterr().err
+
+
+def test_progress_bar_counts_images_a_second_and_what_was_cached(crops, capsys):
+    features = PretrainedFeatures(trained_net(), verbose=True).fit(crops)
+    features.transform(crops[:4])
+    capsys.readouterr()
+    features.transform(crops)
+    shown = capsys.readouterr().err
+    assert "9/9" in shown
+    assert "images/s, cached=4]" in shown
 
 
 def test_silent_by_default(crops, capsys):

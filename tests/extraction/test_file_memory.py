@@ -109,10 +109,11 @@ def test_link_that_points_elsewhere_has_another_digest(tmp_path, settled_memo):
         (tmp_path / name).write_bytes(name.encode())
         read_sample(tmp_path / name)
     link.symlink_to(tmp_path / "a")
-    assert known_digest(link) == known_digest(tmp_path / "a")
+    assert read_sample(link)[0] == known_digest(link) == known_digest(tmp_path / "a")
     link.unlink()
     link.symlink_to(tmp_path / "b")
-    assert known_digest(link) == known_digest(tmp_path / "b")
+    assert known_digest(link) is None
+    assert read_sample(link)[0] == known_digest(link) == known_digest(tmp_path / "b")
 
 
 def test_relative_path_is_the_same_file(tmp_path, settled_memo, monkeypatch):

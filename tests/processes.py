@@ -1,0 +1,167 @@
+"""Functions that tests run in processes of their own."""
+
+import atexit
+import functools
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+import warnings
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+_TESTS = Path(__file__).parent
+_NOBODY = 65534
+_PATIENCE = 120  # seconds, beyond which a process counts as hung
+_PRELOADED = [
+    "pytest",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn_transfer.extraction._disk_cache",
+    "sklearn_transfer.extraction._engines",
+    "sklearn_transfer.extraction._features",
+    "tests.networks",
+    "tests.stores",
+]
+
+
+class Worker:
+    """A fresh process that runs `function(pipe, *args)`; warnings are errors there too."""
+
+    def __init__(self, function, *args):
+        context = _server()
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_run, args=(theirs, function, args))
+        self.process.start()
+        theirs.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.kill()
+
+    def hear(self):
+        """The next message; EOFError where the process ended without one."""
+        if not self.pipe.poll(_PATIENCE):
+            raise TimeoutError("the process hangs")
+        return self.pipe.recv()
+
+    def tell(self, message=None):
+        self.pipe.send(message)
+
+    def result(self):
+        """What the function returned; messages before that are dropped."""
+        while True:
+            message = self.hear()
+            if isinstance(message, _End):
+                self.process.join()
+                assert message.error is None, message.error
+                return message.value
+
+    def interrupt(self):
+        os.kill(self.process.pid, signal.SIGINT)
+
+    def kill(self):
+        self.process.kill()
+        self.process.join()
+
+
+class _End:
+    def __init__(self, value=None, error=None):
+        self.value, self.error = value, error
+
+
+def call(function, *args):
+    """What `function(*args)` returns in a fresh process."""
+    with Worker(_drop_pipe, function, *args) as worker:
+        return worker.result()
+
+
+def _drop_pipe(pipe, function, *args):
+    return function(*args)
+
+
+def _run(pipe, function, args):
+    import torch
+
+    from sklearn_transfer.extraction import _disk_cache
+
+    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)  # for workers of its own
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")
+    try:
+        end = _End(function(pipe, *args))
+    except BaseException:
+        end = _End(error=traceback.format_exc())
+    for store in _disk_cache._stores.values():  # multiprocessing skips what atexit has
+        store.close()
+    pipe.send(end)
+
+
+@functools.cache
+def _server():
+    """A process that has imported what is slow to import and forks one for each call."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([_importable(), str(_TESTS.parent)]))
+        forkserver.ensure_running()
+    return context
+
+
+def _importable():
+    """A folder with a package `tests` that is this one, whatever else is installed."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    package = Path(folder, "tests")
+    package.mkdir()
+    (package / "__init__.py").write_text(f"__path__ = [{str(_TESTS)!r}]\n")
+    return folder
+
+
+def caught(function, *args):
+    """What a function returns, and the messages of its warnings."""
+    with warnings.catch_warnings(record=True) as messages:
+        warnings.simplefilter("always")
+        result = function(*args)
+    return result, [str(message.message) for message in messages]
+
+
+def with_small_files(n_bytes, function, *args):
+    """As `caught`, where no file can grow beyond a size: the disk is full."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+    return caught(function, *args)
+
+
+def as_nobody(function, *args):
+    """As `caught`, without the rights of root, for whom nothing is read-only."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+    return caught(function, *args)
+
+
+@contextmanager
+def read_only(folder):
+    """A folder that `as_nobody` may read but not change."""
+    if os.getuid() == 0:
+        for path in list(folder.parents)[:3]:  # pytest keeps its folders to their owner
+            path.chmod(path.stat().st_mode | 0o055)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        yield str(folder)
+    finally:
+        folder.chmod(0o755)

@@ -1,0 +1,65 @@
+"""Vectors that follow from their keys, and disk stores that hold them."""
+
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+
+from sklearn_transfer.extraction import _disk_cache, _sqlite
+from sklearn_transfer.extraction._disk_cache import DiskStore
+
+CONTEXT = b"context of tests"
+WIDTH = 16
+ENTRY = _sqlite.stored_bytes(4 * WIDTH)
+
+
+def key(number):
+    return b"%016d" % number
+
+
+def vector(number, width=WIDTH):
+    return np.random.default_rng(number).random(width, dtype=np.float32)
+
+
+def make_store(folder, room=1000, memory=0):
+    """Store of vectors of `WIDTH`, with room for that many on disk and in memory."""
+    return DiskStore(str(folder), room * ENTRY, memory * 1000)
+
+
+def put(store, numbers, width=WIDTH):
+    store.put([CONTEXT], [(key(number), [vector(number, width)]) for number in numbers])
+
+
+def put_in(folder, numbers):
+    """As `put`, by a store that is closed after it."""
+    store = make_store(folder)
+    put(store, numbers)
+    store.close()
+
+
+def look(store, numbers, owner=None):
+    """Answers of a store; of vectors the number that they belong to, wrong ones raise."""
+    answers = store.look([CONTEXT], [key(number) for number in numbers], owner)
+    for i, number in enumerate(numbers):
+        if isinstance(answers[i], list):
+            [found] = answers[i]
+            assert found.tobytes() == vector(number, len(found)).tobytes()
+            answers[i] = number
+    return answers
+
+
+def query(folder, sql, *parameters):
+    """Rows of a query to the file of a store, past the store."""
+    with closing(sqlite3.connect(database(folder), isolation_level=None)) as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def database(folder):
+    return f"{folder}/{_disk_cache._FILE}"
+
+
+def held(folder):
+    """Numbers of the vectors that are in the file."""
+    return sorted(
+        int(key[len(CONTEXT) :]) for (key,) in query(folder, "SELECT key FROM entries")
+    )
