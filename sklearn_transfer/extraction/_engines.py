@@ -353,6 +353,7 @@ def _export(plan, path):
     one on torch.export takes 5.
     """
     example = torch.from_numpy(plan.noise(1))
+    _know_rms_norm()
     with warnings.catch_warnings(), _plain_attention(), _silent_exporter():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -375,6 +376,23 @@ def _plain_attention():
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+@functools.cache
+def _know_rms_norm():
+    """Tell the exporter what root mean square normalisation is, which it lacks at opset 17."""
+    from torch.onnx import register_custom_op_symbolic, symbolic_helper
+
+    @symbolic_helper.parse_args("v", "is", "v", "f")
+    def rms_norm(g, x, shape, weight, eps):
+        eps = torch.finfo(torch.float32).eps if eps is None else eps
+        axes = [-1 - i for i in range(len(shape))]
+        square = g.op("ReduceMean", g.op("Mul", x, x), axes_i=axes)
+        floor = g.op("Constant", value_t=torch.tensor(eps, dtype=torch.float32))
+        normed = g.op("Div", x, g.op("Sqrt", g.op("Add", square, floor)))
+        return normed if weight.node().mustBeNone() else g.op("Mul", normed, weight)
+
+    register_custom_op_symbolic("aten::rms_norm", rms_norm, _OPSET)
 
 
 @contextmanager
