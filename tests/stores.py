@@ -12,6 +12,8 @@ CONTEXT = b"context of tests"
 WIDTH = 16
 ENTRY = _sqlite.stored_bytes(4 * WIDTH)
 
+_made = []
+
 
 def key(number):
     return b"%016d" % number
@@ -23,7 +25,15 @@ def vector(number, width=WIDTH):
 
 def make_store(folder, room=1000, memory=0):
     """Store of vectors of `WIDTH`, with room for that many on disk and in memory."""
-    return DiskStore(str(folder), room * ENTRY, memory * 1000)
+    _made.append(DiskStore(str(folder), room * ENTRY, memory * 1000))
+    return _made[-1]
+
+
+def close_stores():
+    """Close all stores of this process."""
+    for store in [*_made, *_disk_cache._stores.values()]:
+        store.close()
+    _made.clear()
 
 
 def put(store, numbers, width=WIDTH):

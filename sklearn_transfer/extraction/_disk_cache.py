@@ -63,13 +63,17 @@ class DiskStore:
         rest = [i for i, answer in enumerate(answers) if answer is None]
         if rest and self._writable:
             missing = [samples[i] for i in rest]
-            found = self._claim(contexts, missing) if owner else self._ask(contexts, missing)
+            found = (
+                self._ask(contexts, missing)
+                if owner is None
+                else self._claim(contexts, missing)
+            )
         else:
-            found = [Answer.OURS if owner else Answer.FREE] * len(rest)
+            found = [Answer.FREE if owner is None else Answer.OURS] * len(rest)
         for i, answer in zip(rest, found, strict=True):
             answers[i] = answer
         busy = [samples[i] for i in rest if answers[i] is Answer.BUSY]
-        if owner and busy:
+        if owner is not None and busy:
             self._memory.give_up(contexts, busy)
         return answers
 
@@ -187,7 +191,7 @@ class DiskStore:
     def _write_touched(self, connection):
         touched, self._touched = self._touched, {}
         connection.executemany(
-            "UPDATE entries SET used = ? WHERE key = ?",
+            "UPDATE entries SET used = MAX(used, ?) WHERE key = ?",
             [(moment, key) for key, moment in list(touched.items())],
         )
         self._last_touch = time.monotonic()

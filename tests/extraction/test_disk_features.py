@@ -19,7 +19,7 @@ from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _disk_cache, _inputs
 from tests.networks import CountingNet, trained_net
 from tests.processes import Worker, as_nobody, call, read_only, with_small_files
-from tests.stores import query
+from tests.stores import close_stores, query
 
 N = 24
 
@@ -60,12 +60,12 @@ def forget(monkeypatch):
     """Make this process forget what it has in memory, as a new one would."""
 
     def forget():
-        for store in _disk_cache._stores.values():
-            store.close()
+        close_stores()
         monkeypatch.setattr(_disk_cache, "_stores", type(_disk_cache._stores)())
         monkeypatch.setattr(_inputs, "_memo", {})
 
-    return forget
+    yield forget
+    close_stores()
 
 
 def test_next_process_sends_nothing_through_the_network(tmp_path, paths, expected):

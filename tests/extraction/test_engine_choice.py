@@ -3,7 +3,6 @@
 import ctypes
 import importlib.util
 import inspect
-import platform
 import re
 import sys
 from types import SimpleNamespace
@@ -378,12 +377,3 @@ def refuse(error):
 def test_without_glibc_nothing_happens(library, calls_of_mallopt, monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", library)
     assert make_torch_engine().rows >= 1
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is asked")
-def test_glibc_takes_what_it_is_asked(monkeypatch):
-    answers, mallopt = [], ctypes.CDLL(None).mallopt
-    asking = SimpleNamespace(mallopt=lambda *args: answers.append(mallopt(*args)))
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: asking)
-    _engines._keep_memory.__wrapped__()
-    assert answers == [1, 1]

@@ -159,6 +159,10 @@ def convolution_runs_twice(net, x):
     return net.norm(net.conv(net.conv(x)))
 
 
+def convolution_runs_again_for_the_caller(net, x):
+    return net.norm(net.conv(x)), net.conv(x)
+
+
 def normalisation_runs_twice(net, x):
     return net.norm(net.conv(net.norm(x)))
 
@@ -193,6 +197,7 @@ UNSAFE = [
     output_written_into,
     output_returned_too,
     convolution_runs_twice,
+    convolution_runs_again_for_the_caller,
     normalisation_runs_twice,
     normalised_twice,
     normalisation_before,
