@@ -18,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --json benchmarks/latest.json
 
 test: lint
 	$(BIN)/python -m pytest $(SELECTION) $(ARGS)

@@ -11,7 +11,7 @@ import torch
 from joblib import Memory
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -164,7 +164,8 @@ def grid_search(data):
 
 def joblib_memory(data):
     """`Pipeline(memory=)`, which keeps what training folds gave, on a hundred images."""
-    paths, y = data.paths[:100], data.y[:100]
+    split = {"train_size": 100, "stratify": data.y, "random_state": 0}
+    paths, _, y, _ = train_test_split(data.paths, data.y, **split)
 
     def ours():
         search(PretrainedFeatures().clear_cache()).fit(paths, y)

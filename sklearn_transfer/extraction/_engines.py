@@ -90,7 +90,9 @@ def make_engine(name, precision, backbone, taps, scaling, payload):
         _forget_forked(backbone)
         if key not in backbone.engines:
             plan = Plan(backbone, taps, scaling, precision, payload.shape, payload.dtype)
-            backbone.engines[key] = run_apart(_make, name, plan)
+            backbone.engines[key], problem = run_apart(_make, name, plan)
+            if problem:
+                warnings.warn(problem, UserWarning, stacklevel=2)
             while len(backbone.engines) > _ENGINES_KEPT:
                 backbone.engines.popitem(last=False)
         backbone.engines.move_to_end(key)
@@ -104,8 +106,9 @@ def _forget_forked(backbone):
 
 
 def _make(name, plan):
+    """Engine, and in one line why it is not the one that was asked for, if it is not."""
     if name == "torch":
-        return TorchEngine(plan)
+        return TorchEngine(plan), None
     kind = {"openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}[name]
     noise = plan.noise(2)
     expected = plan.forward(torch.from_numpy(noise), precision="float32")
@@ -115,14 +118,11 @@ def _make(name, plan):
         plan.check(engine.run(noise), expected)
     except Exception as error:  # whatever an exporter or compiler trips on
         reason = str(error).strip().partition("\n")[0][:200]
-        warnings.warn(
+        return TorchEngine(plan), (
             f"{name} cannot run {plan.backbone.label} ({type(error).__name__}: {reason});"
-            " PyTorch runs it, with the same features; engine='torch' silences this",
-            UserWarning,
-            stacklevel=2,
+            " PyTorch runs it, with the same features; engine='torch' silences this"
         )
-        return TorchEngine(plan)
-    return engine
+    return engine, None
 
 
 class Plan:

@@ -119,7 +119,7 @@ def in_forked_child(estimator, samples):
 
 @forks
 @python_312
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_forked_child_goes_on(engine, n_threads, fresh, crops, set_threads):
     set_threads(n_threads)
@@ -130,7 +130,7 @@ def test_a_forked_child_goes_on(engine, n_threads, fresh, crops, set_threads):
 
 @forks
 @python_312
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_forked_child_makes_an_engine(engine, n_threads, fresh, crops, set_threads):
     set_threads(n_threads)
