@@ -214,14 +214,19 @@ class DiskStore:
 
     def fits(self, n_vectors, n_bytes):
         """Whether that many vectors of that size can be held at once."""
-        if self._opened and not self._writable:
+        if self._memory_alone:
             return self._memory.fits(n_vectors, n_bytes)
         return n_vectors * _sqlite.stored_bytes(n_bytes) <= _KEPT * self.max_bytes
 
     @property
     def bound(self):
         """Bytes that are held at most, and the environment variable that says so."""
-        return (self.max_bytes, _LIMIT_VARIABLE) if self._writable else self._memory.bound
+        return self._memory.bound if self._memory_alone else (self.max_bytes, _LIMIT_VARIABLE)
+
+    @property
+    def _memory_alone(self):
+        """Whether the folder was tried and cannot be written."""
+        return self._opened and not self._writable
 
     def info(self):
         memory = self._memory.info()

@@ -19,7 +19,7 @@ from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
 from sklearn_transfer.extraction._taps import forward
 from sklearn_transfer.extraction._threads import run_apart
 
-# Package, extra of this package and what it runs on.
+# Packages, the fastest first, and the extra of this package that brings each.
 _COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}
 _FOLD_TOLERANCE = 1e-5
@@ -145,7 +145,9 @@ class Plan:
         mean, std = (
             torch.tensor(values, device=batch.device).view(-1, 1, 1) for values in self.scaling
         )
-        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+        batch = batch.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+        # A user's own code may ask for `view`.
+        return batch.contiguous() if self.backbone.stateful else batch
 
     def forward(self, batch, backbone=None, precision=None):
         backbone = self.backbone if backbone is None else backbone
@@ -203,14 +205,15 @@ class TorchEngine:
             _keep_memory()
 
     def _observe(self):
-        """One pass of noise: fold normalisation, and see how large activations are."""
+        """Passes of noise: fold normalisation, see how large activations are."""
         plan = self.plan
         noise = torch.from_numpy(plan.noise(2)).to(self.device)
         together = plan.forward(noise, precision="float32")
         noise = noise[:1]
         with Observation(plan.backbone.module, noise) as seen:
             expected = plan.forward(noise, precision="float32")
-        self.independent = _agree([rows[:1] for rows in together], expected, 1e-4)
+        tolerance = _TOLERANCE["float32"]
+        self.independent = _agree([rows[:1] for rows in together], expected, tolerance)
         if self.on_cpu:
             self.rows = min(max(_ACTIVATION_ELEMENTS // seen.largest, 1), _LARGEST_BATCH)
         pairs = seen.pairs()
@@ -238,15 +241,7 @@ class TorchEngine:
         if self.device.type == "cuda":
             batch = batch.pin_memory()
         batch = batch.to(self.device, non_blocking=True)
-        if self.backbone.stateful:
-            outputs = forward(
-                self.backbone,
-                self.plan.taps,
-                self.plan.to_input(batch).contiguous(),  # its code may ask for `view`
-                self.plan.precision,
-            )
-        else:
-            outputs = self.plan.forward(batch, self.backbone)
+        outputs = self.plan.forward(batch, self.backbone)
         return [output.cpu().numpy() for output in outputs]
 
 

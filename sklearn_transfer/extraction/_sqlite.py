@@ -160,7 +160,7 @@ def _checksum(key, content):
 def insert(connection, key, vector):
     """Bytes added: none where another process was first."""
     data = _pack(key, vector)
-    size = stored_bytes(len(data) - _CHECKSUM)
+    size = stored_bytes(vector.nbytes)
     row = (key, time.time_ns(), size)
     cursor = connection.execute(
         "INSERT OR IGNORE INTO entries (key, used, bytes) VALUES (?, ?, ?)", row

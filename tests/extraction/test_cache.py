@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections import OrderedDict
 
@@ -10,6 +9,7 @@ import pytest
 
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore
+from tests.threads import run_together
 
 WIDTH = 16
 ENTRY = 4 * WIDTH + _cache._ENTRY_OVERHEAD
@@ -217,25 +217,6 @@ def test_claims_can_be_given_up():
     assert store.look(["a"], [1, 2]) == [Answer.FREE, Answer.BUSY]
 
 
-def run_together(n_threads, work):
-    """Run `work(number)` in threads that start at once; what they raised."""
-    barrier, raised = threading.Barrier(n_threads), []
-
-    def guarded(number):
-        try:
-            barrier.wait()
-            work(number)
-        except Exception as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(i,)) for i in range(n_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
-
-
 class Interrupted(OrderedDict):
     """Mapping during whose every operation other threads may come in between."""
 
@@ -278,15 +259,7 @@ def test_threads_count_together():
     assert store.info()[:2] == (400, 800)
 
 
-@pytest.fixture
-def _frequent_switches():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
-@pytest.mark.usefixtures("_frequent_switches")
+@pytest.mark.usefixtures("frequent_switches")
 def test_one_store_a_process_even_when_threads_race_for_it(monkeypatch):
     monkeypatch.setattr(_cache, "_memory_store", None)
     stores = []

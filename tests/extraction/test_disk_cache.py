@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import sqlite3
-import sys
 import threading
 
 import numpy as np
@@ -26,6 +25,7 @@ from tests.stores import (
     query,
     vector,
 )
+from tests.threads import run_together
 
 OTHER = b"another context."
 ODD = np.array([-0.0, 1e-45, 3.4e38, np.inf, -np.inf, np.nan], np.float32)
@@ -332,33 +332,6 @@ def test_folder_that_another_process_made_anew_is_used(store, tmp_path):
     assert query(tmp_path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def run_together(n_threads, work):
-    """Run `work(number)` in threads that start at once; what they raised."""
-    barrier, raised = threading.Barrier(n_threads), []
-
-    def guarded(number):
-        try:
-            barrier.wait()
-            work(number)
-        except Exception as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(i,)) for i in range(n_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
-
-
-@pytest.fixture
-def _frequent_switches():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
 @pytest.mark.parametrize("memory", [0, 1, 100])
 def test_threads_share_a_store(tmp_path, memory):
     store = make_store(tmp_path, 20, memory)
@@ -374,7 +347,7 @@ def test_threads_share_a_store(tmp_path, memory):
     assert store.info().bytes == len(held(tmp_path)) * ENTRY <= 20 * ENTRY
 
 
-@pytest.mark.usefixtures("_frequent_switches")
+@pytest.mark.usefixtures("frequent_switches")
 @pytest.mark.parametrize("memory", [0, 1, 100])
 def test_each_sample_is_claimed_by_one_thread(tmp_path, memory):
     store, claimed = make_store(tmp_path, memory=memory), []
@@ -394,7 +367,7 @@ def test_each_sample_is_claimed_by_one_thread(tmp_path, memory):
     assert n_claims(tmp_path) == 0
 
 
-@pytest.mark.usefixtures("_frequent_switches")
+@pytest.mark.usefixtures("frequent_switches")
 def test_hits_of_one_thread_do_not_disturb_the_eviction_of_another(tmp_path):
     store = make_store(tmp_path, room=1, memory=10_000)
     store._memory.put([CONTEXT], [(key(number), [vector(number)]) for number in range(9000)])
@@ -425,7 +398,7 @@ def test_one_store_a_folder(tmp_path, monkeypatch):
     assert disk_store(tmp_path / "b") is not disk_store(tmp_path / "a")
 
 
-@pytest.mark.usefixtures("_frequent_switches")
+@pytest.mark.usefixtures("frequent_switches")
 def test_one_store_a_folder_even_when_threads_race_for_it(tmp_path):
     stores = []
     assert run_together(16, lambda _: stores.append(disk_store(tmp_path))) == []

@@ -424,7 +424,9 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path, paths):
         features.fit(paths)
 
 
-def test_folder_that_another_process_makes_just_now_is_a_folder(tmp_path, paths, monkeypatch):
+def test_folder_that_another_process_makes_just_now_is_a_folder(
+    tmp_path, paths, expected, monkeypatch
+):
     isdir, folder = os.path.isdir, tmp_path / "cache"
 
     def isdir_then_made(path):
@@ -433,7 +435,7 @@ def test_folder_that_another_process_makes_just_now_is_a_folder(tmp_path, paths,
         return answer
 
     monkeypatch.setattr(os.path, "isdir", isdir_then_made)
-    make(folder).fit(paths)
+    np.testing.assert_array_equal(make(folder).fit_transform(paths), expected)
 
 
 @pytest.mark.parametrize("slip", ["Memory", "memory.", "MEMORY", ""])

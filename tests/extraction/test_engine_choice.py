@@ -16,7 +16,7 @@ from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _engines
-from sklearn_transfer.extraction._backbones import clear_registry, load_backbone
+from sklearn_transfer.extraction._backbones import load_backbone
 from sklearn_transfer.extraction._engines import Plan, resolve_engine
 from sklearn_transfer.extraction._taps import resolve_taps
 from tests.networks import CONFIG, Shared, trained_net
@@ -24,14 +24,6 @@ from tests.networks import CONFIG, Shared, trained_net
 COMPILED = ["openvino", "onnxruntime"]
 ENGINES = ["torch", *COMPILED]
 EXTRAS = [("openvino", "cpu"), ("onnxruntime", "onnx")]
-
-
-@pytest.fixture
-def fresh():
-    """No networks, and so no engines, of other tests; nor are any left to them."""
-    clear_registry()
-    yield
-    clear_registry()
 
 
 @pytest.fixture

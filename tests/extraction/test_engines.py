@@ -54,14 +54,6 @@ LARGE = [
 
 
 @pytest.fixture
-def fresh():
-    """No networks, and so no engines, of other tests; nor are any left to them."""
-    clear_registry()
-    yield
-    clear_registry()
-
-
-@pytest.fixture
 def exports(fresh, monkeypatch):
     """Plans that are exported, in order."""
     plans, export = [], _engines._export
