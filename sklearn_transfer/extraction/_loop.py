@@ -4,7 +4,6 @@ import math
 import time
 import warnings
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 
 import joblib
@@ -13,6 +12,7 @@ import numpy as np
 from sklearn_transfer.extraction._cache import Answer
 from sklearn_transfer.extraction._digests import KEY_VERSION, digest
 from sklearn_transfer.extraction._inputs import BadSampleError, describe
+from sklearn_transfer.extraction._threads import Threads, one_core
 
 # Samples looked up at once, and claimed at once.
 _LOOKED_UP, _CLAIMED = 1000, 16
@@ -43,7 +43,7 @@ class Extraction:
         self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
         self.waiting, self.payloads, self.running = {}, [], deque()
         self.engine, self.shape, self.workers = None, None, _Workers()
-        self.pool = ThreadPoolExecutor(self.n_threads) if self.reader.threaded else None
+        self.pool = Threads(self.n_threads) if self.reader.threaded else None
 
     def run(self):
         """Walk over all samples; `output` then holds the features."""
@@ -345,10 +345,7 @@ class _Workers:
 
     def submit(self, function, *args):
         if self.pool is None:
-            from sklearn_transfer.extraction._threads import one_core
-
-            initializer = one_core if self.count > 1 else None
-            self.pool = ThreadPoolExecutor(self.count, initializer=initializer)
+            self.pool = Threads(self.count, one_core if self.count > 1 else None)
         return self.pool.submit(function, *args)
 
 
@@ -375,9 +372,19 @@ def _n_threads(n_jobs):
     return joblib.effective_n_jobs(n_jobs)
 
 
+class _NoProgress(nullcontext):
+    """Shows nothing; a disabled bar of tqdm would leave a thread behind all the same."""
+
+    def __enter__(self):
+        return self
+
+    def update(self, n=1):
+        pass
+
+
 def _progress(label, total, unit, verbose):
-    if verbose:
-        from tqdm.auto import tqdm
-    else:
-        from tqdm import tqdm
-    return tqdm(total=total, desc=label, unit=f" {unit}s", disable=not verbose)
+    if not verbose:
+        return _NoProgress()
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=label, unit=f" {unit}s")

@@ -1,10 +1,58 @@
-"""How many cores the operations of a thread take."""
+"""Threads that work for a network: how many cores each takes, and how they end."""
 
 import functools
+import os
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
-from threadpoolctl import ThreadpoolController
+# Seconds that a fork waits at most for threads that are ending.
+_PATIENCE = 2.0
+
+_ending = set()
+
+
+class Threads(ThreadPoolExecutor):
+    """Pool whose threads are gone from the system, not from Python alone, when it forks.
+
+    A thread that has ended for Python still runs what libraries do at its end. Where that
+    holds a lock of MKL's while the process forks, the lock stays closed in the child.
+    """
+
+    def __init__(self, count, initializer=None):
+        self._numbers = set()
+        super().__init__(count, initializer=_begin, initargs=(self._numbers, initializer))
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        if wait:
+            _forget_ended()
+            _ending.update(self._numbers)
+
+
+def _begin(numbers, initializer):
+    numbers.add(threading.get_native_id())
+    if initializer is not None:
+        initializer()
+
+
+def _forget_ended():
+    for number in list(_ending):
+        if not os.path.exists(f"/proc/self/task/{number}"):
+            _ending.discard(number)
+
+
+def _before_fork():
+    deadline = time.monotonic() + _PATIENCE
+    _forget_ended()
+    while _ending and time.monotonic() < deadline:
+        time.sleep(0.0001)
+        _forget_ended()
+    _ending.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
 
 
 def run_apart(function, *args):
@@ -13,16 +61,20 @@ def run_apart(function, *args):
     In a child of fork a network runs only so: OpenMP waits for ever for threads that worked
     with the one that forked.
     """
-    with ThreadPoolExecutor(1, initializer=one_core) as pool:
+    with Threads(1, initializer=one_core) as pool:
         return pool.submit(function, *args).result()
 
 
 def one_core():
     """Context, or call, that keeps operations of this thread, and of no other, to one core."""
+    import torch
+
     torch.get_num_threads()  # else torch sets its number at the first operation
     return _thread_pools().limit(limits=1, user_api="openmp")
 
 
 @functools.cache
 def _thread_pools():
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()

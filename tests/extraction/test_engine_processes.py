@@ -1,5 +1,6 @@
 """Engines in threads, in worker processes and in forked children."""
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,8 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction._backbones import clear_registry
+from sklearn_transfer.extraction import _threads
+from sklearn_transfer.extraction._threads import run_apart
 from tests.contracts import assert_same
 
 ENGINES = ["torch", "openvino", "onnxruntime"]
@@ -24,14 +26,6 @@ PATIENCE = 20  # seconds, after which a child is taken to hang
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 python_312 = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
-
-
-@pytest.fixture
-def fresh():
-    """No networks, and so no engines, of other tests; nor are any left to them."""
-    clear_registry()
-    yield
-    clear_registry()
 
 
 @pytest.fixture
@@ -99,6 +93,7 @@ def test_worker_processes_run_the_default_engine(crops):
 
 
 def send(connection, estimator, samples):
+    faulthandler.dump_traceback_later(PATIENCE - 5, file=sys.__stderr__)
     warnings.simplefilter("ignore")
     connection.send(estimator.transform(samples))
 
@@ -119,7 +114,7 @@ def in_forked_child(estimator, samples):
 
 @forks
 @python_312
-@pytest.mark.parametrize("n_threads", [1])
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_forked_child_goes_on(engine, n_threads, fresh, crops, set_threads):
     set_threads(n_threads)
@@ -130,7 +125,7 @@ def test_a_forked_child_goes_on(engine, n_threads, fresh, crops, set_threads):
 
 @forks
 @python_312
-@pytest.mark.parametrize("n_threads", [1])
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_forked_child_makes_an_engine(engine, n_threads, fresh, crops, set_threads):
     set_threads(n_threads)
@@ -138,6 +133,42 @@ def test_a_forked_child_makes_an_engine(engine, n_threads, fresh, crops, set_thr
     estimator = tiny(engine, layers="middle").fit(crops)
     found = in_forked_child(estimator, crops)
     assert_same(found, estimator.transform(crops), 1e-4)
+
+
+def multiply():
+    return torch.ones(64, 64) @ torch.ones(64, 64)
+
+
+@forks
+@python_312
+def test_forks_right_after_a_pass_leave_no_lock_closed(set_threads):
+    set_threads(2)
+    context = multiprocessing.get_context("fork")
+    for _ in range(40):
+        run_apart(multiply)
+        child = context.Process(target=run_apart, args=(multiply,), daemon=True)
+        child.start()
+        child.join(PATIENCE)
+        code = child.exitcode
+        child.kill()
+        child.join()
+        assert code == 0, "the child hangs"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="it cannot be told here")
+@python_312
+def test_a_fork_waits_for_threads_that_are_ending():
+    go = threading.Event()
+    late = threading.Thread(target=go.wait)  # for one that the system has not ended yet
+    late.start()
+    _threads._ending.add(late.native_id)
+    threading.Timer(0.2, go.set).start()
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    assert not late.is_alive()
+    assert not _threads._ending
+    child.join()
+    assert child.exitcode == 0
 
 
 SCRIPT = """
