@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import io
 import warnings
+from collections import deque
 
 import numpy as np
 import timm
@@ -106,15 +107,24 @@ def openvino_at(batch, tensors):
     model = core.read_model(onnx_bytes(batch))
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
     compiled = core.compile_model(model, "CPU", hints)
+    # Not AsyncInferQueue: its callbacks can wait for ever where a model is given back.
+    n_requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    requests = [compiled.create_infer_request() for _ in range(n_requests)]
 
     def run():
-        results = []
-        queue = openvino.AsyncInferQueue(compiled)
-        queue.set_callback(lambda r, _: results.append(r.get_output_tensor(0).data.copy()))
+        results, running = [], deque()
         for start in range(0, len(tensors), batch):
-            queue.start_async([tensors[start : start + batch]], share_inputs=True)
-        queue.wait_all()
-        return results
+            if len(running) == n_requests:
+                results.append(result(running[0]))
+                running.rotate(-1)
+            else:
+                running.append(requests[len(running)])
+            running[-1].start_async([tensors[start : start + batch]], share_inputs=True)
+        return results + [result(request) for request in running]
+
+    def result(request):
+        request.wait()
+        return request.get_output_tensor(0).data.copy()
 
     return run
 

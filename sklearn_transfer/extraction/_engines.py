@@ -142,10 +142,9 @@ class Plan:
         """Network input from stacked payloads."""
         if self.scaling is None:
             return batch
-        mean, std = (
-            torch.tensor(values, device=batch.device).view(-1, 1, 1) for values in self.scaling
-        )
-        batch = batch.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+        mean, std = (torch.tensor(values, device=batch.device) for values in self.scaling)
+        # In this order OpenVINO need not move a value: its convolutions take channels last.
+        batch = batch.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
         # A user's own code may ask for `view`.
         return batch.contiguous() if self.backbone.stateful else batch
 
@@ -251,7 +250,7 @@ class _CompiledEngine:
     Features of an image are therefore the same bits whatever is beside it.
     """
 
-    rows = 4  # images handed to a worker at once
+    rows = 2  # images handed to a worker at once
 
     def rows_of(self, batch_size):
         return self.rows if batch_size == "auto" else min(self.rows, batch_size)
@@ -266,7 +265,7 @@ class _CompiledEngine:
 
     def run(self, payloads):
         """Pooled activations, one (n, width) float32 array a tap."""
-        rows = [self.infer(payload[None]) for payload in payloads]
+        rows = self.infer([np.ascontiguousarray(payload[None]) for payload in payloads])
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
 
@@ -291,14 +290,27 @@ class OpenVINOEngine(_CompiledEngine):
             "ENABLE_CPU_PINNING": False,
         }
         self.compiled = core.compile_model(core.read_model(path), "CPU", hints)
-        self.local = threading.local()
+        self.idle = []  # requests, which hold the memory of activations
 
-    def infer(self, batch):
-        if not hasattr(self.local, "request"):
-            self.local.request = self.compiled.create_infer_request()
-        request = self.local.request
-        request.infer([np.ascontiguousarray(batch)], share_inputs=True)
-        return [request.get_output_tensor(i).data.copy() for i in range(len(self.plan.taps))]
+    def infer(self, inputs):
+        """Outputs of each input; all wait at once, so that no core waits for the next."""
+        requests = [self._request() for _ in inputs]
+        try:
+            for request, batch in zip(requests, inputs, strict=True):
+                request.start_async([batch], share_inputs=True)
+        finally:  # they read the inputs until they are done
+            for request in requests:
+                request.wait()
+        n_outputs = range(len(self.plan.taps))
+        rows = [[r.get_output_tensor(i).data.copy() for i in n_outputs] for r in requests]
+        self.idle += requests
+        return rows
+
+    def _request(self):
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.compiled.create_infer_request()
 
 
 _openvino_engines = weakref.WeakSet()
@@ -326,8 +338,8 @@ class ONNXRuntimeEngine(_CompiledEngine):
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(path, options, providers=providers)
 
-    def infer(self, batch):
-        return self.session.run(None, {"payload": np.ascontiguousarray(batch)})
+    def infer(self, inputs):
+        return [self.session.run(None, {"payload": batch}) for batch in inputs]
 
 
 class _Graph(torch.nn.Module):

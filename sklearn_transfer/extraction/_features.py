@@ -269,11 +269,14 @@ class _TensorReader:
 class _RowReader(_TensorReader):
     """Rows that are the module's input already."""
 
-    threaded, unit = False, "row"
-    key = "rows"
+    unit, key = "row", "rows"
 
     def shape(self, samples):
         return samples.shape[1:] if len(samples) else None
+
+    def is_quick(self, sample):
+        """Whether a sample is ready sooner than a thread is reached."""
+        return True
 
     def known_digest(self, sample):
         return array_digest(sample) if np.isfinite(sample).all() else None
@@ -290,7 +293,10 @@ class _RowReader(_TensorReader):
 class _ImageSamples:
     """Samples that are images, however they are prepared."""
 
-    threaded, unit = True, "image"
+    unit = "image"
+
+    def is_quick(self, sample):
+        return False
 
     def known_digest(self, sample):
         return _inputs.known_digest(sample)
@@ -310,7 +316,12 @@ class _ImageReader(_ImageSamples):
     def shape(self, samples):
         return self.spec.shape
 
+    def is_quick(self, sample):
+        return _inputs.needs_crop_alone(sample, self.spec)
+
     def prepare(self, content):
+        if self.is_quick(content):
+            return _inputs.centre(content, self.spec)
         image = _inputs.decode(content, self.background)
         return _inputs.eval_transform(image, self.spec)
 

@@ -402,6 +402,26 @@ def eval_transform(image, spec):
     return np.asarray(crop).reshape(*spec.size, spec.channels)
 
 
+def needs_crop_alone(content, spec):
+    """Whether content is an RGB array of the size that images are scaled to."""
+    if not (isinstance(content, np.ndarray) and content.dtype == np.uint8):
+        return False
+    height, width = content.shape[:2]
+    return (
+        content.shape[2:] == (3,) == (spec.channels,)
+        and _scaled_size((width, height), spec) == (height, width)
+        and height >= spec.size[0]
+        and width >= spec.size[1]
+    )
+
+
+def centre(array, spec):
+    """What `eval_transform` gives for such an array: the centre of it."""
+    top, bottom = _kept(array.shape[0], spec.size[0])
+    left, right = _kept(array.shape[1], spec.size[1])
+    return array[top:bottom, left:right]
+
+
 def _kept(scaled, wanted):
     """First and last pixel of one scaled edge that a centre crop keeps."""
     start = max(round((scaled - wanted) / 2), 0)

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections import deque
 from contextlib import closing, nullcontext
+from itertools import islice
 
 import joblib
 import numpy as np
@@ -14,8 +15,8 @@ from sklearn_transfer.extraction._digests import KEY_VERSION, digest
 from sklearn_transfer.extraction._inputs import BadSampleError, describe
 from sklearn_transfer.extraction._threads import Threads, one_core
 
-# Samples looked up at once, and claimed at once.
-_LOOKED_UP, _CLAIMED = 1000, 16
+# Samples looked up at once, claimed at once, and at most handed to a thread at once.
+_LOOKED_UP, _CLAIMED, _HANDED = 1000, 16, 4
 # Seconds between looks at what others compute.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
 # Seconds without news of them before a warning says whom this waits for.
@@ -36,14 +37,16 @@ class Extraction:
         self.batch_size, self.precision = estimator.batch_size, estimator.precision
         self.engine_name = estimator._engine_name(backbone)
         self.n_threads = _n_threads(estimator.n_jobs)
-        self.n_ahead = 8 + 2 * self.n_threads
+        self.n_handed = min(max(len(samples) // (4 * self.n_threads), 1), _HANDED)
+        self.n_ahead = (8 + 2 * self.n_threads) // self.n_handed
         self.collect, self.output, self.bad, self.n_cached = collect, None, [], 0
         setting = (KEY_VERSION, backbone.digest, self.reader.key)
         setting += (self.precision, self.engine_name)
         self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
         self.waiting, self.payloads, self.running = {}, [], deque()
         self.engine, self.shape, self.workers = None, None, _Workers()
-        self.pool = Threads(self.n_threads) if self.reader.threaded else None
+        quick = all(map(self.reader.is_quick, samples))
+        self.pool = None if quick else Threads(self.n_threads)
 
     def run(self):
         """Walk over all samples; `output` then holds the features."""
@@ -180,18 +183,18 @@ class Extraction:
             raise
 
     def _ahead(self, function, items):
-        """Results in order; where samples are read by threads, these stay a bit ahead."""
+        """Results in order; where threads read the samples, they stay a bit ahead."""
         if self.pool is None:
             yield from map(function, items)
             return
-        queue = deque()
+        queue, items = deque(), iter(items)
         try:
-            for item in items:
-                queue.append(self.pool.submit(function, item))
+            while part := list(islice(items, self.n_handed)):
+                queue.append(self.pool.submit(_results, function, part))
                 if len(queue) > self.n_ahead:
-                    yield queue.popleft().result()
+                    yield from _taken(queue.popleft())
             while queue:
-                yield queue.popleft().result()
+                yield from _taken(queue.popleft())
         finally:
             for future in queue:
                 future.cancel()
@@ -323,6 +326,24 @@ class Extraction:
             UserWarning,
             stacklevel=2,
         )
+
+
+def _results(function, items):
+    """What a function gives for each item; in the last place what it raised, if it did."""
+    results = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except Exception as error:
+            return results, error
+    return results, None
+
+
+def _taken(future):
+    results, error = future.result()
+    yield from results
+    if error is not None:
+        raise error
 
 
 class _Workers:

@@ -238,7 +238,7 @@ def test_rows_that_depend_on_each_other_pass_alone(crops):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-@pytest.mark.parametrize(("engine", "most"), [("torch", 100), ("openvino", 4)])
+@pytest.mark.parametrize(("engine", "most"), [("torch", 100), ("openvino", 2)])
 def test_batch_size_bounds_the_rows_of_a_batch(engine, most, batch_size):
     made = engine_of(engine, load_backbone("test_resnet", None))
     assert made.rows_of(batch_size) == min(batch_size, most)

@@ -11,7 +11,12 @@ from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _inputs
-from sklearn_transfer.extraction._inputs import InputSpec, eval_transform
+from sklearn_transfer.extraction._inputs import (
+    InputSpec,
+    centre,
+    eval_transform,
+    needs_crop_alone,
+)
 
 
 def photo(height, width, seed=0):
@@ -168,3 +173,30 @@ def test_extreme_shape_is_never_scaled_whole(monkeypatch, size):
     image = Image.new("RGB", size[::-1])
     eval_transform(image, spec_of((224, 224), 0.875, "center", "bicubic"))
     assert max(scaled) <= _inputs._LARGEST_RATIO * 224 * 224
+
+
+@pytest.mark.parametrize("size", [(256, 256), (256, 300), (340, 256)])
+def test_array_of_the_scaled_size_is_only_cropped(size):
+    spec = spec_of((224, 224), 0.875, "center", "bicubic")
+    image = photo(*size)
+    assert needs_crop_alone(np.asarray(image), spec)
+    np.testing.assert_array_equal(centre(np.asarray(image), spec), eval_transform(image, spec))
+
+
+@pytest.mark.parametrize(
+    ("array", "mode"),
+    [
+        (np.zeros((224, 224, 3), np.uint8), "center"),
+        (np.zeros((256, 256, 4), np.uint8), "center"),
+        (np.zeros((256, 256), np.uint8), "center"),
+        (np.zeros((256, 256, 3), np.uint16), "center"),
+        (np.zeros((256, 100, 3), np.uint8), "border"),
+    ],
+)
+def test_other_arrays_need_more_than_a_crop(array, mode):
+    assert not needs_crop_alone(array, spec_of((224, 224), 0.875, mode, "bicubic"))
+
+
+def test_three_channels_are_no_crop_for_a_grey_network():
+    spec = InputSpec((32, 32), (32, 32), (0.5,), (0.5,))
+    assert not needs_crop_alone(np.zeros((32, 32, 3), np.uint8), spec)
