@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks import peers
-from benchmarks.timing import Row, interleaved, quotients
+from benchmarks.timing import Apart, Row, interleaved, quotients
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.datasets import load_photo_crops
 
@@ -84,9 +84,9 @@ def files(data):
     functions = {
         "ours": pass_of(paths),
         "torch": pass_of(paths, engine="torch"),
-        "timm": peers.timm_loop(paths),
-        "single": peers.timm_loop(paths, batch=1),
-        "embetter": peers.embetter_loop(paths),
+        "timm": Apart(peers.timm_loop, paths),
+        "single": Apart(peers.timm_loop, paths, 1),
+        "embetter": Apart(peers.embetter_loop, paths) if peers.installed("embetter") else None,
         "decoding": peers.decoding(paths[:n]),
         "openvino": peers.openvino_loop(n),
     }

@@ -53,8 +53,6 @@ def timm_loop(paths, batch=32):
 
 
 def embetter_loop(paths):
-    if not installed("embetter"):
-        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embetter.vision import ImageLoader, TimmEncoder

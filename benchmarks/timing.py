@@ -1,7 +1,9 @@
 """Interleaved rounds, and rows of the table."""
 
+import multiprocessing
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 
@@ -28,6 +30,31 @@ class Row:
         if self.low != self.high:
             spread += f" ({self.low:.2f} to {self.high:.2f})"
         return self.what, self.against, spread, self.aim
+
+
+class Apart:
+    """Function made by `make(*args)` and called in a process of its own.
+
+    There it does not profit from what this package sets for a process, as the allocator.
+    """
+
+    def __init__(self, make, *args):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        context.Process(target=_serve, args=(theirs, make, args), daemon=True).start()
+        theirs.close()  # else nobody would hear that the process has failed
+
+    def __call__(self):
+        self.pipe.send("go")
+        self.pipe.recv()
+
+
+def _serve(pipe, make, args):
+    function = make(*args)
+    with suppress(EOFError):  # at the end of the program
+        while pipe.recv():
+            function()
+            pipe.send("done")
 
 
 def seconds(function):

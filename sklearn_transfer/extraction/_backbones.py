@@ -14,13 +14,21 @@ import torch
 from sklearn_transfer.extraction import _timm, _torchvision, _weights
 from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Backbone, children
-from sklearn_transfer.extraction._threads import one_core
+from sklearn_transfer.extraction._threads import in_child_of_fork, one_core
 
 # Networks kept for later fits, in bytes of parameters; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
 _LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
 _registry = OrderedDict()
 _registry_lock = threading.RLock()
+
+
+@in_child_of_fork
+def _renew_locks():
+    global _registry_lock
+    _registry_lock = threading.RLock()
+    for backbone in _registry.values():
+        backbone.lock, backbone.engines_lock = threading.RLock(), threading.Lock()
 
 
 def load_backbone(

@@ -6,6 +6,8 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
+from sklearn_transfer.extraction._threads import in_child_of_fork
+
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_CACHE_BYTES"
 _DEFAULT_LIMIT = 1 << 30
 _ENTRY_OVERHEAD = 300
@@ -188,12 +190,9 @@ def memory_store():
         return _memory_store
 
 
-def _after_fork():
+@in_child_of_fork
+def _renew_locks():
     global _memory_lock
     _memory_lock = threading.Lock()
     if _memory_store is not None:
         _memory_store.forget_process()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -14,6 +14,8 @@ import joblib
 import numpy as np
 import xxhash
 
+from sklearn_transfer.extraction._threads import in_child_of_fork
+
 # Grows whenever the meaning of a cached vector changes.
 KEY_VERSION = 2
 
@@ -30,6 +32,12 @@ _INSTALLED = (*map(sysconfig.get_path, _PLACES), "<frozen")
 _anonymous = weakref.WeakKeyDictionary()
 _types = weakref.WeakKeyDictionary()
 _types_lock = threading.RLock()
+
+
+@in_child_of_fork
+def _renew_lock():
+    global _types_lock
+    _types_lock = threading.RLock()
 
 
 def digest(*parts):

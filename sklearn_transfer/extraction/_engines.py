@@ -8,7 +8,7 @@ import tempfile
 import threading
 import warnings
 import weakref
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
 from sklearn_transfer.extraction._taps import forward
-from sklearn_transfer.extraction._threads import run_apart
+from sklearn_transfer.extraction._threads import in_child_of_fork, run_apart
 
 # Packages, the fastest first, and the extra of this package that brings each.
 _COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}
@@ -188,6 +188,8 @@ class TorchEngine:
     A user's own module may keep state: it runs as it is, one pass at a time.
     """
 
+    name = "torch"
+
     def __init__(self, plan):
         self.plan, self.backbone, self.process = plan, plan.backbone, os.getpid()
         self.device = plan.backbone.device
@@ -272,6 +274,7 @@ class _CompiledEngine:
 class OpenVINOEngine(_CompiledEngine):
     """OpenVINO, a stream to each core."""
 
+    name = "openvino"
     used_in = None  # the process, since OpenVINO hangs in a child forked after its use
 
     def compile(self, path, precision):
@@ -290,17 +293,15 @@ class OpenVINOEngine(_CompiledEngine):
             "ENABLE_CPU_PINNING": False,
         }
         self.compiled = core.compile_model(core.read_model(path), "CPU", hints)
-        self.idle = []  # requests, which hold the memory of activations
+        self.idle = []  # requests that may be used again, since making one takes a while
 
     def infer(self, inputs):
         """Outputs of each input; all wait at once, so that no core waits for the next."""
         requests = [self._request() for _ in inputs]
-        try:
+        with ExitStack() as stack:  # which waits for all, also where one fails
             for request, batch in zip(requests, inputs, strict=True):
+                stack.callback(request.wait)
                 request.start_async([batch], share_inputs=True)
-        finally:  # they read the inputs until they are done
-            for request in requests:
-                request.wait()
         n_outputs = range(len(self.plan.taps))
         rows = [[r.get_output_tensor(i).data.copy() for i in n_outputs] for r in requests]
         self.idle += requests
@@ -316,18 +317,19 @@ class OpenVINOEngine(_CompiledEngine):
 _openvino_engines = weakref.WeakSet()
 
 
+@in_child_of_fork
 def _after_fork_in_child():
     """Leak engines of the parent: OpenVINO aborts a child in which they are destroyed."""
+    global _exporting
+    _exporting = threading.Lock()
     for engine in _openvino_engines:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
 class ONNXRuntimeEngine(_CompiledEngine):
     """ONNX Runtime, a session that each worker runs on one core."""
+
+    name = "onnxruntime"
 
     def compile(self, path, precision):
         import onnxruntime

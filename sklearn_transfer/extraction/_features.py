@@ -281,10 +281,10 @@ class _RowReader(_TensorReader):
     def known_digest(self, sample):
         return array_digest(sample) if np.isfinite(sample).all() else None
 
-    def read(self, sample):
-        if not np.isfinite(sample).all():
+    def read(self, sample, key=None):
+        if key is None and not np.isfinite(sample).all():
             raise _inputs.BadSampleError("contains NaN or infinity")
-        return array_digest(sample), sample
+        return key or array_digest(sample), sample
 
     def prepare(self, content):
         return content
@@ -301,8 +301,8 @@ class _ImageSamples:
     def known_digest(self, sample):
         return _inputs.known_digest(sample)
 
-    def read(self, sample):
-        return _inputs.read_sample(sample)
+    def read(self, sample, key=None):
+        return _inputs.read_sample(sample, key)
 
 
 class _ImageReader(_ImageSamples):

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from sklearn_transfer.extraction._digests import array_digest, digest
+from sklearn_transfer.extraction._threads import in_child_of_fork
 
 _SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, 1|3|4)"
 _ORIENTATION = 0x0112
@@ -25,6 +26,12 @@ _SETTLED_NS = 2_000_000_000
 _MEMO_LIMIT = 500_000
 _memo = {}
 _load_lock = threading.Lock()
+
+
+@in_child_of_fork
+def _renew_lock():
+    global _load_lock
+    _load_lock = threading.Lock()
 
 
 class BadSampleError(ValueError):
@@ -159,17 +166,21 @@ def known_digest(sample):
     return None
 
 
-def read_sample(sample):
-    """Digest and undecoded content (bytes, PIL image or array) of one sample."""
+def read_sample(sample, key=None):
+    """Digest and undecoded content (bytes, PIL image or array) of one sample.
+
+    `key` is what `known_digest` gave for it, if it did.
+    """
     if isinstance(sample, (str, os.PathLike)):
         return _read_path(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
         content = bytes(sample)
-        return array_digest(content), content
+        return key or array_digest(content), content
     if isinstance(sample, Image.Image):
         return _image_digest(sample), sample
     if isinstance(sample, np.ndarray):
-        return array_digest(_checked_array(sample)), sample
+        _checked_array(sample)
+        return key or array_digest(sample), sample
     if _is_missing(sample):
         raise BadSampleError(f"missing value ({sample!r})")
     raise BadSampleError(f"is of type {type(sample).__name__}, expected {_SAMPLE_KINDS}")
@@ -405,6 +416,8 @@ def eval_transform(image, spec):
 def needs_crop_alone(content, spec):
     """Whether content is an RGB array of the size that images are scaled to."""
     if not (isinstance(content, np.ndarray) and content.dtype == np.uint8):
+        return False
+    if content.ndim != 3 or content.size == 0:
         return False
     height, width = content.shape[:2]
     return (

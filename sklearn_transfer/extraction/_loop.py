@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections import deque
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from itertools import islice
 
 import joblib
@@ -43,8 +43,8 @@ class Extraction:
         setting = (KEY_VERSION, backbone.digest, self.reader.key)
         setting += (self.precision, self.engine_name)
         self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
-        self.waiting, self.payloads, self.running = {}, [], deque()
-        self.engine, self.shape, self.workers = None, None, _Workers()
+        self.keys, self.waiting, self.payloads, self.running = {}, {}, [], deque()
+        self.engine, self.shape, self.kept, self.workers = None, None, True, _Workers()
         quick = all(map(self.reader.is_quick, samples))
         self.pool = None if quick else Threads(self.n_threads)
 
@@ -77,19 +77,25 @@ class Extraction:
                 else:
                     rest.append(row) if key is None else known.append((row, key))
             answers = self.store.look(self.contexts, [key for _, key in known])
-            for (row, _), answer in zip(known, answers, strict=True):
+            for (row, key), answer in zip(known, answers, strict=True):
                 if isinstance(answer, list):
                     self._write_cached(row, answer)
                 else:
                     rest.append(row)
+                    self.keys[row] = key
         return sorted(rest)
 
     def _compute(self, rows):
         """Features of rows; returns (row, digest) of those that others are computing."""
         busy = []
         with closing(self._prepared(self._claimed(self._read(rows), busy))) as prepared:
-            for row, key, payload in prepared:
-                self._take(row, key, payload)
+            try:
+                for row, key, payload in prepared:
+                    self._take(row, key, payload)
+            except Exception:
+                with suppress(Exception):  # what was prepared before stays in the cache
+                    self._drain()
+                raise
         self._drain()
         return busy
 
@@ -130,7 +136,7 @@ class Extraction:
         """Row, digest and content of one sample; or in place of content what is wrong."""
         sample = self.samples[row]
         try:
-            return (row, *self.reader.read(sample))
+            return (row, *self.reader.read(sample, self.keys.pop(row, None)))
         except BadSampleError as error:
             return row, None, error
         except Exception as error:
@@ -224,6 +230,8 @@ class Extraction:
         setting = (self.engine_name, self.precision, self.backbone, self.taps, scaling)
         self.engine = make_engine(*setting, payload)
         self.workers.count = self.engine.n_workers
+        # Only in float32 do engines agree so far that one may answer for another.
+        self.kept = self.precision == "float32" or self.engine.name == self.engine_name
         self.batch_size = self.engine.rows_of(self.batch_size)
 
     def _flush(self):
@@ -247,7 +255,7 @@ class Extraction:
         bad = []
         for i, key in enumerate(keys):
             rows = self.waiting.pop(key)
-            self.store.count(hits=len(rows) - 1, misses=1)
+            self.store.count(hits=len(rows) - 1)
             if finite[i]:
                 self._write(rows, [matrix[i] for matrix in features])
             else:
@@ -267,10 +275,12 @@ class Extraction:
         for tap, matrix in zip(self.taps, features, strict=True):
             self.backbone.widths[tap, self.engine.plan.input_shape] = matrix.shape[1]
         finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
-        self.store.put(
-            self.contexts,
-            [(keys[i], [f[i] for f in features]) for i in np.flatnonzero(finite)],
-        )
+        self.store.count(misses=len(keys))
+        if self.kept:
+            self.store.put(
+                self.contexts,
+                [(keys[i], [f[i] for f in features]) for i in np.flatnonzero(finite)],
+            )
         return features, finite
 
     def _write_cached(self, row, vectors):

@@ -55,6 +55,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork)
 
 
+def in_child_of_fork(function):
+    """Decorator of a function that a forked process runs first, such as to renew locks.
+
+    What other threads held at the fork nobody gives back in the child.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
+
+
 def run_apart(function, *args):
     """Result of a function that runs in a thread of its own, on one core.
 

@@ -240,6 +240,16 @@ def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
     np.testing.assert_array_equal(features, tiny("torch", **options).fit_transform(crops))
 
 
+@pytest.mark.parametrize(("precision", "entries"), [("float32", 9), ("bfloat16", 0)])
+def test_fallback_answers_for_the_engine_only_where_they_agree(
+    precision, entries, fresh, monkeypatch, crops
+):
+    monkeypatch.setattr(_engines, "_export", raising)
+    estimator = tiny("openvino", precision=precision, cache="memory")
+    fallback(estimator, crops)
+    assert estimator.cache_info().entries == entries
+
+
 def test_engine_that_gives_nan_is_noticed(crops):
     backbone = load_backbone("test_resnet", None)
     taps = resolve_taps(backbone, None, "auto")

@@ -10,14 +10,16 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _threads
+from sklearn_transfer.extraction import _backbones, _digests, _engines, _inputs, _threads
 from sklearn_transfer.extraction._threads import run_apart
 from tests.contracts import assert_same
 
@@ -133,6 +135,39 @@ def test_a_forked_child_makes_an_engine(engine, n_threads, fresh, crops, set_thr
     estimator = tiny(engine, layers="middle").fit(crops)
     found = in_forked_child(estimator, crops)
     assert_same(found, estimator.transform(crops), 1e-4)
+
+
+@forks
+@python_312
+def test_a_child_forked_while_another_thread_works_goes_on(fresh, crops):
+    estimator = tiny("torch", cache="memory").fit(crops)
+    backbone = estimator._load_backbone()
+    locks = [
+        backbone.lock,
+        backbone.engines_lock,
+        _backbones._registry_lock,
+        _digests._types_lock,
+        _engines._exporting,
+        _inputs._load_lock,
+    ]
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        found = in_forked_child(estimator, [Image.fromarray(crop) for crop in crops])
+    finally:
+        done.set()
+        thread.join()
+    assert_same(found, tiny("torch").fit_transform(crops), 1e-4)
 
 
 def multiply():

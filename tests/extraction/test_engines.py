@@ -244,6 +244,43 @@ def test_batch_size_bounds_the_rows_of_a_batch(engine, most, batch_size):
     assert made.rows_of(batch_size) == min(batch_size, most)
 
 
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_a_pass_that_fails_leaves_no_request_running(bad, crops):
+    made = engine_of("openvino", load_backbone("test_resnet", None))
+    good = made.plan.noise(3)
+    expected = made.run(good)
+    inputs = [*good]
+    inputs[bad] = good[bad][:-1]
+    before = {id(request) for request in made.idle}
+    with pytest.raises(RuntimeError):
+        made.run(inputs)
+    assert len(before & {id(request) for request in made.idle}) == 0
+    np.testing.assert_array_equal(made.run(good)[0], expected[0])
+
+
+class Failing:
+    """Request that notes whether it was waited for, and fails."""
+
+    def __init__(self):
+        self.waited = False
+
+    def start_async(self, inputs, share_inputs):
+        pass
+
+    def wait(self):
+        self.waited = True
+        raise ValueError("inference failed")
+
+
+def test_all_requests_are_waited_for_also_where_one_fails():
+    made = engine_of("openvino", load_backbone("test_resnet", None))
+    requests = made.idle[:] = [Failing(), Failing()]
+    with pytest.raises(ValueError, match="inference failed"):
+        made.run(made.plan.noise(2))
+    assert all(request.waited for request in requests)
+    assert made.idle == []
+
+
 def bits(module):
     """All that a network is: tensors and how they lie, modes, hooks, attributes."""
     tensors = [*module.named_parameters(), *module.named_buffers()]

@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction import _cache, _inputs, _loop
 from tests.networks import CountingNet, trained_net
 
 
@@ -175,3 +175,70 @@ def test_clear_cache_forgets(crops):
 def test_precompute_of_no_layer_is_refused(crops):
     with pytest.raises(ValueError, match="names no layer"):
         PretrainedFeatures(trained_net()).precompute(crops, layers=[])
+
+
+READY = (168, 168)  # what test_resnet scales images to, before it crops them
+
+
+def ready_arrays(photos, n=5):
+    """Arrays of the size that images are scaled to, which need a crop alone."""
+    return [photos[k % 2][20 * k : 20 * k + 168, 30 * k : 30 * k + 168] for k in range(n)]
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
+def test_arrays_that_need_only_a_crop_give_the_features_of_their_images(photos, engine):
+    arrays = ready_arrays(photos)
+    options = {"weights": None, "engine": engine, "cache": None}
+    features = PretrainedFeatures("test_resnet", **options)
+    expected = features.fit_transform([Image.fromarray(array) for array in arrays])
+    np.testing.assert_allclose(features.transform(arrays), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("size", "n_pools"), [(READY, 0), ((200, 200), 1)])
+def test_threads_read_only_what_takes_longer_than_reaching_them(
+    photos, monkeypatch, size, n_pools
+):
+    made = []
+    monkeypatch.setattr(_loop, "Threads", _made(_loop.Threads, made))
+    X = np.stack([photo[: size[0], : size[1]] for photo in photos])
+    PretrainedFeatures("test_resnet", weights=None, n_jobs=7).fit_transform(X)
+    assert made.count(7) == n_pools
+
+
+def _made(kind, counts):
+    def make(count, *args):
+        counts.append(count)
+        return kind(count, *args)
+
+    return make
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 3), (0, 160, 3), (5,), ()])
+def test_bad_array_after_ready_ones_is_named(photos, shape):
+    X = [*ready_arrays(photos, 1), np.zeros(shape, np.uint8)]
+    features = PretrainedFeatures("test_resnet", weights=None, cache=None)
+    with pytest.raises(ValueError, match="row 1 "):
+        features.fit_transform(X)
+
+
+def test_rows_before_one_whose_preprocessing_fails_are_kept(crops):
+    def prepared(image):
+        if np.array_equal(image, crops[7]):
+            raise KeyError("no such thing")
+        return np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
+
+    CountingNet.reset()
+    features = PretrainedFeatures(trained_net(), preprocess=prepared, n_jobs=1).fit(crops)
+    with pytest.raises(KeyError, match="no such thing"):
+        features.transform(crops)
+    assert features.cache_info().entries == CountingNet.images_seen == 7
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+def test_each_array_is_hashed_once(crops, monkeypatch, cache):
+    hashed, array_digest = [], _inputs.array_digest
+    monkeypatch.setattr(
+        _inputs, "array_digest", lambda array: hashed.append(1) or array_digest(array)
+    )
+    PretrainedFeatures(trained_net(), cache=cache).fit(crops).transform(crops)
+    assert len(hashed) == len(crops)
