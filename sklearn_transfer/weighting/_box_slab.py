@@ -6,7 +6,7 @@ import numpy as np
 
 _STEPS = 20  # accelerated steps where direct solves do not end
 _PATIENCE = 3  # direct solves in a row without fewer rows on the wrong side
-_LARGEST = 6000  # free rows that a direct solve takes; 288 MB
+_LARGEST = 8000  # free rows that a direct solve takes: 512 MB
 
 
 @dataclass

@@ -14,7 +14,7 @@ from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
 from sklearn_transfer.weighting._working_set import Problem, solve
 
-_EXACT = 20_000  # source rows up to which n_components="auto" approximates nothing
+_EXACT = 10_000  # source rows up to which n_components="auto" approximates nothing
 _LANDMARKS = 1000  # components it takes beyond
 _SMALL = 5000  # source rows up to which one BLAS thread is used
 _ALONE = 1e-3  # kernel mass off the diagonal, a share of that on it, that counts as none
@@ -47,14 +47,14 @@ class KMM(BaseWeighter):
     solver : {"auto", "working-set", "full"}, default="auto"
         "working-set" solves over the rows between the bounds and those that should leave
         one; "full" over all rows, which holds a matrix of n_source^2 numbers. "auto" begins
-        with few rows and takes all where most are free and up to 6000 are given.
+        with few rows and takes all where most are free and up to 8000 are given.
     tol : float, default=1e-6
         Duality gap, relative to the objective, at which the solver stops.
     max_iter : int, default=100
         Largest number of rounds, one working set each.
     n_components : int, "auto" or None, default="auto"
         Landmarks of a Nystroem approximation of the kernel, random rows of the source. None
-        is exact; "auto" is None up to 20,000 source rows and 1000 beyond.
+        is exact; "auto" is None up to 10,000 source rows and 1000 beyond.
     random_state : int, RandomState instance or None, default=None
         Draws the landmarks, nothing else.
 
@@ -103,9 +103,10 @@ class KMM(BaseWeighter):
     Working sets are solved directly, by primal-dual active sets, or by accelerated projected
     gradients where those do not end. Time grows with n (n + m) for the kernel and with the
     cube of the rows between the bounds. Kernel values are computed in blocks, so memory
-    grows with n + m, beside at most three matrices of 6000^2 numbers ("full": n^2) and
-    n_components numbers a row. `fit` keeps none of the data. Without a target all weights
-    are 1, and only `weights_` and `ess_` are set.
+    grows with n + m, beside at most three matrices of 8000^2 numbers ("full": n^2) and
+    n_components numbers a row. Where more than 8000 rows lie between the bounds, rounds gain
+    little and `n_components` is the better way. `fit` keeps none of the data. Without a
+    target all weights are 1, and only `weights_` and `ess_` are set.
 
     References
     ----------
@@ -114,6 +115,12 @@ class KMM(BaseWeighter):
 
     Gretton, A. et al. (2009). Covariate shift by kernel mean matching. In Dataset Shift in
     Machine Learning, MIT Press.
+
+    Hintermueller, M., Ito, K. and Kunisch, K. (2002). The primal-dual active set strategy as
+    a semismooth Newton method. SIAM Journal on Optimization 13.
+
+    Williams, C. and Seeger, M. (2001). Using the Nystroem method to speed up kernel machines.
+    NeurIPS 13.
 
     Examples
     --------
@@ -208,6 +215,8 @@ class KMM(BaseWeighter):
             self.approximation_error_ = max(0.0, 1 - kept / trace)
         solution = solve(solved, self.tol, self.max_iter, whole=self.solver == "full")
         self._warn_of_gap(solution, solved)
+        if solved is problem:
+            return solution
         return problem.result(solution.x, solution.n_iter)
 
     def _approximated(self, problem, T, n_components):

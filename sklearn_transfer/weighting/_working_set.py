@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_transfer.weighting._box_slab import Region, minimise
 
 _FIRST = 500  # rows of the first working set
-_LARGEST = 6000  # rows whose kernel matrix is held at once: 288 MB
+_LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
 _FEW = 1000  # rows below which the whole problem is one working set
 _PROXIMAL = 1e-2  # first proximal term, a share of the kernel's mean diagonal
 _SMALL = 1e-6  # objectives nearer to 0 than this share of the kernel's scale count as 0
@@ -35,11 +35,10 @@ class Problem:
     scale: float
 
     def start(self):
-        """Equal weights on the rows that look most like the target, and the gradient."""
+        """Equal weights on the rows that look most like the target, 0 on the others."""
         n = len(self.k)
-        total = np.clip(n, self.region.low, self.region.high)
-        total = min(total, n * self.region.B)
-        n_rows = min(n, max(int(np.ceil(total / self.region.B)), min(n, _FIRST)))
+        total = n * min(1, self.region.B)
+        n_rows = min(n, max(int(np.ceil(total / self.region.B)), _FIRST))
         rows = np.argsort(-self.k, kind="stable")[:n_rows]
         x = np.zeros(n)
         x[rows] = total / n_rows

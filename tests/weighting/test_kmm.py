@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_transfer import KMM, TargetDomain
+from sklearn_transfer.weighting import _box_slab, _kmm, _working_set
 
 pytestmark = pytest.mark.filterwarnings("ignore:The weights amount to")
 
@@ -226,3 +227,34 @@ def test_all_rows_as_components_are_exact(domains):
     X, T = domains
     kmm = KMM(n_components=len(X)).fit(X, X_target=T)
     np.testing.assert_array_equal(kmm.weights_, weights(X, T))
+
+
+def test_large_sources_are_approximated(domains, monkeypatch):
+    X, T = domains
+    monkeypatch.setattr(_kmm, "_EXACT", 299)
+    monkeypatch.setattr(_kmm, "_LANDMARKS", 50)
+    automatic = KMM(random_state=0).fit(X, X_target=T)
+    assert automatic.approximation_error_ > 0
+    chosen = KMM(random_state=0, n_components=50).fit(X, X_target=T)
+    np.testing.assert_array_equal(automatic.weights_, chosen.weights_)
+    assert KMM(n_components=None).fit(X, X_target=T).approximation_error_ == 0
+
+
+def test_working_sets_smaller_than_what_is_free_tell_how_far_they_came(domains, monkeypatch):
+    X, T = domains
+    expected = KMM().fit(X, X_target=T)
+    free = np.count_nonzero(expected.solution_)
+    for name, rows in {"_LARGEST": free // 2, "_FEW": 10, "_FIRST": 10}.items():
+        monkeypatch.setattr(_working_set, name, rows)
+    with pytest.warns(ConvergenceWarning, match="stopped after 50 rounds"):
+        found = KMM(max_iter=50).fit(X, X_target=T)
+    missing = (found.objective_ - expected.objective_) / abs(found.objective_)
+    assert 0 <= missing <= found.dual_gap_ <= 1e-2
+
+
+def test_gradients_alone_come_near_the_optimum(domains, monkeypatch):
+    X, T = domains
+    expected = KMM(B=5).fit(X, X_target=T)
+    monkeypatch.setattr(_box_slab, "_LARGEST", 0)
+    found = KMM(B=5, tol=1e-4).fit(X, X_target=T)
+    assert found.objective_ == pytest.approx(expected.objective_, rel=1e-4)
