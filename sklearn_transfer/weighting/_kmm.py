@@ -98,7 +98,7 @@ class KMM(BaseWeighter):
 
     which up to a constant is n^2 / 2 times the squared distance of the kernel means. The gap
     is the largest gradient'(b - s) over feasible s, found by sorting. Objectives nearer to 0
-    than 1e-6 of n times the kernel's trace are taken as that when the gap is compared.
+    than 1e-5 of n times the kernel's trace are taken as that when the gap is compared.
 
     Working sets are solved directly, by primal-dual active sets, or by accelerated projected
     gradients where those do not end. Time grows with n (n + m) for the kernel and with the

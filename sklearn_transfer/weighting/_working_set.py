@@ -10,7 +10,7 @@ _FIRST = 500  # rows of the first working set
 _LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
 _FEW = 1000  # rows below which the whole problem is one working set
 _PROXIMAL = 1e-2  # first proximal term, a share of the kernel's mean diagonal
-_SMALL = 1e-6  # objectives nearer to 0 than this share of the kernel's scale count as 0
+_SMALL = 1e-5  # objectives nearer to 0 than this share of the kernel's scale count as 0
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Problem:
 
     def allowed(self, objective, tol):
         """Gap that counts as solved."""
-        return tol * max(abs(objective), _SMALL * self.scale)
+        return tol * max(abs(objective), _SMALL * self.scale, np.finfo(float).tiny)
 
     def result(self, x, n_iter):
         """The solution with everything computed afresh, without drift."""

@@ -258,3 +258,18 @@ def test_gradients_alone_come_near_the_optimum(domains, monkeypatch):
     monkeypatch.setattr(_box_slab, "_LARGEST", 0)
     found = KMM(B=5, tol=1e-4).fit(X, X_target=T)
     assert found.objective_ == pytest.approx(expected.objective_, rel=1e-4)
+
+
+def test_kernel_of_zeros_leaves_any_feasible_weights():
+    kmm = KMM(kernel="linear", eps=0.1).fit(np.zeros((4, 2)), X_target=np.ones((3, 2)))
+    assert kmm.dual_gap_ == 0
+    assert kmm.weights_.mean() == pytest.approx(1)
+
+
+def test_target_mean_within_the_source_is_met_by_a_linear_kernel(domains):
+    """The optimum is 0 up to the target's own term, where relative gaps mean little."""
+    X, _ = domains
+    kmm = KMM(kernel="linear").fit(X, X_target=np.array([[0.5, 0.5, -0.5]]))
+    np.testing.assert_allclose(
+        np.mean(kmm.solution_[:, None] * X, axis=0), [0.5, 0.5, -0.5], atol=1e-2
+    )
