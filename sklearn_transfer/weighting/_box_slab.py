@@ -124,9 +124,7 @@ def _solve_free(K, c, region, free, upper, pull):
     free = np.flatnonzero(free)
     if len(free) == 0:
         return x, 0.0
-    target = -c[free]
-    if upper.any():
-        target -= region.B * K[free][:, upper].sum(axis=1)
+    target = -(K @ x + c)[free] if upper.any() else -c[free]
     plain, ones = _solved(K[np.ix_(free, free)], target, pull)
     total = plain.sum() + x.sum()
     level = (np.clip(total, region.low, region.high) - total) / ones.sum()
