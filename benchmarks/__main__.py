@@ -16,7 +16,16 @@ import torch
 from benchmarks.cases import CASES, make_data
 from benchmarks.timing import Row, markdown
 
-LIBRARIES = ("torch", "timm", "scikit-learn", "openvino", "onnxruntime", "pillow", "embetter")
+LIBRARIES = (
+    "torch",
+    "timm",
+    "scikit-learn",
+    "openvino",
+    "onnxruntime",
+    "pillow",
+    "embetter",
+    "skada",
+)
 
 
 def machine():

@@ -157,6 +157,18 @@ def compiled_loop(batches, device):
     return run
 
 
+def skada_kmm(X, X_target, gamma, eps):
+    """skada's kernel mean matching with its own solver on the same problem, else None."""
+    if not installed("skada"):
+        return None
+    from skada._reweight import KMMReweightAdapter
+
+    stacked = np.concatenate([X, X_target])
+    sample_domain = np.repeat([1, -2], [len(X), len(X_target)])
+    adapter = KMMReweightAdapter(gamma=gamma, eps=eps)
+    return lambda: adapter.fit(stacked, sample_domain=sample_domain).source_weights_
+
+
 def ready_tensors(n):
     rng = np.random.default_rng(0)
     return rng.standard_normal((n - n % max(BATCHES), 3, 224, 224), dtype=np.float32)

@@ -3,7 +3,8 @@
 Data walk through the package without turning back::
 
     samples --extraction--> features --> any scikit-learn estimator --> predictions
-       inputs > backbone > tap > cache
+       inputs > backbone > tap > cache      ^
+                         source + target --weighting--> sample_weight
 
 Every public name is importable from here and is loaded at first use: importing this
 module loads neither torch nor timm.
@@ -14,9 +15,12 @@ from importlib import import_module
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "KMM": "sklearn_transfer.weighting",
     "PretrainedFeatures": "sklearn_transfer.extraction",
+    "TargetDomain": "sklearn_transfer._validation",
     "datasets": "sklearn_transfer.datasets",
     "extraction": "sklearn_transfer.extraction",
+    "weighting": "sklearn_transfer.weighting",
 }
 
 __all__ = sorted(_HOME)

@@ -2,9 +2,19 @@
 
 import difflib
 import html
+import warnings
 from importlib import import_module
 
-from sklearn.utils.validation import _check_feature_names_in
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_feature_names_in,
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
 
 try:
     from sklearn.utils._repr_html.estimator import _VisualBlock
@@ -54,3 +64,95 @@ def import_optional(module, extra, purpose):
         raise ImportError(
             f'{purpose} needs {error.name}: pip install "sklearn-transfer[{extra}]"'
         ) from error
+
+
+class TargetDomain:
+    """Target samples that travel whole through scikit-learn's searches.
+
+    A search slices every argument of `fit` that is as long as X, so a target with as many
+    rows as the source would be cut. This holder has neither length nor shape.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Target samples, in any form that the estimator takes as X. They are not copied.
+
+    See Also
+    --------
+    KMM : Weights of source samples, which takes this as `X_target`.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import TargetDomain
+    >>> target = TargetDomain([[0.0], [1.0]])
+    >>> hasattr(target, "shape")
+    False
+    """
+
+    __slots__ = ("X",)
+
+    def __init__(self, X):
+        self.X = X
+
+    def __repr__(self):
+        return f"TargetDomain({type(self.X).__name__})"
+
+
+def source_and_target(estimator, X, y, X_target, sample_domain):
+    """Validated rows of both domains, and what y says of the source.
+
+    Sets the names and number of features on `estimator`. The target is None, with a
+    warning, where neither `X_target` nor `sample_domain` brings one.
+    """
+    if X_target is not None and sample_domain is not None:
+        raise ValueError(
+            "X_target and sample_domain were both given: give X_target with source rows as X, "
+            "or sample_domain with the rows of both domains stacked in X."
+        )
+    raw = X
+    X = validate_data(estimator, X, dtype=np.float64, reset=True)
+    if y is not None:
+        check_consistent_length(X, y)
+    if sample_domain is not None:
+        X, y, target = _unstacked(X, y, sample_domain)
+    else:
+        target = _checked_target(estimator, raw, X, X_target)
+    if target is None or len(target) == 0:
+        warnings.warn(
+            f"{type(estimator).__name__} got no target samples, so nothing is adapted: pass "
+            "fit(..., X_target=X_target).",
+            UserWarning,
+            stacklevel=4,
+        )
+        target = None
+    return X, target, y
+
+
+def _unstacked(X, y, sample_domain):
+    """Source rows, their y, and target rows of stacked domains."""
+    sample_domain = column_or_1d(sample_domain)
+    check_consistent_length(X, sample_domain)
+    source = sample_domain >= 0
+    if not source.any():
+        raise ValueError(
+            "sample_domain marks no source rows: it must be >= 0 for rows of the source and "
+            "< 0 for rows of the target."
+        )
+    y = None if y is None else _safe_indexing(y, np.flatnonzero(source))
+    return X[source], y, X[~source]
+
+
+def _checked_target(estimator, raw, X, X_target):
+    if isinstance(X_target, TargetDomain):
+        X_target = X_target.X
+    if X_target is None:
+        return None
+    if hasattr(raw, "columns") and hasattr(X_target, "columns"):
+        _check_feature_names(estimator, X_target, reset=False)
+    target = check_array(X_target, dtype=np.float64, input_name="X_target")
+    if target.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"X_target has {target.shape[1]} features and X has {X.shape[1]}: both must hold "
+            "the same features in the same order."
+        )
+    return target

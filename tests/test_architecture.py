@@ -95,6 +95,14 @@ def test_constructing_an_extractor_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 
 
+def test_weighting_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import KMM, TargetDomain\n"
+        "KMM(B=5).fit([[0.0], [1.0], [2.0]], X_target=TargetDomain([[1.0], [1.5]]))"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
 def test_loading_photo_crops_loads_no_network_library():
     statement = (
         "from sklearn_transfer.datasets import load_photo_crops\nload_photo_crops(1, size=16)"

@@ -10,7 +10,7 @@ import pytest
 
 import sklearn_transfer
 
-STAGES = ["extraction", "datasets"]
+STAGES = ["extraction", "datasets", "weighting"]
 PUBLIC = [
     (stage, name)
     for stage in STAGES

@@ -1,0 +1,128 @@
+"""Kernels and their bandwidth: arrays in, arrays out, in float64 and in bounded memory."""
+
+import numpy as np
+from scipy.spatial.distance import pdist
+
+BLOCK_BYTES = 2**23  # a block of kernel values stays in the processor's cache
+_SAMPLED = 1000  # rows that a median of distances looks at: half a million pairs
+_ROWS = 64  # at least in a block
+_DEGREE = 3
+
+
+def median_gamma(X, Y):
+    """Inverse bandwidth 1 / (2 s^2), s the median distance of all rows of X and Y.
+
+    Beyond 1000 rows, evenly spaced ones of each are looked at, so the answer never
+    varies. Where more than half of the distances are 0, s is the median of the others;
+    where all are, gamma is 1.
+    """
+    rows = np.concatenate([_spaced(X, Y), _spaced(Y, X)])
+    scale = np.abs(rows - rows.mean(axis=0)).max()
+    if scale == 0:
+        return 1.0
+    distances = pdist(rows / scale)
+    median = np.median(distances) or np.median(distances[distances > 0])
+    return float(1 / (2 * (scale * median) ** 2))
+
+
+def _spaced(X, other):
+    """Evenly spaced rows, so many that X has its share of those looked at."""
+    share = len(X) * min(1, _SAMPLED / (len(X) + len(other)))
+    return X[np.linspace(0, len(X) - 1, max(1, int(share))).round().astype(int)]
+
+
+class Kernel:
+    """Blocks of a kernel between rows of arrays that `prepare` has seen.
+
+    `kernel` is "rbf" (exp(-gamma |x - y|^2)), "linear" (x'y), "polynomial"
+    ((gamma x'y + 1)^3) or a function of two arrays that returns the block.
+    """
+
+    def __init__(self, kernel, gamma):
+        self.kernel = kernel
+        self.gamma = gamma
+
+    def prepare(self, *arrays):
+        """Arrays in the form that `block` takes: scaled, and centred where nothing changes.
+
+        Squared distances lose digits where rows lie far from the origin.
+        """
+        if self.kernel == "rbf":
+            centre = arrays[0].mean(axis=0)
+            return [np.sqrt(2 * self.gamma) * (X - centre) for X in arrays]
+        if self.kernel == "polynomial":
+            return [np.sqrt(self.gamma) * X for X in arrays]
+        return list(arrays)
+
+    def block(self, X, Y):
+        """Kernel values of all pairs, (len(X), len(Y))."""
+        if self.kernel == "rbf":
+            return _rbf(X, Y)
+        if self.kernel == "linear":
+            return X @ Y.T
+        if self.kernel == "polynomial":
+            return (X @ Y.T + 1) ** _DEGREE
+        return self._called(X, Y)
+
+    def _called(self, X, Y):
+        block = np.asarray(self.kernel(X, Y), dtype=np.float64)
+        if block.shape != (len(X), len(Y)):
+            raise ValueError(
+                f"kernel returned shape {block.shape} for {len(X)} and {len(Y)} rows; "
+                f"it must return ({len(X)}, {len(Y)})."
+            )
+        if not np.isfinite(block).all():
+            raise ValueError("kernel returned NaN or infinity; it must return finite numbers.")
+        return block
+
+    def diagonal(self, X):
+        """Kernel of each row with itself."""
+        if self.kernel == "rbf":
+            return np.ones(len(X))
+        if self.kernel == "linear":
+            return np.einsum("ij,ij->i", X, X)
+        if self.kernel == "polynomial":
+            return (np.einsum("ij,ij->i", X, X) + 1) ** _DEGREE
+        return np.array([self.block(X[i : i + 1], X[i : i + 1]).item() for i in range(len(X))])
+
+    def times(self, X, Y, v):
+        """K(X, Y) v, a block of rows at a time."""
+        result = np.empty(len(X))
+        for rows in row_blocks(len(X), len(Y)):
+            result[rows] = self.block(X[rows], Y) @ v
+        return result
+
+    def features(self, X, landmarks, whiten):
+        """K(X, landmarks) whiten, a block of rows at a time."""
+        result = np.empty((len(X), whiten.shape[1]))
+        for rows in row_blocks(len(X), len(landmarks)):
+            result[rows] = self.block(X[rows], landmarks) @ whiten
+        return result
+
+    def total(self, X):
+        """Sum of K(X, X), which is symmetric, from one half of it."""
+        total = 0.0
+        for rows in row_blocks(len(X), len(X)):
+            total += self.block(X[rows], X[rows]).sum()
+            if rows.stop < len(X):
+                total += 2 * self.block(X[rows], X[rows.stop :]).sum()
+        return total
+
+
+def row_blocks(n_rows, n_columns):
+    """Slices of rows so short that a block of kernel values has a bounded size.
+
+    Of few rows a block would cost no less than the norms of all columns.
+    """
+    step = max(_ROWS, BLOCK_BYTES // (8 * max(1, n_columns)))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def _rbf(X, Y):
+    """exp(-|x - y|^2 / 2) in the memory of one block."""
+    block = X @ Y.T
+    block -= 0.5 * np.einsum("ij,ij->i", X, X)[:, None]
+    block -= 0.5 * np.einsum("ij,ij->i", Y, Y)
+    np.minimum(block, 0, out=block)
+    return np.exp(block, out=block)

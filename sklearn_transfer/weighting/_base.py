@@ -1,0 +1,66 @@
+"""What every weighter shares: validation, the missing target, and fitted attributes."""
+
+import warnings
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+
+from sklearn_transfer._validation import source_and_target
+
+_FEW = 0.1  # effective share of the source under which weights rest on too few rows
+
+
+class BaseWeighter(BaseEstimator):
+    """Weights of source samples; a subclass is only the algorithm.
+
+    It returns weights from `_estimate`, non-negative and in the order of the source rows.
+    """
+
+    _parameter_constraints: dict = {}
+
+    @abstractmethod
+    def _estimate(self, X_source, X_target, y_source):
+        """Weights of the source rows, of any positive mean; sets attributes of its own."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, X_target=None, sample_domain=None):
+        """Estimate the weights of the source samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Source samples, or samples of both domains where `sample_domain` is given.
+        y : array-like of shape (n_samples,), default=None
+            Labels of X, which only some weighters use; those of target rows are not read.
+        X_target : array-like of shape (n_target, n_features) or TargetDomain, default=None
+            Target samples. In a search give a `TargetDomain`, which is never sliced.
+        sample_domain : array-like of shape (n_samples,), default=None
+            At least 0 for rows of X that belong to the source, negative for those of the
+            target.
+
+        Returns
+        -------
+        self : object
+            With one weight a source row in `weights_`. Without a target all are 1, and a
+            UserWarning says so.
+        """
+        source, target, y = source_and_target(self, X, y, X_target, sample_domain)
+        weights = np.ones(len(source))
+        if target is not None:
+            weights = self._estimate(source, target, y)
+        self.weights_ = weights / weights.mean()
+        self.ess_ = float(len(source) ** 2 / (self.weights_ @ self.weights_))
+        if self.ess_ < _FEW * len(source):
+            self._warn_of_few()
+        return self
+
+    def _warn_of_few(self):
+        n = len(self.weights_)
+        warnings.warn(
+            f"The weights amount to {self.ess_:.3g} of {n} source samples: few of them lie "
+            "where the target does. Expect a noisy model; fewer features, a smoother "
+            "representation or smaller weights (KMM: a lower B) raise the number.",
+            UserWarning,
+            stacklevel=4,
+        )

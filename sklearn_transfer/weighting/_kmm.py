@@ -1,0 +1,273 @@
+"""Kernel mean matching."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from threadpoolctl import threadpool_limits
+
+from sklearn_transfer._kernels import Kernel, median_gamma
+from sklearn_transfer.weighting._base import BaseWeighter
+from sklearn_transfer.weighting._box_slab import Region
+from sklearn_transfer.weighting._working_set import Problem, solve
+
+_EXACT = 10_000  # source rows up to which n_components="auto" approximates nothing
+_LANDMARKS = 1000  # components it takes beyond
+_SMALL = 5000  # source rows up to which one BLAS thread is used
+_ALONE = 1e-3  # kernel mass off the diagonal, a share of that on it, that counts as none
+
+
+class KMM(BaseWeighter):
+    """Kernel mean matching: weights that move the mean of the source to the target's.
+
+    Use it where the inputs of source and target are distributed differently while labels
+    depend on inputs in the same way (covariate shift): a model fitted with these weights as
+    `sample_weight` learns where the target lies. It estimates no densities, so it also works
+    in many dimensions, and needs no labels.
+
+    Parameters
+    ----------
+    kernel : {"rbf", "linear", "polynomial"} or callable, default="rbf"
+        exp(-gamma |x - y|^2), x'y, (gamma x'y + 1)^3, or a function of two arrays (n, d) and
+        (m, d) that returns (n, m) values of a positive semi-definite kernel. A linear kernel
+        matches means only.
+    gamma : float or "median", default="median"
+        Factor of the kernel; "median" is 1 / (2 s^2) with s the median distance of rows of
+        both domains, so weights do not depend on the unit of the features. Large values make
+        every row unlike all others, which is warned of.
+    B : float, default=1000
+        Largest weight before scaling to mean 1. Small values give smooth weights and more
+        effective samples, at a mean farther from the target's; B = 1 leaves them equal.
+    eps : float or "auto", default="auto"
+        How far the mean weight may be from 1 before scaling, in [0, 1). "auto" is
+        1 / sqrt(n_source), at most 0.5.
+    solver : {"auto", "working-set", "full"}, default="auto"
+        "working-set" solves over the rows between the bounds and those that should leave
+        one; "full" over all rows, which holds a matrix of n_source^2 numbers. "auto" begins
+        with few rows and takes all where most are free and up to 8000 are given.
+    tol : float, default=1e-6
+        Duality gap, relative to the objective, at which the solver stops.
+    max_iter : int, default=100
+        Largest number of rounds, one working set each.
+    n_components : int, "auto" or None, default="auto"
+        Landmarks of a Nystroem approximation of the kernel, random rows of the source. None
+        is exact; "auto" is None up to 10,000 source rows and 1000 beyond.
+    random_state : int, RandomState instance or None, default=None
+        Draws the landmarks, nothing else.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_source,)
+        Weights of the source rows in their order: at least 0, mean 1.
+    ess_ : float
+        Effective sample size, (sum of weights)^2 / (sum of squared weights).
+    solution_ : ndarray of shape (n_source,)
+        Minimiser of the problem in Notes: `weights_` before scaling to mean 1.
+    objective_ : float
+        Value of the problem at `solution_`.
+    dual_gap_ : float
+        Bound of how much lower the objective could be, relative to its absolute value. It
+        is that of the exact kernel, so it includes the error of an approximation.
+    approximation_error_ : float
+        Share of the kernel's trace that the Nystroem approximation misses; 0 where exact.
+    n_iter_ : int
+        Rounds of the solver.
+    gamma_ : float
+        Factor of the kernel that was used.
+    mmd_before_, mmd_after_ : float
+        Maximum mean discrepancy between source and target with equal weights and with
+        `weights_`.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features where X has them.
+
+    See Also
+    --------
+    TargetDomain : A target that searches do not slice.
+
+    Notes
+    -----
+    With n source rows x, m target rows t, K the kernel of the source and
+    k_i = n / m sum_j k(x_i, t_j), the weights b minimise::
+
+        b'Kb / 2 - k'b   subject to   0 <= b <= B,  |mean(b) - 1| <= eps
+
+    which up to a constant is n^2 / 2 times the squared distance of the kernel means. The gap
+    is the largest gradient'(b - s) over feasible s, found by sorting. Objectives nearer to 0
+    than 1e-5 of n times the kernel's trace are taken as that when the gap is compared.
+
+    Working sets are solved directly, by primal-dual active sets, or by accelerated projected
+    gradients where those do not end. Time grows with n (n + m) for the kernel and with the
+    cube of the rows between the bounds. Kernel values are computed in blocks, so memory
+    grows with n + m, beside at most three matrices of 8000^2 numbers ("full": n^2) and
+    n_components numbers a row. Where more than 8000 rows lie between the bounds, rounds gain
+    little and `n_components` is the better way. `fit` keeps none of the data. Without a
+    target all weights are 1, and only `weights_` and `ess_` are set.
+
+    References
+    ----------
+    Huang, J., Smola, A., Gretton, A., Borgwardt, K. and Schoelkopf, B. (2007). Correcting
+    sample selection bias by unlabeled data. NeurIPS 19.
+
+    Gretton, A. et al. (2009). Covariate shift by kernel mean matching. In Dataset Shift in
+    Machine Learning, MIT Press.
+
+    Hintermueller, M., Ito, K. and Kunisch, K. (2002). The primal-dual active set strategy as
+    a semismooth Newton method. SIAM Journal on Optimization 13.
+
+    Williams, C. and Seeger, M. (2001). Using the Nystroem method to speed up kernel machines.
+    NeurIPS 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_transfer import KMM
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(size=(300, 2)), rng.normal(loc=[1, 0], size=(200, 2))
+    >>> kmm = KMM(B=5).fit(X, X_target=X_target)
+    >>> bool(np.average(X[:, 0], weights=kmm.weights_) > 0.8)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "kernel": [StrOptions({"rbf", "linear", "polynomial"}), callable],
+        "gamma": [Interval(Real, 0, None, closed="neither"), StrOptions({"median"})],
+        "B": [Interval(Real, 0, None, closed="neither")],
+        "eps": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
+        "solver": [StrOptions({"auto", "working-set", "full"})],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        kernel="rbf",
+        gamma="median",
+        B=1000,
+        eps="auto",
+        solver="auto",
+        tol=1e-6,
+        max_iter=100,
+        n_components="auto",
+        random_state=None,
+    ):
+        self.kernel = kernel
+        self.gamma = gamma
+        self.B = B
+        self.eps = eps
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def _estimate(self, X_source, X_target, y_source):
+        # Threads wait for each other longer than they work on matrices of this size, up to
+        # thirty times where another program runs beside.
+        limits = 1 if len(X_source) <= _SMALL else None
+        with threadpool_limits(limits, user_api="blas"):
+            return self._matched(X_source, X_target)
+
+    def _matched(self, X_source, X_target):
+        region = self._region(len(X_source))
+        automatic = self.gamma == "median"
+        self.gamma_ = median_gamma(X_source, X_target) if automatic else float(self.gamma)
+        kernel = Kernel(self.kernel, self.gamma_)
+        X, T = kernel.prepare(X_source, X_target)
+        k = kernel.times(X, T, np.full(len(T), len(X) / len(T)))
+        trace = float(np.abs(kernel.diagonal(X)).sum())
+        problem = Problem(kernel, X, k, region, len(X) * trace)
+        solution = self._solve(problem, T, trace)
+        total = kernel.total(X)
+        self._warn_of_identity(total, trace)
+        self._describe(problem, solution, total, kernel.total(T) / len(T) ** 2)
+        return self.solution_
+
+    def _region(self, n):
+        eps = min(0.5, 1 / np.sqrt(n)) if self.eps == "auto" else self.eps
+        if 1 - eps > self.B:
+            raise ValueError(
+                f"B={self.B} with eps={eps:.3g} leaves no solution: no weight may pass B, and "
+                f"their mean must be at least 1 - eps. Give B of at least {1 - eps:.3g}."
+            )
+        return Region(float(self.B), n * (1 - eps), n * (1 + eps))
+
+    def _solve(self, problem, T, trace):
+        """The exact problem's solution, from an approximate one where asked for."""
+        self.approximation_error_ = 0.0
+        n_components = self.n_components
+        if n_components == "auto":
+            n_components = None if len(problem.X) <= _EXACT else _LANDMARKS
+        solved = problem
+        if n_components is not None and n_components < len(problem.X):
+            solved, kept = self._approximated(problem, T, n_components)
+            self.approximation_error_ = max(0.0, 1 - kept / trace)
+        solution = solve(solved, self.tol, self.max_iter, whole=self.solver == "full")
+        self._warn_of_gap(solution, solved)
+        if solved is problem:
+            return solution
+        return problem.result(solution.x, solution.n_iter)
+
+    def _approximated(self, problem, T, n_components):
+        """The problem on Nystroem features, where the kernel is linear; its trace."""
+        draw = check_random_state(self.random_state)
+        rows = np.sort(draw.choice(len(problem.X), n_components, replace=False))
+        landmarks = problem.X[rows]
+        values, vectors = np.linalg.eigh(problem.kernel.block(landmarks, landmarks))
+        kept = values > 1e-10 * values.max()
+        whiten = vectors[:, kept] / np.sqrt(values[kept])
+        source = problem.kernel.features(problem.X, landmarks, whiten)
+        target = problem.kernel.features(T, landmarks, whiten)
+        k = len(source) * (source @ target.mean(axis=0))
+        linear = Problem(Kernel("linear", None), source, k, problem.region, problem.scale)
+        return linear, float(np.einsum("ij,ij->", source, source))
+
+    def _describe(self, problem, solution, total, target):
+        """Fitted attributes; `total` sums the source kernel, `target` is the other's mean."""
+        x, n = solution.x, len(solution.x)
+        self.solution_ = x
+        self.objective_ = solution.objective
+        self.dual_gap_ = solution.gap / problem.allowed(solution.objective, 1)
+        self.n_iter_ = solution.n_iter
+        share = 1 / x.mean()
+        quadratic = share**2 * float(x @ (solution.gradient + problem.k))
+        linear = share * float(x @ problem.k)
+        self.mmd_before_ = _root(total / n**2 - 2 * problem.k.mean() / n + target)
+        self.mmd_after_ = _root((quadratic - 2 * linear) / n**2 + target)
+
+    def _warn_of_gap(self, solution, problem):
+        gap = solution.gap / problem.allowed(solution.objective, 1)
+        if gap > self.tol:
+            warnings.warn(
+                f"KMM stopped after {solution.n_iter} rounds at a relative gap of {gap:.2g}, "
+                f"with tol={self.tol:.2g}. Raise max_iter or tol, or approximate the kernel "
+                "with n_components=1000.",
+                ConvergenceWarning,
+                stacklevel=7,
+            )
+
+    def _warn_of_identity(self, total, trace):
+        # The diagonal of this kernel is 1, so its trace counts the rows.
+        if self.kernel == "rbf" and trace > 1 and total - trace < _ALONE * trace:
+            warnings.warn(
+                f"With gamma={self.gamma_:.3g} every source row is unlike all others, so the "
+                "weights say nothing. Lower gamma, or leave gamma='median'.",
+                UserWarning,
+                stacklevel=6,
+            )
+
+
+def _root(squared):
+    """Square root of what rounding may have taken below 0."""
+    return float(np.sqrt(max(0.0, squared)))

@@ -1,0 +1,138 @@
+"""The quadratic program of kernel mean matching, on few rows at a time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_transfer.weighting._box_slab import Region, minimise
+
+_FIRST = 500  # rows of the first working set
+_LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
+_FEW = 1000  # rows below which the whole problem is one working set
+_PROXIMAL = 1e-2  # first proximal term, a share of the kernel's mean diagonal
+_SMALL = 1e-5  # objectives nearer to 0 than this share of the kernel's scale count as 0
+
+
+@dataclass
+class Solution:
+    """Where the solver stopped; `gap` is in units of the objective."""
+
+    x: np.ndarray
+    gradient: np.ndarray
+    objective: float
+    gap: float
+    n_iter: int
+
+
+@dataclass
+class Problem:
+    """Minimise x'Kx / 2 - k'x over a region; K is a kernel of the rows of X."""
+
+    kernel: object
+    X: np.ndarray
+    k: np.ndarray
+    region: Region
+    scale: float
+
+    def start(self):
+        """Equal weights on the rows that look most like the target, 0 on the others."""
+        n = len(self.k)
+        total = n * min(1, self.region.B)
+        n_rows = min(n, max(int(np.ceil(total / self.region.B)), _FIRST))
+        rows = np.argsort(-self.k, kind="stable")[:n_rows]
+        x = np.zeros(n)
+        x[rows] = total / n_rows
+        return np.minimum(x, self.region.B)
+
+    def gradient(self, x):
+        """Kx - k from the columns where x is not 0."""
+        rows = np.flatnonzero(x)
+        return self.kernel.times(self.X, self.X[rows], x[rows]) - self.k
+
+    def objective(self, x, gradient):
+        return float(x @ (gradient - self.k)) / 2
+
+    def allowed(self, objective, tol):
+        """Gap that counts as solved."""
+        return tol * max(abs(objective), _SMALL * self.scale, np.finfo(float).tiny)
+
+    def result(self, x, n_iter):
+        """The solution with everything computed afresh, without drift."""
+        gradient = self.gradient(x)
+        objective = self.objective(x, gradient)
+        return Solution(x, gradient, objective, self.region.gap(x, gradient), n_iter)
+
+
+def solve(problem, tol, max_iter, whole=False):
+    """Minimise until the gap is at most tol of the objective, or max_iter rounds are over.
+
+    A round solves the problem over the rows between the bounds and those that most want to
+    leave one; the kernel's columns of rows that moved then bring the gradient up to date.
+    `whole` takes all rows in each round.
+    """
+    matrix = _Matrix(problem)
+    x = problem.start()
+    gradient = problem.gradient(x)
+    size = _FIRST
+    for n_iter in range(max_iter + 1):
+        gap = problem.region.gap(x, gradient)
+        allowed = problem.allowed(problem.objective(x, gradient), tol)
+        if gap <= allowed or n_iter == max_iter:
+            break
+        rows = np.arange(len(x)) if whole else _working_set(x, gradient, problem.region, size)
+        enough = 0.3 * allowed if len(rows) == len(x) else max(0.3 * allowed, 0.03 * gap)
+        x, gradient = _solve_rows(matrix, x, gradient, rows, enough)
+        size = min(2 * size, _LARGEST)
+    return problem.result(x, n_iter)
+
+
+def _working_set(x, gradient, region, size):
+    """Rows between the bounds, and `size` others whose multiplier has the wrong sign."""
+    n = len(x)
+    free = (x > 0) & (x < region.B)
+    n_free = np.count_nonzero(free)
+    if n <= _FEW or (n <= _LARGEST and n_free > n / 2):
+        return np.arange(n)
+    level = gradient[free].mean() if n_free else np.median(gradient)
+    wrong = np.where(x > 0, gradient - level, level - gradient)
+    wrong = np.where(free, np.abs(wrong), wrong)
+    if n_free <= _LARGEST // 2:
+        wrong[free] = np.inf
+    n_rows = min(_LARGEST, n_free + size, np.count_nonzero(free | (wrong > 0)))
+    return np.sort(np.argpartition(-wrong, max(n_rows, 2) - 1)[: max(n_rows, 2)])
+
+
+def _solve_rows(matrix, x, gradient, rows, tol):
+    """Weights and their gradient after a solve over some rows, the others held."""
+    problem = matrix.problem
+    K = matrix.of(rows)
+    held = x.sum() - x[rows].sum()
+    region = Region(problem.region.B, problem.region.low - held, problem.region.high - held)
+    c = gradient[rows] - K @ x[rows]
+    part, K_part, matrix.pull = minimise(K, c, region, x[rows], tol, matrix.pull)
+    changed = part != x[rows]
+    step = (part - x[rows])[changed]
+    x = x.copy()
+    x[rows] = part
+    if len(rows) == len(x):
+        return x, K_part + c
+    columns = problem.X[rows[changed]]
+    return x, gradient + problem.kernel.times(problem.X, columns, step)
+
+
+class _Matrix:
+    """Kernel matrix of some rows, kept while the same rows are asked for."""
+
+    def __init__(self, problem):
+        self.problem = problem
+        self.rows = self.K = None
+        # The scale is n times the trace; a mean diagonal of 0 is a kernel that is 0.
+        self.pull = _PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0)
+
+    def of(self, rows):
+        if not np.array_equal(self.rows, rows):
+            self.rows = self.K = None  # two of them would take twice the memory
+            X = self.problem.X[rows]
+            self.K = self.problem.kernel.block(X, X)
+            self.rows = rows
+        return self.K

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from sklearn_transfer.weighting._box_slab import Region, minimise
+
+REGIONS = [Region(1.5, 8, 12), Region(3, 10, 10), Region(1000, 9, 11), Region(1, 10, 10)]
+
+
+@pytest.fixture
+def vectors():
+    rng = np.random.default_rng(0)
+    return [
+        scale * rng.normal(shift, 1, size=10) for scale in (1, 100) for shift in (-1, 0, 3)
+    ]
+
+
+def feasible(region, x):
+    inside = (x >= 0).all() and (x <= region.B).all()
+    return inside and region.low - 1e-9 <= x.sum() <= region.high + 1e-9
+
+
+@pytest.mark.parametrize("region", REGIONS, ids=str)
+def test_projection_is_feasible_and_nearest(region, vectors):
+    rng = np.random.default_rng(1)
+    for v in vectors:
+        x = region.project(v)
+        assert feasible(region, x)
+        for _ in range(20):  # the angle to any other feasible point is not acute
+            other = region.project(rng.normal(1, 3, size=10))
+            assert (v - x) @ (other - x) <= 1e-6 * np.linalg.norm(v)
+
+
+@pytest.mark.parametrize("region", REGIONS, ids=str)
+def test_projection_leaves_feasible_points(region):
+    x = np.full(10, 1.0)
+    np.testing.assert_array_equal(region.project(x), x)
+
+
+@pytest.mark.parametrize("region", REGIONS, ids=str)
+def test_vertex_is_that_of_a_linear_program(region, vectors):
+    rows = np.stack([np.ones(10), -np.ones(10)])
+    for gradient in vectors:
+        s = region.vertex(gradient)
+        limits = [region.high, -region.low]
+        best = linprog(gradient, A_ub=rows, b_ub=limits, bounds=(0, region.B))
+        assert feasible(region, s)
+        assert gradient @ s == pytest.approx(best.fun)
+
+
+def test_singular_problem_is_solved():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(50, 2))
+    K, c, region = Z @ Z.T, rng.normal(size=50), Region(5, 45, 55)
+    x, Kx, _ = minimise(K, c, region, np.ones(50), 1e-7, 1e-2)
+    assert feasible(region, x)
+    np.testing.assert_allclose(Kx, K @ x, atol=1e-9)
+    assert region.gap(x, Kx + c) <= 1e-7
+
+
+def test_matrix_that_is_not_positive_ends():
+    K, c, region = -np.eye(5), np.zeros(5), Region(2, 4, 6)
+    x, _, _ = minimise(K, c, region, np.ones(5), 1e-9, 1e-2, max_rounds=3)
+    assert feasible(region, x)
