@@ -13,13 +13,14 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 @pytest.fixture
 def names(photos, tmp_path):
-    """What the recipes take for given: paths, y and a table."""
+    """What the recipes take for given: paths, y, other paths and a table."""
     paths = []
     for i in range(12):
         paths.append(str(tmp_path / f"{i}.jpg"))
         Image.fromarray(photos[i % 2][10 * i : 10 * i + 150, :150]).save(paths[-1])
     table = pd.DataFrame({"path": paths, "age": range(12), "weight": np.arange(12.0)})
-    return {"paths": paths, "y": np.arange(12) % 2, "table": table}
+    y = np.arange(12) % 2
+    return {"paths": paths, "y": y, "new_paths": paths[:6], "table": table}
 
 
 @pytest.mark.filterwarnings("ignore:1 of 13 samples")
