@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 _STEPS = 20  # accelerated steps where direct solves do not end
 _PATIENCE = 3  # direct solves in a row without fewer rows on the wrong side
@@ -133,11 +134,11 @@ def _solve_free(K, c, region, free, upper, pull):
 
 
 def _solved(K, target, pull):
-    """(K + pull)^-1 of a vector and of ones, with the ridge that rounding needs.
-
-    NumPy's general solver: SciPy's Cholesky factor has threads of its own, which stall
-    those of NumPy's products.
-    """
+    """(K + pull)^-1 of a vector and of ones, with the ridge that rounding needs."""
     ridge = 1e-13 * np.abs(np.diagonal(K)).sum() + np.finfo(float).tiny
     K[np.diag_indices_from(K)] += pull + ridge
-    return np.linalg.solve(K, np.stack([target, np.ones_like(target)], axis=1)).T
+    sides = np.stack([target, np.ones_like(target)], axis=1)
+    try:
+        return cho_solve(cho_factor(K, check_finite=False), sides, check_finite=False).T
+    except np.linalg.LinAlgError:  # a user's function that is no kernel, or rounding
+        return np.linalg.solve(K, sides).T

@@ -14,9 +14,9 @@ from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
 from sklearn_transfer.weighting._working_set import Problem, solve
 
-_EXACT = 10_000  # source rows up to which n_components="auto" approximates nothing
+# Source rows up to which n_components="auto" approximates nothing, on one BLAS thread.
+_EXACT = 10_000
 _LANDMARKS = 1000  # components it takes beyond
-_SMALL = 5000  # source rows up to which one BLAS thread is used
 _ALONE = 1e-3  # kernel mass off the diagonal, a share of that on it, that counts as none
 
 
@@ -175,7 +175,7 @@ class KMM(BaseWeighter):
     def _estimate(self, X_source, X_target, y_source):
         # Threads wait for each other longer than they work on matrices of this size, up to
         # thirty times where another program runs beside.
-        limits = 1 if len(X_source) <= _SMALL else None
+        limits = 1 if len(X_source) <= _EXACT else None
         with threadpool_limits(limits, user_api="blas"):
             return self._matched(X_source, X_target)
 
