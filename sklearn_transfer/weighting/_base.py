@@ -45,6 +45,8 @@ class BaseWeighter(BaseEstimator):
             With one weight a source row in `weights_`. Without a target all are 1, and a
             UserWarning says so.
         """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of an earlier fit, which without a target would stay
         source, target, y = source_and_target(self, X, y, X_target, sample_domain)
         weights = np.ones(len(source))
         if target is not None:

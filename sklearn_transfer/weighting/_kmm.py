@@ -212,7 +212,7 @@ class KMM(BaseWeighter):
         solved = problem
         if n_components is not None and n_components < len(problem.X):
             solved, kept = self._approximated(problem, T, n_components)
-            self.approximation_error_ = max(0.0, 1 - kept / trace)
+            self.approximation_error_ = max(0.0, 1 - kept / trace) if trace else 0.0
         solution = solve(solved, self.tol, self.max_iter, whole=self.solver == "full")
         self._warn_of_gap(solution, solved)
         if solved is problem:

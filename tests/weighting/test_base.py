@@ -133,3 +133,28 @@ def test_source_that_is_not_finite_is_refused(domains, bad):
     X[3, 1] = bad
     with pytest.raises(ValueError, match="Input X contains"):
         KMM().fit(X, X_target=domains[1])
+
+
+def test_nothing_of_an_earlier_fit_stays():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    kmm = KMM(B=5).fit(X, X_target=X + 0.5)
+    with pytest.warns(UserWarning, match="X_target"):
+        kmm.fit(X[:10])
+    assert not hasattr(kmm, "solution_")
+    assert kmm.weights_.shape == (10,)
+
+
+@pytest.mark.parametrize("value", ["source", np.nan, None])
+def test_domain_that_is_no_number_is_refused(value):
+    X = np.random.default_rng(0).normal(size=(4, 2))
+    with pytest.raises(ValueError, match="sample_domain holds text, objects or NaN"):
+        KMM().fit(
+            X,
+            sample_domain=np.array([1, 1, -1, value], dtype=object if value is None else None),
+        )
+
+
+def test_linear_kernel_of_zeros_has_no_approximation_error():
+    T = np.random.default_rng(0).normal(size=(5, 2))
+    kmm = KMM(kernel="linear", n_components=2, random_state=0)
+    assert kmm.fit(np.zeros((20, 2)), X_target=T).approximation_error_ == 0
