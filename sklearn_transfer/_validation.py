@@ -132,10 +132,10 @@ def _unstacked(X, y, sample_domain):
     """Source rows, their y, and target rows of stacked domains."""
     sample_domain = column_or_1d(sample_domain)
     check_consistent_length(X, sample_domain)
-    if sample_domain.dtype.kind not in "biuf" or np.isnan(sample_domain).any():
+    if sample_domain.dtype.kind not in "iuf" or np.isnan(sample_domain).any():
         raise ValueError(
-            "sample_domain holds text, objects or NaN: it must be a number for each row, >= 0 "
-            "for rows of the source and < 0 for rows of the target."
+            "sample_domain holds text, truth values, objects or NaN: it must be a number for "
+            "each row, >= 0 for rows of the source and < 0 for rows of the target."
         )
     source = sample_domain >= 0
     if not source.any():

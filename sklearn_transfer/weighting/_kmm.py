@@ -248,7 +248,7 @@ class KMM(BaseWeighter):
 
     def _warn_of_gap(self, solution, problem):
         gap = solution.gap / problem.allowed(solution.objective, 1)
-        if gap > self.tol:
+        if not gap <= self.tol:  # NaN where numbers overflow
             warnings.warn(
                 f"KMM stopped after {solution.n_iter} rounds at a relative gap of {gap:.2g}, "
                 f"with tol={self.tol:.2g}. Raise max_iter or tol, or approximate the kernel "
