@@ -186,7 +186,7 @@ def joblib_memory(data):
 
 _PEAK = """
 import sys
-from sklearn_transfer import KMM, PretrainedFeatures
+from sklearn_transfer import PretrainedFeatures
 folder, n, cache = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 paths = [f"{folder}/{i}.jpg" for i in range(n)]
 features = PretrainedFeatures(input_size=64, cache=None if cache == "None" else cache)
