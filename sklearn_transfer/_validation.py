@@ -104,34 +104,36 @@ def source_and_target(estimator, X, y, X_target, sample_domain):
     Sets the names and number of features on `estimator`. The target is None, with a
     warning, where neither `X_target` nor `sample_domain` brings one.
     """
+    raw, y, raw_target = split_domains(X, y, X_target, sample_domain)
+    X = validate_data(estimator, raw, dtype=np.float64, reset=True)
+    if y is not None:
+        check_consistent_length(X, y)
+    if raw_target is None:
+        warn_of_no_target(estimator, stacklevel=5)
+        return X, None, y
+    name = "X_target" if sample_domain is None else "X"
+    return X, _checked_target(estimator, raw, X, raw_target, name), y
+
+
+def split_domains(X, y, X_target, sample_domain):
+    """Source samples, their y, and target samples or None, all of any kind."""
     if X_target is not None and sample_domain is not None:
         raise ValueError(
             "X_target and sample_domain were both given: give X_target with source rows as X, "
             "or sample_domain with the rows of both domains stacked in X."
         )
-    raw = X
-    X = validate_data(estimator, X, dtype=np.float64, reset=True)
-    if y is not None:
-        check_consistent_length(X, y)
-    if sample_domain is not None:
-        X, y, target = _unstacked(X, y, sample_domain)
-    else:
-        target = _checked_target(estimator, raw, X, X_target)
-    if target is None or len(target) == 0:
-        warnings.warn(
-            f"{type(estimator).__name__} got no target samples, so nothing is adapted: pass "
-            "fit(..., X_target=X_target).",
-            UserWarning,
-            stacklevel=4,
-        )
-        target = None
-    return X, target, y
+    if sample_domain is None:
+        return X, y, X_target.X if isinstance(X_target, TargetDomain) else X_target
+    source = source_rows(X, y, sample_domain)
+    rows, others = np.flatnonzero(source), np.flatnonzero(~source)
+    target = _safe_indexing(X, others) if len(others) else None
+    return _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows), target
 
 
-def _unstacked(X, y, sample_domain):
-    """Source rows, their y, and target rows of stacked domains."""
+def source_rows(X, y, sample_domain):
+    """Mask of the rows of stacked domains that belong to the source."""
     sample_domain = column_or_1d(sample_domain)
-    check_consistent_length(X, sample_domain)
+    check_consistent_length(X, y, sample_domain)
     if sample_domain.dtype.kind not in "iuf" or np.isnan(sample_domain).any():
         raise ValueError(
             "sample_domain holds text, truth values, objects or NaN: it must be a number for "
@@ -143,18 +145,23 @@ def _unstacked(X, y, sample_domain):
             "sample_domain marks no source rows: it must be >= 0 for rows of the source and "
             "< 0 for rows of the target."
         )
-    y = None if y is None else _safe_indexing(y, np.flatnonzero(source))
-    return X[source], y, X[~source]
+    return source
 
 
-def _checked_target(estimator, raw, X, X_target):
-    if isinstance(X_target, TargetDomain):
-        X_target = X_target.X
-    if X_target is None:
-        return None
+def warn_of_no_target(estimator, stacklevel):
+    """Warn that nothing is adapted; the warning points `stacklevel` calls up from here."""
+    warnings.warn(
+        f"{type(estimator).__name__} got no target samples, so nothing is adapted: pass "
+        "fit(..., X_target=X_target).",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _checked_target(estimator, raw, X, X_target, name):
     if hasattr(raw, "columns") and hasattr(X_target, "columns"):
         _check_feature_names(estimator, X_target, reset=False)
-    target = check_array(X_target, dtype=np.float64, input_name="X_target")
+    target = check_array(X_target, dtype=np.float64, input_name=name)
     if target.shape[1] != X.shape[1]:
         raise ValueError(
             f"X_target has {target.shape[1]} features and X has {X.shape[1]}: both must hold "

@@ -51,7 +51,8 @@ class BaseWeighter(BaseEstimator):
         weights = np.ones(len(source))
         if target is not None:
             weights = self._estimate(source, target, y)
-        self.weights_ = weights / weights.mean()
+        self.mean_weight_ = float(weights.mean())
+        self.weights_ = weights / self.mean_weight_
         self.ess_ = float(len(source) ** 2 / (self.weights_ @ self.weights_))
         if self.ess_ < _FEW * len(source):
             self._warn_of_few()

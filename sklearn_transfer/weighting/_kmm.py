@@ -64,6 +64,8 @@ class KMM(BaseWeighter):
         Weights of the source rows in their order: at least 0, mean 1.
     ess_ : float
         Effective sample size, (sum of weights)^2 / (sum of squared weights).
+    mean_weight_ : float
+        Mean of `solution_`, which `weights_` is divided by; within `eps` of 1.
     solution_ : ndarray of shape (n_source,)
         Minimiser of the problem in Notes: `weights_` before scaling to mean 1.
     objective_ : float
@@ -106,7 +108,7 @@ class KMM(BaseWeighter):
     grows with n + m, beside at most three matrices of 8000^2 numbers ("full": n^2) and
     n_components numbers a row. Where more than 8000 rows lie between the bounds, rounds gain
     little and `n_components` is the better way. `fit` keeps none of the data. Without a
-    target all weights are 1, and only `weights_` and `ess_` are set.
+    target all weights are 1, and only `weights_`, `mean_weight_` and `ess_` are set.
 
     References
     ----------

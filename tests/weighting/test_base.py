@@ -158,3 +158,16 @@ def test_linear_kernel_of_zeros_has_no_approximation_error():
     T = np.random.default_rng(0).normal(size=(5, 2))
     kmm = KMM(kernel="linear", n_components=2, random_state=0)
     assert kmm.fit(np.zeros((20, 2)), X_target=T).approximation_error_ == 0
+
+
+def test_stacked_target_that_is_not_finite_is_named_as_part_of_x(domains):
+    stacked = np.concatenate(domains)
+    stacked[-1, 0] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        KMM().fit(stacked, sample_domain=np.repeat([0, -1], 60))
+
+
+def test_mean_weight_scales_weights_to_the_estimate(domains):
+    kmm = KMM(eps=0.3, B=2).fit(domains[0], X_target=domains[1])
+    np.testing.assert_allclose(kmm.weights_ * kmm.mean_weight_, kmm.solution_, rtol=1e-12)
+    assert kmm.mean_weight_ != 1
