@@ -15,6 +15,9 @@ from importlib import import_module
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "DEVScorer": "sklearn_transfer.weighting",
+    "ImportanceWeighted": "sklearn_transfer.weighting",
+    "ImportanceWeightedScorer": "sklearn_transfer.weighting",
     "KMM": "sklearn_transfer.weighting",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "TargetDomain": "sklearn_transfer._validation",

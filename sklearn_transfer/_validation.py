@@ -4,6 +4,7 @@ import difflib
 import html
 import warnings
 from importlib import import_module
+from inspect import signature
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -25,6 +26,18 @@ except ImportError:  # scikit-learn < 1.7
 def check_feature_names_in(estimator, input_features):
     """Raise scikit-learn's error if `input_features` contradict those seen in fit."""
     _check_feature_names_in(estimator, input_features, generate_names=False)
+
+
+def weight_request(estimator, method):
+    """What "fit" or "score" of it requests as `sample_weight`: True, False, a name or None."""
+    if not hasattr(estimator, "_get_metadata_request"):
+        return None
+    return getattr(estimator._get_metadata_request(), method).requests.get("sample_weight")
+
+
+def scorer_takes_weights(scorer):
+    """Whether the metric of a scikit-learn scorer has a `sample_weight`."""
+    return "sample_weight" in signature(scorer._score_func).parameters
 
 
 def visual_block(estimator, caption):
@@ -109,7 +122,12 @@ def source_and_target(estimator, X, y, X_target, sample_domain):
     if y is not None:
         check_consistent_length(X, y)
     if raw_target is None:
-        warn_of_no_target(estimator, stacklevel=5)
+        warnings.warn(
+            f"{type(estimator).__name__} got no target samples, so nothing is adapted: pass "
+            "fit(..., X_target=X_target).",
+            UserWarning,
+            stacklevel=4,
+        )
         return X, None, y
     name = "X_target" if sample_domain is None else "X"
     return X, _checked_target(estimator, raw, X, raw_target, name), y
@@ -146,16 +164,6 @@ def source_rows(X, y, sample_domain):
             "< 0 for rows of the target."
         )
     return source
-
-
-def warn_of_no_target(estimator, stacklevel):
-    """Warn that nothing is adapted; the warning points `stacklevel` calls up from here."""
-    warnings.warn(
-        f"{type(estimator).__name__} got no target samples, so nothing is adapted: pass "
-        "fit(..., X_target=X_target).",
-        UserWarning,
-        stacklevel=stacklevel,
-    )
 
 
 def _checked_target(estimator, raw, X, X_target, name):

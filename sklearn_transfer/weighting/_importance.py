@@ -1,0 +1,301 @@
+"""Estimators fitted with weights that make the source look like the target."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_features, check_is_fitted
+
+from sklearn_transfer._validation import source_rows, split_domains
+from sklearn_transfer.weighting._kmm import KMM
+from sklearn_transfer.weighting._weighted_fit import check_takes_weights, fit_with_weights
+
+
+def fitted_weighter(owner, X, y, X_target):
+    """Fitted clones of a weighter and, where there is one, of a representation.
+
+    `owner` has both as parameters. The representation learns from the source alone.
+    """
+    weighter = KMM() if owner.weighter is None else clone(owner.weighter)
+    if owner.representation is None:
+        _check_table(owner, X)
+        return weighter.fit(X, y, X_target=X_target), None
+    representation = clone(owner.representation).fit(X, y)
+    target = None if X_target is None else representation.transform(X_target)
+    return weighter.fit(representation.transform(X), y, X_target=target), representation
+
+
+def _check_table(owner, X):
+    try:
+        _num_features(X)
+    except TypeError:  # of one dimension
+        raise ValueError(
+            f"{type(owner).__name__} estimates weights from X itself, which must then be a "
+            f"2D array of numbers, one row a sample; got {type(X).__name__} of samples. For "
+            "images pass representation=PretrainedFeatures(), for a 1D array reshape your "
+            "data."
+        ) from None
+
+
+def _estimator_has(name):
+    def check(self):
+        getattr(self.estimator_ if hasattr(self, "estimator_") else self.estimator, name)
+        return True
+
+    return check
+
+
+class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
+    """Fit an estimator on weighted source samples, so that it serves the target.
+
+    Use it where target inputs are distributed differently from the labelled ones and you
+    have some of them without labels. Weights are estimated in each `fit`, so those of a
+    cross-validation belong to its training fold.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier or regressor whose `fit` takes `sample_weight`, or a Pipeline or
+        meta-estimator of such. One that does not is refused by name before anything is
+        fitted.
+    weighter : estimator, default=None
+        Estimates the weights: `KMM` or another one of this package. None is `KMM()`.
+    representation : transformer, default=None
+        A clone is fitted on the source and turns samples of both domains into the features
+        that the weighter compares, such as `PretrainedFeatures()`; `estimator` still gets X
+        as it is. None compares X itself.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        Clone of `estimator`, fitted with `weights_`.
+    weighter_ : estimator
+        Fitted weighter.
+    representation_ : transformer or None
+        Fitted representation, if there is one.
+    weights_ : ndarray of shape (n_source,)
+        Weights of the source samples: at least 0, mean 1.
+    ess_ : float
+        Effective sample size of these weights.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, where `estimator` is a classifier.
+    n_features_in_ : int
+        Number of features, where `estimator` tells it.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `estimator` tells them.
+
+    See Also
+    --------
+    KMM : The default weighter.
+    ImportanceWeightedScorer : Score models for the target without its labels.
+    TargetDomain : A target that searches do not slice.
+
+    Notes
+    -----
+    Weights go to what predicts: the last step of a Pipeline, and the estimators inside a
+    stack, an ensemble, a calibration or a search, which is scored with them as well. Other
+    steps get them only where `set_fit_request(sample_weight=True)` asks for it. Whether
+    scikit-learn's metadata routing is on makes no difference: requests that were left open
+    are answered on a clone.
+
+    In a search or cross-validation this is the outermost estimator, and the target travels
+    as `fit(X, y, X_target=TargetDomain(X_target))`. As a step of a Pipeline it needs metadata
+    routing: `set_fit_request(X_target=True)` on it, `transform_input=["X_target"]` on the
+    Pipeline, and the target as a plain array. `CalibratedClassifierCV` works around and
+    inside. Inside `StackingClassifier` it does not: scikit-learn offers the target to the
+    final estimator as well; stack inside this estimator instead.
+
+    References
+    ----------
+    Shimodaira, H. (2000). Improving predictive inference under covariate shift by weighting
+    the log-likelihood function. Journal of Statistical Planning and Inference 90.
+
+    Sugiyama, M., Krauledat, M. and Mueller, K.-R. (2007). Covariate shift adaptation by
+    importance weighted cross validation. JMLR 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn_transfer import KMM, ImportanceWeighted
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(0, 1, (300, 1)), rng.normal(1.5, 0.5, (200, 1))
+    >>> model = ImportanceWeighted(LinearRegression(), KMM(B=20))
+    >>> model = model.fit(X, np.sin(X[:, 0]), X_target=X_target)
+    >>> plain = LinearRegression().fit(X, np.sin(X[:, 0]))
+    >>> bool(model.score(X_target, np.sin(X_target[:, 0])) > 0)
+    True
+    >>> bool(plain.score(X_target, np.sin(X_target[:, 0])) > 0)
+    False
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit"])],
+        "weighter": [HasMethods(["fit"]), None],
+        "representation": [HasMethods(["fit", "transform"]), None],
+    }
+
+    def __init__(self, estimator, weighter=None, *, representation=None):
+        self.estimator = estimator
+        self.weighter = weighter
+        self.representation = representation
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, *, X_target=None, sample_domain=None):
+        """Estimate weights of the source, then fit the estimator on it with them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Source samples, or samples of both domains where `sample_domain` is given; of any
+            kind that `estimator` and `representation` take, such as paths.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets of X; those of rows of the target domain are not read.
+        X_target : samples as X or TargetDomain, default=None
+            Target samples. In a search give a `TargetDomain`, which is never sliced.
+        sample_domain : array-like of shape (n_samples,), default=None
+            At least 0 for rows of X that belong to the source, negative for those of the
+            target.
+
+        Returns
+        -------
+        self : object
+            Fitted. Without a target all weights are 1, and a UserWarning says so.
+
+        Raises
+        ------
+        TypeError
+            If `estimator`, or the part of it that predicts, takes no `sample_weight`.
+        """
+        check_takes_weights(self.estimator, type(self).__name__)
+        X, y, X_target = split_domains(X, y, X_target, sample_domain)
+        self.weighter_, self.representation_ = fitted_weighter(self, X, y, X_target)
+        self.weights_, self.ess_ = self.weighter_.weights_, self.weighter_.ess_
+        self.estimator_ = fit_with_weights(self.estimator, X, y, self.weights_)
+        return self
+
+    @available_if(_estimator_has("predict"))
+    def predict(self, X):
+        """Predictions of the fitted estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Samples of either domain.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One prediction a sample.
+        """
+        return self._fitted().predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Probabilities of the classes, from the fitted estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Samples of either domain.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._fitted().predict_proba(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes, from the fitted estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Samples of either domain.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._fitted().predict_log_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Confidence scores of the fitted estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Samples of either domain.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            As the estimator gives them.
+        """
+        return self._fitted().decision_function(X)
+
+    @available_if(_estimator_has("score"))
+    def score(self, X, y, *, sample_domain=None):
+        """Unweighted score of the fitted estimator on labelled samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Samples with labels; the target's for an honest figure, if you have some.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Where given, rows with a negative number (target) are not counted: their y is a
+            placeholder.
+
+        Returns
+        -------
+        score : float
+            What `estimator` calls its score: accuracy or R^2, mostly.
+        """
+        estimator = self._fitted()
+        if sample_domain is not None:
+            rows = np.flatnonzero(source_rows(X, y, sample_domain))
+            X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
+        return estimator.score(X, y)
+
+    def _fitted(self):
+        check_is_fitted(self, "estimator_")
+        return self.estimator_
+
+    @property
+    def classes_(self):
+        """Labels known to the fitted classifier."""
+        return self._fitted_attribute("classes_")
+
+    @property
+    def n_features_in_(self):
+        """Number of features that the fitted estimator has seen."""
+        return self._fitted_attribute("n_features_in_")
+
+    @property
+    def feature_names_in_(self):
+        """Names of the features that the fitted estimator has seen."""
+        return self._fitted_attribute("feature_names_in_")
+
+    def _fitted_attribute(self, name):
+        if not hasattr(self, "estimator_"):
+            raise AttributeError(f"{type(self).__name__} is not fitted yet, so has no {name}.")
+        return getattr(self.estimator_, name)
+
+    def __sklearn_tags__(self):
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.estimator_type = inner.estimator_type
+        tags.classifier_tags = inner.classifier_tags
+        tags.regressor_tags = inner.regressor_tags
+        tags.target_tags = inner.target_tags
+        tags.input_tags = inner.input_tags
+        tags.non_deterministic = inner.non_deterministic
+        if self.representation is None:
+            tags.input_tags.sparse = False  # as the weighter
+        return tags

@@ -1,0 +1,256 @@
+"""Scores of a model on the target, from labelled samples of the source alone."""
+
+from inspect import signature
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from sklearn_transfer._validation import did_you_mean, scorer_takes_weights, split_domains
+from sklearn_transfer.weighting._importance import fitted_weighter
+
+_KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored on the same
+
+
+class _TargetScorer(BaseEstimator):
+    """Scorer that owns target samples and weights the samples it scores.
+
+    A subclass says in `_score` what it makes of the weights.
+    """
+
+    def __init__(self, scoring, *, X_target, weighter=None, representation=None):
+        self.scoring = scoring
+        self.X_target = X_target
+        self.weighter = weighter
+        self.representation = representation
+
+    def __call__(self, estimator, X, y):
+        """Score a fitted estimator on labelled source samples.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted.
+        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
+            Source samples that the estimator was not fitted on.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        Returns
+        -------
+        score : float
+            Greater is better.
+        """
+        metric = self._metric()
+        return float(self._score(metric, estimator, X, y, *self._weights(X, y)))
+
+    def _weights(self, X, y):
+        """Weights of mean 1 of the samples, and the mean of the estimate they come from."""
+        if self.X_target is None:
+            raise ValueError(
+                f"{type(self).__name__} got X_target=None: give it samples of the target."
+            )
+        kept = self._kept_weights()
+        key = joblib.hash([self.weighter, self.representation, X, y])
+        if key not in kept:
+            _, _, X_target = split_domains(X, y, self.X_target, None)
+            weighter, _ = fitted_weighter(self, X, y, X_target)
+            if len(kept) >= _KEPT:
+                kept.pop(next(iter(kept)))
+            kept[key] = weighter.weights_, weighter.mean_weight_
+        return kept[key]
+
+    def _kept_weights(self):
+        """Weights by the content of what they belong to, for this target."""
+        target, kept = self.__dict__.get("_kept", (None, {}))
+        if target is not self.X_target:
+            kept = {}
+            self._kept = self.X_target, kept
+        return kept
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_kept", None)
+        return state
+
+
+class ImportanceWeightedScorer(_TargetScorer):
+    """Metric on source samples, weighted so that it estimates the one on the target.
+
+    Use it as `scoring` in a search or cross-validation to choose models for a target that
+    has no labels. Weights are estimated on the samples that are scored, so in a search on
+    those of each validation fold, once a fold.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        Name of a scikit-learn scorer, such as "accuracy" or "neg_mean_squared_error", whose
+        metric takes `sample_weight`; or a callable `(estimator, X, y, sample_weight)`.
+    X_target : array-like of shape (n_target, n_features), or sequence of n_target samples
+        Samples of the target, of the kind that is scored. They are not copied: leave them
+        as they are while the scorer is in use.
+    weighter : estimator, default=None
+        Estimates the weights. None is `KMM()`.
+    representation : transformer, default=None
+        Turns samples of both domains into the features that the weighter compares; a clone
+        is fitted on the samples that are scored. None compares the samples themselves.
+
+    See Also
+    --------
+    DEVScorer : The same with less variance where weights are not scaled to mean 1.
+    ImportanceWeighted : Fit a model for the target.
+
+    Notes
+    -----
+    With weights w of mean 1 and losses l of n samples it is mean(w l), for metrics that
+    average over samples. It is unbiased only as far as the weights are the ratio of the
+    densities, and noisy where they are few: with an effective sample size of 10 it averages
+    over about 10 samples, and a warning says so.
+
+    References
+    ----------
+    Sugiyama, M., Krauledat, M. and Mueller, K.-R. (2007). Covariate shift adaptation by
+    importance weighted cross validation. JMLR 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn_transfer import KMM, ImportanceWeightedScorer
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(0, 1, (200, 1)), rng.normal(0.5, 1, (200, 1))
+    >>> scorer = ImportanceWeightedScorer("r2", X_target=X_target, weighter=KMM(B=5))
+    >>> cross_val_score(Ridge(), X, X[:, 0] ** 2, scoring=scorer).shape
+    (5,)
+    """
+
+    def _metric(self):
+        scorer = get_scorer(self.scoring)
+        if hasattr(scorer, "_score_func"):
+            takes = scorer_takes_weights(scorer)
+        else:
+            takes = "sample_weight" in signature(scorer).parameters
+        if not takes:
+            raise TypeError(
+                f"scoring={self.scoring!r} takes no sample_weight, so it cannot be weighted: "
+                "give another metric, such as 'accuracy' or 'neg_mean_squared_error'."
+            )
+        return scorer
+
+    def _score(self, scorer, estimator, X, y, weights, mean_weight):
+        return scorer(estimator, X, y, sample_weight=weights)
+
+
+class DEVScorer(_TargetScorer):
+    """Deep embedded validation: importance-weighted score with a control variate.
+
+    Use it as `ImportanceWeightedScorer`, with a weighter whose estimate does not have mean 1
+    by construction (`ULSIF`, `DomainClassifierWeights`): what its mean misses is used to
+    correct the score, which lowers its variance.
+
+    Parameters
+    ----------
+    scoring : {"accuracy", "neg_log_loss", "neg_mean_absolute_error", \
+"neg_mean_squared_error"} or callable
+        Score of each sample, greater is better; or a callable `(estimator, X, y)` that
+        returns an array of shape (n_samples,).
+    X_target : array-like of shape (n_target, n_features), or sequence of n_target samples
+        Samples of the target, of the kind that is scored. They are not copied: leave them
+        as they are while the scorer is in use.
+    weighter : estimator, default=None
+        Estimates the weights. None is `KMM()`.
+    representation : transformer, default=None
+        Turns samples of both domains into the features that the weighter compares; a clone
+        is fitted on the samples that are scored. None compares the samples themselves.
+
+    See Also
+    --------
+    ImportanceWeightedScorer : Any metric, without the control variate.
+
+    Notes
+    -----
+    With scores s and weights w as estimated, before they are scaled to mean 1, the score is
+    mean(w s) + eta (mean(w) - 1), eta = -Cov(w s, w) / Var(w), as the true ratio of the
+    densities has mean 1. Where the mean of the weights is 1 nothing is corrected.
+
+    References
+    ----------
+    You, K., Wang, X., Long, M. and Jordan, M. (2019). Towards accurate model selection in
+    deep unsupervised domain adaptation. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn_transfer import DEVScorer
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(size=(200, 2)), rng.normal(0.5, 1, size=(200, 2))
+    >>> scorer = DEVScorer("neg_log_loss", X_target=X_target)
+    >>> scores = cross_val_score(LogisticRegression(), X, X[:, 0] > 0, scoring=scorer)
+    >>> bool((scores < 0).all())
+    True
+    """
+
+    def _metric(self):
+        if callable(self.scoring):
+            return self.scoring
+        if self.scoring not in _SAMPLE_SCORES:
+            raise ValueError(
+                f"scoring={self.scoring!r} is none of {sorted(_SAMPLE_SCORES)}, which score "
+                "single samples: give one of them or a callable that returns a score for "
+                f"each sample.{did_you_mean(self.scoring, _SAMPLE_SCORES)}"
+            )
+        return _SAMPLE_SCORES[self.scoring]
+
+    def _score(self, scores_of, estimator, X, y, weights, mean_weight):
+        scores = np.asarray(scores_of(estimator, X, y), dtype=np.float64)
+        if scores.shape != weights.shape:
+            raise ValueError(
+                f"scoring returned shape {scores.shape} for {len(weights)} samples; it must "
+                "return a score for each."
+            )
+        w = weights * mean_weight
+        weighted = w * scores
+        variance = w.var()
+        eta = 0.0
+        if variance > 1e-12 * mean_weight**2:
+            eta = -np.mean((weighted - weighted.mean()) * (w - mean_weight)) / variance
+        return weighted.mean() + eta * (mean_weight - 1)
+
+
+def _accuracy(estimator, X, y):
+    return np.asarray(estimator.predict(X)) == column_or_1d(y)
+
+
+def _log_likelihood(estimator, X, y):
+    """Logarithm of the probability of each label, cut off where the probability is 0."""
+    probabilities = np.asarray(estimator.predict_proba(X))
+    places = {label: place for place, label in enumerate(estimator.classes_)}
+    labels = column_or_1d(y)
+    unknown = [label for label in np.unique(labels) if label not in places]
+    if unknown:
+        raise ValueError(
+            f"y holds {unknown[0]!r}, which is none of the classes that the estimator was "
+            "fitted on, so its log loss is infinite. Stratify the folds."
+        )
+    columns = [places[label] for label in labels]
+    likelihood = probabilities[np.arange(len(labels)), columns]
+    return np.log(np.maximum(likelihood, np.finfo(probabilities.dtype).eps))
+
+
+def _errors(estimator, X, y):
+    predictions, y = np.asarray(estimator.predict(X)), np.asarray(y)
+    check_consistent_length(predictions, y)
+    return (predictions - y).reshape(len(y), -1)
+
+
+_SAMPLE_SCORES = {
+    "accuracy": _accuracy,
+    "neg_log_loss": _log_likelihood,
+    "neg_mean_absolute_error": lambda *args: -np.abs(_errors(*args)).mean(axis=1),
+    "neg_mean_squared_error": lambda *args: -(_errors(*args) ** 2).mean(axis=1),
+}

@@ -1,0 +1,146 @@
+"""Fit any estimator with sample weights, through Pipelines and other meta-estimators.
+
+Weights go to what predicts: the last step of a Pipeline and the estimators inside a search,
+a stack, an ensemble or a calibration. Other steps get them only where their request says so.
+"""
+
+from copy import deepcopy
+from inspect import signature
+
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import get_scorer
+from sklearn.pipeline import Pipeline
+
+from sklearn_transfer._validation import scorer_takes_weights, weight_request
+
+
+def check_takes_weights(estimator, owner):
+    """Raise a TypeError that names what inside `estimator` cannot take sample weights."""
+    refusing = _refusing(estimator)
+    if refusing is None:
+        return
+    name = type(refusing).__name__ if not isinstance(refusing, str) else repr(refusing)
+    within = "" if refusing is estimator else f" in {type(estimator).__name__}"
+    raise TypeError(
+        f"{owner} needs an estimator that takes sample_weight in fit, and {name}{within} does "
+        "not. Use another one, or align the features instead of weighting the samples."
+    )
+
+
+def fit_with_weights(estimator, X, y, weights):
+    """Fitted clone of `estimator`, the same whether metadata routing is on or off."""
+    estimator = clone(estimator)
+    routed = all(_is_routed(part) for part in _parts(estimator))
+    with config_context(enable_metadata_routing=routed):
+        if routed:
+            _request(estimator, True)
+            return estimator.fit(X, y, sample_weight=weights)
+        # Some meta-estimators and classes from elsewhere refuse weights where it is on.
+        return estimator.fit(X, y, **dict.fromkeys(_names(estimator), weights))
+
+
+def _refusing(estimator):
+    """First part that should get weights and cannot, or None."""
+    if isinstance(estimator, Pipeline):
+        return _refusing(estimator.steps[-1][1])
+    if not hasattr(estimator, "fit"):
+        return str(estimator)  # 'passthrough'
+    inner = [part for part in _nested(estimator) if hasattr(part, "predict")]
+    if not _takes_weights(estimator) and not (inner and _routes(estimator)):
+        return estimator
+    refusing = (_refusing(part) for part in inner if weight_request(part, "fit") is not False)
+    return next((part for part in refusing if part is not None), None)
+
+
+def _takes_weights(estimator, method="fit"):
+    function = getattr(estimator, method, None)
+    return function is not None and "sample_weight" in signature(function).parameters
+
+
+def _nested(estimator):
+    """Estimators among the parameters of one, also in lists of named ones."""
+    if not hasattr(estimator, "get_params"):
+        return
+    for value in estimator.get_params(deep=False).values():
+        yield from _estimators_in(value)
+
+
+def _estimators_in(value):
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _estimators_in(item)
+    elif hasattr(value, "fit") and not isinstance(value, type):
+        yield value
+
+
+def _parts(estimator):
+    """All estimators nested in one, at any depth, and itself."""
+    for part in _nested(estimator):
+        yield from _parts(part)
+    yield estimator
+
+
+def _routes(estimator):
+    """Whether metadata routing is its own affair, as for meta-estimators."""
+    method = getattr(type(estimator), "get_metadata_routing", None)
+    return method not in (None, BaseEstimator.get_metadata_routing)
+
+
+def _is_routed(estimator):
+    """Whether weights can be routed to it, or need not be."""
+    if not _takes_weights(estimator):
+        return True
+    if not hasattr(estimator, "set_fit_request"):
+        return False
+    if not _routes(estimator):
+        return True
+    # Where nothing is nested, weights are routed to a scorer that did not ask for them.
+    return any(True for _ in _nested(estimator)) and _supports_routing(estimator)
+
+
+def _supports_routing(estimator):
+    try:
+        estimator.get_metadata_routing()
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _request(estimator, wanted):
+    """Answer all open requests for weights in a clone: `wanted` where it predicts."""
+    for method in ("fit", "score"):
+        if _takes_weights(estimator, method) and weight_request(estimator, method) is None:
+            getattr(estimator, f"set_{method}_request")(sample_weight=wanted)
+    if getattr(estimator, "scoring", None) is not None and _routes(estimator):
+        estimator.scoring = _weighted(estimator.scoring)
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else None
+    for part in _nested(estimator):
+        predicts = part is last if last is not None else hasattr(part, "predict")
+        _request(part, wanted and predicts)
+
+
+def _weighted(scoring):
+    """The same scoring, where metrics that take weights get them."""
+    if isinstance(scoring, dict):
+        return {name: _weighted(scorer) for name, scorer in scoring.items()}
+    if isinstance(scoring, list | tuple | set):
+        return {name: _weighted(name) for name in scoring}
+    scorer = get_scorer(scoring)
+    if hasattr(scorer, "set_score_request") and weight_request(scorer, "score") is None:
+        scorer = deepcopy(scorer)
+        scorer.set_score_request(sample_weight=scorer_takes_weights(scorer))
+    return scorer
+
+
+def _names(estimator):
+    """Names of `fit` parameters that take weights where routing is off."""
+    if not isinstance(estimator, Pipeline):
+        return ["sample_weight"]
+    last = len(estimator.steps) - 1
+    return [
+        f"{name}__{inner}"
+        for place, (name, step) in enumerate(estimator.steps)
+        if place == last or weight_request(step, "fit") is True
+        for inner in _names(step)
+    ]
