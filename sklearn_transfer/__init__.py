@@ -5,6 +5,7 @@ Data walk through the package without turning back::
     samples --extraction--> features --> any scikit-learn estimator --> predictions
        inputs > backbone > tap > cache      ^
                          source + target --weighting--> sample_weight
+                         source + target --selection--> what to do
 
 Every public name is importable from here and is loaded at first use: importing this
 module loads neither torch nor timm.
@@ -16,13 +17,18 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "DEVScorer": "sklearn_transfer.weighting",
+    "DomainDisplay": "sklearn_transfer.plotting",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",
     "KMM": "sklearn_transfer.weighting",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "TargetDomain": "sklearn_transfer._validation",
+    "WeightsDisplay": "sklearn_transfer.plotting",
     "datasets": "sklearn_transfer.datasets",
     "extraction": "sklearn_transfer.extraction",
+    "plotting": "sklearn_transfer.plotting",
+    "selection": "sklearn_transfer.selection",
+    "shift_report": "sklearn_transfer.selection",
     "weighting": "sklearn_transfer.weighting",
 }
 

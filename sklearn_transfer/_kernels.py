@@ -21,6 +21,8 @@ def median_gamma(X, Y):
     if scale == 0:
         return 1.0
     distances = pdist(rows / scale)
+    if not distances.any():  # equal rows, whose mean differs by rounding
+        return 1.0
     median = np.median(distances) or np.median(distances[distances > 0])
     return float(1 / (2 * (scale * median) ** 2))
 

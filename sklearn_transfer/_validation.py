@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
+    _get_feature_names,
     check_array,
     check_consistent_length,
     column_or_1d,
@@ -170,9 +171,32 @@ def _checked_target(estimator, raw, X, X_target, name):
     if hasattr(raw, "columns") and hasattr(X_target, "columns"):
         _check_feature_names(estimator, X_target, reset=False)
     target = check_array(X_target, dtype=np.float64, input_name=name)
+    _check_same_width(X, target)
+    return target
+
+
+def _check_same_width(X, target):
     if target.shape[1] != X.shape[1]:
         raise ValueError(
             f"X_target has {target.shape[1]} features and X has {X.shape[1]}: both must hold "
             "the same features in the same order."
         )
-    return target
+
+
+def both_domains(X, X_target, least=1):
+    """Validated rows of source and target outside of an estimator, `least` or more each."""
+    if isinstance(X_target, TargetDomain):
+        X_target = X_target.X
+    names = [_get_feature_names(rows) for rows in (X, X_target)]
+    source = check_array(X, dtype=np.float64, input_name="X")
+    target = check_array(X_target, dtype=np.float64, input_name="X_target")
+    _check_same_width(source, target)
+    if all(n is not None for n in names) and list(names[0]) != list(names[1]):
+        raise ValueError(
+            f"X has columns {list(names[0])[:5]} and X_target {list(names[1])[:5]}: both must "
+            "hold the same features in the same order."
+        )
+    for name, rows in [("X", source), ("X_target", target)]:
+        if len(rows) < least:
+            raise ValueError(f"{name} has {len(rows)} row; at least {least} are needed.")
+    return source, target

@@ -103,6 +103,19 @@ def test_weighting_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 
 
+def test_selection_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import shift_report\n"
+        "str(shift_report([[0.0], [1.0], [2.0]], [[1.0], [1.5]], n_permutations=9))"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
+
+
+def test_plotting_loads_matplotlib_when_it_draws():
+    statement = "from sklearn_transfer import DomainDisplay, WeightsDisplay"
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
+
+
 def test_loading_photo_crops_loads_no_network_library():
     statement = (
         "from sklearn_transfer.datasets import load_photo_crops\nload_photo_crops(1, size=16)"

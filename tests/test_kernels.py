@@ -73,8 +73,9 @@ def test_median_follows_the_scale(rows, scale):
     assert found == pytest.approx(median_gamma(X, Y))
 
 
-def test_constant_rows_have_gamma_one():
-    assert median_gamma(np.ones((3, 2)), np.ones((1, 2))) == 1
+@pytest.mark.parametrize("value", [1.0, 0.3])  # the mean of many 0.3 is not 0.3
+def test_constant_rows_have_gamma_one(value):
+    assert median_gamma(np.full((6, 2), value), np.full((5, 2), value)) == 1
 
 
 def test_many_duplicates_leave_the_others_to_the_median():

@@ -1,0 +1,412 @@
+"""Pictures of domains and weights; matplotlib is imported when one is drawn."""
+
+from importlib import import_module
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+
+from sklearn_transfer._validation import both_domains, import_optional
+
+__all__ = ["DomainDisplay", "WeightsDisplay"]
+
+_BINS = 30
+_METHODS = ("pca", "tsne", "umap")
+_PER_COLUMN = 12  # entries of a legend
+_OUTSIDE = 10  # entries from which the legend stands beside the axes
+
+
+class WeightsDisplay:
+    """Histogram of the weights of source samples.
+
+    It shows whether few rows carry most of the weight: then a model fitted with them is
+    noisy. Create it with `from_weights` or `from_estimator`.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_source,)
+        Weights of the source rows, at mean 1.
+    ess : float
+        Effective sample size.
+    largest_share : float
+        Share of the largest weight in the sum of all.
+    name : str, default=None
+        What gave the weights, for the title.
+
+    Attributes
+    ----------
+    bars_ : BarContainer
+        Bars of the histogram.
+    line_ : Line2D
+        The mean weight, 1.
+    ax_ : Axes
+        Axes drawn on.
+    figure_ : Figure
+        Figure of the axes.
+
+    See Also
+    --------
+    DomainDisplay : Both domains in a plane.
+    KMM : Weights by kernel mean matching.
+
+    Examples
+    --------
+    >>> from sklearn_transfer.plotting import WeightsDisplay
+    >>> display = WeightsDisplay.from_weights([0.5, 0.5, 1.0, 2.0])
+    >>> print(f"{display.ess:.2f} {display.largest_share:.2f}")
+    2.91 0.50
+    """
+
+    def __init__(self, *, weights, ess, largest_share, name=None):
+        self.weights = weights
+        self.ess = ess
+        self.largest_share = largest_share
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, weighter, *, ax=None, name=None, bar_kwargs=None):
+        """Weights of a fitted weighter.
+
+        Parameters
+        ----------
+        weighter : object
+            With `weights_`, such as a fitted KMM.
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        name : str, default=None
+            For the title; None is the name of the class.
+        bar_kwargs : dict, default=None
+            Passed to `Axes.bar`.
+
+        Returns
+        -------
+        display : WeightsDisplay
+        """
+        check_is_fitted(weighter, "weights_")
+        name = type(weighter).__name__ if name is None else name
+        return cls.from_weights(weighter.weights_, ax=ax, name=name, bar_kwargs=bar_kwargs)
+
+    @classmethod
+    def from_weights(cls, weights, *, ax=None, name=None, bar_kwargs=None):
+        """Any weights.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_source,)
+            At least 0, with one above 0. They are scaled to mean 1.
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        name : str, default=None
+            For the title.
+        bar_kwargs : dict, default=None
+            Passed to `Axes.bar`.
+
+        Returns
+        -------
+        display : WeightsDisplay
+        """
+        return cls(**_described(weights), name=name).plot(ax, bar_kwargs=bar_kwargs)
+
+    def plot(self, ax=None, *, bar_kwargs=None):
+        """Draw the histogram.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        bar_kwargs : dict, default=None
+            Passed to `Axes.bar`.
+
+        Returns
+        -------
+        display : WeightsDisplay
+        """
+        self.ax_, self.figure_ = _axes(ax, "WeightsDisplay.plot")
+        counts, edges = np.histogram(self.weights, _BINS, range=(0, self.weights.max()))
+        options = {"align": "edge", "edgecolor": "white", **(bar_kwargs or {})}
+        self.bars_ = self.ax_.bar(edges[:-1], counts, np.diff(edges), **options)
+        self.line_ = self.ax_.axvline(1, color="black", linestyle="--", label="equal weights")
+        n = len(self.weights)
+        facts = (
+            f"effective sample size {self.ess:.0f} of {n}, largest weight "
+            f"{self.largest_share:.1%} of all"
+        )
+        self.ax_.set_title(
+            facts if self.name is None else f"{self.name}\n{facts}", fontsize=10
+        )
+        self.ax_.set(xlabel="Weight (mean 1)", ylabel="Source samples")
+        if counts.max() > 20 * max(1, np.median(counts)):
+            self.ax_.set_yscale("symlog", linthresh=1)
+            self.ax_.set_ylim(bottom=0)
+        self.ax_.legend()
+        return self
+
+
+def _described(weights):
+    """Weights at mean 1, their effective sample size, and the share of the largest."""
+    weights = check_array(
+        weights, ensure_2d=False, dtype=np.float64, input_name="weights", ensure_min_samples=1
+    ).ravel()
+    if weights.min() < 0 or weights.max() == 0:
+        raise ValueError(
+            "weights are negative or all 0; give weights of at least 0, one above."
+        )
+    weights = weights / weights.max()
+    weights = weights / weights.mean()
+    ess = len(weights) ** 2 / (weights @ weights)
+    share = weights.max() / len(weights)
+    return {"weights": weights, "ess": float(ess), "largest_share": float(share)}
+
+
+class DomainDisplay:
+    """Source and target samples in a plane, coloured by domain or by class.
+
+    It shows where the domains overlap and whether classes keep their place. Create it with
+    `from_data` or `from_estimator`.
+
+    Parameters
+    ----------
+    source : ndarray of shape (n_source, 2)
+        Source samples in the plane.
+    target : ndarray of shape (n_target, 2)
+        Target samples in the plane.
+    y_source : ndarray of shape (n_source,), default=None
+        Classes of the source samples.
+    y_target : ndarray of shape (n_target,), default=None
+        Classes of the target samples.
+    axis_names : tuple of str, default=("Component 1", "Component 2")
+        Labels of the axes.
+
+    Attributes
+    ----------
+    points_ : list of PathCollection
+        The points, one collection an entry of the legend.
+    legend_ : Legend
+        Legend of the axes.
+    ax_ : Axes
+        Axes drawn on.
+    figure_ : Figure
+        Figure of the axes.
+
+    See Also
+    --------
+    WeightsDisplay : Histogram of weights.
+    shift_report : How the domains differ, in numbers.
+
+    Notes
+    -----
+    Both domains are projected together. Distances between clusters mean something in the
+    projection of PCA, which is linear, and little in those of t-SNE and UMAP.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_transfer.plotting import DomainDisplay
+    >>> X = np.random.default_rng(0).normal(size=(50, 4))
+    >>> display = DomainDisplay.from_data(X, X + 1)
+    >>> display.source.shape
+    (50, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        source,
+        target,
+        y_source=None,
+        y_target=None,
+        axis_names=("Component 1", "Component 2"),
+    ):
+        self.source = source
+        self.target = target
+        self.y_source = y_source
+        self.y_target = y_target
+        self.axis_names = axis_names
+
+    @classmethod
+    def from_estimator(cls, estimator, X, X_target, y=None, y_target=None, **options):
+        """Both domains after a fitted transformer.
+
+        Parameters
+        ----------
+        estimator : object
+            With `transform`, such as `PretrainedFeatures`.
+        X : sequence of n_samples
+            Source samples, whatever the estimator takes.
+        X_target : sequence of n_target
+            Target samples.
+        y : array-like of shape (n_samples,), default=None
+            Classes of the source samples.
+        y_target : array-like of shape (n_target,), default=None
+            Classes of the target samples.
+        **options : dict
+            Those of `from_data`.
+
+        Returns
+        -------
+        display : DomainDisplay
+        """
+        X, X_target = estimator.transform(X), estimator.transform(X_target)
+        return cls.from_data(X, X_target, y, y_target, **options)
+
+    @classmethod
+    def from_data(
+        cls,
+        X,
+        X_target,
+        y=None,
+        y_target=None,
+        *,
+        method="pca",
+        max_samples=1000,
+        random_state=0,
+        ax=None,
+        scatter_kwargs=None,
+    ):
+        """Both domains as they are given.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Source samples.
+        X_target : array-like of shape (n_target, n_features) or TargetDomain
+            Target samples.
+        y : array-like of shape (n_samples,), default=None
+            Classes of the source samples, which then give the colours.
+        y_target : array-like of shape (n_target,), default=None
+            Classes of the target samples; without them the target is grey.
+        method : {"pca", "tsne", "umap"}, default="pca"
+            Projection; "umap" needs umap-learn.
+        max_samples : int or None, default=1000
+            Largest number of random rows of each domain; None shows all.
+        random_state : int, RandomState instance or None, default=0
+            Draws the rows and starts the projection.
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        scatter_kwargs : dict, default=None
+            Passed to `Axes.scatter`.
+
+        Returns
+        -------
+        display : DomainDisplay
+        """
+        if method not in _METHODS:
+            raise ValueError(f"method={method!r} is unknown; expected one of {_METHODS}.")
+        X, T = both_domains(X, X_target)
+        draws = check_random_state(random_state)
+        X, y = _thinned(X, y, max_samples, draws)
+        T, y_target = _thinned(T, y_target, max_samples, draws)
+        plane = _projected(np.concatenate([X, T]), method, draws)
+        display = cls(
+            source=plane[: len(X)],
+            target=plane[len(X) :],
+            y_source=y,
+            y_target=y_target,
+            axis_names=_axis_names(method),
+        )
+        return display.plot(ax, scatter_kwargs=scatter_kwargs)
+
+    def plot(self, ax=None, *, scatter_kwargs=None):
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        scatter_kwargs : dict, default=None
+            Passed to `Axes.scatter`.
+
+        Returns
+        -------
+        display : DomainDisplay
+        """
+        self.ax_, self.figure_ = _axes(ax, "DomainDisplay.plot")
+        options = {"s": 14, "alpha": 0.7, "linewidths": 0.8, **(scatter_kwargs or {})}
+        self.points_ = [
+            self.ax_.scatter(*rows.T, **{**style, **options}, label=label)
+            for rows, label, style in self._groups()
+        ]
+        self.ax_.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
+        self.ax_.set_title(f"{len(self.source)} source and {len(self.target)} target samples")
+        n_columns = -(-len(self.points_) // _PER_COLUMN)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
+        place = beside if len(self.points_) >= _OUTSIDE else {}
+        self.legend_ = self.ax_.legend(ncols=n_columns, fontsize="small", **place)
+        return self
+
+    def _groups(self):
+        """Points, label and style of each entry of the legend."""
+        colours = _colours(self.y_source, self.y_target)
+        plain = {"source": "tab:blue", "target": "tab:orange"}
+        if colours:
+            plain = dict.fromkeys(plain, "darkgrey")
+        domains = [
+            ("source", self.source, self.y_source, "o"),
+            ("target", self.target, self.y_target, "x"),
+        ]
+        for domain, rows, y, marker in domains:
+            if y is None:
+                yield rows, domain, {"color": plain[domain], "marker": marker}
+                continue
+            for label in np.unique(y):
+                style = {"color": [colours[label]], "marker": marker}
+                yield rows[y == label], f"{domain}, {label}", style
+
+
+def _colours(*labels):
+    """One colour a class, the same in both domains; none without classes."""
+    given = [y for y in labels if y is not None]
+    if not given:
+        return {}
+    classes = np.unique(np.concatenate(given))
+    colormap = import_optional("matplotlib", "plot", "DomainDisplay.plot").colormaps
+    if len(classes) <= 10:
+        return dict(zip(classes, colormap["tab10"].colors, strict=False))
+    places = np.linspace(0, 1, len(classes))
+    return dict(zip(classes, colormap["turbo"](places), strict=True))
+
+
+def _axes(ax, purpose):
+    import_optional("matplotlib", "plot", purpose)
+    pyplot = import_module("matplotlib.pyplot")
+    if ax is None:
+        figure, ax = pyplot.subplots(layout="constrained")
+        return ax, figure
+    return ax, ax.figure
+
+
+def _thinned(X, y, max_samples, random_state):
+    """At most `max_samples` random rows and their classes."""
+    if y is not None:
+        check_consistent_length(X, y)
+        y = np.asarray(y)
+    if max_samples is None or len(X) <= max_samples:
+        return X, y
+    rows = np.sort(random_state.choice(len(X), max_samples, replace=False))
+    return X[rows], None if y is None else y[rows]
+
+
+def _projected(X, method, random_state):
+    """Rows in the plane; what is missing of two components is 0."""
+    if min(X.shape) < 2 or method == "pca":
+        rows = PCA(min(2, *X.shape), random_state=random_state).fit_transform(X)
+        return np.pad(rows, [(0, 0), (0, 2 - rows.shape[1])])
+    if method == "tsne":
+        perplexity = min(30, (len(X) - 1) / 3)
+        return TSNE(perplexity=perplexity, random_state=random_state).fit_transform(X)
+    umap = _umap()
+    return umap.UMAP(random_state=random_state.randint(2**31 - 1)).fit_transform(X)
+
+
+def _umap():
+    try:
+        return import_module("umap")
+    except ModuleNotFoundError as error:
+        raise ImportError('method="umap" needs umap-learn: pip install umap-learn') from error
+
+
+def _axis_names(method):
+    name = {"pca": "Principal component", "tsne": "t-SNE", "umap": "UMAP"}[method]
+    return f"{name} 1", f"{name} 2"

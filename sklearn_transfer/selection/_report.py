@@ -1,0 +1,118 @@
+"""Text and HTML of a shift report."""
+
+import html
+from dataclasses import asdict, dataclass
+
+_ADVICE = {
+    "nothing": "Do nothing: {reason}.",
+    "reweight": (
+        "Reweight (ImportanceWeighted, KMM): the domains differ but overlap, and weights keep "
+        "{ess_share:.0%} of the source effective; a model that fits both domains anyway gains "
+        "nothing."
+    ),
+    "reweight classes": (
+        "Reweight the classes (label shift): their shares differ, and weights by class leave "
+        "little of the difference."
+    ),
+    "align": (
+        "Align (such as by mean and covariance) and check on a few target labels: weights "
+        "cannot help, as {reason}."
+    ),
+    "fine-tune": (
+        "Fine-tune on target labels or choose another representation: weights cannot help, as "
+        "{reason}, and mean and covariance do not explain the difference."
+    ),
+    "collect": (
+        "Do not reweight: the supports do not overlap ({outside_share:.0%} of the target lies "
+        "outside of the source, area under the curve {auc:.2f}); collect target labels."
+    ),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class ShiftReport:
+    """What `shift_report` found; see there."""
+
+    n_source: int
+    n_target: int
+    n_features: int
+    mmd: float
+    mmd_p_value: float
+    auc: float
+    auc_p_value: float
+    ess: float
+    ess_share: float
+    outside_share: float
+    action: str
+    alpha: float
+    label_p_value: float | None = None
+    classes: list | None = None
+    source_priors: list | None = None
+    target_priors: list | None = None
+
+    @property
+    def advice(self):
+        """What to do and why, in one sentence."""
+        return _ADVICE[self.action].format(reason=self._reason(), **asdict(self))
+
+    def to_dict(self):
+        """All attributes in plain Python types, the advice included."""
+        return {**asdict(self), "advice": self.advice}
+
+    def _reason(self):
+        if self.action == "nothing":
+            p_values = [self.mmd_p_value, self.auc_p_value, self.label_p_value]
+            tested = [p for p in p_values if p is not None]
+            if min(tested) > self.alpha / len(tested):
+                return f"no test tells the domains apart at level {self.alpha:g}"
+            return (
+                "the domains differ, but so little that weights would be nearly equal (they "
+                f"keep {self.ess_share:.0%} of the source effective)"
+            )
+        if self.ess_share < 0.1:
+            return f"they would rest on {self.ess:.0f} of {self.n_source} source rows"
+        if self.outside_share > 0.2:
+            return f"{self.outside_share:.0%} of the target lies outside of the source"
+        return "they remove less than half of the difference"
+
+    def _rows(self):
+        """Pairs of what was looked at and what was found."""
+        yield "Rows", f"{self.n_source} source, {self.n_target} target"
+        yield "Features", f"{self.n_features}"
+        yield "Squared MMD", f"{self.mmd:.3g} (p = {self.mmd_p_value:.3g})"
+        yield "Classifier, area under curve", f"{self.auc:.2f} (p = {self.auc_p_value:.3g})"
+        if self.label_p_value is None:
+            yield "Label shift", "not tested (no classes)"
+        else:
+            yield "Label shift", f"p = {self.label_p_value:.3g}"
+        yield "Effective source rows", f"{self.ess:.0f} ({self.ess_share:.0%})"
+        yield "Target outside of the source", f"{self.outside_share:.0%}"
+
+    def __str__(self):
+        lines = [f"{name:30}{value}" for name, value in self._rows()]
+        return "\n".join(["Shift report", *lines, self.advice])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._rows()
+        )
+        rows += "".join(self._shares())
+        return (
+            f"<table><caption>Shift report</caption><tbody>{rows}</tbody></table>"
+            f"<p><strong>{html.escape(self.advice)}</strong></p>"
+        )
+
+    def _shares(self):
+        if self.classes is None:
+            return
+        shares = zip(self.classes, self.source_priors, self.target_priors, strict=True)
+        for label, source, target in shares:
+            yield (
+                f"<tr><th style='text-align:left'>Share of {html.escape(str(label))}</th>"
+                f"<td style='text-align:left'>{source:.0%} in the source, about {target:.0%} "
+                "in the target</td></tr>"
+            )

@@ -1,0 +1,252 @@
+"""How source and target differ, and what to do about it."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from sklearn_transfer._validation import both_domains
+from sklearn_transfer.selection._label_shift import label_shift_test
+from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
+from sklearn_transfer.selection._overlap import (
+    density_ratio,
+    effective_size,
+    outside_share,
+    with_moments_of,
+)
+from sklearn_transfer.selection._permutation import permutation_p_value
+from sklearn_transfer.selection._report import ShiftReport
+from sklearn_transfer.selection._two_sample import classifier_two_sample_test, halves
+
+_SEPARATE = 0.99  # Gaussians told apart so well: weights would keep 1 row in 50,000
+_BEYOND = 0.5  # share of the target outside of the source that no weight reaches
+_SOME_BEYOND = 0.2  # and that at which too much is missed for weights to be the answer
+_FEW = 0.1  # effective share of the source under which weights rest on too few rows
+_EQUAL = 0.95  # effective share from which weights change next to nothing
+_HALF = 0.5  # share of the discrepancy that a remedy must remove
+_CLASSES_LEAVE = 0.1  # share that may stay where classes alone are said to explain it
+
+
+@validate_params(
+    {
+        "X": ["array-like"],
+        "X_target": "no_validation",
+        "y": ["array-like", None],
+        "alpha": [Interval(Real, 0, 1, closed="neither")],
+        "n_permutations": [Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(Integral, 4, None, closed="left"), None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def shift_report(
+    X, X_target, y=None, *, alpha=0.05, n_permutations=999, max_samples=2000, random_state=None
+):
+    """Report how source and target differ, and say in one sentence what to do.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Source samples, at least two.
+    X_target : array-like of shape (n_target, n_features) or TargetDomain
+        Target samples, at least two.
+    y : array-like of shape (n_samples,), default=None
+        Classes of the source rows, which let the report look for other shares of the
+        classes. Those of a regression, or of one class, are not used.
+    alpha : float, default=0.05
+        Probability of seeing a difference where there is none, over all tests together.
+    n_permutations : int, default=999
+        Random splits that each test compares with.
+    max_samples : int or None, default=2000
+        Largest number of rows of each domain that is looked at, drawn at random.
+    random_state : int, RandomState instance or None, default=None
+        Draws rows, splits and folds.
+
+    Returns
+    -------
+    report : ShiftReport
+        Prints as text, shows as HTML in a notebook, and holds
+
+        action : {"nothing", "reweight", "reweight classes", "align", "fine-tune", "collect"}
+            What to do.
+        advice : str
+            The same as a sentence with its reason.
+        n_source, n_target, n_features : int
+            Size of what was looked at.
+        mmd, mmd_p_value : float
+            Result of `mmd_test` on features scaled to unit variance over both domains.
+        auc, auc_p_value : float
+            Result of `classifier_two_sample_test`.
+        label_p_value : float or None
+            Result of `label_shift_test`; None without classes.
+        classes, source_priors, target_priors : list or None
+            Classes, their shares in y, and their estimated shares in the target.
+        ess : float
+            Effective number of source rows after weighting, times the share of the target
+            that weights reach (their mean before scaling, at most 1).
+        ess_share : float
+            The same as a share of the rows.
+        outside_share : float
+            Share of the target rows that lie farther from the source than 99 % of
+            its own rows do from each other.
+
+        and `to_dict()`, all of it in plain Python types.
+
+    See Also
+    --------
+    mmd_test : The first test of the report.
+    classifier_two_sample_test : The second.
+    label_shift_test : The third.
+    KMM : Weights for a shift with overlap.
+
+    Notes
+    -----
+    The rules, in order, with the reason of each threshold:
+
+    1. "nothing": no p-value is below alpha / number of tests (Bonferroni).
+    2. "collect": the classifier's area under the curve is 0.99 or more, or half of the target
+       lies outside of the source. Between Gaussians of equal covariance an area of 0.99
+       leaves exp(-10.8) of the rows effective: no weights repair that.
+    3. "reweight classes": shares of predicted classes differ, and weights by class leave at
+       most a tenth of the discrepancy, or less than its 95 % quantile under chance.
+    4. "reweight": at least a tenth of the rows stay effective, as weighters here ask, at
+       most a fifth of the target lies outside, and the weights remove half of the
+       discrepancy or bring it under that quantile. From 95 % effective rows on, weights are
+       nearly equal, and the action is "nothing".
+    5. "align": the source with the target's mean and covariance keeps less than half of the
+       discrepancy on held-out rows (or less than the quantile).
+    6. "fine-tune": else.
+
+    Weights are odds of a logistic regression on the features and 100 kernel features,
+    cross-fitted in five folds, where the log loss also sets the penalty. Distances to the
+    source are those to the fifth-nearest row. Inputs alone do not tell whether labels depend
+    on them in the same way in both domains: only target labels do. Weights help models that
+    cannot represent the truth everywhere; one that can gains nothing but variance.
+
+    References
+    ----------
+    Gretton, A. et al. (2012). A kernel two-sample test. JMLR 13.
+
+    Rabanser, S., Guennemann, S. and Lipton, Z. (2019). Failing loudly: an empirical study of
+    methods for detecting dataset shift. NeurIPS 32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_transfer.selection import shift_report
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(size=(200, 2)), rng.normal(size=(200, 2))
+    >>> shift_report(X, X_target, random_state=0).action
+    'nothing'
+    >>> shift_report(X, X_target + [1, 0], random_state=0).action
+    'reweight'
+    >>> shift_report(X, X_target + 20, random_state=0).action
+    'collect'
+    """
+    X, T = both_domains(X, X_target, least=2)
+    random_state = check_random_state(random_state)
+    rows = thinning(len(X), max_samples, random_state)
+    labels = _classes(X, y, rows)
+    X, T = X[rows], T[thinning(len(T), max_samples, random_state)]
+    X, T = _scaled(X, T)
+    found = _tests(X, T, labels, n_permutations, random_state)
+    weights = density_ratio(X, T, random_state)
+    found["ess"] = effective_size(weights)
+    found["ess_share"] = found["ess"] / len(X)
+    found["outside_share"] = outside_share(X, T)
+    found["action"] = _action(X, T, labels, weights, found, alpha, random_state)
+    del found["gamma"], found["chance"]
+    return ShiftReport(len(X), len(T), X.shape[1], alpha=alpha, **found)
+
+
+def _classes(X, y, rows):
+    """Classes of the rows, or None where y says nothing of classes."""
+    if y is None:
+        return None
+    check_consistent_length(X, y)
+    y = column_or_1d(y)[rows]
+    if type_of_target(y) not in ("binary", "multiclass") or len(np.unique(y)) < 2:
+        return None
+    return y
+
+
+def _scaled(X, T):
+    """Features of unit variance over both domains, so that no unit decides."""
+    pooled = np.concatenate([X, T])
+    centre = pooled.mean(axis=0)
+    largest = np.abs(pooled - centre).max(axis=0)
+    largest[largest == 0] = 1  # first, so that squares neither overflow nor vanish
+    X, T = (X - centre) / largest, (T - centre) / largest
+    spread = np.concatenate([X, T]).std(axis=0)
+    spread[spread == 0] = 1
+    return X / spread, T / spread
+
+
+def _tests(X, T, y, n_permutations, random_state):
+    gamma = pooled_gamma(X, T, random_state)
+    statistic, permuted, scale = permuted_mmd(X, T, "rbf", gamma, n_permutations, random_state)
+    options = {"n_permutations": n_permutations, "random_state": random_state}
+    classifier = classifier_two_sample_test(X, T, **options)
+    found = {
+        "mmd": statistic,
+        "mmd_p_value": permutation_p_value(statistic, permuted, scale),
+        "gamma": gamma,
+        "chance": float(np.quantile(permuted, 0.95)),
+        "auc": classifier.statistic,
+        "auc_p_value": classifier.p_value,
+    }
+    if y is not None:
+        label = label_shift_test(X, y, T, **options)
+        found["label_p_value"] = label.p_value
+        found["classes"] = label.classes.tolist()
+        found["source_priors"] = label.source_priors.tolist()
+        found["target_priors"] = label.target_priors.tolist()
+    return found
+
+
+def _action(X, T, y, weights, found, alpha, random_state):
+    """The first rule of the documentation that holds."""
+    p_values = [
+        found[n] for n in ("mmd_p_value", "auc_p_value", "label_p_value") if n in found
+    ]
+    level = alpha / len(p_values)
+    if min(p_values) > level:
+        return "nothing"
+    if found["auc"] >= _SEPARATE or found["outside_share"] >= _BEYOND:
+        return "collect"
+    if y is not None and found["label_p_value"] <= level:
+        by_class = _class_weights(y, found)
+        if _left(X, T, by_class, found) <= _allowed(found, _CLASSES_LEAVE):
+            return "reweight classes"
+    few = found["ess_share"] < _FEW or found["outside_share"] > _SOME_BEYOND
+    if not few and _left(X, T, weights, found) <= _allowed(found, _HALF):
+        return "nothing" if found["ess_share"] >= _EQUAL else "reweight"
+    return "align" if _alignable(X, T, found, random_state) else "fine-tune"
+
+
+def _class_weights(y, found):
+    ratio = np.divide(found["target_priors"], found["source_priors"])
+    return ratio[np.searchsorted(found["classes"], y)]
+
+
+def _left(X, T, weights, found):
+    """Discrepancy of the weighted source."""
+    if np.count_nonzero(weights) < 2:
+        return np.inf
+    return mmd(X, T, gamma=found["gamma"], sample_weight=weights)
+
+
+def _allowed(found, share):
+    return max(share * found["mmd"], found["chance"])
+
+
+def _alignable(X, T, found, random_state):
+    """Whether mean and covariance, learnt on other rows, are most of the difference."""
+    if min(len(X), len(T)) < 4:
+        return False
+    (X_seen, X_held), (T_seen, T_held) = (halves(rows, 0.5, random_state) for rows in (X, T))
+    moved = with_moments_of(X_seen, T_seen, X_held)
+    return mmd(moved, T_held, gamma=found["gamma"]) <= _allowed(found, _HALF)

@@ -1,0 +1,210 @@
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_transfer import KMM, DomainDisplay, TargetDomain, WeightsDisplay
+
+mpl.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def domains():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(60, 4)), rng.normal(1, 1, size=(40, 4))
+
+
+def heights(display):
+    return np.array([bar.get_height() for bar in display.bars_])
+
+
+def test_bars_count_the_weights():
+    display = WeightsDisplay.from_weights([1, 1, 1, 5])
+    np.testing.assert_allclose(display.weights, [0.5, 0.5, 0.5, 2.5])
+    edges = [bar.get_x() for bar in display.bars_] + [2.5]
+    np.testing.assert_array_equal(heights(display), np.histogram(display.weights, edges)[0])
+    assert heights(display).sum() == 4
+
+
+def test_title_tells_what_the_weights_rest_on():
+    display = WeightsDisplay.from_weights([1, 1, 1, 5], name="mine")
+    assert display.ess == pytest.approx(64 / 28)
+    assert display.largest_share == pytest.approx(5 / 8)
+    title = display.ax_.get_title()
+    assert title == "mine\neffective sample size 2 of 4, largest weight 62.5% of all"
+    assert display.ax_.get_xlabel() == "Weight (mean 1)"
+    assert display.ax_.get_ylabel() == "Source samples"
+
+
+def test_equal_weights_are_marked():
+    display = WeightsDisplay.from_weights(np.ones(10))
+    assert set(display.line_.get_xdata()) == {1}
+    assert heights(display).sum() == 10
+
+
+@pytest.mark.parametrize("weights", [[-1.0, 2.0], [0.0, 0.0]])
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(ValueError, match="weights are negative or all 0"):
+        WeightsDisplay.from_weights(weights)
+
+
+def test_fitted_weighter_gives_its_weights(domains):
+    kmm = KMM(B=5).fit(domains[0], X_target=domains[1])
+    display = WeightsDisplay.from_estimator(kmm)
+    np.testing.assert_allclose(display.weights, kmm.weights_)
+    assert display.ess == pytest.approx(kmm.ess_)
+    assert display.ax_.get_title().startswith("KMM\n")
+
+
+def test_weighter_that_is_not_fitted_is_refused():
+    with pytest.raises(NotFittedError):
+        WeightsDisplay.from_estimator(KMM())
+
+
+def test_given_axes_are_drawn_on(domains):
+    figure, (left, right) = plt.subplots(1, 2)
+    weights = WeightsDisplay.from_weights([1, 2], ax=left, bar_kwargs={"color": "red"})
+    both = DomainDisplay.from_data(*domains, ax=right, scatter_kwargs={"s": 3})
+    assert weights.ax_ is left
+    assert both.ax_ is right
+    assert weights.figure_ is both.figure_ is figure
+    assert weights.bars_[0].get_facecolor() == (1, 0, 0, 1)
+    assert set(both.points_[0].get_sizes()) == {3}
+
+
+def test_points_are_the_principal_components(domains):
+    display = DomainDisplay.from_data(*domains)
+    expected = PCA(2).fit_transform(np.concatenate(domains))
+    found = np.concatenate([points.get_offsets() for points in display.points_])
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-10)
+    assert [len(points.get_offsets()) for points in display.points_] == [60, 40]
+    assert display.ax_.get_xlabel() == "Principal component 1"
+    assert display.ax_.get_title() == "60 source and 40 target samples"
+
+
+def entries(display):
+    return [text.get_text() for text in display.legend_.get_texts()]
+
+
+def colour(points):
+    return tuple(points.get_facecolor()[0][:3])
+
+
+def test_domains_have_colours_of_their_own(domains):
+    display = DomainDisplay.from_data(*domains)
+    assert entries(display) == ["source", "target"]
+    assert colour(display.points_[0]) != colour(display.points_[1])
+
+
+def test_classes_have_one_colour_in_both_domains(domains):
+    y, y_target = np.array(["b", "a", "c"])[np.arange(60) % 3], np.array(["a", "c"] * 20)
+    display = DomainDisplay.from_data(*domains, y, y_target)
+    labels = ["source, a", "source, b", "source, c", "target, a", "target, c"]
+    assert entries(display) == labels
+    colours = dict(zip(labels, map(colour, display.points_), strict=True))
+    assert colours["source, a"] == colours["target, a"]
+    assert len(set(colours.values())) == 3
+    np.testing.assert_array_equal(display.points_[1].get_offsets(), display.source[y == "b"])
+
+
+def test_target_without_classes_is_grey(domains):
+    display = DomainDisplay.from_data(*domains, np.arange(60) % 2)
+    assert entries(display) == ["source, 0", "source, 1", "target"]
+    assert len(set(colour(display.points_[2]))) == 1
+
+
+def test_long_legend_stands_beside_the_axes(domains):
+    display = DomainDisplay.from_data(*domains, np.arange(60) % 15, np.arange(40) % 15)
+    display.figure_.draw_without_rendering()
+    axes, legend = display.ax_.get_window_extent(), display.legend_.get_window_extent()
+    assert legend.x0 >= axes.x1
+    assert legend.x1 <= display.figure_.bbox.x1
+    assert legend.y0 >= display.figure_.bbox.y0
+    assert len({colour(points) for points in display.points_}) == 15
+
+
+def test_many_rows_are_thinned_with_their_classes(domains):
+    X, T = domains
+    y = np.arange(60)
+    display = DomainDisplay.from_data(X, T, y, max_samples=10, method="pca")
+    assert (len(display.source), len(display.target)) == (10, 10)
+    kept = np.concatenate([X[display.y_source], T])
+    assert len(set(display.y_source)) == 10
+    # Distances in the plane are at most those of the rows.
+    gaps = np.linalg.norm(kept[:10, None] - kept[None, :10], axis=2)
+    shown = np.linalg.norm(display.source[:, None] - display.source[None], axis=2)
+    assert (shown <= gaps + 1e-9).all()
+    assert np.corrcoef(shown.ravel(), gaps.ravel())[0, 1] > 0.5
+
+
+def test_same_seed_same_picture(domains):
+    first, second = (
+        DomainDisplay.from_data(*domains, method="tsne", max_samples=20) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.source, second.source)
+    assert first.ax_.get_xlabel() == "t-SNE 1"
+
+
+def test_estimator_transforms_both_domains(domains):
+    X, T = domains
+    scaler = StandardScaler().fit(X)
+    display = DomainDisplay.from_estimator(scaler, X, T)
+    expected = DomainDisplay.from_data(scaler.transform(X), scaler.transform(T))
+    np.testing.assert_array_equal(display.target, expected.target)
+
+
+def test_one_feature_and_one_row_are_drawn():
+    display = DomainDisplay.from_data([[1.0]], TargetDomain([[2.0]]))
+    assert display.source.shape == (1, 2)
+    assert abs(display.source[0, 0] - display.target[0, 0]) == pytest.approx(1)
+
+
+def test_unknown_method_is_refused(domains):
+    with pytest.raises(ValueError, match="method='lda' is unknown; expected one of"):
+        DomainDisplay.from_data(*domains, method="lda")
+
+
+def test_classes_of_another_length_are_refused(domains):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        DomainDisplay.from_data(*domains, [0, 1])
+
+
+def test_umap_projects_where_it_is_installed(domains, monkeypatch):
+    class UMAP:
+        def __init__(self, random_state):
+            self.seed = random_state
+
+        def fit_transform(self, X):
+            return X[:, :2] * 2
+
+    monkeypatch.setitem(sys.modules, "umap", type(sys)("umap"))
+    sys.modules["umap"].UMAP = UMAP
+    display = DomainDisplay.from_data(*domains, method="umap")
+    np.testing.assert_array_equal(display.source, domains[0][:, :2] * 2)
+
+
+def test_missing_umap_names_what_brings_it(domains, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match="umap-learn"):
+        DomainDisplay.from_data(*domains, method="umap")
+
+
+def test_missing_matplotlib_names_the_extra(domains, monkeypatch):
+    for name in [n for n in sys.modules if n.startswith("matplotlib.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install \"sklearn-transfer\[plot\]\""):
+        WeightsDisplay.from_weights([1.0, 2.0])
+    with pytest.raises(ImportError, match=r"sklearn-transfer\[plot\]"):
+        DomainDisplay.from_data(*domains)
