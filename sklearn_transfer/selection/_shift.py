@@ -26,7 +26,8 @@ _BEYOND = 0.5  # share of the target outside of the source that no weight reache
 _SOME_BEYOND = 0.2  # and that at which too much is missed for weights to be the answer
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 _EQUAL = 0.95  # effective share from which weights change next to nothing
-_HALF = 0.5  # share of the discrepancy that a remedy must remove
+_HALF = 0.5  # share of the discrepancy that weights must remove
+_FIFTH = 0.2  # share that may stay where mean and covariance are said to explain it
 _CLASSES_LEAVE = 0.1  # share that may stay where classes alone are said to explain it
 
 
@@ -116,8 +117,9 @@ def shift_report(
        most a fifth of the target lies outside, and the weights remove half of the
        discrepancy or bring it under that quantile. From 95 % effective rows on, weights are
        nearly equal, and the action is "nothing".
-    5. "align": the source with the target's mean and covariance keeps less than half of the
-       discrepancy on held-out rows (or less than the quantile).
+    5. "align": on held-out rows, the source with the target's mean and covariance keeps at
+       most a fifth of the discrepancy, or less than the quantile, and leaves at most a fifth
+       of the target outside.
     6. "fine-tune": else.
 
     Weights are odds of a logistic regression on the features and 100 kernel features,
@@ -249,4 +251,6 @@ def _alignable(X, T, found, random_state):
         return False
     (X_seen, X_held), (T_seen, T_held) = (halves(rows, 0.5, random_state) for rows in (X, T))
     moved = with_moments_of(X_seen, T_seen, X_held)
-    return mmd(moved, T_held, gamma=found["gamma"]) <= _allowed(found, _HALF)
+    left = mmd(moved, T_held, gamma=found["gamma"])
+    covered = outside_share(moved, T_held) <= _SOME_BEYOND
+    return covered and left <= _allowed(found, _FIFTH)

@@ -236,3 +236,23 @@ def test_other_widths_and_names_are_refused(domains):
     frames = pd.DataFrame(X, columns=list("abc")), pd.DataFrame(T, columns=list("acb"))
     with pytest.raises(ValueError, match=r"X has columns \['a', 'b', 'c'\] and X_target"):
         mmd(*frames)
+
+
+def test_bandwidth_does_not_tell_which_domain_is_which(monkeypatch):
+    monkeypatch.setattr(_mmd, "_POOLED", 6)
+    X, T = np.random.default_rng(0).normal(size=(2, 20, 2)) * [[[1.0]], [[100.0]]]
+    draws = [np.random.RandomState(seed) for seed in range(300)]
+    one, other = (
+        np.mean([np.log(_mmd.pooled_gamma(*rows, draw)) for draw in draws])
+        for rows in ((X, T), (T, X))
+    )
+    assert one == pytest.approx(other, abs=1)  # of 9 between the domains
+
+
+def test_linear_kernel_keeps_its_digits_far_from_the_origin(domains):
+    far = [rows + 2.0**30 for rows in domains]
+    near = [rows - 2.0**30 for rows in far]  # the same digits
+    expected = mmd(*near, kernel="linear")
+    assert mmd(*far, kernel="linear") == pytest.approx(expected, rel=1e-6)
+    found = mmd_test(*far, kernel="linear", n_permutations=1).statistic
+    assert found == pytest.approx(expected, rel=1e-6)

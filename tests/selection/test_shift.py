@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sklearn_transfer import TargetDomain, shift_report
-from sklearn_transfer.selection import _overlap
+from sklearn_transfer.selection import _overlap, _shift
 
 
 def report(X, T, y=None, seed=0):
@@ -107,14 +107,28 @@ def test_shift_with_little_overlap_is_aligned():
 
 
 def test_shift_that_no_moments_explain_is_fine_tuned():
-    """Two clusters become four of the same mean and covariance, two far from any source."""
+    """Two clusters, and between them a third of the target."""
     rng = np.random.default_rng(0)
-    X = 0.1 * rng.normal(size=(400, 2)) + np.sqrt(2) * rng.choice([-1, 1], (400, 1)) * [1, 0]
-    T = 0.1 * rng.normal(size=(400, 2))
-    T[:, 0] += rng.choice([-2, 0, 0, 0, np.sqrt(2), -np.sqrt(2)], 400)
+    X, T = 0.05 * rng.normal(size=(2, 400, 1))
+    X[:, 0] += rng.choice([-1, 1], 400)
+    T[:, 0] += rng.choice([-1, 0, 1], 400)
     found = report(X, T)
-    assert found.action in ("fine-tune", "collect")
-    assert "weights cannot help" in found.advice or "Do not reweight" in found.advice
+    assert 0.2 < found.outside_share < 0.5
+    assert found.action == "fine-tune"
+    assert re.search(r"weights cannot help, as \d+% of the target lies outside", found.advice)
+
+
+def test_tests_share_the_level():
+    found = {"mmd_p_value": 0.02, "auc_p_value": 0.5, "label_p_value": 0.5}
+    assert _shift._action(None, None, None, None, found, 0.05, None) == "nothing"
+
+
+def test_constant_columns_change_no_answer():
+    X, T = normal(0, 60, 2), normal(1, 60, 2, 1)
+    wider = [np.column_stack([rows, np.ones(60)]) for rows in (X, T)]
+    found, expected = report(*wider), report(X, T)
+    assert found.action == expected.action
+    assert found.mmd == pytest.approx(expected.mmd)
 
 
 def test_small_shift_of_many_rows_asks_for_nothing():
