@@ -1,6 +1,7 @@
 import sys
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -10,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_transfer import KMM, DomainDisplay, TargetDomain, WeightsDisplay
 
 mpl.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
 
 
 @pytest.fixture(autouse=True)
