@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from sklearn_transfer import KMM, PretrainedFeatures
+from sklearn_transfer import KMM, ImportanceWeighted, PretrainedFeatures
 from tests import networks
 from tests.contracts import EXTRACTOR_CHECKS, check_batch_size, check_depths, check_output
 
@@ -118,7 +121,13 @@ def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
 
 
 # Estimators that take tables, and how many checks they pass at least.
-TABULAR = [(PretrainedFeatures(networks.mlp, preprocess=None), 41), (KMM(), 40)]
+TABULAR = [
+    (PretrainedFeatures(networks.mlp, preprocess=None), 41),
+    (KMM(), 40),
+    (ImportanceWeighted(LogisticRegression()), 54),
+    (ImportanceWeighted(Ridge()), 52),
+    (ImportanceWeighted(make_pipeline(StandardScaler(), LogisticRegression())), 53),
+]
 
 
 @pytest.mark.filterwarnings("ignore:.*got no target samples")

@@ -240,8 +240,8 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
         return self._fitted().decision_function(X)
 
     @available_if(_estimator_has("score"))
-    def score(self, X, y, *, sample_domain=None):
-        """Unweighted score of the fitted estimator on labelled samples.
+    def score(self, X, y, *, sample_weight=None, sample_domain=None):
+        """Score of the fitted estimator on labelled samples, which counts them alike.
 
         Parameters
         ----------
@@ -249,6 +249,8 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
             Samples with labels; the target's for an honest figure, if you have some.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in the score; None counts them alike.
         sample_domain : array-like of shape (n_samples,), default=None
             Where given, rows with a negative number (target) are not counted: their y is a
             placeholder.
@@ -262,7 +264,11 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
         if sample_domain is not None:
             rows = np.flatnonzero(source_rows(X, y, sample_domain))
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
-        return estimator.score(X, y)
+            if sample_weight is not None:
+                sample_weight = _safe_indexing(sample_weight, rows)
+        if sample_weight is None:
+            return estimator.score(X, y)
+        return estimator.score(X, y, sample_weight=sample_weight)
 
     def _fitted(self):
         check_is_fitted(self, "estimator_")
