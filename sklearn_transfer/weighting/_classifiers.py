@@ -1,0 +1,32 @@
+"""Probabilities of classes for rows that a classifier has not seen."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+_FLOOR = 1e-300  # probabilities are numbers whose logarithm is one
+
+
+def default_classifier():
+    """Logistic regression on scaled features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def log_probabilities(model, X, n_classes):
+    """Logarithms of the probabilities of classes 0 to n_classes - 1.
+
+    A class that the model has not seen has the least probability.
+    """
+    found = np.full((len(X), n_classes), _FLOOR)
+    found[:, model.classes_] = np.maximum(model.predict_proba(X), _FLOOR)
+    return np.log(found)
+
+
+def stratified_folds(codes, n_folds, random_state):
+    """Number of the fold of each row, each class spread over as many folds as it can be."""
+    order = random_state.permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    folds = np.empty(len(codes), dtype=int)
+    folds[order] = np.arange(len(codes)) % n_folds
+    return folds
