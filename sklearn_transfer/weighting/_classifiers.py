@@ -24,9 +24,13 @@ def log_probabilities(model, X, n_classes):
 
 
 def stratified_folds(codes, n_folds, random_state):
-    """Number of the fold of each row, each class spread over as many folds as it can be."""
-    order = random_state.permutation(len(codes))
-    order = order[np.argsort(codes[order], kind="stable")]
+    """Number of the fold of each row, at random; each class is spread evenly from fold 0 on.
+
+    So few rows of a class are left out together with as many of others, and what is left
+    does not lean to the classes that are missing.
+    """
     folds = np.empty(len(codes), dtype=int)
-    folds[order] = np.arange(len(codes)) % n_folds
+    for code in np.unique(codes):
+        rows = random_state.permutation(np.flatnonzero(codes == code))
+        folds[rows] = np.arange(len(rows)) % n_folds
     return folds

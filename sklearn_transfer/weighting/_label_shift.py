@@ -1,14 +1,14 @@
 """Weights where the classes have other shares in the target."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -236,6 +236,9 @@ def _labels(y):
             "the target y is None. Call fit(X, y, X_target=X_target)."
         )
     y = column_or_1d(y)
+    assert_all_finite(y, input_name="y")
+    if y.dtype == object and all(isinstance(label, Number) for label in y):
+        y = np.asarray(y.tolist())
     kind = type_of_target(y, input_name="y")
     if kind not in ("binary", "multiclass"):
         raise ValueError(
