@@ -33,4 +33,6 @@ def stratified_folds(codes, n_folds, random_state):
     for code in np.unique(codes):
         rows = random_state.permutation(np.flatnonzero(codes == code))
         folds[rows] = np.arange(len(rows)) % n_folds
+    if not folds.any():  # one row a class: all would be left out at once
+        folds = random_state.permutation(len(codes)) % n_folds
     return folds

@@ -21,7 +21,8 @@ from sklearn_transfer.weighting._classifiers import (
 )
 from sklearn_transfer.weighting._mixture import fit_mixture
 
-_WEAK = 0.05  # singular value, relative to the largest, under which classes are confounded
+# Bounds of the singular value, relative to the largest, under which classes are confounded.
+_WEAK = 0.05, 0.2
 _CERTAIN = 30.0  # bound of logarithms of probabilities, and of what calibration adds to them
 _STEEP = (0.01, 10.0)  # bounds of the inverse temperature
 
@@ -96,9 +97,10 @@ class LabelShiftWeights(BaseWeighter):
     sum 1.
 
     Where rows of different classes are predicted alike, the confusion matrix has a small
-    singular value: a warning says so, "bbse" leaves those directions at the source's shares
-    (singular values under a twentieth of the largest count as 0), and shares by "em" are
-    noisy. A class of one row is never predicted where it is left out.
+    singular value. With c rows in the smallest class and e = 1 / sqrt(c), within 0.05 and 0.2,
+    it is small under e times the largest for "bbse" and e^2 times for "em". A warning then
+    says so, and shares lean to the source's: "bbse" counts small singular values as 0, "em"
+    adds e^2 m rows that are known to be of a class, in the source's shares.
 
     Weights belong to labels, so there is no `predict_weights` of features. `class_weight=` of
     scikit-learn takes `dict(zip(w.classes_, w.class_weights_))`. Without a target y is not
@@ -192,11 +194,16 @@ class LabelShiftWeights(BaseWeighter):
         if self.calibrate:
             slope, shift = calibration(source, codes)
             source, target = slope * source + shift, slope * target + shift
-        probabilities = np.exp(log_softmax(source, axis=1))
-        self.confusion_ = _column_means(probabilities, codes)
-        self._warn_of_confounded()
+        self.confusion_ = _column_means(np.exp(log_softmax(source, axis=1)), codes)
+        # Information on the shares grows with this matrix as with the square of the other.
+        least = self._least_singular_value(codes) ** 2
         terms = log_softmax(target, axis=1) - np.log(self.source_priors_)
-        found = fit_mixture(terms, self.tol, self.max_iter, self.source_priors_)
+        weights = np.full(len(terms), 1 / len(terms))
+        if self._is_confounded(least):
+            # Rows that are known to belong to a class, in the source's shares.
+            terms = np.concatenate([terms, _log(np.eye(len(self.classes_)))])
+            weights = np.concatenate([weights, least * self.source_priors_]) / (1 + least)
+        found = fit_mixture(terms, self.tol, self.max_iter, self.source_priors_, weights)
         if not found.gap <= self.tol:
             warnings.warn(
                 f"LabelShiftWeights stopped after {found.n_iter} rounds at a gap of "
@@ -209,16 +216,23 @@ class LabelShiftWeights(BaseWeighter):
     def _inverted(self, source, codes, target):
         identity = np.eye(len(self.classes_))
         self.confusion_ = _column_means(identity[source.argmax(axis=1)], codes)
-        self._warn_of_confounded()
+        least = self._least_singular_value(codes)
+        self._is_confounded(least)
         predicted = identity[target.argmax(axis=1)].mean(axis=0)
         missing = predicted - self.confusion_ @ self.source_priors_
-        step = np.linalg.lstsq(self.confusion_, missing, rcond=_WEAK)[0]
+        step = np.linalg.lstsq(self.confusion_, missing, rcond=least)[0]
         found = np.maximum(self.source_priors_ + step, 0)
         return found / found.sum() if found.any() else self.source_priors_
 
-    def _warn_of_confounded(self):
+    def _least_singular_value(self, codes):
+        """What rows of the smallest class tell apart from chance, within bounds."""
+        return float(np.clip(1 / np.sqrt(np.bincount(codes).min()), *_WEAK))
+
+    def _is_confounded(self, least):
+        """Whether classes are predicted too much alike, with a warning if so."""
         values = np.linalg.svd(self.confusion_, compute_uv=False)
-        if values[-1] < _WEAK * values[0]:
+        confounded = bool(values[-1] < least * values[0])
+        if confounded:
             warnings.warn(
                 "The classifier predicts some classes alike (least singular value of the "
                 f"confusion matrix {values[-1]:.2g}), so their shares in the target cannot be "
@@ -226,6 +240,7 @@ class LabelShiftWeights(BaseWeighter):
                 UserWarning,
                 stacklevel=6,
             )
+        return confounded
 
 
 def _labels(y):
@@ -248,6 +263,11 @@ def _labels(y):
     return y
 
 
+def _log(values):
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
 def _certain(code, n_classes):
     """Log-probabilities of a model that knows one class."""
     found = np.full(n_classes, np.log(1e-300))
@@ -267,6 +287,8 @@ def calibration(logs, codes):
     logarithms are bounded, as classes that are told apart without error have no optimum.
     """
     n, n_classes = logs.shape
+    means = logs.mean(axis=0)
+    logs = logs - means  # so that the slope and the shifts have little in common
     hits = np.eye(n_classes)[codes]
 
     def loss(parameters):
@@ -277,7 +299,7 @@ def calibration(logs, codes):
         return -np.sum(hits * log_p) / n, gradient
 
     bounds = [_STEEP] + [(-_CERTAIN, _CERTAIN)] * n_classes
-    start = np.concatenate([[1.0], np.zeros(n_classes)])
+    start = np.concatenate([[1.0], means])
     found = minimize(
         loss,
         start,
@@ -286,4 +308,4 @@ def calibration(logs, codes):
         bounds=bounds,
         options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9},
     ).x
-    return found[0], found[1:]
+    return found[0], found[1:] - found[0] * means

@@ -19,52 +19,54 @@ class Mixture(NamedTuple):
     n_iter: int
 
 
-def fit_mixture(log_densities, tol, max_iter, start=None):
+def fit_mixture(log_densities, tol, max_iter, start=None, weights=None):
     """Proportions p of components that maximise mean_j log(sum_l p_l density_jl).
 
     `log_densities` has a row a sample, each with one finite value at least. A row may be
-    shifted by any constant. Sequential quadratic programming: each round solves the
-    second-order model with p >= 0, where the sum of p has a price of 1 and so is 1 at the
-    optimum. The gradient bounds what is missing: max_l mean_j(density_jl / mixture_j) - 1.
+    shifted by any constant; `weights` of rows have sum 1. Sequential quadratic programming:
+    each round solves the second-order model with p >= 0, where the sum of p has a price of 1
+    and so is 1 at the optimum. The gradient bounds what is missing: the gap is
+    max_l mean_j(density_jl / mixture_j) - 1.
     """
     A = np.exp(log_densities - log_densities.max(axis=1, keepdims=True))
     n_components = A.shape[1]
     p = np.full(n_components, 1 / n_components) if start is None else start.copy()
+    w = np.full(len(A), 1 / len(A)) if weights is None else weights
     for n_iter in range(max_iter + 1):
         D = A / (A @ p)[:, None]
-        gains = D.mean(axis=0)
+        gains = w @ D
         gap = float(gains.max() - 1)
         if gap <= tol or n_iter == max_iter:
             break
-        p = _better(A, D, gains, p)
+        p = _better(A, w, D, gains, p)
     return Mixture(p, max(0.0, gap), n_iter)
 
 
-def _better(A, D, gains, p):
+def _better(A, w, D, gains, p):
     """Proportions of a greater likelihood: a step of Newton's kind, or else of EM's."""
     em = p * gains
-    step = _newton_point(D, gains)
+    step = _newton_point(D, w, gains)
     if step is None:
         return em / em.sum()
     direction = step - p
     slope = float((1 - gains) @ direction)
-    value = _loss(A, p)
+    value = _loss(A, w, p)
     size = 1.0
     for _ in range(_HALVINGS):
         candidate = p + size * direction
-        if _loss(A, candidate) <= value + _DECREASE * size * min(slope, 0.0):
+        if _loss(A, w, candidate) <= value + _DECREASE * size * min(slope, 0.0):
             break
         size /= 2
     else:
         return em / em.sum()
     candidate = np.maximum(candidate, 0) / candidate.sum()
     em = em / em.sum()
-    return candidate if _loss(A, candidate) < _loss(A, em) else em
+    return candidate if _loss(A, w, candidate) < _loss(A, w, em) else em
 
 
-def _newton_point(D, gains):
+def _newton_point(D, w, gains):
     """Minimiser of the second-order model over p >= 0, or None where it is not found."""
-    curvature = D.T @ D / len(D)
+    curvature = (D * w[:, None]).T @ D
     curvature[np.diag_indices_from(curvature)] += _RIDGE * np.trace(curvature) / len(gains)
     try:
         root = cholesky(curvature, lower=False)
@@ -74,7 +76,7 @@ def _newton_point(D, gains):
         return None
 
 
-def _loss(A, p):
+def _loss(A, w, p):
     """Negative log-likelihood with the price of the sum."""
     mixture = A @ p
-    return np.inf if mixture.min() <= 0 else float(p.sum() - np.log(mixture).mean())
+    return np.inf if mixture.min() <= 0 else float(p.sum() - w @ np.log(mixture))

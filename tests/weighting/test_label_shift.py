@@ -194,6 +194,15 @@ def test_classifier_that_knows_nothing_leaves_weights_one(method, domains):
     np.testing.assert_allclose(found.weights_, 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_noise_does_not_move_weights_far(method, domains):
+    """Labels without any relation to the rows: the likelihood is nearly flat."""
+    X, y, T = domains
+    with pytest.warns(UserWarning, match="predicts some classes alike"):
+        found = fitted(X, np.random.default_rng(1).permutation(y), T, method=method)
+    np.testing.assert_allclose(found.weights_, 1, atol=0.5)
+
+
 def test_classes_that_cannot_be_told_apart_keep_their_odds(domains):
     """Two halves of one class: what is known is their sum."""
     X, y, T = domains

@@ -113,3 +113,10 @@ def test_equal_components_share():
     np.testing.assert_allclose(
         found.proportions.reshape(3, 2).sum(axis=1), once.proportions, atol=1e-4
     )
+
+
+def test_weights_count_rows(logs):
+    times = np.random.default_rng(0).integers(1, 4, len(logs))
+    repeated = fit_mixture(np.repeat(logs, times, axis=0), 1e-10, 100)
+    weighted = fit_mixture(logs, 1e-10, 100, weights=times / times.sum())
+    np.testing.assert_allclose(weighted.proportions, repeated.proportions, atol=1e-5)
