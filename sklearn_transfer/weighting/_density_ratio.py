@@ -20,6 +20,7 @@ _CHOICE_TOL = 1e-4  # of log-likelihoods that are only compared
 _FLOOR = -700  # logarithm of ratios that are 0 but for rounding
 _REGS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 _ALONE_REG = 0.1  # where one row leaves nothing to choose by
+_COMPARED = 5000  # rows of the target by which KLIEP chooses
 _PAIRS = 2000  # rows of each domain that are left out in turn
 
 
@@ -39,7 +40,8 @@ class KLIEP(RatioWeighter):
     n_centers : int, default=100
         Kernels, at random rows of the target; all rows where it has fewer.
     cv : int, default=5
-        Folds of the target by which gamma is chosen; at most n_target.
+        Folds of the target by which gamma is chosen, of 5000 random rows where it has more;
+        at most n_target.
     tol : float, default=1e-6
         How far the objective may be from its maximum.
     max_iter : int, default=100
@@ -174,6 +176,8 @@ class KLIEP(RatioWeighter):
         n_folds = min(self.cv, len(distances))
         if len(self.gammas_) == 1 or n_folds == 1:
             return np.zeros(len(self.gammas_))
+        if len(distances) > _COMPARED:
+            distances = distances[random_state.permutation(len(distances))[:_COMPARED]]
         seed = random_state.randint(2**31 - 1)
         folds = list(KFold(n_folds, shuffle=True, random_state=seed).split(distances))
         scores = np.zeros(len(self.gammas_))

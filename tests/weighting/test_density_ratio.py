@@ -223,3 +223,13 @@ def test_a_mirrored_shift_gives_mirrored_weights(domains):
         one = make(random_state=0).fit(X, X_target=T).weights_
         other = make(random_state=0).fit(-X, X_target=-T).weights_
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_number_of_rows_that_choose_a_width_is_bounded(domains, monkeypatch):
+    X, T = domains
+    expected = KLIEP(random_state=0).fit(X, X_target=T)
+    monkeypatch.setattr(_density_ratio, "_COMPARED", 40)
+    found = KLIEP(random_state=0, gamma=expected.gammas_).fit(X, X_target=T)
+    assert not np.allclose(found.scores_, expected.scores_)
+    alone = KLIEP(random_state=0, gamma=found.gamma_).fit(X, X_target=T)
+    np.testing.assert_array_equal(found.weights_, alone.weights_)  # of all rows
