@@ -17,12 +17,17 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "DEVScorer": "sklearn_transfer.weighting",
+    "DomainClassifierWeights": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",
+    "KLIEP": "sklearn_transfer.weighting",
     "KMM": "sklearn_transfer.weighting",
+    "LabelShiftWeights": "sklearn_transfer.weighting",
+    "NearestNeighborWeights": "sklearn_transfer.weighting",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "TargetDomain": "sklearn_transfer._validation",
+    "ULSIF": "sklearn_transfer.weighting",
     "WeightsDisplay": "sklearn_transfer.plotting",
     "datasets": "sklearn_transfer.datasets",
     "extraction": "sklearn_transfer.extraction",

@@ -103,6 +103,17 @@ def test_weighting_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 
 
+def test_every_weighter_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import weighting\n"
+        "X, y, T = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1], [[1.0], [1.5], [3.0]]\n"
+        "for name in ('KLIEP', 'ULSIF', 'DomainClassifierWeights', 'LabelShiftWeights',\n"
+        "             'NearestNeighborWeights'):\n"
+        "    getattr(weighting, name)().fit(X, y, X_target=T)"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
 def test_selection_loads_no_network_library():
     statement = (
         "from sklearn_transfer import shift_report\n"

@@ -11,7 +11,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from sklearn_transfer import KMM, ImportanceWeighted, PretrainedFeatures
+from sklearn_transfer import (
+    KLIEP,
+    KMM,
+    ULSIF,
+    DomainClassifierWeights,
+    ImportanceWeighted,
+    LabelShiftWeights,
+    NearestNeighborWeights,
+    PretrainedFeatures,
+)
 from tests import networks
 from tests.contracts import EXTRACTOR_CHECKS, check_batch_size, check_depths, check_output
 
@@ -124,6 +133,11 @@ def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
 TABULAR = [
     (PretrainedFeatures(networks.mlp, preprocess=None), 41),
     (KMM(), 40),
+    (KLIEP(), 40),
+    (ULSIF(), 40),
+    (DomainClassifierWeights(), 40),
+    (LabelShiftWeights(), 40),
+    (NearestNeighborWeights(), 40),
     (ImportanceWeighted(LogisticRegression()), 54),
     (ImportanceWeighted(Ridge()), 52),
     (ImportanceWeighted(make_pipeline(StandardScaler(), LogisticRegression())), 53),

@@ -5,8 +5,9 @@ from abc import abstractmethod
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import source_and_target
+from sklearn_transfer._validation import source_and_target, validate_data
 
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 
@@ -21,7 +22,7 @@ class BaseWeighter(BaseEstimator):
 
     @abstractmethod
     def _estimate(self, X_source, X_target, y_source):
-        """Weights of the source rows, of any positive mean; sets attributes of its own."""
+        """Weights of the source rows, not scaled; sets attributes of its own."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):
@@ -52,7 +53,10 @@ class BaseWeighter(BaseEstimator):
         if target is not None:
             weights = self._estimate(source, target, y)
         self.mean_weight_ = float(weights.mean())
-        self.weights_ = weights / self.mean_weight_
+        if self.mean_weight_ == 0:
+            self._warn_of_zero()
+            weights = np.ones(len(source))
+        self.weights_ = weights / weights.mean()
         self.ess_ = float(len(source) ** 2 / (self.weights_ @ self.weights_))
         if self.ess_ < _FEW * len(source):
             self._warn_of_few()
@@ -67,3 +71,42 @@ class BaseWeighter(BaseEstimator):
             UserWarning,
             stacklevel=4,
         )
+
+    def _warn_of_zero(self):
+        warnings.warn(
+            "The estimate is 0 at every source sample, so the weights are left equal: none of "
+            "them lies where the target does. Look at the features, or collect labels there.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+class RatioWeighter(BaseWeighter):
+    """Weighter that estimates the ratio of the densities, target over source, anywhere.
+
+    A subclass sets `_ratio_`, a function from validated rows to the ratio as `_estimate`
+    returns it, when it has seen a target.
+    """
+
+    _ratio_ = None
+
+    def predict_weights(self, X):
+        """Weights of samples that need not have been in `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples of any domain.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_samples,)
+            At least 0 and on the scale of `weights_`: the estimated ratio over
+            `mean_weight_`. Without a target in `fit`, or with an estimate of 0 at every
+            source sample, all are 1.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        if self._ratio_ is None or self.mean_weight_ == 0:
+            return np.ones(len(X))
+        return self._ratio_(X) / self.mean_weight_

@@ -89,6 +89,9 @@ class KMM(BaseWeighter):
 
     See Also
     --------
+    KLIEP, ULSIF, DomainClassifierWeights : The ratio of the densities at any sample.
+    NearestNeighborWeights : Counts of nearest target rows.
+    LabelShiftWeights : Classes that have other shares in the target.
     TargetDomain : A target that searches do not slice.
 
     Notes

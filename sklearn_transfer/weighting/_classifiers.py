@@ -1,0 +1,38 @@
+"""Probabilities of classes for rows that a classifier has not seen."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+_FLOOR = 1e-300  # probabilities are numbers whose logarithm is one
+
+
+def default_classifier():
+    """Logistic regression on scaled features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def log_probabilities(model, X, n_classes):
+    """Logarithms of the probabilities of classes 0 to n_classes - 1.
+
+    A class that the model has not seen has the least probability.
+    """
+    found = np.full((len(X), n_classes), _FLOOR)
+    found[:, model.classes_] = np.maximum(model.predict_proba(X), _FLOOR)
+    return np.log(found)
+
+
+def stratified_folds(codes, n_folds, random_state):
+    """Number of the fold of each row, at random; each class is spread evenly from fold 0 on.
+
+    So few rows of a class are left out together with as many of others, and what is left
+    does not lean to the classes that are missing.
+    """
+    folds = np.empty(len(codes), dtype=int)
+    for code in np.unique(codes):
+        rows = random_state.permutation(np.flatnonzero(codes == code))
+        folds[rows] = np.arange(len(rows)) % n_folds
+    if not folds.any():  # one row a class: all would be left out at once
+        folds = random_state.permutation(len(codes)) % n_folds
+    return folds

@@ -1,0 +1,178 @@
+"""Weights by the odds of a classifier of domains."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sklearn_transfer.weighting._base import RatioWeighter
+from sklearn_transfer.weighting._classifiers import (
+    default_classifier,
+    log_probabilities,
+    stratified_folds,
+)
+
+
+class DomainClassifierWeights(RatioWeighter):
+    """Weights by the odds of target over source, from a classifier of the two domains.
+
+    Use it where a good classifier for the features is at hand, and in many dimensions, where
+    kernels see little: its assumptions are then those of the ratio.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        Tells source from target; it is cloned, and its labels are 0 (source) and 1 (target).
+        None is a logistic regression on scaled features, whose logarithm of the ratio is
+        linear: it sees shifts of means. Where spreads differ give quadratic terms, such as
+        `make_pipeline(StandardScaler(), PolynomialFeatures(2), LogisticRegression())`.
+    calibration : {"auto", "sigmoid", "isotonic"} or None, default="auto"
+        How scores become probabilities, by folds of its own within the training rows. "auto"
+        takes `predict_proba` as it is, and "sigmoid" where there is only a
+        `decision_function`. Forests and boosting gain by "sigmoid"; "isotonic" needs
+        thousands of rows.
+    cv : int, default=5
+        Folds of the source: weights of its rows come from models that saw the other folds
+        and the target. At most n_source are made.
+    max_ratio : float, default=1000
+        Larger ratios are cut to it, before scaling to mean 1; a classifier that is sure of a
+        row gives infinite odds.
+    random_state : int, RandomState instance or None, default=None
+        Draws the folds. It does not reach `estimator`.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_source,)
+        Weights of the source rows in their order: at least 0, mean 1.
+    ess_ : float
+        Effective sample size, (sum of weights)^2 / (sum of squared weights).
+    mean_weight_ : float
+        Mean of the ratio over the source, near 1 where it is estimated well.
+    estimator_ : classifier
+        Fitted on all rows of both domains; `predict_weights` uses it.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features where X has them.
+
+    See Also
+    --------
+    KLIEP : The ratio by Gaussian kernels, at the greatest likelihood.
+    ULSIF : The ratio by Gaussian kernels, by least squares.
+    KMM : Weights that match means in a kernel's space.
+
+    Notes
+    -----
+    With n source and m target rows in a fit the ratio of the densities is::
+
+        p_target(x) / p_source(x) = P(target | x) / P(source | x) * n / m
+
+    `weights_` belong to models that did not see the row, so a classifier that learns rows by
+    heart does no harm; `predict_weights` of rows that were in `fit` has no such guard: use
+    `weights_` for them. One source row has weight 1. Calibration needs two rows of each
+    domain. Without a target nothing is fitted and all weights are 1.
+
+    References
+    ----------
+    Bickel, S., Brueckner, M. and Scheffer, T. (2009). Discriminative learning under covariate
+    shift. JMLR 10.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_transfer import DomainClassifierWeights
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(size=(300, 2)), rng.normal(loc=[1, 0], size=(200, 2))
+    >>> weighter = DomainClassifierWeights(random_state=0).fit(X, X_target=X_target)
+    >>> bool(np.average(X[:, 0], weights=weighter.weights_) > 0.8)
+    True
+    >>> left, right = weighter.predict_weights([[-1, 0], [1, 0]])
+    >>> bool(left < 0.5 < 1.2 < right)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [
+            HasMethods(["fit", "predict_proba"]),
+            HasMethods(["fit", "decision_function"]),
+            None,
+        ],
+        "calibration": [StrOptions({"auto", "sigmoid", "isotonic"}), None],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+        "max_ratio": [Interval(Real, 0, None, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        calibration="auto",
+        cv=5,
+        max_ratio=1000,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.calibration = calibration
+        self.cv = cv
+        self.max_ratio = max_ratio
+        self.random_state = random_state
+
+    def _estimate(self, X_source, X_target, y_source):
+        random_state = check_random_state(self.random_state)
+        model = default_classifier() if self.estimator is None else self.estimator
+        fitted = self._fitted(model, X_source, X_target)
+        self.estimator_ = fitted
+        self._ratio_ = _Odds(fitted, len(X_source) / len(X_target), self.max_ratio)
+        n = len(X_source)
+        if n == 1:
+            return np.ones(1)
+        folds = stratified_folds(np.zeros(n, dtype=int), min(self.cv, n), random_state)
+        ratios = np.empty(n)
+        for fold in np.unique(folds):
+            held = folds == fold
+            fitted = self._fitted(model, X_source[~held], X_target)
+            share = np.count_nonzero(~held) / len(X_target)
+            ratios[held] = _Odds(fitted, share, self.max_ratio)(X_source[held])
+        return ratios
+
+    def _fitted(self, model, X_source, X_target):
+        """A clone of the classifier that tells one domain from the other, calibrated."""
+        n, m = len(X_source), len(X_target)
+        model = self._calibrated(clone(model), n, m)
+        return model.fit(np.concatenate([X_source, X_target]), np.repeat([0, 1], [n, m]))
+
+    def _calibrated(self, model, n, m):
+        """The classifier, in a calibration where it shall have one."""
+        method = self.calibration
+        if method == "auto":
+            method = None if hasattr(model, "predict_proba") else "sigmoid"
+        if method is not None:
+            if min(n, m) < 2:
+                raise ValueError(
+                    f"calibration by {method!r} has {n} source and {m} target rows to fit on, "
+                    "and needs two of each: give more rows, or a classifier with "
+                    "predict_proba and calibration=None."
+                )
+            return CalibratedClassifierCV(model, method=method, cv=min(self.cv, n, m))
+        if not hasattr(model, "predict_proba"):
+            raise ValueError(
+                f"{type(model).__name__} has no predict_proba, so calibration=None leaves it "
+                "without probabilities: give calibration='sigmoid' or 'auto'."
+            )
+        return model
+
+
+class _Odds:
+    """Ratio of the densities by a classifier of domains."""
+
+    def __init__(self, model, share, largest):
+        self.model, self.share, self.largest = model, share, largest
+
+    def __call__(self, X):
+        logs = log_probabilities(self.model, X, 2)
+        log_ratio = logs[:, 1] - logs[:, 0] + np.log(self.share)
+        return np.exp(np.minimum(log_ratio, np.log(self.largest)))

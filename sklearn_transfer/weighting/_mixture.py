@@ -1,0 +1,82 @@
+"""Proportions of a mixture whose components are known: a concave program on the simplex."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.optimize import nnls
+
+_RIDGE = 1e-10  # of the mean curvature: components may be equal
+_HALVINGS = 30
+_DECREASE = 1e-4  # least share of the decrease that the slope promises
+
+
+class Mixture(NamedTuple):
+    """Proportions, a bound of how much more likely the best are, and rounds taken."""
+
+    proportions: np.ndarray
+    gap: float
+    n_iter: int
+
+
+def fit_mixture(log_densities, tol, max_iter, start=None, weights=None):
+    """Proportions p of components that maximise mean_j log(sum_l p_l density_jl).
+
+    `log_densities` has a row a sample, each with one finite value at least. A row may be
+    shifted by any constant; `weights` of rows have sum 1. Sequential quadratic programming:
+    each round solves the second-order model with p >= 0, where the sum of p has a price of 1
+    and so is 1 at the optimum. The gradient bounds what is missing: the gap is
+    max_l mean_j(density_jl / mixture_j) - 1.
+    """
+    A = np.exp(log_densities - log_densities.max(axis=1, keepdims=True))
+    n_components = A.shape[1]
+    p = np.full(n_components, 1 / n_components) if start is None else start.copy()
+    w = np.full(len(A), 1 / len(A)) if weights is None else weights
+    for n_iter in range(max_iter + 1):
+        D = A / (A @ p)[:, None]
+        gains = w @ D
+        gap = float(gains.max() - 1)
+        if gap <= tol or n_iter == max_iter:
+            break
+        p = _better(A, w, D, gains, p)
+    return Mixture(p, max(0.0, gap), n_iter)
+
+
+def _better(A, w, D, gains, p):
+    """Proportions of a greater likelihood: a step of Newton's kind, or else of EM's."""
+    em = p * gains
+    step = _newton_point(D, w, gains)
+    if step is None:
+        return em / em.sum()
+    direction = step - p
+    slope = float((1 - gains) @ direction)
+    value = _loss(A, w, p)
+    size = 1.0
+    for _ in range(_HALVINGS):
+        candidate = p + size * direction
+        if _loss(A, w, candidate) <= value + _DECREASE * size * min(slope, 0.0):
+            break
+        size /= 2
+    else:
+        return em / em.sum()
+    candidate = np.maximum(candidate, 0) / candidate.sum()
+    em = em / em.sum()
+    return candidate if _loss(A, w, candidate) < _loss(A, w, em) else em
+
+
+def _newton_point(D, w, gains):
+    """Minimiser of the second-order model over p >= 0, or None where it is not found."""
+    curvature = (D * w[:, None]).T @ D
+    curvature[np.diag_indices_from(curvature)] += _RIDGE * np.trace(curvature) / len(gains)
+    try:
+        root = cholesky(curvature, lower=False)
+        aim = solve_triangular(root, 2 * gains - 1, trans="T")
+        return nnls(root, aim)[0]
+    except (LinAlgError, RuntimeError):  # the latter where NNLS takes too many rounds
+        return None
+
+
+def _loss(A, w, p):
+    """Negative log-likelihood with the price of the sum."""
+    mixture = A @ p
+    return np.inf if mixture.min() <= 0 else float(p.sum() - w @ np.log(mixture))
