@@ -5,6 +5,7 @@ Data walk through the package without turning back::
     samples --extraction--> features --> any scikit-learn estimator --> predictions
        inputs > backbone > tap > cache      ^
                          source + target --weighting--> sample_weight
+                         source + target --alignment--> features
                          source + target --selection--> what to do
 
 Every public name is importable from here and is loaded at first use: importing this
@@ -16,14 +17,19 @@ from importlib import import_module
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "CORAL": "sklearn_transfer.alignment",
     "DEVScorer": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",
     "KMM": "sklearn_transfer.weighting",
+    "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
+    "SubspaceAlignment": "sklearn_transfer.alignment",
     "TargetDomain": "sklearn_transfer._validation",
+    "TransferComponentAnalysis": "sklearn_transfer.alignment",
     "WeightsDisplay": "sklearn_transfer.plotting",
+    "alignment": "sklearn_transfer.alignment",
     "datasets": "sklearn_transfer.datasets",
     "extraction": "sklearn_transfer.extraction",
     "plotting": "sklearn_transfer.plotting",

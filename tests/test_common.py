@@ -11,7 +11,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from sklearn_transfer import KMM, ImportanceWeighted, PretrainedFeatures
+from sklearn_transfer import (
+    CORAL,
+    KMM,
+    ImportanceWeighted,
+    OptimalTransport,
+    PretrainedFeatures,
+    SubspaceAlignment,
+    TransferComponentAnalysis,
+)
 from tests import networks
 from tests.contracts import EXTRACTOR_CHECKS, check_batch_size, check_depths, check_output
 
@@ -127,6 +135,11 @@ TABULAR = [
     (ImportanceWeighted(LogisticRegression()), 54),
     (ImportanceWeighted(Ridge()), 52),
     (ImportanceWeighted(make_pipeline(StandardScaler(), LogisticRegression())), 53),
+    (CORAL(), 46),
+    (SubspaceAlignment(), 46),
+    (TransferComponentAnalysis(), 46),
+    (OptimalTransport(), 46),
+    (OptimalTransport(class_reg="l1l2"), 47),
 ]
 
 
