@@ -3,6 +3,8 @@
 `ot` is the module POT, which its caller imports where it is installed.
 """
 
+import warnings
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
@@ -14,7 +16,9 @@ _UNDERFLOW = 300  # cost over reg up to which exp, and scalings that balance it,
 def exact(ot, M):
     """Plan of least cost, and whether the network simplex ended."""
     a, b = _uniform(M)
-    plan, log = ot.emd(a, b, M, numItermax=_SIMPLEX_STEPS, log=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the log says it too
+        plan, log = ot.emd(a, b, M, numItermax=_SIMPLEX_STEPS, log=True)
     return plan, log["warning"] is None
 
 
@@ -38,18 +42,19 @@ class Sinkhorn:
         # Kernel values are an order of magnitude faster, the log domain never underflows.
         if M.max() > _UNDERFLOW * self.reg:
             self.method = "sinkhorn_log"
-        plan, log = self.ot.sinkhorn(
-            self.a,
-            self.b,
-            M,
-            self.reg,
-            method=self.method,
-            numItermax=self.max_iter,
-            stopThr=self.tol / np.sqrt(len(self.b)),  # of a 2-norm; ours is a sum
-            log=True,
-            warn=False,
-            warmstart=self.potentials,
-        )
+        with np.errstate(over="ignore"):  # of scalings that the log domain does not need
+            plan, log = self.ot.sinkhorn(
+                self.a,
+                self.b,
+                M,
+                self.reg,
+                method=self.method,
+                numItermax=self.max_iter,
+                stopThr=self.tol / np.sqrt(len(self.b)),  # of a 2-norm; ours is a sum
+                log=True,
+                warn=False,
+                warmstart=self.potentials,
+            )
         self.potentials = _potentials(log)
         self.n_iter += log["niter"] + 1
         rows, columns = plan.sum(axis=1) - self.a, plan.sum(axis=0) - self.b

@@ -42,9 +42,10 @@ class OptimalTransport(ColumnAligner):
         of its mass, which separates more. Needs a `reg` above 0.
     eta : float, default=0.1
         Weight of the class penalty, relative as `reg` is.
-    max_iter : int, default=1000
-        Largest number of Sinkhorn iterations for a plan; the exact one has no limit.
-    tol : float, default=1e-6
+    max_iter : int, default=10000
+        Largest number of Sinkhorn iterations for a plan; some hundred are usual, thousands
+        where domains fall into distant groups or `reg` is small. The exact plan has no limit.
+    tol : float, default=1e-4
         Share of the mass that may miss its place when Sinkhorn's iterations end.
 
     Attributes
@@ -121,7 +122,7 @@ class OptimalTransport(ColumnAligner):
         "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, *, reg=0.05, class_reg=None, eta=0.1, max_iter=1000, tol=1e-6):
+    def __init__(self, *, reg=0.05, class_reg=None, eta=0.1, max_iter=10_000, tol=1e-4):
         self.reg = reg
         self.class_reg = class_reg
         self.eta = eta
@@ -148,8 +149,9 @@ class OptimalTransport(ColumnAligner):
         self.cost_scale_ = float(scale * unit**2)
         self.coupling_ = self._coupling(ot, M / scale, one_hot)
         self.X_source_ = X_source.copy()
-        shares = self.coupling_ / self.coupling_.sum(axis=1, keepdims=True)
-        self.X_moved_ = shares @ target + mean
+        mass = self.coupling_.sum(axis=1, keepdims=True)
+        # A plan that was left unfinished may give a row no mass: it goes to the mean.
+        self.X_moved_ = self.coupling_ @ target / np.where(mass > 0, mass, 1) + mean
 
     def _classes(self, y):
         """Indicator of the classes of source rows, or None where no penalty needs it."""
