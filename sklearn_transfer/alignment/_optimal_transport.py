@@ -9,6 +9,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
+from threadpoolctl import threadpool_limits
 
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.alignment import _couplings
@@ -147,7 +148,9 @@ class OptimalTransport(ColumnAligner):
         M = _squared_distances(source / unit, target / unit)
         scale = M.mean() or 1.0
         self.cost_scale_ = float(scale * unit**2)
-        self.coupling_ = self._coupling(ot, M / scale, one_hot)
+        # Products of a matrix and a vector wait for memory, and more threads for each other.
+        with threadpool_limits(1, user_api="blas"):
+            self.coupling_ = self._coupling(ot, M / scale, one_hot)
         self.X_source_ = X_source.copy()
         mass = self.coupling_.sum(axis=1, keepdims=True)
         # A plan that was left unfinished may give a row no mass: it goes to the mean.
