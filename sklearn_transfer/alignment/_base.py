@@ -115,6 +115,9 @@ class BaseAligner(TransformerMixin, BaseEstimator):
     def transform(self, X, *, sample_domain=None):
         """Map rows of the target, or of the domains that `sample_domain` tells.
 
+        In a Pipeline this is what `predict` and `score` do, also to the held-out source rows
+        of a search, whose scores then mean little: give it a scorer that holds target rows.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
