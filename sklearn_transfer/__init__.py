@@ -5,6 +5,7 @@ Data walk through the package without turning back::
     samples --extraction--> features --> any scikit-learn estimator --> predictions
        inputs > backbone > tap > cache      ^
                          source + target --weighting--> sample_weight
+                         source + target --alignment--> features
                          source + target --selection--> what to do
 
 Every public name is importable from here and is loaded at first use: importing this
@@ -16,6 +17,7 @@ from importlib import import_module
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "CORAL": "sklearn_transfer.alignment",
     "DEVScorer": "sklearn_transfer.weighting",
     "DomainClassifierWeights": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",
@@ -25,10 +27,14 @@ _HOME = {
     "KMM": "sklearn_transfer.weighting",
     "LabelShiftWeights": "sklearn_transfer.weighting",
     "NearestNeighborWeights": "sklearn_transfer.weighting",
+    "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
+    "SubspaceAlignment": "sklearn_transfer.alignment",
     "TargetDomain": "sklearn_transfer._validation",
+    "TransferComponentAnalysis": "sklearn_transfer.alignment",
     "ULSIF": "sklearn_transfer.weighting",
     "WeightsDisplay": "sklearn_transfer.plotting",
+    "alignment": "sklearn_transfer.alignment",
     "datasets": "sklearn_transfer.datasets",
     "extraction": "sklearn_transfer.extraction",
     "plotting": "sklearn_transfer.plotting",

@@ -112,6 +112,12 @@ class TargetDomain:
         return f"TargetDomain({type(self.X).__name__})"
 
 
+def forget_fit(estimator):
+    """Delete attributes of an earlier fit, some of which another one would not set."""
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)
+
+
 def source_and_target(estimator, X, y, X_target, sample_domain):
     """Validated rows of both domains, and what y says of the source.
 
@@ -150,7 +156,18 @@ def split_domains(X, y, X_target, sample_domain):
 
 
 def source_rows(X, y, sample_domain):
-    """Mask of the rows of stacked domains that belong to the source."""
+    """Mask of the rows of stacked domains that belong to the source, at least one."""
+    source = domain_mask(X, y, sample_domain)
+    if not source.any():
+        raise ValueError(
+            "sample_domain marks no source rows: it must be >= 0 for rows of the source and "
+            "< 0 for rows of the target."
+        )
+    return source
+
+
+def domain_mask(X, y, sample_domain):
+    """Mask of the rows that belong to the source, of which there may be none."""
     sample_domain = column_or_1d(sample_domain)
     check_consistent_length(X, y, sample_domain)
     if sample_domain.dtype.kind not in "iuf" or np.isnan(sample_domain).any():
@@ -158,13 +175,7 @@ def source_rows(X, y, sample_domain):
             "sample_domain holds text, truth values, objects or NaN: it must be a number for "
             "each row, >= 0 for rows of the source and < 0 for rows of the target."
         )
-    source = sample_domain >= 0
-    if not source.any():
-        raise ValueError(
-            "sample_domain marks no source rows: it must be >= 0 for rows of the source and "
-            "< 0 for rows of the target."
-        )
-    return source
+    return sample_domain >= 0
 
 
 def _checked_target(estimator, raw, X, X_target, name):

@@ -114,6 +114,17 @@ def test_every_weighter_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 
 
+def test_alignment_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import CORAL, OptimalTransport, SubspaceAlignment\n"
+        "from sklearn_transfer import TargetDomain, TransferComponentAnalysis\n"
+        "for aligner in [CORAL(), SubspaceAlignment(), TransferComponentAnalysis()]:\n"
+        "    aligner.fit_transform([[0.0], [1.0]], X_target=TargetDomain([[1.0], [3.0]]))\n"
+        "repr(OptimalTransport())"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "ot"}
+
+
 def test_selection_loads_no_network_library():
     statement = (
         "from sklearn_transfer import shift_report\n"

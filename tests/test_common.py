@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_transfer import (
+    CORAL,
     KLIEP,
     KMM,
     ULSIF,
@@ -19,7 +20,10 @@ from sklearn_transfer import (
     ImportanceWeighted,
     LabelShiftWeights,
     NearestNeighborWeights,
+    OptimalTransport,
     PretrainedFeatures,
+    SubspaceAlignment,
+    TransferComponentAnalysis,
 )
 from tests import networks
 from tests.contracts import EXTRACTOR_CHECKS, check_batch_size, check_depths, check_output
@@ -141,6 +145,11 @@ TABULAR = [
     (ImportanceWeighted(LogisticRegression()), 54),
     (ImportanceWeighted(Ridge()), 52),
     (ImportanceWeighted(make_pipeline(StandardScaler(), LogisticRegression())), 53),
+    (CORAL(), 46),
+    (SubspaceAlignment(), 46),
+    (TransferComponentAnalysis(), 46),
+    (OptimalTransport(), 46),
+    (OptimalTransport(class_reg="l1l2"), 47),
 ]
 
 

@@ -36,3 +36,20 @@ def test_images_beside_numbers_know_more_than_either(tmp_path):
     photo, numbers, both = (float(re.search(r"0\.\d+", line).group()) for line in lines)
     assert both > 0.9
     assert max(photo, numbers) < 0.85
+
+
+@pytest.mark.slow
+def test_each_alignment_helps_where_its_assumption_holds(tmp_path):
+    table = run("alignment/plot_comparison_alignment.py", tmp_path)
+    means, shift = {}, None
+    for line in table.splitlines():
+        if found := re.match(r" +(\w.*?) +(0\.\d+) ", line):
+            means[shift, found[1]] = float(found[2])
+        else:
+            shift = line
+    assert means["moved", "no adaptation"] < 0.6
+    for method in ("CORAL", "subspace alignment", "optimal transport"):
+        assert means["moved", method] > 0.85
+        assert means["moved, classes 9 to 1", method] < 0.9
+    assert means["noise moved", "transfer components"] > 0.95
+    assert means["moved", "transfer components"] < 0.6

@@ -10,7 +10,7 @@ import pytest
 
 import sklearn_transfer
 
-STAGES = ["extraction", "datasets", "plotting", "selection", "weighting"]
+STAGES = ["alignment", "extraction", "datasets", "plotting", "selection", "weighting"]
 PUBLIC = [
     (stage, name)
     for stage in STAGES

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import source_and_target, validate_data
+from sklearn_transfer._validation import forget_fit, source_and_target, validate_data
 
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 
@@ -46,8 +46,7 @@ class BaseWeighter(BaseEstimator):
             With one weight a source row in `weights_`. Without a target all are 1, and a
             UserWarning says so.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)  # of an earlier fit, which without a target would stay
+        forget_fit(self)
         source, target, y = source_and_target(self, X, y, X_target, sample_domain)
         weights = np.ones(len(source))
         if target is not None:

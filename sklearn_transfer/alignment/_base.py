@@ -1,0 +1,185 @@
+"""What every aligner shares: validation, which rows are mapped how, the missing target."""
+
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_transfer._validation import (
+    domain_mask,
+    forget_fit,
+    source_and_target,
+    source_rows,
+)
+
+
+class BaseAligner(TransformerMixin, BaseEstimator):
+    """Maps of source and target rows into one space; a subclass is only the algorithm.
+
+    It learns in `_align`, and maps rows of a domain in `_map_source` and `_map_target`.
+    """
+
+    _parameter_constraints: dict = {}
+
+    @abstractmethod
+    def _align(self, X_source, X_target, y_source):
+        """Learn the maps; sets attributes of its own."""
+
+    @abstractmethod
+    def _align_alone(self, X_source):
+        """What `_align` does where there is no target."""
+
+    @abstractmethod
+    def _map_source(self, X):
+        """Rows of the source, seen in fit or not, in the common space: a new array."""
+
+    @abstractmethod
+    def _map_target(self, X):
+        """Rows of the target in the common space: a new array."""
+
+    def _map_training(self, X_source):
+        """The source rows that `_align` saw, in the common space."""
+        return self._map_source(X_source)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, X_target=None, sample_domain=None):
+        """Learn the maps of source and target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Source samples, or samples of both domains where `sample_domain` is given.
+        y : array-like of shape (n_samples,), default=None
+            Labels of X, which only some aligners use; those of target rows are not read.
+        X_target : array-like of shape (n_target, n_features) or TargetDomain, default=None
+            Target samples. In a search give a `TargetDomain`, which is never sliced.
+        sample_domain : array-like of shape (n_samples,), default=None
+            At least 0 for rows of X that belong to the source, negative for those of the
+            target.
+
+        Returns
+        -------
+        self : object
+            Without a target nothing is adapted, and a UserWarning says so.
+        """
+        forget_fit(self)
+        self._learn(*source_and_target(self, X, y, X_target, sample_domain))
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None, *, X_target=None, sample_domain=None):
+        """Learn the maps, and map X: rows of the source unless `sample_domain` says else.
+
+        This differs from `fit(X, ...).transform(X)`, where rows count as the target's.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Source samples, or samples of both domains where `sample_domain` is given.
+        y : array-like of shape (n_samples,), default=None
+            Labels of X, which only some aligners use; those of target rows are not read.
+        X_target : array-like of shape (n_target, n_features) or TargetDomain, default=None
+            Target samples. In a search give a `TargetDomain`, which is never sliced.
+        sample_domain : array-like of shape (n_samples,), default=None
+            At least 0 for rows of X that belong to the source, negative for those of the
+            target.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            All rows of X in their order, each mapped as its domain is.
+        """
+        forget_fit(self)
+        source, target, y_source = source_and_target(self, X, y, X_target, sample_domain)
+        self._learn(source, target, y_source)
+        mapped = self._map_training(source)
+        if sample_domain is None:
+            return mapped
+        is_source = source_rows(X, y, sample_domain)
+        return _joined(is_source, mapped, None if target is None else self._map_target(target))
+
+    def _learn(self, X_source, X_target, y_source):
+        self.adapts_ = X_target is not None
+        if self.adapts_:
+            self._align(X_source, X_target, y_source)
+        else:
+            self._align_alone(X_source)
+
+    def transform(self, X, *, sample_domain=None):
+        """Map rows of the target, or of the domains that `sample_domain` tells.
+
+        In a Pipeline this is what `predict` and `score` do, also to the held-out source rows
+        of a search, whose scores then mean little: give it a scorer that holds target rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples, seen in fit or not.
+        sample_domain : array-like of shape (n_samples,), default=None
+            At least 0 for rows to map as those of the source, negative for the target. By
+            default all rows count as the target's.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            All rows of X in their order, each mapped as its domain is.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        if sample_domain is None:
+            return self._map_target(X)
+        source = domain_mask(X, None, sample_domain)
+        mapped = self._map_source(X[source]) if source.any() else None
+        others = self._map_target(X[~source]) if not source.all() else None
+        return _joined(source, mapped, others)
+
+
+def centre(X):
+    """Mean of rows, and what is left of them: exactly 0 where a column is constant."""
+    mean = X.mean(axis=0)
+    constant = np.ptp(X, axis=0) == 0
+    mean[constant] = X[0, constant]
+    return mean, X - mean
+
+
+def _joined(is_source, source, target):
+    """Rows of both domains, either of which may be None, in the order of the mask."""
+    width = (target if source is None else source).shape[1]
+    rows = np.empty((len(is_source), width))
+    if source is not None:
+        rows[is_source] = source
+    if target is not None:
+        rows[~is_source] = target
+    return rows
+
+
+class ColumnAligner(OneToOneFeatureMixin, BaseAligner):
+    """An aligner that moves source rows within the target's space, and no target row."""
+
+    def _align_alone(self, X_source):
+        """Nothing to learn: source rows stay where they are too."""
+
+    def _map_target(self, X):
+        return X.copy()
+
+    def _map_source(self, X):
+        return self._move(X) if self.adapts_ else X.copy()
+
+    @abstractmethod
+    def _move(self, X):
+        """Source rows moved to where the target lies."""
+
+
+class ComponentAligner(ClassNamePrefixFeaturesOutMixin, BaseAligner):
+    """An aligner whose space has columns of its own, `n_components_` of them."""
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_

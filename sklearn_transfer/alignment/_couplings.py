@@ -1,0 +1,122 @@
+"""Couplings of two sets of equally heavy rows: costs in, plans out.
+
+`ot` is the module POT, which its caller imports where it is installed.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+
+_SIMPLEX_STEPS = 10**8  # ends long after what fits memory
+_UNDERFLOW = 300  # cost over reg up to which exp, and scalings that balance it, are numbers
+
+
+def exact(ot, M):
+    """Plan of least cost, and whether the network simplex ended."""
+    a, b = _uniform(M)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the log says it too
+        plan, log = ot.emd(a, b, M, numItermax=_SIMPLEX_STEPS, log=True)
+    return plan, log["warning"] is None
+
+
+class Sinkhorn:
+    """Entropic plans for costs that change a little from call to call."""
+
+    def __init__(self, ot, shape, reg, max_iter, tol):
+        self.ot = ot
+        self.a, self.b = np.full(shape[0], 1 / shape[0]), np.full(shape[1], 1 / shape[1])
+        self.reg = reg
+        self.max_iter = max_iter
+        self.tol = tol
+        self.potentials = None
+        self.method = "sinkhorn"
+        self.n_iter = 0
+        self.error = np.inf
+
+    def __call__(self, M):
+        """The plan; `error` is then the share of mass that misses its place."""
+        M = M - M.min()
+        # Kernel values are an order of magnitude faster, the log domain never underflows.
+        if M.max() > _UNDERFLOW * self.reg:
+            self.method = "sinkhorn_log"
+        with np.errstate(over="ignore"):  # of scalings that the log domain does not need
+            plan, log = self.ot.sinkhorn(
+                self.a,
+                self.b,
+                M,
+                self.reg,
+                method=self.method,
+                numItermax=self.max_iter,
+                stopThr=self.tol / np.sqrt(len(self.b)),  # of a 2-norm; ours is a sum
+                log=True,
+                warn=False,
+                warmstart=self.potentials,
+            )
+        self.potentials = _potentials(log)
+        self.n_iter += log["niter"] + 1
+        rows, columns = plan.sum(axis=1) - self.a, plan.sum(axis=0) - self.b
+        self.error = float(np.abs(rows).sum() + np.abs(columns).sum())
+        return plan
+
+
+def _potentials(log):
+    if "log_u" in log:
+        return log["log_u"], log["log_v"]
+    return np.log(log["u"]), np.log(log["v"])
+
+
+def concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
+    """Plan with a penalty on the root of the mass that a class sends to a target row.
+
+    Linear upper bounds of the penalty are minimised in turn; how much the last one moved.
+    """
+    plan, moved = sinkhorn(M), np.inf
+    for _ in range(max_iter):
+        sent = one_hot.T @ plan
+        slope = 0.5 / np.sqrt(sent + 1e-3)
+        before, plan = plan, sinkhorn(M + eta * one_hot @ slope)
+        moved = float(np.abs(plan - before).sum())
+        if moved <= tol:
+            break
+    return plan, moved
+
+
+def convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
+    """Plan with a penalty on the length of what a class sends to a target row.
+
+    Generalised conditional gradients, with the entropy in the line search; the last gap, an
+    upper bound of how much lower the objective could be.
+    """
+    reg = sinkhorn.reg
+
+    def value(plan):
+        lengths = np.sqrt(one_hot.T @ plan**2).sum()
+        return (plan * M).sum() + reg * xlogy(plan, plan).sum() + eta * lengths
+
+    plan, gap = sinkhorn(M), np.inf
+    for _ in range(max_iter):
+        lengths = np.sqrt(one_hot.T @ plan**2)
+        slope = M + eta * plan / np.maximum(one_hot @ lengths, 1e-300)
+        best = sinkhorn(slope)
+        gap = float(
+            ((plan - best) * slope).sum()
+            + reg * (xlogy(plan, plan).sum() - xlogy(best, best).sum())
+        )
+        if gap <= tol:
+            break
+        step = minimize_scalar(
+            lambda t, start=plan, end=best: value((1 - t) * start + t * end),
+            bounds=(0, 1),
+            method="bounded",
+            options={"xatol": 1e-6},
+        ).x
+        plan = (1 - step) * plan + step * best
+    return plan, gap
+
+
+def _uniform(M):
+    n, m = M.shape
+    return np.full(n, 1 / n), np.full(m, 1 / m)

@@ -1,0 +1,363 @@
+"""What all aligners promise: which rows are mapped how, and what data they bear."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from sklearn.base import clone
+
+from sklearn_transfer import (
+    CORAL,
+    OptimalTransport,
+    SubspaceAlignment,
+    TargetDomain,
+    TransferComponentAnalysis,
+)
+
+ALIGNERS = [
+    CORAL(),
+    SubspaceAlignment(n_components=2),
+    TransferComponentAnalysis(3, mu=0.1),
+    OptimalTransport(),
+    OptimalTransport(reg=0),
+    OptimalTransport(class_reg="lpl1"),
+    OptimalTransport(class_reg="l1l2"),
+]
+COLUMNS = [aligner for aligner in ALIGNERS if isinstance(aligner, CORAL | OptimalTransport)]
+every = pytest.mark.parametrize("aligner", ALIGNERS, ids=repr)
+every_column = pytest.mark.parametrize("aligner", COLUMNS, ids=repr)
+
+
+@pytest.fixture
+def domains():
+    rng = np.random.default_rng(0)
+    turn = np.array([[1, 0.8, 0], [0, 0.6, 0], [0, 0, 2]])
+    return rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) @ turn + [1, 0, -2]
+
+
+@pytest.fixture
+def y():
+    return np.tile(["a", "b"], 20)
+
+
+def mapped(aligner, X, T, y=None):
+    """Source and target rows in the common space."""
+    aligner = clone(aligner)
+    y = np.arange(len(X)) % 2 if y is None else y
+    source = aligner.fit_transform(X, y, X_target=T)
+    return np.asarray(source), np.asarray(aligner.transform(T))
+
+
+def assert_same(found, expected, tolerance=1e-6):
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
+
+
+@every
+def test_target_domain_gives_what_its_array_gives(aligner, domains):
+    X, T = domains
+    source, _ = mapped(aligner, X, TargetDomain(T).X)
+    found = clone(aligner).fit_transform(X, np.arange(40) % 2, X_target=TargetDomain(T))
+    np.testing.assert_array_equal(found, source)
+
+
+@every
+def test_fit_transform_maps_training_rows_as_transform_maps_source_rows(aligner, domains):
+    X, T = domains
+    aligner = clone(aligner)
+    source = aligner.fit_transform(X, np.arange(40) % 2, X_target=T)
+    assert_same([aligner.transform(X, sample_domain=np.zeros(40))], [source], 1e-12)
+
+
+@every
+def test_transform_counts_rows_as_target(aligner, domains):
+    X, T = domains
+    aligner = clone(aligner).fit(X, np.arange(40) % 2, X_target=T)
+    marked = aligner.transform(T, sample_domain=-np.ones(30))
+    np.testing.assert_array_equal(aligner.transform(T), marked)
+
+
+@every_column
+def test_target_rows_stay_as_they_are(aligner, domains):
+    _, target = mapped(aligner, *domains)
+    np.testing.assert_array_equal(target, domains[1])
+
+
+@every
+def test_stacked_domains_are_mapped_in_their_order(aligner, domains, y):
+    X, T = domains
+    order = np.random.default_rng(1).permutation(70)
+    stacked, domain = np.concatenate([X, T])[order], np.repeat([2, -1], [40, 30])[order]
+    labels = np.concatenate([y, np.full(30, "unread")])[order]
+    found = clone(aligner).fit_transform(stacked, labels, sample_domain=domain)
+    source = domain >= 0
+    one = clone(aligner)
+    expected = one.fit_transform(stacked[source], labels[source], X_target=stacked[~source])
+    assert_same([found[source]], [expected], 1e-9)
+    assert_same([found[~source]], [one.transform(stacked[~source])], 1e-9)
+
+
+@every
+def test_rows_of_both_domains_are_transformed_in_their_order(aligner, domains, y):
+    X, T = domains
+    aligner = clone(aligner).fit(X, y, X_target=T)
+    rows, domain = np.concatenate([T[:3], X[:2], T[3:5]]), [-1, -1, -1, 0, 3, -2, -1]
+    found = aligner.transform(rows, sample_domain=domain)
+    assert_same([found[3:5]], [aligner.transform(X[:2], sample_domain=[0, 0])], 1e-12)
+    assert_same([found[[0, 1, 2, 5, 6]]], [aligner.transform(T[:5])], 1e-12)
+
+
+@every
+def test_fit_then_transform_learns_what_fit_transform_learns(aligner, domains, y):
+    X, T = domains
+    one, other = clone(aligner).fit(X, y, X_target=T), clone(aligner)
+    other.fit_transform(X, y, X_target=T)
+    np.testing.assert_array_equal(one.transform(T), other.transform(T))
+
+
+@every
+def test_without_target_both_domains_are_mapped_alike(aligner, domains, y):
+    with pytest.warns(UserWarning, match="X_target=X_target"):
+        one = clone(aligner).fit(domains[0], y)
+    assert not one.adapts_
+    rows = one.transform(domains[1])
+    assert_same([one.transform(domains[1], sample_domain=np.ones(30))], [rows], 1e-12)
+
+
+@every_column
+def test_without_target_rows_stay_as_they_are(aligner, domains, y):
+    with pytest.warns(UserWarning, match="no target samples"):
+        found = clone(aligner).fit_transform(domains[0], y, sample_domain=np.zeros(40))
+    np.testing.assert_array_equal(found, domains[0])
+    assert not np.shares_memory(found, domains[0])
+
+
+@every_column
+def test_without_target_no_array_is_handed_back(aligner, domains, y):
+    with pytest.warns(UserWarning, match="no target samples"):
+        found = clone(aligner).fit_transform(domains[0], y)
+    assert not np.shares_memory(found, domains[0])
+
+
+@every
+def test_nothing_of_an_earlier_fit_stays(aligner, domains, y):
+    X, T = domains
+    aligner = clone(aligner).fit(X, y, X_target=T)
+    with pytest.warns(UserWarning, match="X_target"):
+        aligner.fit(X[:20], y[:20])
+    with pytest.warns(UserWarning, match="X_target"):
+        fresh = clone(aligner).fit(X[:20], y[:20])
+    assert vars(aligner).keys() == vars(fresh).keys()
+
+
+@every
+def test_two_ways_to_give_a_target_are_refused(aligner, domains, y):
+    X, T = domains
+    with pytest.raises(ValueError, match="X_target and sample_domain were both given"):
+        clone(aligner).fit_transform(X, y, X_target=T, sample_domain=np.zeros(40))
+
+
+@every
+def test_domain_of_another_length_is_refused(aligner, domains, y):
+    X, T = domains
+    aligner = clone(aligner).fit(X, y, X_target=T)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        aligner.transform(X, sample_domain=[0])
+
+
+@every
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_refused(aligner, domains, y, bad):
+    X, T = domains
+    wrong = T.copy()
+    wrong[2, 1] = bad
+    with pytest.raises(ValueError, match="Input X_target contains"):
+        clone(aligner).fit(X, y, X_target=wrong)
+    aligner = clone(aligner).fit(X, y, X_target=T)
+    with pytest.raises(ValueError, match="Input X contains"):
+        aligner.transform(wrong)
+
+
+@every
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
+def test_unit_of_the_features_does_not_matter(aligner, domains, scale):
+    expected = mapped(aligner, *domains)
+    found = mapped(aligner, *(scale * rows for rows in domains))
+    if not isinstance(aligner, TransferComponentAnalysis):  # of variance 1
+        found = [rows / scale for rows in found]
+    assert_same(found, expected)
+
+
+@every
+def test_place_of_the_target_shifts_source_rows_as_much(aligner, domains):
+    if isinstance(aligner, TransferComponentAnalysis):
+        aligner = clone(aligner).set_params(gamma=0.3)
+        expected = mapped(aligner, *domains)
+        assert_same(mapped(aligner, *(rows + 1e3 for rows in domains)), expected)
+        return
+    X, T = domains
+    source, target = mapped(aligner, X, T)
+    moved, others = mapped(aligner, X, T + 1e3)
+    assert_same([moved - others.mean(axis=0)], [source - target.mean(axis=0)])
+
+
+@every
+def test_constant_columns_change_nothing(aligner, domains):
+    if isinstance(aligner, CORAL):
+        aligner = CORAL(reg=0)  # else the trace is shared among more columns
+    expected = mapped(aligner, *domains)
+    wider = [np.column_stack([rows, np.full(len(rows), 7.1)]) for rows in domains]
+    found = [rows[:, : expected[0].shape[1]] for rows in mapped(aligner, *wider)]
+    assert_same(found, expected)
+
+
+@every
+@pytest.mark.parametrize(("n", "m"), [(1, 30), (40, 1), (1, 1)])
+def test_one_row_is_a_domain(aligner, domains, n, m):
+    if isinstance(aligner, SubspaceAlignment):
+        aligner = SubspaceAlignment(n_components=1)
+    source, target = mapped(aligner, domains[0][:n], domains[1][:m])
+    assert len(source) == n
+    assert len(target) == m
+    assert np.isfinite(source).all()
+    assert np.isfinite(target).all()
+
+
+@every
+def test_domains_of_equal_rows_are_mapped_to_numbers(aligner):
+    """Of 19 times 0.1 and 14 times 0.3 the mean is neither, by rounding."""
+    source, target = mapped(aligner, np.full((19, 2), 0.1), np.full((14, 2), 0.3))
+    assert np.isfinite(source).all()
+    if not isinstance(aligner, TransferComponentAnalysis):  # all that varies is the domain
+        assert_same([source], [np.broadcast_to(target[0], source.shape)])
+
+
+@every
+def test_duplicate_rows_are_borne(aligner, domains):
+    X, T = (np.repeat(rows, 2, axis=0) for rows in domains)
+    source, _ = mapped(aligner, X, T, np.repeat(np.arange(40) % 2, 2))
+    assert np.isfinite(source).all()
+
+
+@every
+def test_more_features_than_rows(aligner):
+    rng = np.random.default_rng(0)
+    source, target = mapped(
+        aligner, rng.normal(size=(12, 60)), rng.normal(0.5, 2, size=(9, 60))
+    )
+    assert np.isfinite(source).all()
+    assert np.ptp(source) < 100 * np.ptp(target)
+
+
+@every
+def test_float32_and_lists_agree_with_float64(aligner, domains):
+    single = [rows.astype(np.float32) for rows in domains]
+    expected = mapped(aligner, *(rows.astype(np.float64) for rows in single))
+    assert_same(mapped(aligner, *single), expected, 1e-12)
+    assert_same(mapped(aligner, *(rows.tolist() for rows in single)), expected, 1e-12)
+
+
+@every
+def test_memory_layout_does_not_matter(aligner, domains):
+    X, T = domains
+    wide = np.zeros((80, 6))
+    wide[::2, ::2] = X
+    found = mapped(aligner, wide[::2, ::2], np.asfortranarray(T))
+    assert_same(found, mapped(aligner, X, T), 1e-9)
+
+
+@every
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames_agree_with_arrays(aligner, domains, frame):
+    X, T = (frame({name: rows[:, i] for i, name in enumerate("abc")}) for rows in domains)
+    assert_same(mapped(aligner, X, T), mapped(aligner, *domains), 1e-9)
+
+
+@every
+@pytest.mark.parametrize("form", ["pandas", "polars"])
+def test_output_has_names(aligner, domains, y, form):
+    X, T = (pd.DataFrame(rows, columns=["a", "b", "c"]) for rows in domains)
+    aligner = clone(aligner).set_output(transform=form)
+    found = aligner.fit_transform(X, y, X_target=T)
+    assert list(found.columns) == list(aligner.get_feature_names_out())
+    assert list(aligner.transform(T).columns) == list(found.columns)
+    assert found.shape[0] == 40
+
+
+@every_column
+def test_columns_keep_their_names(aligner, domains, y):
+    X, T = (pd.DataFrame(rows, columns=["a", "b", "c"]) for rows in domains)
+    names = clone(aligner).fit(X, y, X_target=T).get_feature_names_out()
+    assert list(names) == ["a", "b", "c"]
+
+
+@every
+def test_other_names_of_the_target_are_refused(aligner, domains, y):
+    X, T = (
+        pd.DataFrame(rows, columns=list(names))
+        for rows, names in zip(domains, ["abc", "xyz"], strict=True)
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        clone(aligner).fit(X, y, X_target=T)
+
+
+@every
+def test_arrays_of_the_caller_stay_as_they_are(aligner, domains, y):
+    arrays = [*(rows.copy() for rows in domains), y.copy()]
+    for array in arrays:
+        array.flags.writeable = False
+    X, T, labels = arrays
+    aligner = clone(aligner)
+    outputs = [aligner.fit_transform(X, labels, X_target=T), aligner.transform(T)]
+    outputs.append(aligner.transform(X, sample_domain=np.zeros(40)))
+    for output in outputs:
+        output += 1  # what was handed out may be written to
+    np.testing.assert_array_equal(X, domains[0])
+    np.testing.assert_array_equal(T, domains[1])
+    np.testing.assert_array_equal(labels, y)
+
+
+@every
+def test_writing_to_the_data_or_the_result_does_not_change_the_fit(aligner, domains, y):
+    X, T = (rows.copy() for rows in domains)
+    aligner = clone(aligner)
+    result = aligner.fit_transform(X, y, X_target=T)
+    expected = result.copy()
+    X[:], T[:], result[:] = 0, 0, 0
+    found = aligner.transform(domains[0], sample_domain=np.zeros(40))
+    assert_same([found], [expected], 1e-12)
+
+
+@every
+@pytest.mark.parametrize("labels", [["b", "a"], [-1, 1], [0, 7], [True, False]])
+def test_labels_may_be_anything_and_stay(aligner, domains, labels):
+    named = np.tile(labels, 20)
+    before = named.copy()
+    found = mapped(aligner, *domains, named)
+    np.testing.assert_array_equal(named, before)
+    assert_same(found, mapped(aligner, *domains, np.tile([0, 1], 20)), 1e-9)
+
+
+@every
+def test_same_data_give_the_same_answer(aligner, domains):
+    assert_same(mapped(aligner, *domains), mapped(aligner, *domains), 0)
+
+
+@every
+def test_pickle_and_clone(aligner, domains, y):
+    fitted = clone(aligner).fit(domains[0], y, X_target=domains[1])
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.transform(domains[1]), fitted.transform(domains[1]))
+    assert clone(fitted).get_params() == aligner.get_params()
+
+
+@every
+def test_a_fit_warns_of_nothing_and_changes_no_configuration(aligner, domains, y):
+    before = (sklearn.get_config(), np.geterr(), warnings.filters[:])
+    mapped(aligner, *domains, y)
+    assert (sklearn.get_config(), np.geterr(), warnings.filters[:]) == before
