@@ -101,6 +101,14 @@ class Kernel:
             result[rows] = self.block(X[rows], landmarks) @ whiten
         return result
 
+    def matrix(self, X):
+        """K(X, X), which is symmetric, from one half of it."""
+        K = np.empty((len(X), len(X)))
+        for rows in row_blocks(len(X), len(X)):
+            K[rows, rows.start :] = self.block(X[rows], X[rows.start :])
+            K[rows.stop :, rows] = K[rows, rows.stop :].T
+        return K
+
     def total(self, X):
         """Sum of K(X, X), which is symmetric, from one half of it."""
         total = 0.0

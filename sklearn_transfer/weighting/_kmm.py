@@ -190,8 +190,9 @@ class KMM(BaseWeighter):
         k = kernel.times(X, T, np.full(len(T), len(X) / len(T)))
         trace = float(np.abs(kernel.diagonal(X)).sum())
         problem = Problem(kernel, X, k, region, len(X) * trace)
+        problem.hold()
         solution = self._solve(problem, T, trace)
-        total = kernel.total(X)
+        total = problem.total()
         self._warn_of_identity(total, trace)
         self._describe(problem, solution, total, kernel.total(T) / len(T) ** 2)
         return self.solution_

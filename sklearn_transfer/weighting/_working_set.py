@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_transfer.weighting._box_slab import Region, minimise
+from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise
 
 _FIRST = 500  # rows of the first working set
 _LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
 _FEW = 1000  # rows below which the whole problem is one working set
-_PROXIMAL = 1e-2  # first proximal term, a share of the kernel's mean diagonal
+_PROXIMAL = 1e-4  # first proximal term, a share of the kernel's mean diagonal
 _SMALL = 1e-5  # objectives nearer to 0 than this share of the kernel's scale count as 0
 
 
@@ -33,6 +33,12 @@ class Problem:
     k: np.ndarray
     region: Region
     scale: float
+    K: np.ndarray | None = None  # of all rows, where it is held
+
+    def hold(self):
+        """Compute K where it takes no more memory than the largest working set."""
+        if len(self.X) <= _LARGEST:
+            self.K = self.kernel.matrix(self.X)
 
     def start(self):
         """Equal weights on the rows that look most like the target, 0 on the others."""
@@ -47,7 +53,28 @@ class Problem:
     def gradient(self, x):
         """Kx - k from the columns where x is not 0."""
         rows = np.flatnonzero(x)
-        return self.kernel.times(self.X, self.X[rows], x[rows]) - self.k
+        return self.times(rows, x[rows]) - self.k
+
+    def times(self, rows, v):
+        """Some of K's columns times v."""
+        if self.K is None:
+            return self.kernel.times(self.X, self.X[rows], v)
+        if len(rows) < len(self.K) / 4:  # else one pass over K is cheaper than a copy
+            return v @ self.K[rows]
+        x = np.zeros(len(self.K))
+        x[rows] = v
+        return self.K @ x
+
+    def matrix(self, rows):
+        """K of some rows."""
+        if self.K is None:
+            return self.kernel.matrix(self.X[rows])
+        return self.K if len(rows) == len(self.K) else gathered(self.K, rows, np.float64)
+
+    def total(self):
+        """Sum of all of K."""
+        return self.kernel.total(self.X) if self.K is None else float(self.K.sum())
+
 
     def objective(self, x, gradient):
         return float(x @ (gradient - self.k)) / 2
@@ -109,15 +136,14 @@ def _solve_rows(matrix, x, gradient, rows, tol):
     held = x.sum() - x[rows].sum()
     region = Region(problem.region.B, problem.region.low - held, problem.region.high - held)
     c = gradient[rows] - K @ x[rows]
-    part, K_part, matrix.pull = minimise(K, c, region, x[rows], tol, matrix.pull)
+    part, K_part = minimise(K, c, region, x[rows], tol, matrix.path)
     changed = part != x[rows]
     step = (part - x[rows])[changed]
     x = x.copy()
     x[rows] = part
     if len(rows) == len(x):
         return x, K_part + c
-    columns = problem.X[rows[changed]]
-    return x, gradient + problem.kernel.times(problem.X, columns, step)
+    return x, gradient + problem.times(rows[changed], step)
 
 
 class _Matrix:
@@ -127,12 +153,11 @@ class _Matrix:
         self.problem = problem
         self.rows = self.K = None
         # The scale is n times the trace; a mean diagonal of 0 is a kernel that is 0.
-        self.pull = _PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0)
+        self.path = Path(_PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0))
 
     def of(self, rows):
         if not np.array_equal(self.rows, rows):
             self.rows = self.K = None  # two of them would take twice the memory
-            X = self.problem.X[rows]
-            self.K = self.problem.kernel.block(X, X)
+            self.K = self.problem.matrix(rows)
             self.rows = rows
         return self.K
