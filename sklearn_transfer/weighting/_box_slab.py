@@ -108,9 +108,11 @@ def _direct(K, c, region, x, Kx, tol, path):
     which shows in the number of such rows. `path.pull` |y - x|^2 / 2, a proximal term, ends
     that where K is nearly singular. What is returned is never worse than x.
     """
-    start, free, upper = x, (x > 0) & (x < region.B), x >= region.B
+    start = x
+    free, upper = _sets(x, Kx + c, region)
     base, K_base = x, Kx
-    best, fewest, patience = x @ (Kx / 2 + c), len(x) + 1, _PATIENCE
+    best, gap = x @ (Kx / 2 + c), region.gap(x, Kx + c)
+    fewest, patience = len(x) + 1, _PATIENCE
     while patience and np.count_nonzero(free) <= _LARGEST:
         constant = c - path.pull * start
         y, Ky, level = _solve_free(K, constant, region, free, base, K_base, path)
@@ -118,18 +120,29 @@ def _direct(K, c, region, x, Kx, tol, path):
         base = np.where(below, 0, np.where(above, region.B, y))
         inside = region.project(y)
         K_inside, K_base = (K @ np.stack([inside, base], axis=1)).T
-        value = inside @ (K_inside / 2 + c)
-        if value < best:
-            best, x, Kx = value, inside, K_inside
+        value, new_gap = inside @ (K_inside / 2 + c), region.gap(inside, K_inside + c)
+        # Near the optimum the gap still tells points apart whose values are equal in digits.
+        rounding = 1e-13 * abs(best)
+        if value < best - rounding or (value <= best + rounding and new_gap < gap):
+            best, gap, x, Kx = value, new_gap, inside, K_inside
         gradient = Ky + path.pull * y + constant - level
         leaves = ~free & np.where(upper, gradient > 0, gradient < 0)
         wrong = np.count_nonzero(below | above | leaves)
-        if not wrong or region.gap(x, Kx + c) <= tol:
+        if not wrong or gap <= tol:
             return x, Kx, True
         patience = _PATIENCE if wrong < fewest else patience - 1
         fewest = min(fewest, wrong)
         free, upper = (free & ~below & ~above) | leaves, (upper & ~leaves) | above
     return x, Kx, False
+
+
+def _sets(x, gradient, region):
+    """Masks of the rows between the bounds or about to leave one, and of the others at B."""
+    upper = x >= region.B
+    free = (x > 0) & ~upper
+    level = gradient[free].mean() if free.any() else np.median(gradient)
+    leaves = ~free & np.where(upper, gradient > level, gradient < level)
+    return free | leaves, upper & ~leaves
 
 
 def _solve_free(K, c, region, free, base, K_base, path):

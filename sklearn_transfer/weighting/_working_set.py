@@ -6,7 +6,7 @@ import numpy as np
 
 from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise
 
-_FIRST = 500  # rows of the first working set
+_FIRST = 300  # rows of the first working set
 _LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
 _FEW = 1000  # rows below which the whole problem is one working set
 _PROXIMAL = 1e-4  # first proximal term, a share of the kernel's mean diagonal
@@ -75,7 +75,6 @@ class Problem:
         """Sum of all of K."""
         return self.kernel.total(self.X) if self.K is None else float(self.K.sum())
 
-
     def objective(self, x, gradient):
         return float(x @ (gradient - self.k)) / 2
 
@@ -107,8 +106,7 @@ def solve(problem, tol, max_iter, whole=False):
         if gap <= allowed or n_iter == max_iter:
             break
         rows = np.arange(len(x)) if whole else _working_set(x, gradient, problem.region, size)
-        enough = 0.3 * allowed if len(rows) == len(x) else max(0.3 * allowed, 0.03 * gap)
-        x, gradient = _solve_rows(matrix, x, gradient, rows, enough)
+        x, gradient = _solve_rows(matrix, x, gradient, rows, 0.3 * allowed)
         size = min(2 * size, _LARGEST)
     return problem.result(x, n_iter)
 
@@ -136,6 +134,9 @@ def _solve_rows(matrix, x, gradient, rows, tol):
     held = x.sum() - x[rows].sum()
     region = Region(problem.region.B, problem.region.low - held, problem.region.high - held)
     c = gradient[rows] - K @ x[rows]
+    if len(rows) < len(x):  # the rows will change, so a tenth of their gap is enough
+        gap = region.gap(x[rows], gradient[rows])
+        tol = max(min(tol, 0.5 * gap), 0.1 * gap)
     part, K_part = minimise(K, c, region, x[rows], tol, matrix.path)
     changed = part != x[rows]
     step = (part - x[rows])[changed]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from sklearn_transfer.weighting._box_slab import Region, minimise
+from sklearn_transfer.weighting._box_slab import Path, Region, minimise
 
 REGIONS = [Region(1.5, 8, 12), Region(3, 10, 10), Region(1000, 9, 11), Region(1, 10, 10)]
 
@@ -52,7 +52,7 @@ def test_singular_problem_is_solved():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(50, 2))
     K, c, region = Z @ Z.T, rng.normal(size=50), Region(5, 45, 55)
-    x, Kx, _ = minimise(K, c, region, np.ones(50), 1e-7, 1e-2)
+    x, Kx = minimise(K, c, region, np.ones(50), 1e-7, Path(1e-2))
     assert feasible(region, x)
     np.testing.assert_allclose(Kx, K @ x, atol=1e-9)
     assert region.gap(x, Kx + c) <= 1e-7
@@ -60,5 +60,5 @@ def test_singular_problem_is_solved():
 
 def test_matrix_that_is_not_positive_ends():
     K, c, region = -np.eye(5), np.zeros(5), Region(2, 4, 6)
-    x, _, _ = minimise(K, c, region, np.ones(5), 1e-9, 1e-2, max_rounds=3)
+    x, _ = minimise(K, c, region, np.ones(5), 1e-9, Path(1e-2), max_rounds=3)
     assert feasible(region, x)
