@@ -23,6 +23,9 @@ class BaseWeighter(BaseEstimator):
     def _estimate(self, X_source, X_target, y_source):
         """Weights of the source rows, of any positive mean; sets attributes of its own."""
 
+    def _check_source(self, n):
+        """Raise where parameters have no answer for n source rows, with or without a target."""
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):
         """Estimate the weights of the source samples.
@@ -48,6 +51,7 @@ class BaseWeighter(BaseEstimator):
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)  # of an earlier fit, which without a target would stay
         source, target, y = source_and_target(self, X, y, X_target, sample_domain)
+        self._check_source(len(source))
         weights = np.ones(len(source))
         if target is not None:
             weights = self._estimate(source, target, y)
