@@ -69,7 +69,9 @@ class Kernel:
         return list(arrays)
 
     def _root(self):
-        return math.sqrt(self.gamma) if self.distance is None else math.sqrt(0.5) / self.distance
+        return (
+            math.sqrt(self.gamma) if self.distance is None else math.sqrt(0.5) / self.distance
+        )
 
     def block(self, X, Y):
         """Kernel values of all pairs, (len(X), len(Y))."""

@@ -24,7 +24,7 @@ class BaseWeighter(BaseEstimator):
         """Weights of the source rows, of any positive mean; sets attributes of its own."""
 
     def _check_source(self, n):
-        """Raise where parameters have no answer for n source rows, with or without a target."""
+        """Raise where parameters have no answer for n source rows, whatever the target."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):

@@ -102,13 +102,21 @@ class KMM(BaseWeighter):
     is the largest gradient'(b - s) over feasible s, found by sorting. Objectives nearer to 0
     than 1e-5 of n times the kernel's trace are taken as that when the gap is compared.
 
-    Working sets are solved directly, by primal-dual active sets, or by accelerated projected
-    gradients where those do not end. Time grows with n (n + m) for the kernel and with the
-    cube of the rows between the bounds. Kernel values are computed in blocks, so memory
-    grows with n + m, beside at most three matrices of 8000^2 numbers ("full": n^2) and
-    n_components numbers a row. Where more than 8000 rows lie between the bounds, rounds gain
-    little and `n_components` is the better way. `fit` keeps none of the data. Without a
-    target all weights are 1, and only `weights_`, `mean_weight_` and `ess_` are set.
+    Working sets are solved directly, by primal-dual active sets around proximal points, or by
+    accelerated projected gradients where those do not end. Factors are in single precision
+    while that is accurate, since steps are measured from a gradient in double precision, as
+    is the gap. Up to 10,000 source rows one BLAS thread is used.
+
+    Time grows with n (n + m) for the kernel and with the cube of the rows between the bounds.
+    Up to 8000 source rows the kernel is held; beyond, its values are computed in blocks
+    whenever they are needed, so memory grows with n + m, beside at most three matrices of
+    8000^2 numbers ("full": n^2) and n_components numbers a row. Where more than 8000 rows lie
+    between the bounds, rounds gain little and `n_components` is the better way.
+
+    An approximation is solved to `tol`; `dual_gap_` is what it leaves of the exact problem,
+    usually more. A ConvergenceWarning tells where that is more than what was gained over
+    equal weights and half of the discrepancy is left. `fit` keeps none of the data. Without
+    a target all weights are 1, and only `weights_`, `mean_weight_` and `ess_` are set.
 
     References
     ----------
