@@ -140,9 +140,23 @@ def _sets(x, gradient, region):
     """Masks of the rows between the bounds or about to leave one, and of the others at B."""
     upper = x >= region.B
     free = (x > 0) & ~upper
-    level = gradient[free].mean() if free.any() else np.median(gradient)
+    level = multiplier(x, gradient, region.B)
     leaves = ~free & np.where(upper, gradient > level, gradient < level)
     return free | leaves, upper & ~leaves
+
+
+def multiplier(x, gradient, B):
+    """Of the sum: what the gradient is between the bounds, or half-way where all are at one.
+
+    There, the row that loses most by a step down and the one that gains most by a step up
+    both have a gradient on the wrong side of it, if any pair has.
+    """
+    free = (x > 0) & (x < B)
+    if free.any():
+        return gradient[free].mean()
+    down = gradient[x > 0].max(initial=-np.inf)
+    up = gradient[x < B].min(initial=np.inf)
+    return (down + up) / 2 if up < down < np.inf else 0.0
 
 
 def _solve_free(K, c, region, free, base, K_base, path):
@@ -171,6 +185,7 @@ def _solve_free(K, c, region, free, base, K_base, path):
     return y, Ky, level
 
 
+@np.errstate(over="ignore", invalid="ignore")  # numbers that single precision lacks
 def _solved(K, rows, dtype, target, pull):
     """(K + pull)^-1 of a vector and of ones over some rows; NaN where precision is short."""
     sides = np.stack([target, np.ones_like(target)], axis=1).astype(dtype)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise
+from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise, multiplier
 
 _FIRST = 300  # rows of the first working set
 _LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
@@ -118,7 +118,7 @@ def _working_set(x, gradient, region, size):
     n_free = np.count_nonzero(free)
     if n <= _FEW or (n <= _LARGEST and n_free > n / 2):
         return np.arange(n)
-    level = gradient[free].mean() if n_free else np.median(gradient)
+    level = multiplier(x, gradient, region.B)
     wrong = np.where(x > 0, gradient - level, level - gradient)
     wrong = np.where(free, np.abs(wrong), wrong)
     if n_free <= _LARGEST // 2:

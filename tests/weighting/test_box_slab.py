@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise
+from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise, multiplier
 
 REGIONS = [Region(1.5, 8, 12), Region(3, 10, 10), Region(1000, 9, 11), Region(1, 10, 10)]
 
@@ -80,3 +80,14 @@ def test_rows_are_gathered_in_order():
     K = np.arange(200.0**2).reshape(200, 200)
     rows = np.random.default_rng(0).permutation(200)[:150]
     np.testing.assert_array_equal(gathered(K, rows, np.float32), K[np.ix_(rows, rows)])
+
+
+def test_multiplier_parts_rows_that_should_move():
+    x, B = np.array([0, 0, 2.0, 2.0]), 2.0
+    assert multiplier(x, np.array([-3.0, 5.0, 1.0, -9.0]), B) == -1  # between -3 and 1
+    assert multiplier(x, np.array([5.0, 6.0, 1.0, 2.0]), B) == 0  # no pair gains
+    assert multiplier(np.array([0, 1, 0.5]), np.array([9.0, 2.0, 4.0]), B) == 3
+
+
+def test_multiplier_of_rows_that_all_lie_at_the_upper_bound_is_zero():
+    assert multiplier(np.full(3, 2.0), np.ones(3), 2.0) == 0

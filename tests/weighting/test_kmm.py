@@ -107,6 +107,14 @@ def test_units_whose_square_is_no_number_do_not_matter(domains, scale, kernel):
     assert 0 < kmm.gamma_ < np.inf
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_kernels_beyond_single_precision_reach_the_same_optimum(domains, scale):
+    X, T = domains
+    found = KMM(kernel="linear").fit(scale * X, X_target=scale * T)
+    expected = KMM(kernel="linear").fit(X, X_target=T)
+    assert found.objective_ == pytest.approx(expected.objective_ * scale**2, rel=2e-6)
+
+
 @pytest.mark.parametrize("kernel", ["linear", lambda X, Y: X @ Y.T])
 def test_kernels_without_a_factor_look_for_none(domains, monkeypatch, kernel):
     monkeypatch.setattr(_kmm, "median_distance", None)
