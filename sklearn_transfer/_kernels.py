@@ -1,5 +1,7 @@
 """Kernels and their bandwidth: arrays in, arrays out, in float64 and in bounded memory."""
 
+import math
+
 import numpy as np
 from scipy.spatial.distance import pdist
 
@@ -10,21 +12,29 @@ _DEGREE = 3
 
 
 def median_gamma(X, Y):
-    """Inverse bandwidth 1 / (2 s^2), s the median distance of all rows of X and Y.
+    """Inverse bandwidth 1 / (2 s^2), s the median distance of all rows of X and Y."""
+    return gamma_of(median_distance(X, Y))
+
+
+def gamma_of(distance):
+    """1 / (2 s^2) of a distance s, or the nearest positive number that there is."""
+    limits, root = np.finfo(np.float64), math.sqrt(0.5) / distance
+    return float(np.clip(root * root, limits.tiny, limits.max))
+
+
+def median_distance(X, Y):
+    """Median distance s of all rows of X and Y.
 
     Beyond 1000 rows, evenly spaced ones of each are looked at, so the answer never
     varies. Where more than half of the distances are 0, s is the median of the others;
-    where all are, gamma is 1.
+    where all are, 1 / (2 s^2) is 1.
     """
     rows = np.concatenate([_spaced(X, Y), _spaced(Y, X)])
     scale = np.abs(rows - rows.mean(axis=0)).max()
-    if scale == 0:
-        return 1.0
-    distances = pdist(rows / scale)
-    if not distances.any():  # equal rows, whose mean differs by rounding
-        return 1.0
-    median = np.median(distances) or np.median(distances[distances > 0])
-    return float(1 / (2 * (scale * median) ** 2))
+    distances = pdist(rows / scale) if scale > 0 else np.zeros(1)
+    if not distances.any():  # equal rows, whose mean may differ by rounding
+        return math.sqrt(0.5)
+    return float(scale * (np.median(distances) or np.median(distances[distances > 0])))
 
 
 def _spaced(X, other):
@@ -37,12 +47,14 @@ class Kernel:
     """Blocks of a kernel between rows of arrays that `prepare` has seen.
 
     `kernel` is "rbf" (exp(-gamma |x - y|^2)), "linear" (x'y), "polynomial"
-    ((gamma x'y + 1)^3) or a function of two arrays that returns the block.
+    ((gamma x'y + 1)^3) or a function of two arrays that returns the block. `distance`, s in
+    gamma = 1 / (2 s^2), takes the place of gamma where s^2 may be no number.
     """
 
-    def __init__(self, kernel, gamma):
+    def __init__(self, kernel, gamma, distance=None):
         self.kernel = kernel
         self.gamma = gamma
+        self.distance = distance
 
     def prepare(self, *arrays):
         """Arrays in the form that `block` takes: scaled, and centred where nothing changes.
@@ -51,10 +63,15 @@ class Kernel:
         """
         if self.kernel == "rbf":
             centre = arrays[0].mean(axis=0)
-            return [np.sqrt(2 * self.gamma) * (X - centre) for X in arrays]
+            return [(X - centre) * self._root() * math.sqrt(2) for X in arrays]
         if self.kernel == "polynomial":
-            return [np.sqrt(self.gamma) * X for X in arrays]
+            return [self._root() * X for X in arrays]
         return list(arrays)
+
+    def _root(self):
+        return (
+            math.sqrt(self.gamma) if self.distance is None else math.sqrt(0.5) / self.distance
+        )
 
     def block(self, X, Y):
         """Kernel values of all pairs, (len(X), len(Y))."""
@@ -67,7 +84,8 @@ class Kernel:
         return self._called(X, Y)
 
     def _called(self, X, Y):
-        block = np.asarray(self.kernel(X, Y), dtype=np.float64)
+        # Copies, since X may be the caller's array and a function may write to what it gets.
+        block = np.asarray(self.kernel(X.copy(), Y.copy()), dtype=np.float64)
         if block.shape != (len(X), len(Y)):
             raise ValueError(
                 f"kernel returned shape {block.shape} for {len(X)} and {len(Y)} rows; "
@@ -89,6 +107,8 @@ class Kernel:
 
     def times(self, X, Y, v):
         """K(X, Y) v, a block of rows at a time."""
+        if self.kernel == "linear":
+            return X @ (v @ Y)
         result = np.empty(len(X))
         for rows in row_blocks(len(X), len(Y)):
             result[rows] = self.block(X[rows], Y) @ v
@@ -101,8 +121,19 @@ class Kernel:
             result[rows] = self.block(X[rows], landmarks) @ whiten
         return result
 
+    def matrix(self, X):
+        """K(X, X), which is symmetric, from one half of it."""
+        K = np.empty((len(X), len(X)))
+        for rows in row_blocks(len(X), len(X)):
+            K[rows, rows.start :] = self.block(X[rows], X[rows.start :])
+            K[rows.stop :, rows] = K[rows, rows.stop :].T
+        return K
+
     def total(self, X):
         """Sum of K(X, X), which is symmetric, from one half of it."""
+        if self.kernel == "linear":
+            together = X.sum(axis=0)
+            return float(together @ together)
         total = 0.0
         for rows in row_blocks(len(X), len(X)):
             total += self.block(X[rows], X[rows]).sum()

@@ -181,7 +181,12 @@ def domain_mask(X, y, sample_domain):
 def _checked_target(estimator, raw, X, X_target, name):
     if hasattr(raw, "columns") and hasattr(X_target, "columns"):
         _check_feature_names(estimator, X_target, reset=False)
-    target = check_array(X_target, dtype=np.float64, input_name=name)
+    try:
+        target = check_array(X_target, dtype=np.float64, input_name=name)
+    except ValueError as error:
+        if name in str(error):
+            raise
+        raise ValueError(f"{name}: {error}") from error  # of its shape, which has no name
     _check_same_width(X, target)
     return target
 

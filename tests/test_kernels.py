@@ -4,7 +4,7 @@ from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import linear_kernel, polynomial_kernel, rbf_kernel
 
 from sklearn_transfer import _kernels
-from sklearn_transfer._kernels import Kernel, median_gamma
+from sklearn_transfer._kernels import Kernel, median_distance, median_gamma
 
 PEERS = {
     "rbf": lambda X, Y: rbf_kernel(X, Y, gamma=0.3),
@@ -35,6 +35,7 @@ def test_sums_by_blocks_equal_those_of_the_matrix(rows, name, monkeypatch):
     np.testing.assert_allclose(kernel.times(X, Y, np.ones(30)), kernel.block(X, Y).sum(axis=1))
     np.testing.assert_allclose(kernel.diagonal(X), np.diag(K))
     assert kernel.total(X) == pytest.approx(K.sum())
+    np.testing.assert_allclose(kernel.matrix(X), K)
 
 
 def test_callable_has_its_diagonal(rows):
@@ -71,6 +72,17 @@ def test_median_follows_the_scale(rows, scale):
     X, Y = rows
     found = median_gamma(scale * X, scale * Y) * scale**2
     assert found == pytest.approx(median_gamma(X, Y))
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e160])
+def test_distance_follows_scales_whose_square_is_no_number(rows, scale):
+    X, Y = rows
+    found = median_distance(scale * X, scale * Y)
+    assert found == pytest.approx(scale * median_distance(X, Y))
+    assert 0 < median_gamma(scale * X, scale * Y) < np.inf
+    blocks = Kernel("rbf", None, found).prepare(scale * X, scale * Y)
+    peer = rbf_kernel(X, Y, gamma=median_gamma(X, Y))
+    np.testing.assert_allclose(Kernel("rbf", None).block(*blocks), peer)
 
 
 @pytest.mark.parametrize("value", [1.0, 0.3])  # the mean of many 0.3 is not 0.3

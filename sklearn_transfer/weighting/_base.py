@@ -24,6 +24,9 @@ class BaseWeighter(BaseEstimator):
     def _estimate(self, X_source, X_target, y_source):
         """Weights of the source rows, not scaled; sets attributes of its own."""
 
+    def _check_source(self, n):
+        """Raise where parameters have no answer for n source rows, whatever the target."""
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):
         """Estimate the weights of the source samples.
@@ -48,6 +51,7 @@ class BaseWeighter(BaseEstimator):
         """
         forget_fit(self)
         source, target, y = source_and_target(self, X, y, X_target, sample_domain)
+        self._check_source(len(source))
         weights = np.ones(len(source))
         if target is not None:
             weights = self._estimate(source, target, y)

@@ -8,6 +8,8 @@ from scipy.linalg import cho_factor, cho_solve
 _STEPS = 20  # accelerated steps where direct solves do not end
 _PATIENCE = 3  # direct solves in a row without fewer rows on the wrong side
 _LARGEST = 8000  # free rows that a direct solve takes: 512 MB
+_ACCURATE = 0.005  # residual of a solve, a share of its right side, that is a step forward
+_GATHERED = 64  # rows gathered at a time, which stay in the processor's cache
 
 
 @dataclass
@@ -54,29 +56,37 @@ class Region:
         return float(gradient @ (x - self.vertex(gradient)))
 
 
-def minimise(K, c, region, x, tol, pull, max_rounds=50):
+@dataclass
+class Path:
+    """What one call of `minimise` tells the next."""
+
+    pull: float  # proximal term to begin with
+    single: bool = True  # whether factors in single precision were accurate enough
+
+
+def minimise(K, c, region, x, tol, path, max_rounds=50):
     """Minimise x'Kx / 2 + c'x over a region, from x, until the gap is at most tol.
 
-    Proximal points, each from direct solves, with a `pull` to where they start that
-    shrinks; where direct solves do not end, accelerated projected gradients go on and the
-    pull grows. Returns x, Kx and the pull to begin the next call with.
+    Proximal points, each from direct solves, with a pull to where they start that shrinks;
+    where direct solves do not end, accelerated projected gradients go on and the pull
+    grows. Returns x and Kx, and leaves in `path` what the next call begins with.
     """
     Kx = K @ x
-    length = 1 / max(np.abs(K).sum(axis=1).max(), np.finfo(float).tiny)
     for _ in range(max_rounds):
-        x, Kx, ended = _direct(K, c, region, x, Kx, tol, pull)
+        x, Kx, ended = _direct(K, c, region, x, Kx, tol, path)
         if region.gap(x, Kx + c) <= tol:
             break
         if ended:
-            pull /= 8
+            path.pull /= 8
         else:
-            pull *= 8
-            x, Kx = _accelerated(K, c, region, x, Kx, length)
-    return x, Kx, pull
+            path.pull *= 8
+            x, Kx = _accelerated(K, c, region, x, Kx)
+    return x, Kx
 
 
-def _accelerated(K, c, region, x, Kx, length):
+def _accelerated(K, c, region, x, Kx):
     """Nesterov's method with restarts where momentum points uphill [O'Donoghue 2015]."""
+    length = 1 / max(np.abs(K).sum(axis=1).max(), np.finfo(float).tiny)
     y, Ky, t = x, Kx, 1.0
     for _ in range(_STEPS):
         new = region.project(y - length * (Ky + c))
@@ -90,28 +100,35 @@ def _accelerated(K, c, region, x, Kx, length):
     return x, Kx
 
 
-def _direct(K, c, region, x, Kx, tol, pull):
+def _direct(K, c, region, x, Kx, tol, path):
     """Primal-dual active sets [Hintermueller 2002] from x: the best point, and if they ended.
 
     A direct solve over the rows between the bounds; rows that leave the box go to a bound
     and rows whose multiplier has the wrong sign leave it, all at once. The sets may cycle,
-    which shows in the number of such rows. `pull` |y - x|^2 / 2, a proximal term, ends that
-    where K is nearly singular. What is returned is never worse than x.
+    which shows in the number of such rows. `path.pull` |y - x|^2 / 2, a proximal term, ends
+    that where K is nearly singular. What is returned is never worse than x.
     """
-    start, free, upper = x, (x > 0) & (x < region.B), x >= region.B
-    best, fewest, patience = x @ (Kx / 2 + c), len(x) + 1, _PATIENCE
+    start = x
+    free, upper = _sets(x, Kx + c, region)
+    base, K_base = x, Kx
+    best, gap = x @ (Kx / 2 + c), region.gap(x, Kx + c)
+    fewest, patience = len(x) + 1, _PATIENCE
     while patience and np.count_nonzero(free) <= _LARGEST:
-        y, level = _solve_free(K, c - pull * start, region, free, upper, pull)
-        inside = region.project(y)
-        K_inside = K @ inside
-        value = inside @ (K_inside / 2 + c)
-        if value < best:
-            best, x, Kx = value, inside, K_inside
+        constant = c - path.pull * start
+        y, Ky, level = _solve_free(K, constant, region, free, base, K_base, path)
         below, above = free & (y <= 0), free & (y >= region.B)
-        gradient = K @ y + c + pull * (y - start) - level
+        base = np.where(below, 0, np.where(above, region.B, y))
+        inside = region.project(y)
+        K_inside, K_base = (K @ np.stack([inside, base], axis=1)).T
+        value, new_gap = inside @ (K_inside / 2 + c), region.gap(inside, K_inside + c)
+        # Near the optimum the gap still tells points apart whose values are equal in digits.
+        rounding = 1e-13 * abs(best)
+        if value < best - rounding or (value <= best + rounding and new_gap < gap):
+            best, gap, x, Kx = value, new_gap, inside, K_inside
+        gradient = Ky + path.pull * y + constant - level
         leaves = ~free & np.where(upper, gradient > 0, gradient < 0)
         wrong = np.count_nonzero(below | above | leaves)
-        if not wrong or region.gap(x, Kx + c) <= tol:
+        if not wrong or gap <= tol:
             return x, Kx, True
         patience = _PATIENCE if wrong < fewest else patience - 1
         fewest = min(fewest, wrong)
@@ -119,26 +136,83 @@ def _direct(K, c, region, x, Kx, tol, pull):
     return x, Kx, False
 
 
-def _solve_free(K, c, region, free, upper, pull):
-    """Least value over the free rows, others at their bounds, and the sum's multiplier."""
-    x = np.where(upper, region.B, 0.0)
+def _sets(x, gradient, region):
+    """Masks of the rows between the bounds or about to leave one, and of the others at B."""
+    upper = x >= region.B
+    free = (x > 0) & ~upper
+    level = multiplier(x, gradient, region.B)
+    leaves = ~free & np.where(upper, gradient > level, gradient < level)
+    return free | leaves, upper & ~leaves
+
+
+def multiplier(x, gradient, B):
+    """Of the sum: what the gradient is between the bounds, or half-way where all are at one.
+
+    There, the row that loses most by a step down and the one that gains most by a step up
+    both have a gradient on the wrong side of it, if any pair has.
+    """
+    free = (x > 0) & (x < B)
+    if free.any():
+        return gradient[free].mean()
+    down = gradient[x > 0].max(initial=-np.inf)
+    up = gradient[x < B].min(initial=np.inf)
+    return (down + up) / 2 if up < down < np.inf else 0.0
+
+
+def _solve_free(K, c, region, free, base, K_base, path):
+    """Least value over the free rows, others as in `base`: y, Ky and the sum's multiplier.
+
+    The solve is for the step from `base`, so single precision costs little where factors in
+    it are accurate to some digits; where they are not, double precision takes over.
+    """
     free = np.flatnonzero(free)
     if len(free) == 0:
-        return x, 0.0
-    target = -(K @ x + c)[free] if upper.any() else -c[free]
-    plain, ones = _solved(K[np.ix_(free, free)], target, pull)
-    total = plain.sum() + x.sum()
-    level = (np.clip(total, region.low, region.high) - total) / ones.sum()
-    x[free] = plain + level * ones
-    return x, level
+        return base, K_base, 0.0
+    gradient = (K_base + path.pull * base + c)[free]
+    middle = gradient.mean()
+    allowed = _ACCURATE * np.linalg.norm(gradient - middle) + 1e-12 * np.linalg.norm(c)
+    for dtype in (np.float32, np.float64) if path.single else (np.float64,):
+        step, ones = _solved(K, free, dtype, middle - gradient, path.pull)
+        total = base.sum() + step.sum() - middle * ones.sum()
+        level = (np.clip(total, region.low, region.high) - total) / ones.sum()
+        y = base.copy()
+        y[free] += step + (level - middle) * ones
+        Ky = K @ y
+        left = np.linalg.norm((Ky + path.pull * y + c)[free] - level)
+        if left <= allowed:
+            break
+        path.single = False
+    return y, Ky, level
 
 
-def _solved(K, target, pull):
-    """(K + pull)^-1 of a vector and of ones, with the ridge that rounding needs."""
-    ridge = 1e-13 * np.abs(np.diagonal(K)).sum() + np.finfo(float).tiny
-    K[np.diag_indices_from(K)] += pull + ridge
-    sides = np.stack([target, np.ones_like(target)], axis=1)
+@np.errstate(over="ignore", invalid="ignore")  # numbers that single precision lacks
+def _solved(K, rows, dtype, target, pull):
+    """(K + pull)^-1 of a vector and of ones over some rows; NaN where precision is short."""
+    sides = np.stack([target, np.ones_like(target)], axis=1).astype(dtype)
     try:
-        return cho_solve(cho_factor(K, check_finite=False), sides, check_finite=False).T
+        # The transpose is the same matrix, in the order that LAPACK takes without a copy.
+        shifted = _shifted(K, rows, dtype, pull).T
+        factor = cho_factor(shifted, overwrite_a=True, check_finite=False)
+        return cho_solve(factor, sides, check_finite=False).T.astype(np.float64)
     except np.linalg.LinAlgError:  # a user's function that is no kernel, or rounding
-        return np.linalg.solve(K, sides).T
+        if dtype == np.float32:
+            return np.full_like(sides, np.nan, dtype=np.float64).T
+        return np.linalg.solve(_shifted(K, rows, dtype, pull), sides).T
+
+
+def _shifted(K, rows, dtype, pull):
+    """Those rows and columns of K, with `pull` and the ridge that rounding needs added."""
+    part = gathered(K, rows, dtype)
+    diagonal = np.diagonal(K)[rows]
+    ridge = 1e-13 * np.abs(diagonal).sum() + np.finfo(float).tiny
+    part[np.diag_indices_from(part)] = diagonal + (pull + ridge)
+    return part
+
+
+def gathered(K, rows, dtype):
+    """Those rows and columns of K."""
+    part = np.empty((len(rows), len(rows)), dtype)
+    for start in range(0, len(rows), _GATHERED):
+        some = slice(start, start + _GATHERED)
+        part[some] = np.take(K[rows[some]], rows, axis=1, mode="clip")
+    return part

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from threadpoolctl import threadpool_limits
 
-from sklearn_transfer._kernels import Kernel, median_gamma
+from sklearn_transfer._kernels import Kernel, gamma_of, median_distance
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
 from sklearn_transfer.weighting._working_set import Problem, solve
@@ -77,8 +77,8 @@ class KMM(BaseWeighter):
         Share of the kernel's trace that the Nystroem approximation misses; 0 where exact.
     n_iter_ : int
         Rounds of the solver.
-    gamma_ : float
-        Factor of the kernel that was used.
+    gamma_ : float or None
+        Factor of the kernel that was used; None where the kernel has none.
     mmd_before_, mmd_after_ : float
         Maximum mean discrepancy between source and target with equal weights and with
         `weights_`.
@@ -105,13 +105,21 @@ class KMM(BaseWeighter):
     is the largest gradient'(b - s) over feasible s, found by sorting. Objectives nearer to 0
     than 1e-5 of n times the kernel's trace are taken as that when the gap is compared.
 
-    Working sets are solved directly, by primal-dual active sets, or by accelerated projected
-    gradients where those do not end. Time grows with n (n + m) for the kernel and with the
-    cube of the rows between the bounds. Kernel values are computed in blocks, so memory
-    grows with n + m, beside at most three matrices of 8000^2 numbers ("full": n^2) and
-    n_components numbers a row. Where more than 8000 rows lie between the bounds, rounds gain
-    little and `n_components` is the better way. `fit` keeps none of the data. Without a
-    target all weights are 1, and only `weights_`, `mean_weight_` and `ess_` are set.
+    Working sets are solved directly, by primal-dual active sets around proximal points, or by
+    accelerated projected gradients where those do not end. Factors are in single precision
+    while that is accurate, since steps are measured from a gradient in double precision, as
+    is the gap. Up to 10,000 source rows one BLAS thread is used.
+
+    Time grows with n (n + m) for the kernel and with the cube of the rows between the bounds.
+    Up to 8000 source rows the kernel is held; beyond, its values are computed in blocks
+    whenever they are needed, so memory grows with n + m, beside at most three matrices of
+    8000^2 numbers ("full": n^2) and n_components numbers a row. Where more than 8000 rows lie
+    between the bounds, rounds gain little and `n_components` is the better way.
+
+    An approximation is solved to `tol`; `dual_gap_` is what it leaves of the exact problem,
+    usually more. A ConvergenceWarning tells where that is more than what was gained over
+    equal weights and half of the discrepancy is left. `fit` keeps none of the data. Without
+    a target all weights are 1, and only `weights_`, `mean_weight_` and `ess_` are set.
 
     References
     ----------
@@ -177,6 +185,9 @@ class KMM(BaseWeighter):
         self.n_components = n_components
         self.random_state = random_state
 
+    def _check_source(self, n):
+        self._region(n)
+
     def _estimate(self, X_source, X_target, y_source):
         # Threads wait for each other longer than they work on matrices of this size, up to
         # thirty times where another program runs beside.
@@ -186,18 +197,29 @@ class KMM(BaseWeighter):
 
     def _matched(self, X_source, X_target):
         region = self._region(len(X_source))
-        automatic = self.gamma == "median"
-        self.gamma_ = median_gamma(X_source, X_target) if automatic else float(self.gamma)
-        kernel = Kernel(self.kernel, self.gamma_)
+        kernel = self._kernel(X_source, X_target)
         X, T = kernel.prepare(X_source, X_target)
         k = kernel.times(X, T, np.full(len(T), len(X) / len(T)))
         trace = float(np.abs(kernel.diagonal(X)).sum())
         problem = Problem(kernel, X, k, region, len(X) * trace)
+        problem.hold()
         solution = self._solve(problem, T, trace)
-        total = kernel.total(X)
+        total = problem.total()
         self._warn_of_identity(total, trace)
         self._describe(problem, solution, total, kernel.total(T) / len(T) ** 2)
+        self._warn_of_approximation(problem, solution, total)
         return self.solution_
+
+    def _kernel(self, X_source, X_target):
+        if self.kernel not in ("rbf", "polynomial"):
+            self.gamma_ = None
+            return Kernel(self.kernel, None)
+        if self.gamma != "median":
+            self.gamma_ = float(self.gamma)
+            return Kernel(self.kernel, self.gamma_)
+        distance = median_distance(X_source, X_target)
+        self.gamma_ = gamma_of(distance)
+        return Kernel(self.kernel, self.gamma_, distance)
 
     def _region(self, n):
         eps = min(0.5, 1 / np.sqrt(n)) if self.eps == "auto" else self.eps
@@ -206,7 +228,8 @@ class KMM(BaseWeighter):
                 f"B={self.B} with eps={eps:.3g} leaves no solution: no weight may pass B, and "
                 f"their mean must be at least 1 - eps. Give B of at least {1 - eps:.3g}."
             )
-        return Region(float(self.B), n * (1 - eps), n * (1 + eps))
+        # No weight passes the sum of all, and a B of 1e300 would only overflow.
+        return Region(min(float(self.B), n * (1 + eps)), n * (1 - eps), n * (1 + eps))
 
     def _solve(self, problem, T, trace):
         """The exact problem's solution, from an approximate one where asked for."""
@@ -225,12 +248,14 @@ class KMM(BaseWeighter):
         return problem.result(solution.x, solution.n_iter)
 
     def _approximated(self, problem, T, n_components):
-        """The problem on Nystroem features, where the kernel is linear; its trace."""
+        """The problem on Nystroem features, where the kernel is linear, and its trace."""
         draw = check_random_state(self.random_state)
         rows = np.sort(draw.choice(len(problem.X), n_components, replace=False))
         landmarks = problem.X[rows]
         values, vectors = np.linalg.eigh(problem.kernel.block(landmarks, landmarks))
         kept = values > 1e-10 * values.max()
+        if not kept.any():  # of a kernel that is 0, which nothing can approximate
+            return problem, float(np.abs(problem.kernel.diagonal(problem.X)).sum())
         whiten = vectors[:, kept] / np.sqrt(values[kept])
         source = problem.kernel.features(problem.X, landmarks, whiten)
         target = problem.kernel.features(T, landmarks, whiten)
@@ -260,6 +285,19 @@ class KMM(BaseWeighter):
                 "with n_components=1000.",
                 ConvergenceWarning,
                 stacklevel=7,
+            )
+
+    def _warn_of_approximation(self, problem, solution, total):
+        """Warn where discrepancy is left and the gap is more than was gained over 1."""
+        gained = total / 2 - problem.k.sum() - solution.objective
+        left = self.mmd_after_ > self.mmd_before_ / 2
+        if self.approximation_error_ and left and solution.gap > gained:
+            warnings.warn(
+                f"The approximate kernel misses {self.approximation_error_:.2g} of the exact "
+                "one, and these weights may gain less than half of what the best would over "
+                "equal ones. Raise n_components, or give None where memory and time allow.",
+                ConvergenceWarning,
+                stacklevel=6,
             )
 
     def _warn_of_identity(self, total, trace):

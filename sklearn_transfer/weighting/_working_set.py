@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_transfer.weighting._box_slab import Region, minimise
+from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise, multiplier
 
-_FIRST = 500  # rows of the first working set
+_FIRST = 300  # rows of the first working set
 _LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
 _FEW = 1000  # rows below which the whole problem is one working set
-_PROXIMAL = 1e-2  # first proximal term, a share of the kernel's mean diagonal
+_PROXIMAL = 1e-4  # first proximal term, a share of the kernel's mean diagonal
 _SMALL = 1e-5  # objectives nearer to 0 than this share of the kernel's scale count as 0
 
 
@@ -33,6 +33,12 @@ class Problem:
     k: np.ndarray
     region: Region
     scale: float
+    K: np.ndarray | None = None  # of all rows, where it is held
+
+    def hold(self):
+        """Compute K where it takes no more memory than the largest working set."""
+        if len(self.X) <= _LARGEST:
+            self.K = self.kernel.matrix(self.X)
 
     def start(self):
         """Equal weights on the rows that look most like the target, 0 on the others."""
@@ -47,7 +53,27 @@ class Problem:
     def gradient(self, x):
         """Kx - k from the columns where x is not 0."""
         rows = np.flatnonzero(x)
-        return self.kernel.times(self.X, self.X[rows], x[rows]) - self.k
+        return self.times(rows, x[rows]) - self.k
+
+    def times(self, rows, v):
+        """Some of K's columns times v."""
+        if self.K is None:
+            return self.kernel.times(self.X, self.X[rows], v)
+        if len(rows) < len(self.K) / 4:  # else one pass over K is cheaper than a copy
+            return v @ self.K[rows]
+        x = np.zeros(len(self.K))
+        x[rows] = v
+        return self.K @ x
+
+    def matrix(self, rows):
+        """K of some rows."""
+        if self.K is None:
+            return self.kernel.matrix(self.X[rows])
+        return self.K if len(rows) == len(self.K) else gathered(self.K, rows, np.float64)
+
+    def total(self):
+        """Sum of all of K."""
+        return self.kernel.total(self.X) if self.K is None else float(self.K.sum())
 
     def objective(self, x, gradient):
         return float(x @ (gradient - self.k)) / 2
@@ -80,8 +106,7 @@ def solve(problem, tol, max_iter, whole=False):
         if gap <= allowed or n_iter == max_iter:
             break
         rows = np.arange(len(x)) if whole else _working_set(x, gradient, problem.region, size)
-        enough = 0.3 * allowed if len(rows) == len(x) else max(0.3 * allowed, 0.03 * gap)
-        x, gradient = _solve_rows(matrix, x, gradient, rows, enough)
+        x, gradient = _solve_rows(matrix, x, gradient, rows, 0.3 * allowed)
         size = min(2 * size, _LARGEST)
     return problem.result(x, n_iter)
 
@@ -93,7 +118,7 @@ def _working_set(x, gradient, region, size):
     n_free = np.count_nonzero(free)
     if n <= _FEW or (n <= _LARGEST and n_free > n / 2):
         return np.arange(n)
-    level = gradient[free].mean() if n_free else np.median(gradient)
+    level = multiplier(x, gradient, region.B)
     wrong = np.where(x > 0, gradient - level, level - gradient)
     wrong = np.where(free, np.abs(wrong), wrong)
     if n_free <= _LARGEST // 2:
@@ -109,15 +134,17 @@ def _solve_rows(matrix, x, gradient, rows, tol):
     held = x.sum() - x[rows].sum()
     region = Region(problem.region.B, problem.region.low - held, problem.region.high - held)
     c = gradient[rows] - K @ x[rows]
-    part, K_part, matrix.pull = minimise(K, c, region, x[rows], tol, matrix.pull)
+    if len(rows) < len(x):  # the rows will change, so a tenth of their gap is enough
+        gap = region.gap(x[rows], gradient[rows])
+        tol = max(min(tol, 0.5 * gap), 0.1 * gap)
+    part, K_part = minimise(K, c, region, x[rows], tol, matrix.path)
     changed = part != x[rows]
     step = (part - x[rows])[changed]
     x = x.copy()
     x[rows] = part
     if len(rows) == len(x):
         return x, K_part + c
-    columns = problem.X[rows[changed]]
-    return x, gradient + problem.kernel.times(problem.X, columns, step)
+    return x, gradient + problem.times(rows[changed], step)
 
 
 class _Matrix:
@@ -127,12 +154,11 @@ class _Matrix:
         self.problem = problem
         self.rows = self.K = None
         # The scale is n times the trace; a mean diagonal of 0 is a kernel that is 0.
-        self.pull = _PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0)
+        self.path = Path(_PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0))
 
     def of(self, rows):
         if not np.array_equal(self.rows, rows):
             self.rows = self.K = None  # two of them would take twice the memory
-            X = self.problem.X[rows]
-            self.K = self.problem.kernel.block(X, X)
+            self.K = self.problem.matrix(rows)
             self.rows = rows
         return self.K

@@ -135,6 +135,12 @@ def test_source_that_is_not_finite_is_refused(domains, bad):
         KMM().fit(X, X_target=domains[1])
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (2,), ()])
+def test_target_that_is_no_table_is_refused_by_name(domains, shape):
+    with pytest.raises(ValueError, match="X_target: (Found|Expected)"):
+        KMM().fit(domains[0], X_target=np.ones(shape))
+
+
 def test_nothing_of_an_earlier_fit_stays():
     X = np.random.default_rng(0).normal(size=(20, 2))
     kmm = KMM(B=5).fit(X, X_target=X + 0.5)

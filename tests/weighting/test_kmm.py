@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import rbf_kernel
 
 from sklearn_transfer import KMM, TargetDomain
 from sklearn_transfer.weighting import _box_slab, _kmm, _working_set
@@ -67,6 +68,21 @@ def test_bound_below_the_least_mean_is_refused(domains):
         KMM(B=0.5, eps=0.1).fit(domains[0], X_target=domains[1])
 
 
+@pytest.mark.filterwarnings("ignore:KMM got no target")
+def test_bound_below_the_least_mean_is_refused_without_a_target(domains):
+    with pytest.raises(ValueError, match="B=0.5 with eps=0.1 leaves no solution"):
+        KMM(B=0.5, eps=0.1).fit(domains[0])
+
+
+@pytest.mark.parametrize("B", [1e12, 1e308])
+@pytest.mark.parametrize("solver", ["full", "working-set"])
+def test_bounds_that_no_weight_can_reach_change_nothing(domains, B, solver):
+    kmm = KMM(B=B, kernel="linear", solver=solver).fit(domains[0], X_target=domains[1])
+    expected = KMM(B=400, kernel="linear").fit(domains[0], X_target=domains[1])
+    assert kmm.dual_gap_ <= 1e-6
+    assert kmm.objective_ == pytest.approx(expected.objective_, rel=2e-6)
+
+
 def test_bound_at_the_least_mean_leaves_equal_weights(domains):
     np.testing.assert_allclose(weights(*domains, B=0.9, eps=0.1), 1)
 
@@ -79,6 +95,30 @@ def test_bound_one_without_slack_leaves_equal_weights(domains):
 def test_unit_of_the_features_does_not_matter(domains, scale):
     X, T = domains
     assert close(weights(scale * X, scale * T), weights(X, T))
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "polynomial"])
+@pytest.mark.parametrize("scale", [1e-160, 1e160])
+def test_units_whose_square_is_no_number_do_not_matter(domains, scale, kernel):
+    X, T = domains
+    kmm = KMM(kernel=kernel, B=5).fit(scale * X, X_target=scale * T)
+    expected = KMM(kernel=kernel, B=5).fit(X, X_target=T)
+    assert kmm.objective_ == pytest.approx(expected.objective_, rel=2e-6)
+    assert 0 < kmm.gamma_ < np.inf
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_kernels_beyond_single_precision_reach_the_same_optimum(domains, scale):
+    X, T = domains
+    found = KMM(kernel="linear").fit(scale * X, X_target=scale * T)
+    expected = KMM(kernel="linear").fit(X, X_target=T)
+    assert found.objective_ == pytest.approx(expected.objective_ * scale**2, rel=2e-6)
+
+
+@pytest.mark.parametrize("kernel", ["linear", lambda X, Y: X @ Y.T])
+def test_kernels_without_a_factor_look_for_none(domains, monkeypatch, kernel):
+    monkeypatch.setattr(_kmm, "median_distance", None)
+    assert KMM(kernel=kernel).fit(domains[0], X_target=domains[1]).gamma_ is None
 
 
 def test_place_of_the_origin_does_not_matter(domains):
@@ -106,10 +146,12 @@ def test_constant_data_have_equal_weights():
 
 def test_duplicates_share_the_weight_of_one(domains):
     X, T = domains
-    kmm = KMM(eps=0.1, gamma=0.3).fit(np.repeat(X, 2, axis=0), X_target=T)
-    once = KMM(eps=0.1, gamma=0.3).fit(X, X_target=T)
+    options = {"eps": 0.1, "gamma": 5, "tol": 1e-10}  # of so narrow a kernel weights are exact
+    kmm = KMM(**options).fit(np.repeat(X, 2, axis=0), X_target=T)
+    once = KMM(**options).fit(X, X_target=T)
+    assert close(kmm.solution_.reshape(-1, 2).mean(axis=1), once.solution_, 1e-4)
     # The objective counts n^2 pairs: twice the rows, four times the value.
-    assert kmm.objective_ == pytest.approx(4 * once.objective_, rel=2e-6)
+    assert kmm.objective_ == pytest.approx(4 * once.objective_, rel=1e-9)
 
 
 def test_one_source_row_has_weight_one():
@@ -154,6 +196,19 @@ def test_arrays_of_the_caller_stay_as_they_are(domains):
     X, T = (rows.copy() for rows in domains)
     X.flags.writeable = T.flags.writeable = False
     weights(X, T)
+    np.testing.assert_array_equal(X, domains[0])
+    np.testing.assert_array_equal(T, domains[1])
+
+
+def test_kernel_that_writes_leaves_the_arrays_of_the_caller_alone(domains):
+    def kernel(X, Y):
+        block = X @ Y.T
+        X[:] = Y[:] = 0
+        return block
+
+    X, T = (rows.copy() for rows in domains)
+    expected = weights(X, T, kernel=lambda X, Y: X @ Y.T)
+    np.testing.assert_array_equal(weights(X, T, kernel=kernel), expected)
     np.testing.assert_array_equal(X, domains[0])
     np.testing.assert_array_equal(T, domains[1])
 
@@ -210,17 +265,43 @@ def test_kernel_of_wrong_shape_is_refused(domains):
         KMM(kernel=lambda X, Y: X).fit(domains[0], X_target=domains[1])
 
 
-def test_approximation_tells_its_error(domains):
+@pytest.mark.parametrize("n_components", [20, 100])
+def test_approximation_tells_its_error(domains, n_components):
+    X, T = domains
+    kmm = KMM(gamma=0.3, n_components=n_components, random_state=0).fit(X, X_target=T)
+    landmarks = X[np.random.RandomState(0).choice(len(X), n_components, replace=False)]
+    K = rbf_kernel(X, landmarks, gamma=0.3)
+    found = np.trace(K @ np.linalg.solve(rbf_kernel(landmarks, gamma=0.3), K.T))
+    assert kmm.approximation_error_ == pytest.approx(1 - found / len(X), rel=1e-6)
+
+
+def test_approximation_gets_nearer_with_more_components(domains):
     X, T = domains
     exact = KMM().fit(X, X_target=T)
-    rough = KMM(n_components=20, random_state=0).fit(X, X_target=T)
-    fine = KMM(n_components=150, random_state=0).fit(X, X_target=T)
+    rough, fine = (KMM(n_components=n, random_state=0).fit(X, X_target=T) for n in (20, 150))
     assert exact.approximation_error_ == 0
-    assert 0 < fine.approximation_error_ < rough.approximation_error_ < 1
-    assert exact.objective_ <= fine.objective_ * (1 - 1e-6) or fine.dual_gap_ < 1e-6
-    for kmm in (rough, fine):
-        missing = (kmm.objective_ - exact.objective_) / abs(kmm.objective_)
-        assert missing <= kmm.dual_gap_ + 1e-9
+    assert exact.objective_ < fine.objective_ < rough.objective_
+    assert fine.dual_gap_ < 0.01 * rough.dual_gap_
+
+
+def test_rough_approximation_is_warned_of(domains):
+    with pytest.warns(ConvergenceWarning, match="Raise n_components"):
+        KMM(n_components=1, random_state=0).fit(domains[0], X_target=domains[1])
+
+
+def test_fair_approximation_warns_of_nothing(domains):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        KMM(B=5, n_components=20, random_state=0).fit(domains[0], X_target=domains[1])
+
+
+def test_landmarks_where_the_kernel_is_zero_leave_the_exact_problem():
+    X, T = np.zeros((40, 2)), np.ones((5, 2))
+    X[np.setdiff1d(np.arange(40), np.random.RandomState(0).choice(40, 3, False))[:5]] = 1
+    options = {"kernel": "linear", "B": 4}
+    kmm = KMM(n_components=3, random_state=0, **options).fit(X, X_target=T)
+    assert close(kmm.weights_, weights(X, T, **options), 1e-6)
+    assert kmm.dual_gap_ <= 1e-6
 
 
 def test_all_rows_as_components_are_exact(domains):

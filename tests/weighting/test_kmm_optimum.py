@@ -9,6 +9,7 @@ from sklearn.metrics.pairwise import linear_kernel, polynomial_kernel, rbf_kerne
 from threadpoolctl import threadpool_limits
 
 from sklearn_transfer import KMM
+from sklearn_transfer.weighting._working_set import Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore:The weights amount to")
 
@@ -137,4 +138,34 @@ def test_working_sets_smaller_than_the_source_reach_the_optimum():
     assert kmm.n_iter_ > 1
     K, k = quadratic(X, T, lambda *rows: rbf_kernel(*rows, gamma=kmm.gamma_))
     bound = lower_bound(K, k, kmm.solution_, 1000, *bounds_of(2500, "auto"))
+    assert kmm.objective_ - bound <= 1e-6 * abs(kmm.objective_)
+
+
+def test_kernel_that_is_not_held_reaches_the_optimum(monkeypatch):
+    monkeypatch.setattr(Problem, "hold", lambda problem: None)
+    X, T = data(2500, 800, 3)
+    kmm = KMM().fit(X, X_target=T)
+    K, k = quadratic(X, T, lambda *rows: rbf_kernel(*rows, gamma=kmm.gamma_))
+    bound = lower_bound(K, k, kmm.solution_, 1000, *bounds_of(2500, "auto"))
+    assert kmm.objective_ - bound <= 1e-6 * abs(kmm.objective_)
+
+
+def test_gap_of_an_approximation_is_that_of_the_exact_kernel():
+    X, T = data(200, 150, 4)
+    kmm = KMM(n_components=50, random_state=0).fit(X, X_target=T)
+    K, k = quadratic(X, T, lambda *rows: rbf_kernel(*rows, gamma=kmm.gamma_))
+    x = kmm.solution_
+    objective = x @ K @ x / 2 - k @ x
+    bound = lower_bound(K, k, x, 1000, *bounds_of(200, "auto"))
+    assert kmm.objective_ == pytest.approx(objective, rel=1e-9)
+    assert kmm.dual_gap_ == pytest.approx((objective - bound) / abs(objective), rel=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 20])
+def test_working_sets_move_rows_between_bounds_where_none_is_free(d):
+    X, T = data(1200, 400, d)
+    X[400:] = X[0]  # so many equal rows that all have one gradient, at either bound
+    kmm = KMM(B=1.5).fit(X, X_target=T)
+    K, k = quadratic(X, T, lambda *rows: rbf_kernel(*rows, gamma=kmm.gamma_))
+    bound = lower_bound(K, k, kmm.solution_, 1.5, *bounds_of(1200, "auto"))
     assert kmm.objective_ - bound <= 1e-6 * abs(kmm.objective_)
