@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import linear_kernel, polynomial_kernel, rbf_kernel
 
@@ -136,3 +137,20 @@ def test_sign_does_not_depend_on_the_order_of_the_rows(domains):
         TransferComponentAnalysis(3).fit(X[::step], X_target=T[::step]) for step in (1, -1)
     )
     np.testing.assert_allclose(one.transform(T), other.transform(T), atol=1e-8)
+
+
+def test_median_gamma_is_that_of_rows_of_both_domains(domains):
+    X, T = domains
+    tca = TransferComponentAnalysis().fit(X, X_target=T)
+    assert tca.gamma_ == pytest.approx(
+        1 / (2 * np.median(pdist(np.concatenate(domains))) ** 2)
+    )
+
+
+def test_without_target_the_rows_of_fit_are_copied(domains):
+    X = domains[0].copy()
+    with pytest.warns(UserWarning, match="no target samples"):
+        tca = TransferComponentAnalysis(2).fit(X)
+    expected = tca.transform(domains[1])
+    X[:] = 0
+    np.testing.assert_array_equal(tca.transform(domains[1]), expected)
