@@ -53,3 +53,20 @@ def test_each_alignment_helps_where_its_assumption_holds(tmp_path):
         assert means["moved, classes 9 to 1", method] < 0.9
     assert means["noise moved", "transfer components"] > 0.95
     assert means["moved", "transfer components"] < 0.6
+
+
+@pytest.mark.slow
+def test_weights_help_a_line_and_not_a_polynomial(tmp_path):
+    lines = run("weighting/plot_kmm_covariate_shift.py", tmp_path)
+    found = re.findall(r"(line|polynomial) +(equal|weighted) .*?(0\.\d+)", lines)
+    errors = {(name, kind): float(error) for name, kind, error in found}
+    assert errors["line", "weighted"] < 0.5 * errors["line", "equal"]
+    assert errors["polynomial", "weighted"] > 0.8 * errors["polynomial", "equal"]
+
+
+@pytest.mark.slow
+def test_weighted_scores_are_nearer_to_the_accuracy_at_dusk(tmp_path):
+    lines = run("weighting/plot_shifted_photos.py", tmp_path)
+    day, dusk = (float(gap) for gap in re.findall(r"off by (0\.\d+)", lines))
+    assert dusk < 0.75 * day
+    assert float(re.search(r"chosen .*: (0\.\d+)", lines).group(1)) > 0.85

@@ -238,7 +238,7 @@ def test_a_label_that_was_not_fitted_is_named(domains, model):
 def test_an_unknown_score_names_those_there_are(domains, model):
     X, y, T = domains
     with pytest.raises(ValueError, match="single samples.*Did you mean 'accuracy'"):
-        DEVScorer("acuracy", X_target=T)(model, X, y)
+        DEVScorer("accurate", X_target=T)(model, X, y)
 
 
 def test_a_callable_returns_a_score_a_sample(domains, model):
