@@ -120,3 +120,15 @@ def test_weights_count_rows(logs):
     repeated = fit_mixture(np.repeat(logs, times, axis=0), 1e-10, 100)
     weighted = fit_mixture(logs, 1e-10, 100, weights=times / times.sum())
     np.testing.assert_allclose(weighted.proportions, repeated.proportions, atol=1e-5)
+
+
+@pytest.mark.parametrize("newton", [True, False])
+def test_components_that_were_dropped_come_back(logs, newton, monkeypatch):
+    """Multiplying 0 by any gain leaves 0."""
+    if not newton:
+        monkeypatch.setattr(_mixture, "_newton_point", lambda *args: None)
+    best = likelihood(logs, fit_mixture(logs, 1e-10, 100).proportions)
+    start = np.eye(logs.shape[1])[0]
+    found = fit_mixture(logs, 1e-10, 2000, start)
+    assert likelihood(logs, start) < best - 0.1
+    assert likelihood(logs, found.proportions) == pytest.approx(best, abs=1e-2)

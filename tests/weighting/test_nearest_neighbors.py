@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import NearestNeighborWeights
 
@@ -86,3 +87,12 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
 
 def test_new_rows_have_no_weights():
     assert not hasattr(NearestNeighborWeights(), "predict_weights")
+
+
+def test_standardising_is_that_of_both_domains_together():
+    rng = np.random.default_rng(0)
+    X, T = rng.exponential([1, 1], (60, 2)), rng.normal(size=(50, 2)) ** 3
+    scale = StandardScaler().fit(np.concatenate([X, T]))
+    expected = counts(scale.transform(X), scale.transform(T), standardize=False)
+    np.testing.assert_allclose(counts(X, T), expected)
+    assert not np.allclose(counts(X, T, standardize=False), expected)
