@@ -93,8 +93,11 @@ class MemoryStore:
 
     def _look_one(self, contexts, sample, owner):
         keys = [(context, sample) for context in contexts]
-        vectors = [self._vectors.get(key) for key in keys]
-        if all(vector is not None for vector in vectors):
+        try:
+            vectors = [self._vectors[key] for key in keys]
+        except KeyError:
+            pass
+        else:
             for key in keys:
                 self._vectors.move_to_end(key)
             return vectors

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
+from itertools import count
 
 from sklearn_transfer.extraction import _sqlite
 from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore, limit
@@ -186,7 +187,7 @@ class DiskStore:
     def _touch(self, keys):
         """Note that keys were used just now, in this order."""
         moment = time.time_ns()
-        self._touched.update([(key, moment + i) for i, key in enumerate(keys)])
+        self._touched.update(zip(keys, count(moment)))
 
     def _write_touched(self, connection):
         touched, self._touched = self._touched, {}

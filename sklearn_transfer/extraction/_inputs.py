@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import xxhash
 from PIL import Image, ImageColor, ImageOps
 
 from sklearn_transfer.extraction._digests import array_digest, digest
@@ -207,14 +208,17 @@ def _stat(path):
 
 
 def _file_identity(path, status):
-    """Path, device, inode, size and times, as bytes: a third of the size of a tuple.
+    """Digest of path, device, inode, size and times: a sixth of the size of a tuple.
 
     Device and inode stand for the real path, whose resolution would cost more than all of
     this; the path is for file systems that number files as they please.
     """
-    name = hash(os.path.abspath(os.fspath(path)))
-    place = (name, status.st_dev, status.st_ino, status.st_size)
-    return b"%d %d %d %d %d %d" % (*place, status.st_mtime_ns, status.st_ctime_ns)
+    path = os.fspath(path)
+    if path[:1] != "/":  # else another spelling is at worst read once more
+        path = os.path.abspath(path)
+    place = (hash(path), status.st_dev, status.st_ino, status.st_size)
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return xxhash.xxh3_128_digest(b"%d %d %d %d %d %d" % (*place, *times))
 
 
 def _read_path(path):

@@ -77,12 +77,14 @@ class Extraction:
                 else:
                     rest.append(row) if key is None else known.append((row, key))
             answers = self.store.look(self.contexts, [key for _, key in known])
+            found = []
             for (row, key), answer in zip(known, answers, strict=True):
                 if isinstance(answer, list):
-                    self._write_cached(row, answer)
+                    found.append((row, answer))
                 else:
                     rest.append(row)
                     self.keys[row] = key
+            self._write_found(found)
         return sorted(rest)
 
     def _compute(self, rows):
@@ -283,6 +285,23 @@ class Extraction:
             )
         return features, finite
 
+    def _write_found(self, found):
+        """As `_write_cached` for (row, vectors) pairs; a run of rows is copied at once."""
+        if not found:
+            return
+        first, last = found[0][0], found[-1][0]
+        if not self.collect or last - first + 1 > len(found):
+            for row, vectors in found:
+                self._write_cached(row, vectors)
+            return
+        if self.output is None:
+            self._allocate(found[0][1])
+        self.store.count(hits=len(found))
+        self.n_cached += len(found)
+        piece = self.output[first : last + 1].reshape(-1)
+        np.concatenate([vector for _, vectors in found for vector in vectors], out=piece)
+        self._show(len(found))
+
     def _write_cached(self, row, vectors):
         self.store.count(hits=1)
         self.n_cached += 1
@@ -294,7 +313,10 @@ class Extraction:
         if self.collect:
             for row in rows:
                 np.concatenate(vectors, out=self.output[row])
-        self.bar.update(len(rows))
+        self._show(len(rows))
+
+    def _show(self, n):
+        self.bar.update(n)
         if self.verbose:
             self.bar.set_postfix(cached=self.n_cached, refresh=False)
 
