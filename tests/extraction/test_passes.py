@@ -242,3 +242,13 @@ def test_each_array_is_hashed_once(crops, monkeypatch, cache):
     )
     PretrainedFeatures(trained_net(), cache=cache).fit(crops).transform(crops)
     assert len(hashed) == len(crops)
+
+
+@pytest.mark.parametrize("known", [[0, 2, 5], [1, 2, 3], [5], [0, 1, 2, 3, 4, 5]])
+def test_rows_known_before_lie_where_they_belong(known, crops):
+    features = PretrainedFeatures("test_resnet", weights=None, layers=["middle", "deep"])
+    samples = crops[:6]
+    options = {"weights": None, "layers": ["middle", "deep"], "cache": None}
+    expected = PretrainedFeatures("test_resnet", **options).fit_transform(samples)
+    features.clear_cache().fit_transform([samples[i] for i in known])
+    np.testing.assert_array_equal(features.transform(samples), expected)
