@@ -26,10 +26,14 @@ class Row:
         return asdict(self)
 
     def cells(self):
-        spread = f"{self.median:.2f}"
+        spread = _written(self.median)
         if self.low != self.high:
-            spread += f" ({self.low:.2f} to {self.high:.2f})"
+            spread += f" ({_written(self.low)} to {_written(self.high)})"
         return self.what, self.against, spread, self.aim
+
+
+def _written(ratio):
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
 class Apart:
