@@ -14,13 +14,25 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from sklearn_transfer import KMM, ImportanceWeighted, PretrainedFeatures, TargetDomain
+from sklearn_transfer import (
+    KLIEP,
+    KMM,
+    ULSIF,
+    DomainClassifierWeights,
+    ImportanceWeighted,
+    ImportanceWeightedScorer,
+    LabelShiftWeights,
+    NearestNeighborWeights,
+    PretrainedFeatures,
+    TargetDomain,
+)
 from tests.networks import CountingNet, counting_net, trained_net
 
 pytestmark = pytest.mark.filterwarnings("ignore:The weights amount to")
@@ -51,6 +63,27 @@ def test_kernel_mean_matching_is_the_default(domains):
     X, y, T = domains
     model = ImportanceWeighted(LogisticRegression()).fit(X, y, X_target=T)
     np.testing.assert_array_equal(model.weights_, KMM().fit(X, X_target=T).weights_)
+
+
+WEIGHTERS = [
+    KLIEP(random_state=0),
+    ULSIF(random_state=0),
+    DomainClassifierWeights(random_state=0),
+    LabelShiftWeights(random_state=0),
+    NearestNeighborWeights(),
+]
+
+
+@pytest.mark.parametrize("weighter", WEIGHTERS, ids=lambda w: type(w).__name__)
+def test_any_weighter_serves_model_and_scorer(weighter, domains):
+    X, y, T = domains
+    model = ImportanceWeighted(LogisticRegression(), weighter).fit(X, y, X_target=T)
+    weights = clone(weighter).fit(X, y, X_target=T).weights_
+    np.testing.assert_array_equal(model.weights_, weights)
+    assert weights.std() > 0.01
+    scorer = ImportanceWeightedScorer("accuracy", X_target=T, weighter=weighter)
+    expected = accuracy_score(y, model.predict(X), sample_weight=weights)
+    assert scorer(model, X, y) == pytest.approx(expected)
 
 
 def test_stacked_domains_give_what_separate_ones_give(domains):
