@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.optimize import nnls
 
-_RIDGE = 1e-10  # of the mean curvature: components may be equal
+_RIDGE = 1e-10  # of the curvature of each: components may be equal
 _HALVINGS = 30
 _DECREASE = 1e-4  # least share of the decrease that the slope promises
 
@@ -43,35 +43,43 @@ def fit_mixture(log_densities, tol, max_iter, start=None, weights=None):
 
 
 def _better(A, w, D, gains, p):
-    """Proportions of a greater likelihood: a step of Newton's kind, or else of EM's."""
+    """Proportions of a greater likelihood: the best of three steps."""
+    vertex = np.zeros(len(p))
+    vertex[gains.argmax()] = 1
     em = p * gains
-    step = _newton_point(D, w, gains)
-    if step is None:
-        return em / em.sum()
-    direction = step - p
+    # EM leaves a proportion of 0 as it is; towards the greatest gain it may always leave 0.
+    found = [em / em.sum(), _searched(A, w, gains, p, vertex)]
+    newton = _newton_point(D, w, gains)
+    if newton is not None:
+        found.append(_searched(A, w, gains, p, newton))
+    return min((q for q in found if q is not None), key=lambda q: _loss(A, w, q))
+
+
+def _searched(A, w, gains, p, aim):
+    """Proportions between p and `aim` that are likely enough, or None."""
+    direction = aim - p
     slope = float((1 - gains) @ direction)
     value = _loss(A, w, p)
     size = 1.0
     for _ in range(_HALVINGS):
         candidate = p + size * direction
         if _loss(A, w, candidate) <= value + _DECREASE * size * min(slope, 0.0):
-            break
+            return np.maximum(candidate, 0) / candidate.sum()
         size /= 2
-    else:
-        return em / em.sum()
-    candidate = np.maximum(candidate, 0) / candidate.sum()
-    em = em / em.sum()
-    return candidate if _loss(A, w, candidate) < _loss(A, w, em) else em
+    return None
 
 
 def _newton_point(D, w, gains):
     """Minimiser of the second-order model over p >= 0, or None where it is not found."""
     curvature = (D * w[:, None]).T @ D
-    curvature[np.diag_indices_from(curvature)] += _RIDGE * np.trace(curvature) / len(gains)
+    # To a diagonal of 1: a row that all but one component miss would drown the others.
+    scale = 1 / np.sqrt(np.maximum(np.diag(curvature), np.finfo(np.float64).tiny))
+    curvature *= scale[:, None] * scale
+    curvature[np.diag_indices_from(curvature)] += _RIDGE
     try:
         root = cholesky(curvature, lower=False)
-        aim = solve_triangular(root, 2 * gains - 1, trans="T")
-        return nnls(root, aim)[0]
+        aim = solve_triangular(root, scale * (2 * gains - 1), trans="T")
+        return scale * nnls(root, aim)[0]
     except (LinAlgError, RuntimeError):  # the latter where NNLS takes too many rounds
         return None
 

@@ -120,3 +120,18 @@ def test_weights_count_rows(logs):
     repeated = fit_mixture(np.repeat(logs, times, axis=0), 1e-10, 100)
     weighted = fit_mixture(logs, 1e-10, 100, weights=times / times.sum())
     np.testing.assert_allclose(weighted.proportions, repeated.proportions, atol=1e-5)
+
+
+@pytest.mark.parametrize("far", [4, 6, 8])
+def test_row_that_one_component_alone_covers_is_found(far):
+    """Also from a start without that component, which EM would leave at 0."""
+    rng = np.random.default_rng(0)
+    rows = np.append(rng.normal(size=200), far)
+    logs = -3 * (rows[:, None] - rows[-100:]) ** 2
+    start = np.append(np.full(99, 1 / 99), 0)
+    cold, warm = fit_mixture(logs, 1e-8, 30), fit_mixture(logs, 1e-8, 30, start=start)
+    assert max(cold.gap, warm.gap) <= 1e-8
+    assert likelihood(logs, warm.proportions) == pytest.approx(
+        likelihood(logs, cold.proportions), abs=1e-8
+    )
+    assert warm.proportions[-1] > 0.5 / len(rows)
