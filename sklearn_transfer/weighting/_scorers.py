@@ -245,7 +245,14 @@ def _log_likelihood(estimator, X, y):
 def _errors(estimator, X, y):
     predictions, y = np.asarray(estimator.predict(X)), np.asarray(y)
     check_consistent_length(predictions, y)
-    return (predictions - y).reshape(len(y), -1)
+    # One column and none are the same, and would broadcast to all pairs of samples.
+    predictions, y = predictions.reshape(len(y), -1), y.reshape(len(y), -1)
+    if predictions.shape != y.shape:
+        raise ValueError(
+            f"y has {y.shape[1]} outputs and the predictions have {predictions.shape[1]}: "
+            "score the estimator on targets of the kind it was fitted on."
+        )
+    return predictions - y
 
 
 _SAMPLE_SCORES = {

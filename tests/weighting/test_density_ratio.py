@@ -233,3 +233,19 @@ def test_number_of_rows_that_choose_a_width_is_bounded(domains, monkeypatch):
     assert not np.allclose(found.scores_, expected.scores_)
     alone = KLIEP(random_state=0, gamma=found.gamma_).fit(X, X_target=T)
     np.testing.assert_array_equal(found.weights_, alone.weights_)  # of all rows
+
+
+def test_kliep_chooses_its_width_by_converged_likelihoods(monkeypatch):
+    """Of narrow kernels one alone covers the outermost row, and Newton's system is drowned."""
+    gaps, fit_mixture = [], _density_ratio.fit_mixture
+
+    def spy(terms, tol, max_iter):
+        found = fit_mixture(terms, tol, max_iter)
+        gaps.append(found.gap)
+        return found
+
+    monkeypatch.setattr(_density_ratio, "fit_mixture", spy)
+    rng = np.random.default_rng(1)
+    X, T = rng.normal(size=(2000, 1)), rng.normal(size=(2000, 1)) + 1
+    KLIEP(random_state=2).fit(X, X_target=T)
+    assert max(gaps) <= 1e-4

@@ -281,3 +281,23 @@ def test_they_choose_the_model_that_serves_the_target(make):
 def _right_half(X, y):
     rows = X[:, 0] > 0
     return X[rows], y[rows]
+
+
+@pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "neg_mean_absolute_error"])
+def test_dev_takes_one_column_of_targets_as_none(scoring, domains):
+    """Else a column less a row would be the errors of all pairs of samples."""
+    X, _, T = domains
+    y = X[:, 0] ** 2
+    scorer = DEVScorer(scoring, X_target=T)
+    row, column = (Ridge().fit(X[:30], targets[:30]) for targets in (y, y[:, None]))
+    expected = scorer(row, X, y)
+    for model in (row, column):
+        assert scorer(model, X, y) == pytest.approx(expected)
+        assert scorer(model, X, y[:, None]) == pytest.approx(expected)
+
+
+def test_dev_names_numbers_of_outputs_that_differ(domains):
+    X, _, T = domains
+    model, scorer = Ridge().fit(X, X[:, 0]), DEVScorer("neg_mean_squared_error", X_target=T)
+    with pytest.raises(ValueError, match="y has 2 outputs and the predictions have 1"):
+        scorer(model, X, X)
