@@ -63,6 +63,8 @@ class BaseWeighter(BaseEstimator):
         self.ess_ = float(len(source) ** 2 / (self.weights_ @ self.weights_))
         if self.ess_ < _FEW * len(source):
             self._warn_of_few()
+        elif 0 < self.mean_weight_ < _FEW:
+            self._warn_of_little()
         return self
 
     def _warn_of_few(self):
@@ -71,6 +73,15 @@ class BaseWeighter(BaseEstimator):
             f"The weights amount to {self.ess_:.3g} of {n} source samples: few of them lie "
             "where the target does. Expect a noisy model; fewer features, a smoother "
             "representation or smaller weights (KMM: a lower B) raise the number.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+    def _warn_of_little(self):
+        warnings.warn(
+            f"The estimate averages {self.mean_weight_:.2g} over the source, where the "
+            "ratio of the densities averages 1: most of the target lies where the source has "
+            "no samples. Do not reweight: look at the features, or collect labels there.",
             UserWarning,
             stacklevel=4,
         )

@@ -132,6 +132,7 @@ def test_more_features_than_rows(weighter):
     assert np.isfinite(w).all()
 
 
+@pytest.mark.filterwarnings("ignore:The estimate averages")
 @each
 def test_many_features_far_from_each_other(weighter):
     """Densities themselves underflow in 512 dimensions."""

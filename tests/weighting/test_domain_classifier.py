@@ -103,6 +103,7 @@ def test_quadratic_terms_see_a_change_of_spread():
     np.testing.assert_allclose(linear, 1, atol=0.25)
 
 
+@pytest.mark.filterwarnings("ignore:The estimate averages")
 def test_sure_classifiers_give_no_infinity():
     X, T = np.arange(20.0)[:, None], np.arange(100.0, 120.0)[:, None]
     found = fitted(X, T, DecisionTreeClassifier(), max_ratio=50)
@@ -140,3 +141,12 @@ def test_classifier_of_the_caller_is_not_fitted(domains):
 def test_weights_and_predictions_track_each_other(domains):
     found = fitted(*domains)
     assert spearmanr(found.weights_, found.predict_weights(domains[0]))[0] > 0.99
+
+
+def test_domains_apart_are_told_where_the_odds_are_equal():
+    """All odds lie at the bound, so their effective sample size says nothing."""
+    X = np.random.default_rng(0).normal(size=(80, 2))
+    weighter = DomainClassifierWeights(random_state=0)
+    with pytest.warns(UserWarning, match="averages .* over the source.*Do not reweight"):
+        weighter.fit(X, X_target=X + 1e4)
+    assert weighter.ess_ > 40
