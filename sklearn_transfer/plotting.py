@@ -8,7 +8,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from sklearn_transfer._validation import both_domains, import_optional
+from sklearn_transfer._validation import TargetDomain, both_domains, import_optional
 
 __all__ = ["DomainDisplay", "WeightsDisplay"]
 
@@ -235,7 +235,7 @@ class DomainDisplay:
             With `transform`, such as `PretrainedFeatures`.
         X : sequence of n_samples
             Source samples, whatever the estimator takes.
-        X_target : sequence of n_target
+        X_target : sequence of n_target, or TargetDomain
             Target samples.
         y : array-like of shape (n_samples,), default=None
             Classes of the source samples.
@@ -248,6 +248,8 @@ class DomainDisplay:
         -------
         display : DomainDisplay
         """
+        if isinstance(X_target, TargetDomain):
+            X_target = X_target.X
         X, X_target = estimator.transform(X), estimator.transform(X_target)
         return cls.from_data(X, X_target, y, y_target, **options)
 
@@ -390,6 +392,8 @@ def _thinned(X, y, max_samples, random_state):
 
 def _projected(X, method, random_state):
     """Rows in the plane; what is missing of two components is 0."""
+    if not np.ptp(X, axis=0).any():
+        return np.zeros((len(X), 2))
     if min(X.shape) < 2 or method == "pca":
         rows = PCA(min(2, *X.shape), random_state=random_state).fit_transform(X)
         return np.pad(rows, [(0, 0), (0, 2 - rows.shape[1])])

@@ -208,3 +208,18 @@ def test_missing_matplotlib_names_the_extra(domains, monkeypatch):
         WeightsDisplay.from_weights([1.0, 2.0])
     with pytest.raises(ImportError, match=r"sklearn-transfer\[plot\]"):
         DomainDisplay.from_data(*domains)
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_equal_rows_are_one_point(method):
+    display = DomainDisplay.from_data(np.ones((5, 2)), np.ones((4, 2)), method=method)
+    assert not display.source.any()
+    assert not display.target.any()
+
+
+def test_estimator_maps_the_rows_of_a_target_domain():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    scaler = StandardScaler().fit(X)
+    held = DomainDisplay.from_estimator(scaler, X, TargetDomain(X + 1))
+    plain = DomainDisplay.from_estimator(scaler, X, X + 1)
+    np.testing.assert_array_equal(held.target, plain.target)

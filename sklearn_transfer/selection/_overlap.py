@@ -1,6 +1,7 @@
 """Where one domain lies in the other: functions of arrays."""
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.covariance import ledoit_wolf
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
@@ -9,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer._kernels import median_gamma
+from sklearn_transfer.selection._two_sample import auc, halves
 
 _FOLDS = 5
 _FEATURES = 100  # of the kernel
@@ -69,11 +71,33 @@ def effective_size(weights):
 
 def outside_share(X, T):
     """Share of target rows farther from the source than nearly all of its own rows."""
+    X = np.unique(X, axis=0)  # copies have distance 0, which leaves all else outside
+    if len(X) == 1:
+        return float(np.mean((T != X).any(axis=1)))
     k = min(_NEIGHBOUR, len(X) - 1)
     neighbours = NearestNeighbors(n_neighbors=k).fit(X)
     own = neighbours.kneighbors()[0][:, -1]
     distances = neighbours.kneighbors(T)[0][:, -1]
     return float(np.mean(distances > np.quantile(own, _INSIDE) * (1 + 1e-9)))
+
+
+def best_feature_auc(X, T, random_state):
+    """Area under the ROC curve, on held-out rows, of the feature that was best on the others.
+
+    A classifier of many features misses what one of them tells where rows are few.
+    """
+    (X_seen, X_held), (T_seen, T_held) = (halves(rows, 0.5, random_state) for rows in (X, T))
+    seen = _areas(X_seen, T_seen) - 0.5
+    best = int(np.abs(seen).argmax())
+    held = _areas(X_held[:, [best]], T_held[:, [best]])[0]
+    return float(held if seen[best] >= 0 else 1 - held)
+
+
+def _areas(X, T):
+    """One area a feature."""
+    n, m = len(X), len(T)
+    ranks = rankdata(np.concatenate([X, T]), axis=0)
+    return auc(ranks[n:].sum(axis=0), n, m)
 
 
 def with_moments_of(X, T, rows):

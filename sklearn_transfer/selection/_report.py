@@ -23,8 +23,7 @@ _ADVICE = {
         "{reason}, and mean and covariance do not explain the difference."
     ),
     "collect": (
-        "Do not reweight: the supports do not overlap ({outside_share:.0%} of the target lies "
-        "outside of the source, area under the curve {auc:.2f}); collect target labels."
+        "Do not reweight: the domains overlap too little, as {reason}; collect target labels."
     ),
 }
 
@@ -43,6 +42,7 @@ class ShiftReport:
     ess: float
     ess_share: float
     outside_share: float
+    feature_auc: float
     action: str
     alpha: float
     label_p_value: float | None = None
@@ -69,11 +69,30 @@ class ShiftReport:
                 "the domains differ, but so little that weights would be nearly equal (they "
                 f"keep {self.ess_share:.0%} of the source effective)"
             )
+        if self.action == "collect":
+            return self._apart()
         if self.ess_share < 0.1:
             return f"they would rest on {self.ess:.0f} of {self.n_source} source rows"
         if self.outside_share > 0.2:
             return f"{self.outside_share:.0%} of the target lies outside of the source"
         return "they remove less than half of the difference"
+
+    def _apart(self):
+        """What keeps the domains apart, as a classifier may see more than distances do."""
+        apart = []
+        if self.outside_share >= 0.5:
+            apart.append(f"{self.outside_share:.0%} of the target lies outside of the source")
+        if self.auc >= 0.99:
+            apart.append(
+                "a classifier tells their rows apart almost without error (area under the "
+                f"curve {self.auc:.2f})"
+            )
+        if self.feature_auc >= 0.99:
+            apart.append(
+                "one feature alone tells them apart almost without error (area under the "
+                f"curve {self.feature_auc:.2f})"
+            )
+        return " and ".join(apart)
 
     def _rows(self):
         """Pairs of what was looked at and what was found."""
@@ -81,6 +100,7 @@ class ShiftReport:
         yield "Features", f"{self.n_features}"
         yield "Squared MMD", f"{self.mmd:.3g} (p = {self.mmd_p_value:.3g})"
         yield "Classifier, area under curve", f"{self.auc:.2f} (p = {self.auc_p_value:.3g})"
+        yield "Best feature, area under curve", f"{self.feature_auc:.2f}"
         if self.label_p_value is None:
             yield "Label shift", "not tested (no classes)"
         else:
@@ -89,7 +109,7 @@ class ShiftReport:
         yield "Target outside of the source", f"{self.outside_share:.0%}"
 
     def __str__(self):
-        lines = [f"{name:30}{value}" for name, value in self._rows()]
+        lines = [f"{name:32}{value}" for name, value in self._rows()]
         return "\n".join(["Shift report", *lines, self.advice])
 
     __repr__ = __str__

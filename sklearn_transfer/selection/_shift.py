@@ -12,6 +12,7 @@ from sklearn_transfer._validation import both_domains
 from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
 from sklearn_transfer.selection._overlap import (
+    best_feature_auc,
     density_ratio,
     effective_size,
     outside_share,
@@ -56,11 +57,13 @@ def shift_report(
         Target samples, at least two.
     y : array-like of shape (n_samples,), default=None
         Classes of the source rows, which let the report look for other shares of the
-        classes. Those of a regression, or of one class, are not used.
+        classes. Those of a regression, of one class, or of more classes than half the rows
+        are not used.
     alpha : float, default=0.05
         Probability of seeing a difference where there is none, over all tests together.
     n_permutations : int, default=999
-        Random splits that each test compares with.
+        Random splits that each test compares with; so many that the least p-value,
+        1 / (1 + n_permutations), reaches alpha / number of tests.
     max_samples : int or None, default=2000
         Largest number of rows of each domain that is looked at, drawn at random.
     random_state : int, RandomState instance or None, default=None
@@ -92,7 +95,10 @@ def shift_report(
             The same as a share of the rows.
         outside_share : float
             Share of the target rows that lie farther from the source than 99 % of
-            its own rows do from each other.
+            its own rows do from each other, copies of a row aside.
+        feature_auc : float
+            Area under the curve, on held-out rows, of the one feature that tells the other
+            rows best apart.
 
         and `to_dict()`, all of it in plain Python types.
 
@@ -108,9 +114,10 @@ def shift_report(
     The rules, in order, with the reason of each threshold:
 
     1. "nothing": no p-value is below alpha / number of tests (Bonferroni).
-    2. "collect": the classifier's area under the curve is 0.99 or more, or half of the target
-       lies outside of the source. Between Gaussians of equal covariance an area of 0.99
-       leaves exp(-10.8) of the rows effective: no weights repair that.
+    2. "collect": the area under the curve of the classifier, or of the best feature, is 0.99
+       or more, or half of the target lies outside of the source. Between Gaussians of equal
+       covariance an area of 0.99 leaves exp(-10.8) of the rows effective: no weights repair
+       that.
     3. "reweight classes": shares of predicted classes differ, and weights by class leave at
        most a tenth of the discrepancy, or less than its 95 % quantile under chance.
     4. "reweight": at least a tenth of the rows stay effective, as weighters here ask, at
@@ -152,6 +159,7 @@ def shift_report(
     random_state = check_random_state(random_state)
     rows = thinning(len(X), max_samples, random_state)
     labels = _classes(X, y, rows)
+    _check_permutations(n_permutations, alpha / (2 if labels is None else 3))
     X, T = X[rows], T[thinning(len(T), max_samples, random_state)]
     X, T = _scaled(X, T)
     found = _tests(X, T, labels, n_permutations, random_state)
@@ -159,9 +167,19 @@ def shift_report(
     found["ess"] = effective_size(weights)
     found["ess_share"] = found["ess"] / len(X)
     found["outside_share"] = outside_share(X, T)
+    found["feature_auc"] = best_feature_auc(X, T, random_state)
     found["action"] = _action(X, T, labels, weights, found, alpha, random_state)
     del found["gamma"], found["chance"]
     return ShiftReport(len(X), len(T), X.shape[1], alpha=alpha, **found)
+
+
+def _check_permutations(n_permutations, level):
+    if 1 / (1 + n_permutations) > level * (1 + 1e-9):
+        raise ValueError(
+            f"n_permutations={n_permutations} lets no p-value fall under "
+            f"{1 / (1 + n_permutations):.2g}, and each test needs {level:.2g} to find a "
+            f"difference: give at least {int(np.ceil(1 / level * (1 - 1e-9))) - 1}."
+        )
 
 
 def _classes(X, y, rows):
@@ -170,6 +188,8 @@ def _classes(X, y, rows):
         return None
     check_consistent_length(X, y)
     y = column_or_1d(y)[rows]
+    if len(y) > 20 and 2 * len(np.unique(y)) > len(y):  # numbers, on which sklearn warns
+        return None
     if type_of_target(y) not in ("binary", "multiclass") or len(np.unique(y)) < 2:
         return None
     return y
@@ -217,7 +237,8 @@ def _action(X, T, y, weights, found, alpha, random_state):
     level = alpha / len(p_values)
     if min(p_values) > level:
         return "nothing"
-    if found["auc"] >= _SEPARATE or found["outside_share"] >= _BEYOND:
+    told_apart = max(found["auc"], found["feature_auc"]) >= _SEPARATE
+    if told_apart or found["outside_share"] >= _BEYOND:
         return "collect"
     if y is not None and found["label_p_value"] <= level:
         by_class = _class_weights(y, found)

@@ -111,9 +111,9 @@ def classifier_two_sample_test(
     ranks = rankdata(_scores(model, np.concatenate(held)))
     n, m = map(len, held)
     groups = random_groups(m, n, n_permutations, random_state)
-    auc = _auc(ranks[n:].sum(), n, m)
-    p_value = permutation_p_value(auc, _auc(ranks @ groups, n, m))
-    return ClassifierTestResult(float(auc), p_value, n, m, n_permutations)
+    area = auc(ranks[n:].sum(), n, m)
+    p_value = permutation_p_value(area, auc(ranks @ groups, n, m))
+    return ClassifierTestResult(float(area), p_value, n, m, n_permutations)
 
 
 def default_classifier():
@@ -140,6 +140,6 @@ def _scores(model, X):
     return model.predict_proba(X)[:, 1]
 
 
-def _auc(rank_sum, n, m):
+def auc(rank_sum, n, m):
     """Area under the ROC curve from the sum of the m target rows' ranks."""
     return (rank_sum - m * (m + 1) / 2) / (n * m)

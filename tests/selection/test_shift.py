@@ -71,6 +71,62 @@ def test_features_that_differ_in_a_constant_must_not_be_reweighted():
     assert report(*columns).action == "collect"
 
 
+def test_one_feature_of_many_that_keeps_domains_apart_must_not_be_reweighted():
+    """A classifier of 500 features and 120 rows misses it."""
+    rng = np.random.default_rng(0)
+    X, T = rng.uniform(size=(2, 120, 500))
+    T[:, 7] -= 3
+    found = report(X, T)
+    assert found.auc < 0.99
+    assert found.outside_share < 0.5
+    assert found.feature_auc == 1
+    assert found.action == "collect"
+    assert "as one feature alone tells them apart" in found.advice
+
+
+def test_best_feature_is_judged_on_rows_that_did_not_choose_it():
+    X, T = np.random.default_rng(0).normal(size=(2, 40, 2000))
+    assert report(X, T).feature_auc < 0.8
+
+
+def test_advice_names_the_rule_that_spoke():
+    line = report(normal(0, 100, 50), normal(1, 100, 50, first=8))
+    assert line.outside_share < 0.5
+    assert "a classifier tells their rows apart" in line.advice
+    assert "outside of the source" not in line.advice
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 200)
+    ring = 20 * np.column_stack([np.cos(angle), np.sin(angle)])
+    advice = report(normal(0, 200, 2), ring).advice
+    assert "as 100% of the target lies outside of the source;" in advice
+    assert "tells" not in advice
+
+
+def test_copies_of_source_rows_leave_the_target_inside():
+    X, T = np.repeat(normal(0, 100, 2), 8, axis=0), normal(1, 300, 2, first=0.7)
+    found = report(X, T)
+    assert found.outside_share == pytest.approx(report(X[::8], T).outside_share, abs=0.05)
+    assert found.action != "collect"
+
+
+def test_source_of_one_row_many_times():
+    X = np.ones((10, 2))
+    assert _overlap.outside_share(X, np.array([[1.0, 1], [1, 2]])) == 0.5
+
+
+def test_too_few_permutations_to_find_anything_raise():
+    X, T = normal(0, 50, 1), normal(1, 50, 1, first=100)
+    assert shift_report(X, T, n_permutations=39, random_state=0).action == "collect"
+    with pytest.raises(ValueError, match="give at least 39"):
+        shift_report(X, T, n_permutations=38)
+    with pytest.raises(ValueError, match="give at least 59"):
+        shift_report(X, T, X[:, 0] > 0, n_permutations=39)
+
+
+def test_numbers_of_a_regression_are_no_classes():
+    X, T = normal(0, 50, 1), normal(1, 50, 1)
+    assert report(X, T, np.arange(50)).classes is None
+
+
 @pytest.mark.parametrize("d", [1, 3, 10])
 def test_moderate_shift_is_reweighted(d):
     found = actions(3, lambda seed: (normal(seed, 200, d), normal(100 + seed, 200, d, 1)))
@@ -176,7 +232,7 @@ def test_labels_that_are_no_classes_are_not_tested(y):
 
 def test_many_rows_are_thinned():
     X, y = normal(0, 300, 1), np.arange(300) % 2
-    found = shift_report(X, X[:250], y, max_samples=100, n_permutations=19, random_state=0)
+    found = shift_report(X, X[:250], y, max_samples=100, n_permutations=59, random_state=0)
     assert (found.n_source, found.n_target) == (100, 100)
 
 
