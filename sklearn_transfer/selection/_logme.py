@@ -99,7 +99,9 @@ def _targets(X, y, task):
     """One column a class or output."""
     if task == "auto":
         assert_all_finite(np.asarray(y), input_name="y")
-        with np.errstate(invalid="ignore"):  # numbers beyond int64 are cast to it there
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # numbers beyond int64 are cast to it there, and many classes are no fault
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             kind = type_of_target(y, input_name="y")
         task = "regression" if kind.startswith("continuous") else "classification"
     if task == "classification":

@@ -281,9 +281,9 @@ def test_degenerate_features_give_a_number(score):
 
 
 @pytest.mark.parametrize("score", [logme, h_score, gbc])
-@pytest.mark.parametrize("n", [3, 6])
+@pytest.mark.parametrize("n", [3, 30])
 def test_one_sample_a_class_gives_a_number(score, n):
-    X = np.random.default_rng(0).normal(size=(n, 4))
+    X = np.random.default_rng(0).normal(size=(n, 4)) * [1, 2, 4, 8]
     assert np.isfinite(score(X, np.arange(n)))
 
 
@@ -376,3 +376,4 @@ def test_probabilities_must_be_probabilities():
 def test_rounding_of_half_precision_passes():
     P, y = probabilities()
     assert leep(P.astype(np.float16), y) == pytest.approx(leep(P, y), abs=1e-3)
+    assert leep(1.0005 * P, y) == pytest.approx(leep(P, y), abs=1e-12)
