@@ -133,6 +133,17 @@ def test_selection_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
 
 
+def test_scores_load_no_network_library():
+    statement = (
+        "from sklearn_transfer.selection import gbc, h_score, leep, logme, nce\n"
+        "X, y = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.9, 0.1]], [0, 0, 1, 1]\n"
+        "for score in (gbc, h_score, leep, logme):\n"
+        "    score(X, y)\n"
+        "nce(y, y)"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
 def test_plotting_loads_matplotlib_when_it_draws():
     statement = "from sklearn_transfer import DomainDisplay, WeightsDisplay"
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}

@@ -1,14 +1,21 @@
-"""Source and target to an answer: how do they differ, and what to do about it."""
+"""Candidates to a choice, and source and target to an answer: what to use, what to do."""
 
 from sklearn_transfer.selection._label_shift import label_shift_test
+from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._mmd import mmd, mmd_test
+from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 from sklearn_transfer.selection._shift import shift_report
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
 
 __all__ = [
     "classifier_two_sample_test",
+    "gbc",
+    "h_score",
     "label_shift_test",
+    "leep",
+    "logme",
     "mmd",
     "mmd_test",
+    "nce",
     "shift_report",
 ]

@@ -1,0 +1,154 @@
+"""How probable a linear model on the features makes the labels."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length
+
+from sklearn_transfer.selection._scores import _centred, _classes, _svd
+
+_LEAST_NOISE = 1e-12  # variance of the noise, as a share of the mean square of a target
+_RATIOS = np.log(np.geomspace(1e-20, 1e12, 300))  # alpha / beta, over the largest s squared
+
+
+@validate_params(
+    {
+        "X": ["array-like"],
+        "y": ["array-like"],
+        "task": [StrOptions({"auto", "classification", "regression"})],
+    },
+    prefer_skip_nested_validation=True,
+)
+def logme(X, y, *, task="auto"):
+    """Log maximum evidence of a linear model from features to labels, per sample.
+
+    The usual first choice: it needs no source labels, weighs fit against the width of
+    the features, and takes regression too.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Labels of any kind, of at least two classes; or numbers, one column an output.
+    task : {"auto", "classification", "regression"}, default="auto"
+        "auto" is regression where y holds fractions, else classification.
+
+    Returns
+    -------
+    score : float
+        Higher is better. Only scores of the same y can be compared.
+
+    See Also
+    --------
+    h_score : Faster, for classes only.
+    leep : From probabilities of source classes.
+
+    Notes
+    -----
+    A target t (0 or 1 for each class in turn, or an output) is Gaussian with mean 0 and
+    covariance I / beta + X X' / alpha, X centred and t not. The score is the mean over targets
+    of the maximum over alpha and beta of log p(t) / n_samples. Given alpha / beta the best
+    beta is known, so the maximum is sought along one line, from a grid over all of it: it is
+    the highest of the maxima, where the published iteration finds a stationary point. One SVD
+    serves all targets.
+
+    alpha / beta lies between 1e-20 and 1e12 times the largest squared singular value, and
+    1 / beta is at least 1e-12 times the mean square of the target. A UserWarning reports
+    where the second bound holds: features that give the outputs without error have an
+    infinite evidence.
+
+    References
+    ----------
+    You, K., Liu, Y., Wang, J. and Long, M. (2021). LogME: practical assessment of pre-trained
+    models for transfer learning. ICML.
+
+    You, K., Liu, Y., Zhang, Z., Wang, J., Jordan, M. and Long, M. (2022). Ranking and tuning
+    pre-trained models: a new paradigm for exploiting model hubs. JMLR 23.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_transfer.selection import logme
+    >>> X, y = load_iris(return_X_y=True)
+    >>> logme(X, y) > logme(X[:, :1], y)
+    True
+    """
+    X = check_array(X, dtype=np.float64, input_name="X")
+    targets = _targets(X, y, task)
+    U, s = _svd(_centred(X))
+    spectrum = (s / s[0]) ** 2 if len(s) else s
+    grid = _scales(spectrum, _RATIOS)
+    found = [_evidence(U, spectrum, grid, target) for target in targets.T]
+    at_bound = sum(bound for _, bound in found)
+    if at_bound:
+        warnings.warn(
+            f"The features give {at_bound} of {len(found)} targets without error, so the "
+            "evidence has no maximum: its value at the bound 1 / beta = 1e-12 of the mean "
+            "square is used. Give more samples or fewer features.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return float(np.mean([evidence for evidence, _ in found]) / len(X))
+
+
+def _targets(X, y, task):
+    """One column a class or output."""
+    if task == "auto":
+        assert_all_finite(np.asarray(y), input_name="y")
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # numbers beyond int64 are cast to it there, and many classes are no fault
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            kind = type_of_target(y, input_name="y")
+        task = "regression" if kind.startswith("continuous") else "classification"
+    if task == "classification":
+        codes, counts = _classes(X, y)
+        return (codes[:, None] == np.arange(len(counts))).astype(float)
+    y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    check_consistent_length(X, y)
+    y = y.reshape(len(y), -1)
+    constant = np.flatnonzero(np.ptp(y, axis=0) == 0)
+    if len(constant):
+        raise ValueError(
+            f"y has one value only in output {constant[0]}: a score needs at least two."
+        )
+    return y
+
+
+def _evidence(U, spectrum, grid, target):
+    """Highest log evidence of a target, and whether its noise is at the bound."""
+    n = len(target)
+    largest = np.abs(target).max()
+    target = target / largest  # first, so that squares neither overflow nor vanish
+    unit = np.sqrt(target @ target / n)
+    target = target / unit
+    z = U.T @ target
+    rest = target - U @ z
+    squares, rest = z**2, rest @ rest
+
+    start = int(np.argmin(_loss(squares, rest, n, grid)[0]))
+    bracket = _RATIOS[max(start - 1, 0)], _RATIOS[min(start + 1, len(_RATIOS) - 1)]
+    best = minimize_scalar(
+        lambda ratio: _loss(squares, rest, n, _scales(spectrum, [ratio]))[0][0],
+        bounds=bracket,
+        method="bounded",
+        options={"xatol": 1e-8},
+    )
+    noise = _loss(squares, rest, n, _scales(spectrum, [best.x]))[1][0]
+    evidence = -0.5 * (best.fun + n * np.log(2 * np.pi)) - n * (np.log(unit) + np.log(largest))
+    return evidence, bool(noise < _LEAST_NOISE)
+
+
+def _scales(spectrum, ratios):
+    """Variances along the singular vectors over that of the noise, one row a ratio."""
+    return 1 + np.exp(-np.asarray(ratios))[:, None] * spectrum
+
+
+def _loss(squares, rest, n, scales):
+    """-2 log evidence at the best noise, less n log 2 pi, and that noise before its bound."""
+    free = ((1 / scales) @ squares + rest) / n
+    noise = np.maximum(free, _LEAST_NOISE)
+    return n * (np.log(noise) + free / noise) + np.log(scales).sum(axis=1), free
