@@ -128,7 +128,7 @@ def test_alignment_loads_no_network_library():
 def test_selection_loads_no_network_library():
     statement = (
         "from sklearn_transfer import shift_report\n"
-        "str(shift_report([[0.0], [1.0], [2.0]], [[1.0], [1.5]], n_permutations=9))"
+        "str(shift_report([[0.0], [1.0], [2.0]], [[1.0], [1.5]], n_permutations=39))"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
 
