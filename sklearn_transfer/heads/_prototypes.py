@@ -252,9 +252,12 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         self.prototypes_ = np.full(self._sums.shape, np.nan)
         self.prototypes_[self._seen] = means
         # Squared distances lose digits where rows lie far from the origin.
-        around = not self.normalize and self.metric == "euclidean"
-        self._shift = means.mean(axis=0) if around else np.zeros(means.shape[1])
+        plain = self._keeps_lengths()
+        self._shift = means.mean(axis=0) if plain else np.zeros(means.shape[1])
         self._placed = means - self._shift
+
+    def _keeps_lengths(self):
+        return not self.normalize and self.metric == "euclidean"
 
     def _shrunk(self, sums, counts):
         """Means of classes with `shrinkage` samples more, at the mean of all rows."""
@@ -262,12 +265,14 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         return (sums + self.shrinkage * total) / (counts + self.shrinkage)[:, None]
 
     def _directed(self, rows):
-        return _scaled(rows.copy()) if self.metric == "cosine" else rows
+        """Rows in the form that the metric compares, in place."""
+        return _scaled(rows) if self.metric == "cosine" else rows
 
     def _chosen_temperature(self, rows, codes, weights):
         if self.temperature != "auto":
             return float(self.temperature)
-        scale = mean_distance(self._placed)
+        origin = self.center_ + self._shift if self._keeps_lengths() else self._shift
+        scale = mean_distance(self._placed, origin)
         left_out = self._left_out(rows, codes, weights)
         temperature = likeliest(*left_out, expected=self._share * scale)
         self._share = temperature / scale
@@ -294,10 +299,9 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         """Validated rows in the form in which they are multiplied."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        if self.normalize or self.metric == "cosine":
-            rows = self._embedded(X, self.center_)
-            return self._directed(rows)
-        return self._embedded(X, self.center_ + self._shift)
+        if self._keeps_lengths():
+            return self._embedded(X, self.center_ + self._shift)
+        return self._directed(self._embedded(X, self.center_))
 
     def _affinities(self, rows):
         """Half of what squared distances lack to the length of the row: one product."""

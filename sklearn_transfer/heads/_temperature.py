@@ -11,12 +11,14 @@ EXPECTED = 0.1
 _WIDTH = math.log(1000)  # of the search, to both sides in the logarithm
 
 
-def mean_distance(prototypes):
-    """Mean squared Euclidean distance of all pairs of prototypes; 1 where that is 0."""
+def mean_distance(prototypes, origin):
+    """Mean squared Euclidean distance of all pairs of prototypes; 1 where that is 0.
+
+    `origin` was subtracted from them, so that of equal ones rounding leaves a spread.
+    """
     n = len(prototypes)
     spread = ((prototypes - prototypes.mean(axis=0)) ** 2).sum() / n
-    # Of equal prototypes rounding leaves a spread.
-    if n == 1 or spread <= 1e-20 * (prototypes**2).sum() / n:
+    if n == 1 or spread <= 1e-28 * ((prototypes**2).sum() / n + origin @ origin):
         return 1.0
     return float(2 * n / (n - 1) * spread)
 

@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import normalize
 
 from sklearn_transfer import PrototypeClassifier
+from sklearn_transfer.heads._temperature import likeliest
 
 PLAIN = {"center": None, "normalize": False}
 HEADS = [
@@ -53,6 +54,13 @@ def test_equals_nearest_centroid(blobs, offset):
     np.testing.assert_allclose(head.prototypes_, peer.centroids_, rtol=1e-12)
     np.testing.assert_array_equal(head.predict(X), peer.predict(X))
     assert head.score(X, y) < 1  # else any rule would agree
+
+
+def test_squared_distances_far_from_the_origin(blobs):
+    X, y = blobs[0] + 1e8, blobs[1]
+    head = PrototypeClassifier(temperature=1.0, **PLAIN).fit(X, y)
+    expected = -cdist(X, head.prototypes_, "sqeuclidean")
+    np.testing.assert_allclose(head.decision_function(X), expected, rtol=1e-6)
 
 
 def test_center_changes_nothing_for_plain_distances(blobs):
@@ -224,6 +232,34 @@ def test_a_class_without_weight_is_never_predicted(blobs):
     assert 2 not in head.predict(X)
 
 
+def test_rows_without_weight_do_not_move_the_center(blobs):
+    X, y = blobs
+    head = PrototypeClassifier().fit(X, y, sample_weight=y == 2)
+    np.testing.assert_array_equal(head.center_, np.zeros(6))
+
+
+def test_rows_without_weight_do_not_count_among_those_left_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2500, 2)), rng.integers(0, 3, size=2500)
+    weights = (rng.uniform(size=2500) < 0.5).astype(float)
+    weighted = PrototypeClassifier(temperature="auto").fit(X, y, sample_weight=weights)
+    kept = PrototypeClassifier().fit(X[weights > 0], y[weights > 0])
+    assert weighted.temperature_ == pytest.approx(kept.temperature_, rel=1e-9)
+
+
+def test_rows_left_out_are_bounded(monkeypatch):
+    lengths = []
+
+    def spy(distances, own, weights, expected):
+        lengths.append(len(distances))
+        return likeliest(distances, own, weights, expected)
+
+    monkeypatch.setattr("sklearn_transfer.heads._prototypes.likeliest", spy)
+    X = np.random.default_rng(0).normal(size=(2500, 2))
+    PrototypeClassifier().fit(X, X[:, 0] > 0).partial_fit(X[:30], X[:30, 0] > 0)
+    assert lengths == [1000, 30]
+
+
 @pytest.mark.parametrize(
     ("weight", "message"), [(-1.0, "at least 0"), (0.0, "(?i)weight.*(above 0|zero)")]
 )
@@ -334,9 +370,12 @@ def test_one_class_is_always_predicted(head, blobs):
 
 @each
 def test_constant_and_equal_rows(head):
-    X = np.full((6, 3), 0.1)
-    head = clone(head).fit(X, [0, 1, 0, 1, 1, 1])
+    X = np.full((10, 3), 0.1)
+    assert (X.sum(axis=0) / 10 != X[0]).all()  # by rounding
+    head = clone(head).fit(X, [0, 1, 0, 1, 1, 1, 1, 1, 1, 1])
     np.testing.assert_allclose(head.predict_proba(X), 0.5)
+    if head.normalize and head.center is not None:
+        np.testing.assert_array_equal(head.prototypes_, 0)
 
 
 @each
