@@ -2,7 +2,7 @@
 
 Data walk through the package without turning back::
 
-    samples --extraction--> features --> any scikit-learn estimator --> predictions
+    samples --extraction--> features --> any scikit-learn estimator, or heads --> predictions
        inputs > backbone > tap > cache      ^
                          source + target --weighting--> sample_weight
                          source + target --alignment--> features
@@ -29,6 +29,7 @@ _HOME = {
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
+    "PrototypeClassifier": "sklearn_transfer.heads",
     "SubspaceAlignment": "sklearn_transfer.alignment",
     "TargetDomain": "sklearn_transfer._validation",
     "TransferComponentAnalysis": "sklearn_transfer.alignment",
@@ -36,7 +37,9 @@ _HOME = {
     "WeightsDisplay": "sklearn_transfer.plotting",
     "alignment": "sklearn_transfer.alignment",
     "datasets": "sklearn_transfer.datasets",
+    "episodes": "sklearn_transfer.heads",
     "extraction": "sklearn_transfer.extraction",
+    "heads": "sklearn_transfer.heads",
     "plotting": "sklearn_transfer.plotting",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",

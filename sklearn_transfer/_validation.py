@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
+    _check_sample_weight,
     _get_feature_names,
     check_array,
     check_consistent_length,
@@ -27,6 +28,11 @@ except ImportError:  # scikit-learn < 1.7
 def check_feature_names_in(estimator, input_features):
     """Raise scikit-learn's error if `input_features` contradict those seen in fit."""
     _check_feature_names_in(estimator, input_features, generate_names=False)
+
+
+def check_sample_weight(sample_weight, X, dtype):
+    """Weights of the rows of X, finite, as a copy; 1 each where None."""
+    return _check_sample_weight(sample_weight, X, dtype=dtype, copy=True)
 
 
 def weight_request(estimator, method):

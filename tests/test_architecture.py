@@ -125,6 +125,16 @@ def test_alignment_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "ot"}
 
 
+def test_heads_load_no_network_library():
+    statement = (
+        "from sklearn_transfer import PrototypeClassifier, episodes\n"
+        "X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]\n"
+        "PrototypeClassifier().fit(X, y).predict_proba(X)\n"
+        "episodes(X, y, n_way=2, n_query=1, n_episodes=2)"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
 def test_selection_loads_no_network_library():
     statement = (
         "from sklearn_transfer import shift_report\n"

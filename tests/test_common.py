@@ -22,6 +22,7 @@ from sklearn_transfer import (
     NearestNeighborWeights,
     OptimalTransport,
     PretrainedFeatures,
+    PrototypeClassifier,
     SubspaceAlignment,
     TransferComponentAnalysis,
 )
@@ -150,6 +151,9 @@ TABULAR = [
     (TransferComponentAnalysis(), 46),
     (OptimalTransport(), 46),
     (OptimalTransport(class_reg="l1l2"), 47),
+    (PrototypeClassifier(), 61),
+    (PrototypeClassifier(metric="cosine", shrinkage=1.0), 61),
+    (PrototypeClassifier(center=None, normalize=False, temperature=1.0), 61),
 ]
 
 

@@ -10,7 +10,15 @@ import pytest
 
 import sklearn_transfer
 
-STAGES = ["alignment", "extraction", "datasets", "plotting", "selection", "weighting"]
+STAGES = [
+    "alignment",
+    "extraction",
+    "datasets",
+    "heads",
+    "plotting",
+    "selection",
+    "weighting",
+]
 PUBLIC = [
     (stage, name)
     for stage in STAGES
