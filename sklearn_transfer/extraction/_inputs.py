@@ -4,6 +4,7 @@ import io
 import math
 import os
 import stat
+import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _LARGEST_RATIO = 64
 _SETTLED_NS = 2_000_000_000
 _MEMO_LIMIT = 500_000
 _memo = {}
+_IDENTITY = struct.Struct("qQQqqq").pack  # a third of the time of formatting
 _load_lock = threading.Lock()
 
 
@@ -159,7 +161,11 @@ def known_digest(sample):
     A path has one if its file was read before and has not changed since.
     """
     if isinstance(sample, (str, os.PathLike)):
-        return _memo.get(_file_identity(sample, _stat(sample)))
+        status = _stat(sample)
+        key = _memo.get(_file_identity(sample, status))
+        if key is None:
+            _check_regular(status)
+        return key
     if isinstance(sample, bytes) or (
         isinstance(sample, np.ndarray) and sample.dtype.kind in "buif"
     ):
@@ -195,16 +201,18 @@ def _is_missing(sample):
 
 def _stat(path):
     try:
-        status = os.stat(path)
+        return os.stat(path)
     except FileNotFoundError as error:
         raise BadSampleError("no such file") from error
     except (OSError, ValueError) as error:
         raise BadSampleError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _check_regular(status):
     if stat.S_ISDIR(status.st_mode):
         raise BadSampleError("is a directory, not a file")
     if not stat.S_ISREG(status.st_mode):
         raise BadSampleError("is not a regular file")
-    return status
 
 
 def _file_identity(path, status):
@@ -216,13 +224,20 @@ def _file_identity(path, status):
     path = os.fspath(path)
     if path[:1] != "/":  # else another spelling is at worst read once more
         path = os.path.abspath(path)
-    place = (hash(path), status.st_dev, status.st_ino, status.st_size)
-    times = (status.st_mtime_ns, status.st_ctime_ns)
-    return xxhash.xxh3_128_digest(b"%d %d %d %d %d %d" % (*place, *times))
+    return xxhash.xxh3_128_digest(
+        _IDENTITY(
+            hash(path),
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+    )
 
 
 def _read_path(path):
-    _stat(path)
+    _check_regular(_stat(path))
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import deque
 from contextlib import closing, nullcontext, suppress
-from itertools import islice
+from itertools import chain, islice
 
 import joblib
 import numpy as np
@@ -68,23 +68,20 @@ class Extraction:
         """Copy what is cached under digests that cost little; returns the other rows."""
         rest = []
         for start in range(0, len(self.samples), _LOOKED_UP):
-            known = []
+            rows, keys = [], []
             for row in range(start, min(start + _LOOKED_UP, len(self.samples))):
                 try:
                     key = self.reader.known_digest(self.samples[row])
                 except BadSampleError as error:
                     self._note_bad(row, error)
-                else:
-                    rest.append(row) if key is None else known.append((row, key))
-            answers = self.store.look(self.contexts, [key for _, key in known])
-            found = []
-            for (row, key), answer in zip(known, answers, strict=True):
-                if isinstance(answer, list):
-                    found.append((row, answer))
-                else:
+                    continue
+                if key is None:
                     rest.append(row)
-                    self.keys[row] = key
-            self._write_found(found)
+                else:
+                    rows.append(row)
+                    keys.append(key)
+            answers = self.store.look(self.contexts, keys)
+            rest += self._write_found(rows, keys, answers)
         return sorted(rest)
 
     def _compute(self, rows):
@@ -285,22 +282,35 @@ class Extraction:
             )
         return features, finite
 
-    def _write_found(self, found):
-        """As `_write_cached` for (row, vectors) pairs; a run of rows is copied at once."""
-        if not found:
-            return
-        first, last = found[0][0], found[-1][0]
-        if not self.collect or last - first + 1 > len(found):
-            for row, vectors in found:
-                self._write_cached(row, vectors)
-            return
+    def _write_found(self, rows, keys, answers):
+        """As `_write_cached` for each row that is found; returns the others.
+
+        A run of rows, all of them found, is copied at once.
+        """
+        if not rows:
+            return []
+        last = rows[-1] + 1
+        whole = last - rows[0] == len(rows) and all(type(a) is list for a in answers)
+        if not self.collect or not whole:
+            return self._write_each(rows, keys, answers)
         if self.output is None:
-            self._allocate(found[0][1])
-        self.store.count(hits=len(found))
-        self.n_cached += len(found)
-        piece = self.output[first : last + 1].reshape(-1)
-        np.concatenate([vector for _, vectors in found for vector in vectors], out=piece)
-        self._show(len(found))
+            self._allocate(answers[0])
+        self.store.count(hits=len(rows))
+        self.n_cached += len(rows)
+        piece = self.output[rows[0] : last].reshape(-1)
+        np.concatenate(list(chain.from_iterable(answers)), out=piece)
+        self._show(len(rows))
+        return []
+
+    def _write_each(self, rows, keys, answers):
+        rest = []
+        for row, key, answer in zip(rows, keys, answers, strict=True):
+            if isinstance(answer, list):
+                self._write_cached(row, answer)
+            else:
+                rest.append(row)
+                self.keys[row] = key
+        return rest
 
     def _write_cached(self, row, vectors):
         self.store.count(hits=1)
