@@ -1,12 +1,18 @@
 """Pictures of domains and weights; matplotlib is imported when one is drawn."""
 
 from importlib import import_module
+from numbers import Integral
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from sklearn_transfer._validation import TargetDomain, both_domains, import_optional
 
@@ -296,7 +302,15 @@ class DomainDisplay:
         """
         if method not in _METHODS:
             raise ValueError(f"method={method!r} is unknown; expected one of {_METHODS}.")
+        if max_samples is not None and not (
+            isinstance(max_samples, Integral) and max_samples > 0
+        ):
+            raise ValueError(
+                f"max_samples={max_samples!r}: expected an integer above 0, or None."
+            )
         X, T = both_domains(X, X_target)
+        y, y_target = _classes(X, y, "y"), _classes(T, y_target, "y_target")
+        _check_same_kind(y, y_target)
         draws = check_random_state(random_state)
         X, y = _thinned(X, y, max_samples, draws)
         T, y_target = _thinned(T, y_target, max_samples, draws)
@@ -379,11 +393,35 @@ def _axes(ax, purpose):
     return ax, ax.figure
 
 
+def _classes(X, y, name):
+    """One class a row, or None."""
+    if y is None:
+        return None
+    check_consistent_length(X, y)
+    y = column_or_1d(y)
+    missing = [row for row, label in enumerate(y) if label is None or label != label]
+    if missing:
+        raise ValueError(
+            f"{name} has no class in row {missing[0]} ({y[missing[0]]!r}): give one for each "
+            f"row, or leave {name} out."
+        )
+    return y
+
+
+def _check_same_kind(y, y_target):
+    if y is None or y_target is None:
+        return
+    texts = [labels.dtype.kind in "OUS" for labels in (y, y_target)]
+    if texts[0] != texts[1]:
+        words = ["text" if text else "numbers" for text in texts]
+        raise ValueError(
+            f"y holds {words[0]} and y_target {words[1]}: give the classes of both domains in "
+            "the same way."
+        )
+
+
 def _thinned(X, y, max_samples, random_state):
     """At most `max_samples` random rows and their classes."""
-    if y is not None:
-        check_consistent_length(X, y)
-        y = np.asarray(y)
     if max_samples is None or len(X) <= max_samples:
         return X, y
     rows = np.sort(random_state.choice(len(X), max_samples, replace=False))

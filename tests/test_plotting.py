@@ -223,3 +223,24 @@ def test_estimator_maps_the_rows_of_a_target_domain():
     held = DomainDisplay.from_estimator(scaler, X, TargetDomain(X + 1))
     plain = DomainDisplay.from_estimator(scaler, X, X + 1)
     np.testing.assert_array_equal(held.target, plain.target)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_row_without_a_class_is_named(missing):
+    X = np.random.default_rng(0).normal(size=(4, 3))
+    y = np.array(["a", "b", missing, "a"], dtype=object)
+    with pytest.raises(ValueError, match="y_target has no class in row 2.*leave y_target out"):
+        DomainDisplay.from_data(X, X + 1, y_target=y)
+
+
+def test_classes_of_two_kinds_are_refused():
+    X = np.random.default_rng(0).normal(size=(4, 3))
+    with pytest.raises(ValueError, match="y holds numbers and y_target text"):
+        DomainDisplay.from_data(X, X, [0, 1, 0, 1], ["0", "1", "0", "1"])
+
+
+@pytest.mark.parametrize("max_samples", [0, -1, 2.5])
+def test_a_bound_that_shows_nothing_is_refused(max_samples):
+    X = np.random.default_rng(0).normal(size=(4, 3))
+    with pytest.raises(ValueError, match="max_samples=.*expected an integer above 0"):
+        DomainDisplay.from_data(X, X, max_samples=max_samples)
