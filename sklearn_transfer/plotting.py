@@ -1,6 +1,7 @@
 """Pictures of domains and weights; matplotlib is imported when one is drawn."""
 
 from importlib import import_module
+from inspect import signature
 from numbers import Integral
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
+    _num_samples,
     check_array,
     check_consistent_length,
     check_is_fitted,
@@ -238,7 +240,8 @@ class DomainDisplay:
         Parameters
         ----------
         estimator : object
-            With `transform`, such as `PretrainedFeatures`.
+            With `transform`, such as `PretrainedFeatures`; an aligner, such as `CORAL`,
+            maps rows of the source as the source's.
         X : sequence of n_samples
             Source samples, whatever the estimator takes.
         X_target : sequence of n_target, or TargetDomain
@@ -256,7 +259,10 @@ class DomainDisplay:
         """
         if isinstance(X_target, TargetDomain):
             X_target = X_target.X
-        X, X_target = estimator.transform(X), estimator.transform(X_target)
+        is_source = {}
+        if "sample_domain" in signature(estimator.transform).parameters:
+            is_source["sample_domain"] = np.zeros(_num_samples(X))
+        X, X_target = estimator.transform(X, **is_source), estimator.transform(X_target)
         return cls.from_data(X, X_target, y, y_target, **options)
 
     @classmethod

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_transfer import KMM, DomainDisplay, TargetDomain, WeightsDisplay
+from sklearn_transfer import CORAL, KMM, DomainDisplay, TargetDomain, WeightsDisplay
 
 mpl.use("Agg")
 
@@ -244,3 +244,12 @@ def test_a_bound_that_shows_nothing_is_refused(max_samples):
     X = np.random.default_rng(0).normal(size=(4, 3))
     with pytest.raises(ValueError, match="max_samples=.*expected an integer above 0"):
         DomainDisplay.from_data(X, X, max_samples=max_samples)
+
+
+def test_an_aligner_maps_the_source_as_the_source():
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(50, 3)), rng.normal(5, 1, size=(40, 3))
+    display = DomainDisplay.from_estimator(CORAL().fit(X, X_target=T), X, T)
+    np.testing.assert_allclose(
+        display.source.mean(axis=0), display.target.mean(axis=0), atol=1e-8
+    )
