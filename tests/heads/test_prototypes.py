@@ -414,12 +414,15 @@ def test_tables_and_strides(head, blobs):
 
 @each
 def test_arrays_are_never_written_to(head, blobs):
-    X, y = blobs
-    weights = np.ones(len(X))
-    for array in (X, y, weights):
-        array.flags.writeable = False
+    arrays = [*blobs, np.ones(len(blobs[0]))]
+    before = [array.copy() for array in arrays]
+    X, y, weights = arrays
     head = clone(head).fit(X, y, weights).partial_fit(X, y, sample_weight=weights)
     head.predict(X), head.predict_proba(X), head.decision_function(X)
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+        array.flags.writeable = False
+    assert clone(head).fit(X, y, weights).predict(X).shape == y.shape
 
 
 @each
