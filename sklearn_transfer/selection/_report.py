@@ -11,16 +11,16 @@ _ADVICE = {
         "nothing."
     ),
     "reweight classes": (
-        "Reweight the classes (label shift): their shares differ, and weights by class leave "
-        "little of the difference."
+        "Reweight the classes (LabelShiftWeights): their shares differ, and weights by class "
+        "leave little of the difference."
     ),
     "align": (
-        "Align (such as by mean and covariance) and check on a few target labels: weights "
-        "cannot help, as {reason}."
+        "Do not reweight: weights cannot help, as {reason}; align (CORAL) and check on a few "
+        "target labels."
     ),
     "fine-tune": (
-        "Fine-tune on target labels or choose another representation: weights cannot help, as "
-        "{reason}, and mean and covariance do not explain the difference."
+        "Do not reweight: weights cannot help, as {reason}, and mean and covariance do not "
+        "explain the difference; fine-tune on target labels or choose another representation."
     ),
     "collect": (
         "Do not reweight: the domains overlap too little, as {reason}; collect target labels."

@@ -336,3 +336,13 @@ def test_moved_rows_have_the_moments_of_the_target():
     np.testing.assert_allclose(moved.mean(axis=0), T.mean(axis=0), rtol=1e-6)
     found, expected = np.cov(moved.T), np.cov(T.T)
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("n_features", [10, 50])
+def test_shells_around_each_other_are_not_reweighted(n_features):
+    """Supports that no line separates."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(2, 150, n_features))
+    outer, inner = directions / np.linalg.norm(directions, axis=2, keepdims=True)
+    found = shift_report(4 * outer, inner, random_state=0)
+    assert "Do not reweight" in found.advice
