@@ -1,6 +1,7 @@
 """From what a user calls a network to a record that the later stages work with."""
 
 import copy
+import inspect
 import os
 import threading
 from collections import OrderedDict
@@ -32,18 +33,26 @@ def _renew_locks():
 
 
 def load_backbone(
-    model, weights, *, input_size=None, random_state=0, device="auto", n_features_in=3
+    model,
+    weights,
+    *,
+    input_size=None,
+    random_state=0,
+    device="auto",
+    n_features_in=3,
+    n_outputs=None,
 ):
     """Record of the network that the parameters of an extractor describe.
 
     Built once a process for equal parameters and content; `n_features_in` reaches a
-    factory. Raises ValueError for unknown names and weights that do not fit, and
+    factory, and `n_outputs` one that takes it (`takes_outputs`). Raises ValueError for unknown names and weights that do not fit, and
     FileNotFoundError where weights cannot be had.
     """
     size = _checked_size(input_size)
-    place = _resolve_device(device)
+    place = resolve_device(device)
+    sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
     key = (
-        _model_key(model, n_features_in),
+        _model_key(model, sizes),
         _weights_key(weights),
         size,
         random_state,
@@ -52,7 +61,7 @@ def load_backbone(
     with _registry_lock:
         if key not in _registry:
             with one_core(), _seeded(random_state), torch.inference_mode(False):
-                backbone = _build(model, weights, size, n_features_in)
+                backbone = _build(model, weights, size, sizes)
                 _registry[key] = _finish(backbone, model, place)
             _trim_registry()
         _registry.move_to_end(key)
@@ -71,12 +80,23 @@ def _trim_registry():
         total -= _registry.popitem(last=False)[1].n_bytes
 
 
-def _model_key(model, n_features_in):
+def takes_outputs(model):
+    """Whether a model is a factory `(n_features_in, n_outputs)`."""
+    if isinstance(model, (str, torch.nn.Module)):
+        return False
+    try:
+        parameters = inspect.signature(model).parameters.values()
+    except (TypeError, ValueError):  # some builtins do not say
+        return False
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1
+
+
+def _model_key(model, sizes):
     if isinstance(model, str):
         return model
     if isinstance(model, torch.nn.Module):
         return digest(model)
-    return (digest(model), n_features_in)
+    return (digest(model), *sizes)
 
 
 def _weights_key(weights):
@@ -110,7 +130,8 @@ def _checked_size(input_size):
     return (int(pair[0]), int(pair[1]))
 
 
-def _resolve_device(device):
+def resolve_device(device):
+    """Device that a value of the parameter `device` means; ValueError if it is not here."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -124,9 +145,9 @@ def _resolve_device(device):
     return place
 
 
-def _build(model, weights, size, n_features_in):
+def _build(model, weights, size, sizes):
     if not isinstance(model, str):
-        return _build_from_object(model, weights, size, n_features_in)
+        return _build_from_object(model, weights, size, sizes)
     if model.startswith("torchvision/"):
         return _torchvision.build(model.removeprefix("torchvision/"), weights, size)
     if model.startswith(("hf-hub:", "hf_hub:")):
@@ -159,12 +180,12 @@ def _is_library_code(module):
     )
 
 
-def _build_from_object(model, weights, size, n_features_in):
+def _build_from_object(model, weights, size, sizes):
     if isinstance(model, torch.nn.Module):
         module, label = copy.deepcopy(model), type(model).__name__
     else:
         label = getattr(model, "__qualname__", type(model).__qualname__)
-        module = model(n_features_in)
+        module = model(*(given for given in sizes if given is not None))
         if not isinstance(module, torch.nn.Module):
             raise ValueError(
                 f"model={label} returned {type(module).__name__}, expected a callable that"

@@ -125,6 +125,15 @@ def _make(name, plan):
     return engine, None
 
 
+def as_input(batch, scaling):
+    """Network input from stacked payloads: pixels are scaled, all else is input already."""
+    if scaling is None:
+        return batch
+    mean, std = (torch.tensor(values, device=batch.device) for values in scaling)
+    # In this order OpenVINO need not move a value: its convolutions take channels last.
+    return batch.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
 class Plan:
     """What an engine is to compute: payloads in, pooled activations out."""
 
@@ -140,11 +149,7 @@ class Plan:
 
     def to_input(self, batch):
         """Network input from stacked payloads."""
-        if self.scaling is None:
-            return batch
-        mean, std = (torch.tensor(values, device=batch.device) for values in self.scaling)
-        # In this order OpenVINO need not move a value: its convolutions take channels last.
-        batch = batch.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+        batch = as_input(batch, self.scaling)
         # A user's own code may ask for `view`.
         return batch.contiguous() if self.backbone.stateful else batch
 

@@ -11,7 +11,28 @@ from sklearn_transfer.extraction._base import _BasePretrained
 from sklearn_transfer.extraction._digests import array_digest, digest
 
 
-class PretrainedFeatures(_BasePretrained):
+class ReadsImages:
+    """Mixin of estimators with `preprocess` and `background`: X and its samples."""
+
+    def _check_samples(self, X, reset):
+        if self.preprocess is not None:
+            return _inputs.as_samples(X)
+        finite = self.on_error == "raise"
+        options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": finite}
+        X = validate_data(self, X, reset=reset, **options)
+        self._n_inputs = X.shape[1]
+        return X
+
+    def _make_reader(self, backbone):
+        if self.preprocess is None:
+            return _RowReader()
+        background = _inputs.parse_background(self.background)
+        if self.preprocess == "auto":
+            return _ImageReader(_require_spec(backbone), background)
+        return _CallableReader(self.preprocess, background)
+
+
+class PretrainedFeatures(ReadsImages, _BasePretrained):
     """Features of images from a frozen, pretrained network.
 
     The first step of a pipeline when labelled images are few: a network that has seen
@@ -211,15 +232,6 @@ class PretrainedFeatures(_BasePretrained):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _check_samples(self, X, reset):
-        if self.preprocess is not None:
-            return _inputs.as_samples(X)
-        finite = self.on_error == "raise"
-        options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": finite}
-        X = validate_data(self, X, reset=reset, **options)
-        self._n_inputs = X.shape[1]
-        return X
-
     def _load_backbone(self):
         from sklearn_transfer.extraction._backbones import load_backbone
 
@@ -231,14 +243,6 @@ class PretrainedFeatures(_BasePretrained):
             device=self.device,
             n_features_in=getattr(self, "_n_inputs", 3),
         )
-
-    def _make_reader(self, backbone):
-        if self.preprocess is None:
-            return _RowReader()
-        background = _inputs.parse_background(self.background)
-        if self.preprocess == "auto":
-            return _ImageReader(_require_spec(backbone), background)
-        return _CallableReader(self.preprocess, background)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -29,7 +29,8 @@ class Extraction:
     Rows go, in order, through `_known`, `_read`, `_claimed`, `_prepared` and batches.
     """
 
-    def __init__(self, estimator, samples, backbone, taps, collect):
+    def __init__(self, estimator, samples, backbone, taps, collect, allocate=np.empty):
+        self.allocate = allocate
         self.samples, self.backbone, self.taps = samples, backbone, taps
         self.reader = estimator._make_reader(backbone)
         self.store = estimator._store()
@@ -332,7 +333,7 @@ class Extraction:
 
     def _allocate(self, vectors):
         n, width = len(self.samples), sum(map(len, vectors))
-        self.output = np.empty((n if self.collect else 0, width), dtype=np.float32)
+        self.output = self.allocate((n if self.collect else 0, width), dtype=np.float32)
         if not self.store.fits(n * len(vectors), 4 * width // len(vectors)):
             bound, variable = self.store.bound
             warnings.warn(

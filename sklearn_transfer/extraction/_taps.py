@@ -23,7 +23,8 @@ class Tap:
     """One place in a network and what is made of its activation.
 
     `kind` is "embedding", "final_map", "logits" or "module"; `name` is the module's,
-    empty for the other kinds. Two ways to say the same place give equal taps.
+    empty for the other kinds. Two ways to say the same place give equal taps. The pooling
+    "raw" keeps the activation as it is, for what runs on from there.
     """
 
     kind: str
@@ -69,41 +70,45 @@ def _resolve(backbone, choice, pooling):
                 " embedding"
             )
         return Tap("logits", "", "auto", "logits")
+    name = module_name(backbone, choice)
+    label = str(choice)
     if isinstance(choice, Integral):
-        name = _stage_by_index(backbone, int(choice)).name
         label = f"stage{choice % len(backbone.stages)}"
-    else:
-        name = _module_name(backbone, choice)
-        label = str(choice)
     return Tap("module", name, pooling, label)
 
 
-def _stage_by_index(backbone, index):
-    count = len(backbone.stages)
-    if not -count <= index < count:
-        raise ValueError(
-            f"layers={index}: {backbone.label} has {count} stages, 0 to {count - 1}:"
-            f" {_stage_names(backbone)}"
-        )
-    return backbone.stages[index]
+def module_name(backbone, choice, parameter="layers", others=("logits", None)):
+    """Name of the module that a word, an index or a name means as value of a parameter.
 
-
-def _module_name(backbone, choice):
+    `others` are the values that it takes beside these, for messages.
+    """
+    if isinstance(choice, Integral):
+        return _stage_by_index(backbone, int(choice), parameter).name
     count = len(backbone.stages)
     depth = {"shallow": count / 4, "middle": count / 2, "deep": count}
     if choice in depth:
         if not count:
-            raise ValueError(f"layers={choice!r}: {backbone.label} has no inner stages")
+            raise ValueError(f"{parameter}={choice!r}: {backbone.label} has no inner stages")
         return backbone.stages[math.ceil(depth[choice]) - 1].name
     modules = [name for name, _ in backbone.module.named_modules() if name]
     if choice not in modules:
-        near = did_you_mean(choice, [*depth, "logits", *modules])
+        near = did_you_mean(choice, [*depth, *others, *modules])
         raise ValueError(
-            f"layers={choice!r} names no layer of {backbone.label}.{near} Give 'shallow',"
-            " 'middle', 'deep', 'logits', None, a stage index, or the name of a module;"
-            f" the stages are {_stage_names(backbone)}"
+            f"{parameter}={choice!r} names no layer of {backbone.label}.{near} Give"
+            f" 'shallow', 'middle', 'deep', {', '.join(map(repr, others))}, a stage index, or"
+            f" the name of a module; the stages are {_stage_names(backbone)}"
         )
     return choice
+
+
+def _stage_by_index(backbone, index, parameter):
+    count = len(backbone.stages)
+    if not -count <= index < count:
+        raise ValueError(
+            f"{parameter}={index}: {backbone.label} has {count} stages, 0 to {count - 1}:"
+            f" {_stage_names(backbone)}"
+        )
+    return backbone.stages[index]
 
 
 def _stage_names(backbone):
@@ -318,7 +323,7 @@ def pool(activation, pooling, backbone, stage, spatial):
     power 3 [Radenovic 2018]. `spatial` is the size of the network's input.
     """
     activation = activation.float()
-    if activation.ndim <= 2:
+    if activation.ndim <= 2 or pooling == "raw":
         return activation.reshape(len(activation), -1)
     maps, n_prefix = _positions(activation, backbone, stage, spatial)
     if pooling == "auto":
