@@ -208,7 +208,7 @@ class TorchEngine:
             return
         self._observe()
         if self.on_cpu:
-            _keep_memory()
+            keep_memory()
 
     def _observe(self):
         """Passes of noise: fold normalisation, see how large activations are."""
@@ -424,7 +424,7 @@ def _silent_exporter():
 
 
 @functools.cache
-def _keep_memory():
+def keep_memory():
     """Ask glibc to keep freed memory, for the whole process.
 
     Else it returns large activations to the system at every batch, and half of the time goes

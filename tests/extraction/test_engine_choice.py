@@ -327,9 +327,9 @@ def calls_of_mallopt(monkeypatch):
     Library.calls = []
     monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.delenv("SKLEARN_TRANSFER_KEEP_MEMORY", raising=False)
-    _engines._keep_memory.cache_clear()
+    _engines.keep_memory.cache_clear()
     yield Library.calls
-    _engines._keep_memory.cache_clear()
+    _engines.keep_memory.cache_clear()
 
 
 def make_torch_engine(model="test_resnet"):

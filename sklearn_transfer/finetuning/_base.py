@@ -1,0 +1,394 @@
+"""The estimator that classification and regression share: fit, outputs, features, copies."""
+
+import copy
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from sklearn_transfer._validation import check_sample_weight, forget_fit, visual_block
+from sklearn_transfer.extraction._features import ReadsImages
+
+# Samples whose activations are in memory at once while predicting.
+_KNOWN_ROWS = 1000
+# What is kept of the record of a network, beside the trained module.
+_FACTS = (
+    "label",
+    "origin",
+    "stages",
+    "spec",
+    "auto_pooling",
+    "prefix_tokens",
+    "class_token",
+    "channels_last_maps",
+    "stateful",
+    "weights_sha256",
+    "digest",
+)
+
+
+class _BaseFineTuned(ReadsImages, BaseEstimator):
+    """A network that is trained on samples; a subclass says what the targets are."""
+
+    on_error = "raise"
+
+    _parameter_constraints: dict = {
+        "model": [str, callable],
+        "weights": [str, os.PathLike, Mapping, None],
+        "freeze": [str, Integral, list, tuple, None],
+        "schedule": [StrOptions({"constant", "lp-ft", "gradual"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "warmup": [Interval(Real, 0, 1, closed="both")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "l2_sp": [Interval(Real, 0, None, closed="left")],
+        "lora_rank": [Interval(Integral, 1, None, closed="left"), None],
+        "freeze_norm": ["boolean"],
+        "augment": [str, callable],
+        "n_views": [Interval(Integral, 1, None, closed="left"), None],
+        "mixup": [Interval(Real, 0, None, closed="left")],
+        "cutmix": [Interval(Real, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "loss": [StrOptions({"auto"}), callable],
+        "tasks": [list, tuple, None],
+        "early_stopping": ["boolean", Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "input_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "preprocess": [StrOptions({"auto"}), callable, None],
+        "background": [str, "array-like"],
+        "callbacks": [list, tuple, None],
+        "net_params": [Mapping, None],
+        "cache": [str, os.PathLike, None],
+        "engine": [StrOptions({"auto", "torch", "openvino", "onnxruntime"})],
+        "device": [str],
+        "precision": [StrOptions({"float32", "bfloat16", "float16"})],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _make_targets(self, y, sample_weight, classes=None):
+        """`Targets` that say what y means."""
+
+    def _publish(self):
+        """Set the attributes that are told of the targets."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Train a fresh copy of the network.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As `PretrainedFeatures` takes them: see there.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Targets; see the class.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in the loss, of any scale. Rows of weight zero are left
+            out before anything else, as if they were not there.
+        X_val, y_val : as X and y, default=None
+            Samples to validate on after each epoch, instead of a share of X.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a sample cannot be read, which is found out before anything is trained, or if
+            parameters or targets do not fit.
+        FloatingPointError
+            If the loss is no number.
+        """
+        forget_fit(self)
+        samples, y, weights = self._weighted_rows(X, y, sample_weight, reset=True)
+        self._targets = self._make_targets(y, weights)
+        self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        train, valid = self._parts(samples, y, weights, X_val, y_val)
+        self._keep(self._fitting(train, valid).run())
+        return self
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        first = not hasattr(self, "history_")
+        samples, y, weights = self._weighted_rows(X, y, sample_weight, reset=first)
+        if first:
+            self._targets = self._make_targets(y, weights, classes)
+            self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        elif classes is not None:
+            self._check_same_classes(classes)
+        train = self._part(samples, y, weights)
+        if first:
+            fitting = self._fitting(train, None).run_once()
+        else:
+            fitting = self._continued(train).run_once()
+        self._keep(fitting)
+        return self
+
+    def _weighted_rows(self, X, y, sample_weight, reset):
+        """Samples, targets and weights of the rows whose weight is not zero."""
+        samples = self._check_samples(X, reset=reset)
+        y, weights = self._checked_targets(samples, y, sample_weight)
+        kept = np.flatnonzero(weights > 0)
+        if len(kept) < len(weights):
+            samples, y, weights = _rows(samples, kept), _taken(y, kept), weights[kept]
+        return samples, y, weights
+
+    def _checked_targets(self, samples, y, sample_weight):
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target"
+                " y is None"
+            )
+        check_consistent_length(samples, _first_column(y))
+        if sample_weight is None:
+            return y, np.ones(len(samples))
+        weights = check_sample_weight(sample_weight, np.zeros((len(samples), 1)), np.float64)
+        if (weights < 0).any():
+            row = int(np.flatnonzero(weights < 0)[0])
+            raise ValueError(f"sample_weight is negative in row {row}: {weights[row]:g}")
+        if not weights.any():
+            raise ValueError(
+                "sample_weight is zero for all rows, so there is nothing to learn from; give at"
+                " least one row of each class a positive weight"
+            )
+        return y, weights
+
+    def _parts(self, samples, y, weights, X_val, y_val):
+        """Part to train on, and part to validate on or None."""
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together, but one of them was given alone")
+        if X_val is not None:
+            held = self._check_samples(X_val, reset=False)
+            check_consistent_length(held, _first_column(y_val))
+            valid = self._part(held, y_val, np.ones(len(held)))
+            return self._part(samples, y, weights), valid
+        if not self.early_stopping:
+            return self._part(samples, y, weights), None
+        parts = self._split(y, len(weights))
+        return tuple(
+            self._part(_rows(samples, rows), _taken(y, rows), weights[rows]) for rows in parts
+        )
+
+    def _part(self, samples, y, weights):
+        from sklearn_transfer.finetuning._fitting import Part
+
+        class_weight = getattr(self, "class_weight", None)
+        weights = self._targets.row_weights(y, class_weight, weights)
+        return Part(samples, self._targets.encode(y), weights, y)
+
+    def _split(self, y, n_rows):
+        """Rows to train on and to validate on."""
+        strata = self._targets.stratify(y)
+        options = {"test_size": self.validation_fraction, "random_state": self._seed}
+        try:
+            if strata is not None:
+                splitter = StratifiedShuffleSplit(1, **options)
+                return next(splitter.split(np.zeros(n_rows), strata))
+        except ValueError:  # fewer validation rows than classes
+            pass
+        try:
+            return next(ShuffleSplit(1, **options).split(np.zeros(n_rows)))
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping={self.early_stopping!r} holds {self.validation_fraction:g} of"
+                f" {n_rows} samples out, which leaves none for one side; pass X_val and y_val,"
+                " or early_stopping=False"
+            ) from error
+
+    def _fitting(self, train, valid):
+        """`Fitting` of a fresh copy of the network."""
+        from sklearn_transfer.finetuning._fitting import Fitting
+        from sklearn_transfer.finetuning._network import Network
+
+        backbone, owns_head = self._load_backbone()
+        network = Network(backbone, self._targets.n_outputs, owns_head)
+        return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
+
+    def _continued(self, train):
+        """`Fitting` that goes on with the network as it is."""
+        from sklearn_transfer.finetuning._fitting import Fitting
+
+        args = (self._targets, self._record, self._network, train, None, self._seed)
+        fitting = Fitting(self, *args)
+        fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
+        fitting.history = self.history_
+        return fitting
+
+    def _keep(self, fitting):
+        """Take over what a fitting has made."""
+        self._net, self._network = fitting.net, fitting.network
+        self._frozen, self._cut = fitting.frozen, fitting.cut
+        facts = {name: getattr(fitting.backbone, name) for name in _FACTS}
+        self._facts, self._device = facts, str(fitting.device)
+        self._record = self._make_record()
+        self.history_ = fitting.history
+        self.n_iter_ = len(fitting.history)
+        self.weights_sha256_ = fitting.backbone.weights_sha256
+        self._publish()
+
+    def _make_record(self):
+        """Record of the trained network, which an extraction can run."""
+        import torch
+
+        from sklearn_transfer.extraction._records import Backbone
+
+        places = {"embedding": ("head", "input"), "logits": ("", "output")}
+        device = torch.device(self._device)
+        return Backbone(module=self._network, device=device, **places, **self._facts)
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        if "_network" in state:
+            state["_network"] = copy.deepcopy(self._network).to("cpu")
+            for name in ("_net", "_cut", "_record"):
+                state[name] = None
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_network" in state:
+            self._device = _device_here(self.device)
+            self._network.to(self._device)
+            self._record = self._make_record()
+
+    def _load_backbone(self):
+        """Record of the pretrained network, and whether it was made for the outputs."""
+        from sklearn_transfer.extraction._backbones import load_backbone, takes_outputs
+
+        owns_head = takes_outputs(self.model)
+        drawn = self.weights is None or not isinstance(self.model, str)
+        backbone = load_backbone(
+            self.model,
+            self.weights,
+            input_size=self.input_size,
+            random_state=self._seed if drawn else 0,
+            device=self.device,
+            n_features_in=getattr(self, "_n_inputs", 3),
+            n_outputs=self._targets.n_outputs if owns_head else None,
+        )
+        return backbone, owns_head
+
+    def _augmentation(self, backbone):
+        if isinstance(self.augment, str) and self.augment == "none":
+            return None
+        if self.preprocess != "auto":
+            raise ValueError(
+                f"augment={self.augment!r} needs preprocess='auto', got"
+                f" {self.preprocess!r}; use augment='none', or augment in preprocess"
+            )
+        from sklearn_transfer.extraction._transforms import make_augmentation
+
+        return make_augmentation(self.augment, self._make_reader(backbone).spec)
+
+    def _n_threads(self):
+        if self.n_jobs is not None:
+            return joblib.effective_n_jobs(self.n_jobs)
+        import torch
+
+        return torch.get_num_threads()
+
+    def transform(self, X):
+        """Fine-tuned features: what the head gets.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features), float32
+            One row a sample.
+        """
+        return self._pass(X, "embedding")
+
+    def _outputs(self, X):
+        return self._pass(X, "logits").astype(np.float64)
+
+    def _pass(self, X, kind):
+        """Matrix (n_samples, ...) of a forward pass of the trained network."""
+        check_is_fitted(self, "history_")
+        samples = self._check_samples(X, reset=False)
+        if self._cut is not None:
+            return self._pass_from_cut(samples, kind)
+        from sklearn_transfer.extraction import _cache
+        from sklearn_transfer.extraction._loop import Extraction
+        from sklearn_transfer.extraction._taps import Tap
+        from sklearn_transfer.finetuning._fitting import Passes
+
+        reader = self._make_reader(self._record)
+        passes = Passes(self, reader, _cache.NullStore(), "torch")
+        taps = [Tap(kind, "", "auto", kind)]
+        return Extraction(passes, samples, self._record, taps, True).run().output
+
+    def _pass_from_cut(self, samples, kind):
+        """The same from activations at the frozen boundary, which may be known already."""
+        reader = self._make_reader(self._cut.backbone)
+        parts = []
+        for start in range(0, len(samples), _KNOWN_ROWS):
+            chunk = samples[start : start + _KNOWN_ROWS]
+            activations = self._cut.activations(self, reader, chunk, None)
+            parts.append(self._cut.outputs(self._network, activations, kind))
+        return np.concatenate(parts)
+
+    @property
+    def net_(self):
+        """Net of skorch that ran the training; not in a pickle, nor after `load`."""
+        if getattr(self, "_net", None) is None:
+            raise AttributeError(f"{type(self).__name__} has no net_: it was not trained here")
+        return self._net
+
+    def _sk_visual_block_(self):
+        return visual_block(self, self._caption())
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.preprocess is not None:
+            tags.input_tags.two_d_array = False
+            tags.input_tags.three_d_array = True
+            tags.input_tags.string = True
+        return tags
+
+
+def _rows(samples, rows):
+    if isinstance(samples, np.ndarray):
+        return samples[rows]
+    return [samples[i] for i in rows]
+
+
+def _taken(y, rows):
+    """Rows of targets in any container, a mapping of columns included."""
+    if isinstance(y, Mapping):
+        return {name: _safe_indexing(column, rows) for name, column in y.items()}
+    return _safe_indexing(y, rows)
+
+
+def _first_column(y):
+    return next(iter(y.values()), ()) if isinstance(y, Mapping) else y
+
+
+def _device_here(device):
+    """Device that is meant; the CPU where a pickle names one that this machine lacks."""
+    from sklearn_transfer.extraction._backbones import resolve_device
+
+    try:
+        return str(resolve_device(device))
+    except ValueError:
+        return "cpu"

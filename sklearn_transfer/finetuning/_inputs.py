@@ -1,0 +1,214 @@
+"""What an epoch is made of: rows kept in memory or in a file, and batches of them."""
+
+import math
+import tempfile
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import BatchSampler, DataLoader, Dataset
+
+from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction._inputs import BadSampleError, decode, describe
+from sklearn_transfer.extraction._threads import Threads
+
+_LIMIT_VARIABLE = "SKLEARN_TRANSFER_TRAINING_BYTES"
+_DEFAULT_LIMIT = 2 << 30
+# Beyond this share of the size that images are scaled to, a crop has no use for pixels.
+_LARGEST_RATIO = 2
+
+
+def allocate(shape, dtype, folder=None):
+    """Array in memory; beyond a bound in a file, in `folder`, that ends with the array."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if n_bytes <= _cache.limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
+        return np.empty(shape, dtype=dtype)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
+
+
+def read_pixels(samples, reader, n_threads, folder):
+    """What the network takes of each sample, stacked: uint8 pixels or float32 input.
+
+    Raises ValueError that names the row of a sample that cannot be read.
+    """
+
+    def read(row):
+        return _guarded(lambda sample: reader.prepare(reader.read(sample)[1]), samples, row)
+
+    output = None
+    with Threads(n_threads) as pool:
+        for row, payload in enumerate(pool.map(read, range(len(samples)))):
+            if output is None:
+                output = allocate((len(samples), *payload.shape), payload.dtype, folder)
+            if payload.shape != output.shape[1:]:
+                raise ValueError(
+                    f"preprocess gives shape {output.shape[1:]} for row 0 but {payload.shape}"
+                    f" for row {row}; it must end in one size"
+                )
+            output[row] = payload
+    return output
+
+
+def read_images(samples, reader, n_threads, folder):
+    """Upright RGB images of samples, no larger than twice what the network sees."""
+
+    def read(row):
+        return _guarded(lambda sample: _image(sample, reader), samples, row)
+
+    images = KeptImages(folder)
+    with Threads(n_threads) as pool:
+        for image in pool.map(read, range(len(samples))):
+            images.append(image)
+    return images
+
+
+def _image(sample, reader):
+    image = decode(reader.read(sample)[1], reader.background)
+    least = _LARGEST_RATIO * max(reader.spec.resize)
+    if min(image.size) > least:
+        ratio = least / min(image.size)
+        size = tuple(max(round(edge * ratio), 1) for edge in image.size)
+        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return np.asarray(image)
+
+
+def _guarded(function, samples, row):
+    """What a function makes of a sample; an error names the row, the sample and the reason."""
+    try:
+        return function(samples[row])
+    except BadSampleError as error:
+        raise ValueError(
+            f"row {row} ({describe(samples[row])}): {error}. Repair or drop it; nothing was"
+            " trained yet"
+        ) from error
+    except Exception as error:
+        error.add_note(f"while preparing row {row} ({describe(samples[row])})")
+        raise
+
+
+class KeptImages:
+    """Images of any size, in memory or, beyond the bound, in a file that ends with them."""
+
+    def __init__(self, folder):
+        self.folder, self.arrays, self.n_bytes = folder, [], 0
+        self.limit = _cache.limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
+        self.file, self.offset = None, 0
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def append(self, array):
+        self.n_bytes += array.nbytes
+        if self.n_bytes <= self.limit:
+            self.arrays.append(array)
+            return
+        if self.file is None:
+            self.file = tempfile.TemporaryFile(dir=self.folder)
+        self.file.write(np.ascontiguousarray(array))
+        self.file.flush()
+        self.arrays.append((self.offset, array.shape))
+        self.offset += array.nbytes
+
+    def __getitem__(self, row):
+        array = self.arrays[row]
+        if isinstance(array, np.ndarray):
+            return array
+        offset, shape = array
+        return np.memmap(self.file, np.uint8, "r", offset, shape)
+
+
+class Fixed:
+    """The same input of a row in every epoch."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def take(self, rows, epoch):
+        return torch.from_numpy(self.array[rows])
+
+
+class Views:
+    """One of a few inputs of a row in each epoch, in turn; `array` is (n_views, n, ...)."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return self.array.shape[1]
+
+    def take(self, rows, epoch):
+        return torch.from_numpy(self.array[epoch % len(self.array)][rows])
+
+
+class Augmented:
+    """A new view of each image in every epoch, a function of the seed, epoch and row."""
+
+    def __init__(self, images, augmentation, seed, n_threads):
+        self.images, self.augmentation, self.seed = images, augmentation, seed
+        self.n_threads = n_threads
+
+    def __len__(self):
+        return len(self.images)
+
+    def take(self, rows, epoch):
+        def view(row):
+            return self.view(int(row), epoch)
+
+        with Threads(self.n_threads) as pool:
+            return torch.from_numpy(np.stack(list(pool.map(view, rows))))
+
+    def view(self, row, epoch):
+        image = Image.fromarray(np.asarray(self.images[row]))
+        try:
+            return self.augmentation(image, (self.seed, epoch, row))
+        except Exception as error:
+            error.add_note(f"while augmenting row {row}")
+            raise
+
+
+class Rows(Dataset):
+    """Batches of inputs, encoded targets and weights; an index is (epoch, rows)."""
+
+    def __init__(self, inputs, encoded, weights):
+        self.inputs, self.weights = inputs, torch.as_tensor(weights, dtype=torch.float32)
+        self.encoded = tuple(torch.as_tensor(part) for part in encoded)
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, index):
+        epoch, rows = index
+        encoded = tuple(part[rows] for part in self.encoded)
+        return self.inputs.take(rows, epoch), (encoded, self.weights[rows])
+
+
+class EvenBatches(BatchSampler):
+    """Batches of nearly equal size, so that none of them is a single row by chance.
+
+    `epoch` counts the passes; each has an order of its own, which the seed decides.
+    """
+
+    def __init__(self, n_rows, batch_size, seed=None):
+        self.n_rows, self.batch_size, self.drop_last = n_rows, batch_size, False
+        self.seed, self.epoch = seed, 0
+
+    def __len__(self):
+        return -(-self.n_rows // self.batch_size)
+
+    def __iter__(self):
+        order = np.arange(self.n_rows)
+        epoch = self.epoch
+        if self.seed is not None:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.n_rows)
+            self.epoch += 1
+        for rows in np.array_split(order, len(self)):
+            yield epoch, rows
+
+
+def loader(rows, sampler):
+    """Iterable over the batches of an epoch."""
+    return DataLoader(rows, sampler=sampler, batch_size=None)

@@ -1,0 +1,150 @@
+"""What is trained: a copy of a backbone up to its embedding, and a linear head on top."""
+
+import copy
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from sklearn_transfer.extraction._records import Stage
+from sklearn_transfer.extraction._taps import pool
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+# Below this share of the mean, the standard deviation of a feature is taken for noise.
+_SCALE_FLOOR = 1e-2
+
+
+class Head(nn.Module):
+    """Linear layer on standardised features, all zeros at first.
+
+    Its first outputs are therefore equal, whatever the network, and one learning rate fits
+    features of any scale.
+    """
+
+    def __init__(self, width, n_outputs):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.linear = nn.Linear(width, n_outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def standardise(self, features, weights):
+        """Take mean and scale from features (n_samples, width), with row weights of sum 1."""
+        mean = weights @ features
+        deviation = (weights @ (features - mean) ** 2).sqrt()
+        floor = _SCALE_FLOOR * deviation.mean()
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(deviation > floor, deviation, 1.0).clamp(min=floor))
+
+    def forward(self, features):
+        return self.linear((features - self.mean) / self.scale)
+
+
+class Network(nn.Module):
+    """Backbone and head; frozen parts stay in evaluation mode whatever `train` says.
+
+    `body` is the backbone without classifier, under its own names; `frozen` are the names
+    of modules that do not change, as `_freezing.Frozen` gives them. With an `entry`, a
+    callable, `forward` takes what is known at the frozen boundary and goes on from there.
+    """
+
+    def __init__(self, backbone, n_outputs, owns_head=False):
+        super().__init__()
+        self.body = copy.deepcopy(backbone.module).requires_grad_(True)
+        self.layout = SimpleNamespace(
+            label=backbone.label,
+            is_timm=backbone.is_timm,
+            trunk="",
+            auto_pooling=backbone.auto_pooling,
+            prefix_tokens=backbone.prefix_tokens,
+            class_token=backbone.class_token,
+            channels_last_maps=backbone.channels_last_maps,
+            stages=backbone.stages,
+        )
+        self.frozen, self.entry = frozenset(), None
+        if owns_head:
+            self.head = _own_head(self.body, n_outputs)
+            return
+        self._cut_classifier(backbone)
+        self.head = None
+        self.n_outputs = n_outputs
+
+    def _cut_classifier(self, backbone):
+        if backbone.is_timm:
+            names = (self.body.pretrained_cfg or {}).get("classifier") or ()
+            for name in [names] if isinstance(names, str) else names:
+                _replace(self.body, name)
+            return
+        name, side = backbone.embedding
+        if side == "input":
+            _replace(self.body, name)
+        elif name:
+            self.layout.trunk = name
+
+    def add_head(self, batch):
+        """Head for the width of the embedding, by one pass of a batch in evaluation mode."""
+        if self.head is None:
+            with torch.no_grad():
+                width = self.embed(batch).shape[1]
+            self.head = Head(width, self.n_outputs).to(batch.device)
+
+    def embed(self, batch):
+        """Embedding (n_samples, width) of a batch of the backbone's input."""
+        if self.layout.is_timm:
+            output = self.body.forward_head(self.body.forward_features(batch), pre_logits=True)
+        else:
+            output = self.body.get_submodule(self.layout.trunk)(batch)
+        if isinstance(output, (tuple, list)) and len(output):
+            output = output[0]
+        if not isinstance(output, torch.Tensor):
+            raise ValueError(
+                f"{self.layout.label} returns {type(output).__name__}, expected a tensor or a"
+                " tuple that starts with one"
+            )
+        if output.ndim <= 2:
+            return output.reshape(len(output), -1)
+        return pool(output, "auto", self.layout, Stage("", layout=None), batch.shape[2:])
+
+    def whole(self, batch):
+        """Outputs (n_samples, n_outputs) from the backbone's input."""
+        return self.head(self.embed(batch))
+
+    def forward(self, batch):
+        return self.whole(batch) if self.entry is None else self.entry(batch)
+
+    def train(self, mode=True):
+        super().train(mode)
+        if mode:
+            for name in self.frozen:
+                self.get_submodule(name).eval()
+        return self
+
+    def norms(self):
+        """Normalisation layers that keep running statistics, by name."""
+        return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
+
+
+def _replace(module, name):
+    """Put the identity in place of a submodule, if there is one."""
+    parent, _, child = name.rpartition(".")
+    try:
+        owner = module.get_submodule(parent)
+    except AttributeError:
+        return
+    if isinstance(getattr(owner, child, None), nn.Module):
+        setattr(owner, child, nn.Identity())
+
+
+def _own_head(body, n_outputs):
+    """The linear layer that ends a network which was made for the outputs, cut off from it.
+
+    The identity where the network does not end in one: the embedding is its output then.
+    """
+    linear = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
+    last = [name for name, m in body.named_modules() if name and not any(m.children())][-1:]
+    if linear and last == [linear[-1][0]] and linear[-1][1].out_features == n_outputs:
+        name, head = linear[-1]
+        _replace(body, name)
+        return head
+    return nn.Identity()

@@ -1,0 +1,287 @@
+"""The loop of skorch, with weights in the loss, phases and what small data need."""
+
+import math
+import warnings
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring
+from skorch.dataset import unpack_data
+from torch import nn
+
+from sklearn_transfer.extraction._engines import as_input
+from sklearn_transfer.finetuning._freezing import parameter_groups
+from sklearn_transfer.finetuning._inputs import EvenBatches, loader
+from sklearn_transfer.finetuning._losses import row_losses
+
+_TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class WeightedLoss(nn.Module):
+    """Mean over the rows of a batch of weight times loss; weights have mean 1 over all rows."""
+
+    def __init__(self, targets, factors, label_smoothing, loss):
+        super().__init__()
+        self.targets, self.factors = targets, factors
+        self.label_smoothing, self.loss = label_smoothing, loss
+
+    def forward(self, output, encoded, weights):
+        smoothing = self.label_smoothing if self.training else 0.0
+        options = {"label_smoothing": smoothing, "factors": self.factors, "loss": self.loss}
+        losses = row_losses(output, encoded, self.targets, **options)
+        return (weights * losses).mean()
+
+
+class TrainingNet(NeuralNet):
+    """skorch's loop over batches that are ready, from whatever boundary a phase has.
+
+    `setup` is a `Setup`, which the phases change; the module is a `Network`.
+    """
+
+    def __init__(self, *args, setup, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.setup = setup
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+        ]
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return X, self.setup.valid
+
+    def get_iterator(self, dataset, training=False):
+        return loader(dataset, self.setup.sampler(dataset, training))
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Optimiser over what trains, with a learning rate for each depth."""
+        setup = self.setup
+        groups = parameter_groups(
+            setup.network, setup.lr, setup.weight_decay, setup.layer_decay
+        )
+        options = self.get_params_for("optimizer")
+        self.optimizer_ = self.optimizer(groups, **options)
+        return self
+
+    def _set_training(self, training=True):
+        # Walking over all modules at every batch would cost more than a small head does.
+        if self.module_.training != training:
+            self.module_.train(training)
+        self.criterion_.train(training)
+
+    def infer(self, x, **fit_params):
+        setup = self.setup
+        dtype = _TYPES[setup.precision]
+        x = as_input(x.to(setup.device, non_blocking=True), setup.scaling)
+        if x.ndim == 4 and setup.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if setup.mix is not None:
+            x = setup.mix.inputs(x)
+        with torch.autocast(setup.device.type, dtype, enabled=dtype is not None):
+            return self.module_(x).float()
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        encoded, weights = y_true
+        device = y_pred.device
+        encoded = tuple(part.to(device) for part in encoded)
+        weights = weights.to(device)
+        if self.setup.mix is None:
+            return self.criterion_(y_pred, encoded, weights)
+        return self.setup.mix.loss(self.criterion_, y_pred, encoded, weights)
+
+    def train_step_single(self, batch, **fit_params):
+        """Gradients of one batch; raises FloatingPointError where the loss is no number."""
+        setup = self.setup
+        Xi, yi = unpack_data(batch)
+        self._set_training(True)
+        setup.begin_step(self.optimizer_, len(Xi))
+        with setup.mixing(len(Xi)), _statistics_kept(setup.network, len(Xi)):
+            y_pred = self.infer(Xi)
+            loss = self.get_loss(y_pred, yi, training=True)
+        total = loss if setup.pull is None else loss + setup.pull()
+        if not torch.isfinite(total):
+            raise FloatingPointError(
+                f"the loss is {total.item()} in epoch {setup.epoch} with lr={setup.lr:g}"
+                f" (batch of {len(Xi)}); use a smaller lr, a longer warmup, or look for"
+                " extreme values in X and sample_weight"
+            )
+        setup.scaler.scale(total).backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+    def _step_optimizer(self, step_fn):
+        step_fn()
+        self.setup.scaler.step(self.optimizer_)
+        self.setup.scaler.update()
+
+    def validation_step(self, batch, **fit_params):
+        """Loss and outputs without training; the outputs are kept for the score."""
+        step = super().validation_step(batch)
+        self.setup.outputs.append(step["y_pred"].cpu().numpy())
+        return step
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """An epoch, begun anew with half of the batch size if memory does not suffice."""
+        self.setup.outputs = []
+        try:
+            super().run_single_epoch(iterator, training, prefix, step_fn)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error) or not self.setup.halve():
+                raise
+        self._zero_grad_optimizer()
+        if self.setup.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.history[-1]["batches"] = []
+        warnings.warn(
+            f"memory did not suffice; batch_size is now {self.setup.batch_size}, and the epoch"
+            " began anew. Pass a smaller batch_size, freeze more, or use precision='bfloat16'",
+            UserWarning,
+            stacklevel=2,
+        )
+        dataset = iterator.dataset
+        self.run_single_epoch(self.get_iterator(dataset, training), training, prefix, step_fn)
+
+
+def _is_out_of_memory(error):
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+@contextmanager
+def _statistics_kept(network, n_rows):
+    """For a batch of one, normalise by running statistics, since one row has no spread."""
+    norms = [m for m in network.norms().values() if m.training] if n_rows == 1 else []
+    for module in norms:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in norms:
+            module.train()
+
+
+class Setup:
+    """State of a training that its phases change and the loop looks at."""
+
+    def __init__(self, network, device, seed, options):
+        self.network, self.device, self.seed = network, device, seed
+        self.batch_size, self.precision = options["batch_size"], options["precision"]
+        self.lr, self.warmup = options["lr"], options["warmup"]
+        self.weight_decay, self.layer_decay = options["weight_decay"], options["layer_decay"]
+        self.mixup, self.cutmix = options["mixup"], options["cutmix"]
+        self.channels_last = options["channels_last"]
+        self.pull = _pull(network, options["l2_sp"])
+        enabled = self.precision == "float16"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
+        self.scaling, self.valid, self.mix, self.outputs = None, None, None, []
+        self.halved, self.epoch, self.step, self.n_steps = False, 0, 0, None
+        self.passes, self.bar = 0, None
+
+    def begin_phase(self, n_rows, n_epochs, scaling):
+        """Start the learning rate's course over some epochs; None keeps it constant."""
+        self.scaling, self.step = scaling, 0
+        per_epoch = -(-n_rows // self.batch_size)
+        self.n_steps = None if n_epochs is None else n_epochs * per_epoch
+
+    def sampler(self, dataset, training):
+        batches = EvenBatches(len(dataset), self.batch_size, self.seed if training else None)
+        batches.epoch = self.passes
+        self.passes += training
+        return batches
+
+    def halve(self):
+        """Whether the batch could be halved, which happens once."""
+        if self.halved or self.batch_size < 2:
+            return False
+        self.halved, self.batch_size = True, self.batch_size // 2
+        return True
+
+    def begin_step(self, optimizer, n_rows):
+        factor = self.factor()
+        for group in optimizer.param_groups:
+            group["lr"] = factor * group["base_lr"]
+        self.step += 1
+        if self.bar is not None:
+            self.bar.update(n_rows)
+
+    def factor(self):
+        """Share of the learning rate at this step: linear warm-up, then half a cosine."""
+        if self.n_steps is None:
+            return 1.0
+        n_warm = self.warmup * self.n_steps
+        if self.step < n_warm:
+            return (self.step + 1) / (n_warm + 1)
+        progress = (self.step - n_warm) / max(self.n_steps - n_warm, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    def mixing(self, n_rows):
+        if not (self.mixup or self.cutmix) or n_rows < 2:
+            return nullcontext()
+        rng = np.random.default_rng((self.seed, self.passes, self.step))
+        return _Mixing(self, rng, n_rows)
+
+
+class _Mixing:
+    """Context in which a batch is mixed with itself in another order.
+
+    Mixup [Zhang 2018] blends images, cutmix [Yun 2019] pastes a rectangle; where both are
+    wanted, each batch gets one of them by chance.
+    """
+
+    def __init__(self, setup, rng, n_rows):
+        self.setup, self.rng = setup, rng
+        self.partner = torch.from_numpy(rng.permutation(n_rows))
+        both = setup.mixup and setup.cutmix
+        self.cuts = bool(setup.cutmix) and (not both or rng.random() < 0.5)
+        alpha = setup.cutmix if self.cuts else setup.mixup
+        self.share = float(rng.beta(alpha, alpha))
+
+    def __enter__(self):
+        self.setup.mix = self
+        return self
+
+    def __exit__(self, *error):
+        self.setup.mix = None
+
+    def inputs(self, x):
+        partner = self.partner.to(x.device)
+        if not self.cuts:
+            return self.share * x + (1 - self.share) * x[partner]
+        top, bottom, left, right = self._box(*x.shape[-2:])
+        x = x.clone()
+        x[..., top:bottom, left:right] = x[partner][..., top:bottom, left:right]
+        cut = (bottom - top) * (right - left) / (x.shape[-2] * x.shape[-1])
+        self.share = 1 - cut
+        return x
+
+    def _box(self, height, width):
+        ratio = math.sqrt(1 - self.share)
+        edges = []
+        for length in (height, width):
+            centre, half = self.rng.integers(length), int(length * ratio) // 2
+            edges += [max(centre - half, 0), min(centre + half, length)]
+        return edges
+
+    def loss(self, criterion, output, encoded, weights):
+        partner = self.partner.to(output.device)
+        other = tuple(part[partner] for part in encoded)
+        own = criterion(output, encoded, weights)
+        return self.share * own + (1 - self.share) * criterion(output, other, weights[partner])
+
+
+def _pull(network, strength):
+    """Half of strength times the squared distance of the body from where it began [Li 2018]."""
+    if not strength:
+        return None
+    start = {name: p.detach().clone() for name, p in network.body.named_parameters()}
+
+    def penalty():
+        moving = [(p, start[n]) for n, p in network.body.named_parameters() if p.requires_grad]
+        return 0.5 * strength * sum(((p - origin) ** 2).sum() for p, origin in moving)
+
+    return penalty
