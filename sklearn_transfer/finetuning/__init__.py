@@ -1,0 +1,3 @@
+"""Raw samples to predictions, by training a network."""
+
+__all__ = []

@@ -1,0 +1,195 @@
+"""What a user passes as y: its columns, and which of their entries are missing."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Number
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+
+from sklearn_transfer._validation import check_consistent_length
+
+_LABELS = "biufUO"  # kinds of arrays that hold labels
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """y as columns, each a 1-D array of any dtype."""
+
+    columns: list[np.ndarray]
+    names: list[str] | None
+    flat: bool  # y was 1-D
+
+    def __len__(self):
+        return len(self.columns[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The columns of one task, what messages call it and each of them, and its rule."""
+
+    values: list[np.ndarray]
+    where: str
+    places: list[str]
+    strict: bool  # missing entries are an error
+
+    def __len__(self):
+        return len(self.values[0])
+
+
+def table_of(y) -> Table:
+    """Columns of an array, list, sparse matrix, Series, DataFrame or mapping."""
+    if y is None:
+        raise ValueError(
+            "Fine-tuning requires y to be passed, but the target y is None: give a label or a "
+            "number for each row of X."
+        )
+    if isinstance(y, Mapping):
+        return _named(y.keys(), y.values())
+    if hasattr(y, "get_columns"):  # polars
+        return _named(y.columns, y.get_columns())
+    if hasattr(y, "columns") and hasattr(y, "iloc"):  # pandas
+        return _named(y.columns, [y.iloc[:, j] for j in range(y.shape[1])])
+    values = _array(y)
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
+        raise ValueError(
+            "y should be a 1d array, or a 2d array with one column an output; got an array "
+            f"of shape {values.shape} instead."
+        )
+    if values.ndim == 1:
+        return Table([values], None, True)
+    listed = isinstance(y, list | tuple)
+    columns = [_tightened(column) if listed else column for column in values.T]
+    return Table(columns, None, False)
+
+
+def _named(names, columns):
+    names = [str(name) for name in names]
+    columns = [_array(column) for column in columns]
+    if not columns or any(column.ndim != 1 for column in columns):
+        raise ValueError(
+            f"y has columns {names}: it must have at least one, and each must be a 1d array."
+        )
+    check_consistent_length(*columns)
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"y has several columns of the name {repeated[0]!r}: rename them.")
+    return Table(columns, names, False)
+
+
+def _array(values):
+    """Any array-like as an ndarray, with what is missing still known to be."""
+    if issparse(values):
+        return values.toarray()
+    if isinstance(values, list | tuple):
+        return _from_list(values)
+    if (
+        hasattr(values, "null_count") and values.null_count()
+    ):  # polars: integers would turn to float
+        return _from_list(values.to_list())
+    if hasattr(getattr(values, "dtype", None), "na_value") and values.isna().any():  # pandas
+        return np.asarray(values, dtype=object)
+    values = np.asarray(values)
+    return values.astype(object) if values.dtype.kind == "T" else values
+
+
+def _from_list(values):
+    # As objects, because numpy turns NaN among strings into the string "nan".
+    try:
+        array = np.array(values, dtype=object)
+    except ValueError:  # arrays of unequal length
+        array = None
+    if array is None or any(
+        isinstance(v, list | tuple | set | np.ndarray) for v in array.flat
+    ):
+        raise ValueError(
+            "y holds sequences of unequal length. For several labels a row give a 0/1 matrix: "
+            "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+        )
+    return _tightened(array) if array.ndim == 1 else array
+
+
+def _tightened(values):
+    """An array of objects as one of strings or numbers, where it holds no others."""
+    if all(isinstance(value, str) for value in values):
+        return values.astype(str)
+    if _are_numbers(values) and not missing_entries(values).any():
+        return np.asarray(values.tolist())
+    return values  # integers beside NaN would turn to float
+
+
+def _are_numbers(values):
+    return all(isinstance(value, Number | np.bool_) for value in values)
+
+
+def missing_entries(values) -> np.ndarray:
+    """Mask of NaN, NaT, None and pandas' NA in a column."""
+    if values.dtype.kind in "fc":
+        return np.isnan(values)
+    if values.dtype.kind in "mM":
+        return np.isnat(values)
+    if values.dtype.kind != "O":
+        return np.zeros(len(values), dtype=bool)
+    na = getattr(sys.modules.get("pandas"), "NA", None)  # compares to nothing but itself
+    found = [value is None or value is na or value != value for value in values]
+    return np.array(found, dtype=bool)
+
+
+def labels_of(values, where):
+    """Labels of a column that are present, of one kind, and a mask of the missing."""
+    missing = missing_entries(values)
+    labels = values[~missing]
+    if labels.dtype.kind == "O" and _are_numbers(labels):
+        labels = np.asarray(labels.tolist())
+    strings = labels.dtype.kind != "O" or all(isinstance(v, str) for v in labels)
+    if labels.dtype.kind not in _LABELS or not strings:
+        sorts = sorted({type(label).__name__ for label in labels})
+        raise ValueError(
+            f"{where} holds labels of type {', '.join(sorts)}: they must be all strings, all "
+            "numbers or all booleans. Convert them, for example with y.astype(str)."
+        )
+    return labels, missing
+
+
+def check_labels(labels, where):
+    """Raise scikit-learn's error where labels are not classes but continuous numbers."""
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name=where)
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        if where == "y":
+            raise
+        raise ValueError(f"{where}: {error}") from error
+
+
+def numbers_of(values, where) -> np.ndarray:
+    """A column as float64, with NaN where it is missing."""
+    found = np.full(len(values), np.nan)
+    present = ~missing_entries(values)
+    try:
+        if values.dtype.kind not in "biufO":
+            raise TypeError(f"dtype {values.dtype}")
+        found[present] = values[present].astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} must hold numbers: {error}.") from error
+    return found
+
+
+def is_indicator(table) -> bool:
+    """Whether y has several columns and holds 0, 1 and missing entries only."""
+    if len(table.columns) == 1:
+        return False
+    return all(_is_binary(column) for column in table.columns)
+
+
+def _is_binary(values):
+    if values.dtype.kind not in "biufO":
+        return False
+    present = values[~missing_entries(values)]
+    if present.dtype.kind == "O" and not _are_numbers(present):
+        return False
+    return bool(np.isin(present.astype(np.float64), (0, 1)).all())

@@ -1,0 +1,62 @@
+"""Weights of rows from those of their classes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklearn_transfer._validation import check_sample_weight, did_you_mean
+
+
+def checked_weights(sample_weight, n):
+    """Weights of n rows, finite, at least 0 and not all 0; 1 each where None."""
+    weights = check_sample_weight(sample_weight, np.empty((n, 1)), dtype=np.float64)
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise ValueError(
+            f"sample_weight is {weights[row]:.3g} in row {row}: it must be at least 0."
+        )
+    if n and not weights.any():
+        raise ValueError("sample_weight is 0 for each row: give one row a weight above 0.")
+    return weights
+
+
+def class_weights(entry, codes, classes, weights, where):
+    """Weight of each row by its class; 1 where the code is -1, for missing."""
+    if isinstance(entry, Mapping):
+        found = _given(entry, classes, where)
+    elif isinstance(entry, str) and entry == "balanced":
+        found = _balanced(codes, len(classes), weights)
+    else:
+        near = did_you_mean(entry, ["balanced"]) if isinstance(entry, str) else ""
+        raise ValueError(
+            f"class_weight is {entry!r}: it must be None, 'balanced', a dict from class to "
+            f"weight, or a list with one of these a task.{near}"
+        )
+    return np.append(found, 1.0)[codes]
+
+
+def _balanced(codes, n_classes, weights):
+    present = codes >= 0
+    sums = np.bincount(codes[present], weights[present], minlength=n_classes)
+    seen = sums > 0
+    found = np.ones(n_classes)
+    found[seen] = sums.sum() / (seen.sum() * sums[seen])
+    return found
+
+
+def _given(entry, classes, where):
+    labels = classes.tolist()
+    left_out = [label for label in labels if label not in entry]
+    unknown = [key for key in entry if key not in labels]
+    if left_out and unknown:  # either alone is a smaller sample, or a shorter way to write 1
+        raise ValueError(
+            f"class_weight names {unknown!r}, which are no classes of {where}, and leaves out "
+            f"{left_out!r}.{did_you_mean(unknown[0], left_out)}"
+        )
+    found = np.array([entry.get(label, 1.0) for label in labels], dtype=np.float64)
+    if not (np.isfinite(found) & (found >= 0)).all():
+        raise ValueError(
+            f"class_weight of {where} is {dict(entry)!r}: each weight must be at least 0 and "
+            "finite."
+        )
+    return found

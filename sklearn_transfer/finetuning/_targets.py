@@ -1,0 +1,404 @@
+"""What y means for a network: from labels and numbers to its output, and back."""
+
+import numpy as np
+from sklearn.utils.validation import column_or_1d
+
+from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
+from sklearn_transfer.finetuning._row_weights import checked_weights, class_weights
+from sklearn_transfer.finetuning._tasks import KINDS, Plan, Task, checked_plans
+
+
+class Targets:
+    """The tasks of a network, learnt from y.
+
+    Make one with `classification`, `regression` or `from_json`. The network has one output of
+    shape (n, n_outputs), of which each task owns the range `columns`.
+
+    Parameters
+    ----------
+    tasks : tuple of Task
+        Tasks in the order of the columns of y.
+    flat : bool
+        Whether y was 1-D.
+    names : list of str or None
+        Names of the columns of y, where it had some.
+
+    Notes
+    -----
+    A 1-D y, or one column of labels, is one multiclass task. Several columns of 0 and 1 are
+    one multilabel task, also where some entries are missing, so that folds of the same y do
+    not differ in kind. Any other table of labels is one multiclass task a column. Numbers are
+    one regression task of as many outputs as y has columns. `tasks` overrules all this.
+
+    Missing are NaN, None, NaT and pandas' NA. They are an error in 1-D y.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_transfer.finetuning._targets import Targets
+    >>> targets = Targets.classification(["cat", "owl", "cat", "dog"])
+    >>> targets.encode(["dog", "cat"])
+    (array([1, 0]),)
+    >>> targets.predict(np.array([[0.0, 0.5, 2.0]]))
+    array(['owl'], dtype='<U3')
+    """
+
+    def __init__(self, tasks, flat, names):
+        self.tasks = tuple(tasks)
+        self.flat = flat
+        self.names = names
+        self.n_outputs = self.tasks[-1].columns.stop
+
+    @classmethod
+    def classification(cls, y, *, tasks=None, classes=None, sample_weight=None):
+        """Targets of labels.
+
+        Parameters
+        ----------
+        y : array-like or mapping of shape (n_samples,) or (n_samples, n_columns)
+            Labels.
+        tasks : list of dict, default=None
+            One entry a task with `name`, `kind` ("multiclass", "multilabel" or "regression"),
+            `weight` and `n_columns`, all optional, in the order of the columns of y.
+        classes : array-like, or list with one array-like or None a task, default=None
+            All labels, where y may not hold them all.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the mean and scale of regression tasks.
+        """
+        table = table_of(y)
+        if tasks is not None:
+            plans = checked_plans(tasks, "multiclass")
+            _check_some(plans, {"multiclass", "multilabel"}, "FineTunedRegressor")
+        elif len(table.columns) == 1:
+            plans = [Plan("multiclass")]
+            if not table.flat:
+                column_or_1d(table.columns[0][:, None], warn=True)
+        elif classes is None and is_indicator(table):
+            plans = [Plan("multilabel", n_columns=len(table.columns))]
+        else:
+            plans = [Plan("multiclass")] * len(table.columns)
+        return cls._fitted(table, plans, classes, sample_weight)
+
+    @classmethod
+    def regression(cls, y, *, tasks=None, sample_weight=None):
+        """Targets of numbers; parameters are those of `classification`."""
+        table = table_of(y)
+        if tasks is None:
+            plans = [Plan("regression", n_columns=len(table.columns))]
+        else:
+            plans = checked_plans(tasks, "regression")
+            _check_some(plans, {"regression"}, "FineTunedClassifier")
+        return cls._fitted(table, plans, None, sample_weight)
+
+    @classmethod
+    def _fitted(cls, table, plans, classes, sample_weight):
+        _check_widths(plans, table)
+        if sample_weight is not None:
+            sample_weight = checked_weights(sample_weight, len(table))
+        classes = _classes_of_tasks(classes, plans)
+        tasks, column, start = [], 0, 0
+        for plan, name, given in zip(plans, _names(plans, table), classes, strict=True):
+            alone = len(plans) == 1
+            block = _block(table, name, column, plan.n_columns, plan.kind, alone)
+            task = KINDS[plan.kind].fitted(
+                name,
+                float(plan.weight),
+                start,
+                block,
+                classes=given,
+                sample_weight=sample_weight,
+            )
+            tasks.append(task)
+            column, start = column + plan.n_columns, task.columns.stop
+        return cls(tasks, table.flat, table.names)
+
+    @property
+    def single(self):
+        """Whether there is one task: 1-D y, one block of labels or one of numbers."""
+        return len(self.tasks) == 1
+
+    @property
+    def classes(self):
+        """What a classifier calls `classes_`: an array, or a list with one a task.
+
+        It is 0, 1, ... for the columns of several labels, and None for numbers.
+        """
+        found = [
+            np.arange(task.n_outputs) if task.kind == "multilabel" else task.classes
+            for task in self.tasks
+        ]
+        return found[0] if self.single else found
+
+    def _blocks(self, y):
+        """Pairs of tasks and their columns of y, which must be like those in fit."""
+        table = table_of(y)
+        _check_same_columns(table, self.names, sum(task.width for task in self.tasks))
+        found, column = [], 0
+        for task in self.tasks:
+            block = _block(table, task.name, column, task.width, task.kind, self.single)
+            found.append((task, block))
+            column += task.width
+        return found
+
+    def encode(self, y):
+        """Arrays a loss works on, one a task, with the rows of y.
+
+        int64 (n,) with -1 for missing where a task is multiclass; float32 (n, k) with NaN for
+        missing where it is multilabel (0 or 1) or regression (standardised).
+        """
+        return tuple(task.encode(block) for task, block in self._blocks(y))
+
+    def stratify(self, y):
+        """Codes that a validation split keeps the shares of, or None.
+
+        None for several tasks, several labels and numbers, and where a class has one row.
+        """
+        if not self.single or self.tasks[0].kind != "multiclass":
+            return None
+        (codes,) = self.encode(y)
+        return None if (np.bincount(codes) == 1).any() else codes
+
+    def row_weights(self, y, class_weight=None, sample_weight=None):
+        """Weights of the rows: `sample_weight` times those of their classes, mean 1.
+
+        Parameters
+        ----------
+        y : array-like or mapping
+            Labels, like those in fit.
+        class_weight : None, "balanced", dict or list of these, default=None
+            Weight of each class; classes that a dict leaves out have weight 1. "balanced" is
+            inverse to the sum of `sample_weight` over a class. A list has one entry a task,
+            None for numbers. As with scikit-learn, weights of several tasks and of several
+            labels multiply; a missing entry counts 1.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows, at least 0.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_samples,)
+        """
+        blocks = self._blocks(y)
+        given = checked_weights(sample_weight, len(blocks[0][1]))
+        weights = given / given.max()
+        entries = self._class_weight_entries(class_weight)
+        for (task, block), entry in zip(blocks, entries, strict=True):
+            if entry is not None:
+                for codes, classes in task.codes(block):
+                    weights = weights * class_weights(
+                        entry, codes, classes, given, block.where
+                    )
+        if not weights.any():
+            raise ValueError(
+                "Every row has weight 0, as sample_weight times class_weight: give one row a "
+                "weight above 0."
+            )
+        weights = weights / weights.max()
+        return weights / weights.mean()
+
+    def _class_weight_entries(self, class_weight):
+        """The entry of each task."""
+        if isinstance(class_weight, list | tuple):
+            if len(class_weight) != len(self.tasks):
+                raise ValueError(
+                    f"class_weight has {len(class_weight)} entries and y {len(self.tasks)} "
+                    "tasks: give one entry a task, in their order."
+                )
+            return class_weight
+        if isinstance(class_weight, dict) and not self.single:
+            raise ValueError(
+                f"class_weight is one dict and y has {len(self.tasks)} tasks: give a list "
+                "with one dict, 'balanced' or None a task."
+            )
+        return [class_weight] * len(self.tasks)
+
+    def factors(self, encoded, row_weights=None):
+        """One factor a task: all rows over those with an entry, by weight.
+
+        With it, a task with few entries counts as much as the others. It is 0 where no row of
+        a weight above 0 has an entry.
+        """
+        found = []
+        for task, values in zip(self.tasks, encoded, strict=True):
+            missing = values < 0 if task.kind == "multiclass" else np.isnan(values).all(axis=1)
+            weights = np.ones(len(values)) if row_weights is None else row_weights
+            kept = float(np.sum(weights[~missing]))
+            found.append(float(np.sum(weights)) / kept if kept else 0.0)
+        return found
+
+    def predict(self, output):
+        """What y would be.
+
+        One multiclass task, or numbers where y was 1-D, give shape (n,). All else has shape
+        (n, n_columns), one column for each column of y: classes, 0 or 1 for one of several
+        labels, or numbers. The dtype is that of the tasks, and object where labels are of
+        different kinds, or labels and numbers stand side by side.
+        """
+        output = self._checked(output)
+        parts = [task.predict(output[:, task.columns]) for task in self.tasks]
+        if self.single:
+            flat = self.flat or self.tasks[0].kind == "multiclass"
+            return parts[0][:, 0] if flat and parts[0].shape[1] == 1 else parts[0]
+        if len({part.dtype.kind for part in parts}) > 1:
+            parts = [part.astype(object) for part in parts]
+        return np.concatenate(parts, axis=1)
+
+    def predict_proba(self, output):
+        """Probabilities in the order of the classes: an array, or a list with one a task.
+
+        The array is (n, n_classes), and (n, n_labels) for several labels, each by itself. It
+        is None for numbers.
+        """
+        output = self._checked(output)
+        return self._joined([t.predict_proba(output[:, t.columns]) for t in self.tasks])
+
+    def decision_function(self, output):
+        """Logits: an array, or a list with one a task.
+
+        For two classes it is 1-D: the logit of the second less that of the first. It is None
+        for numbers.
+        """
+        output = self._checked(output)
+        return self._joined([t.decision_function(output[:, t.columns]) for t in self.tasks])
+
+    def _joined(self, parts):
+        return parts[0] if self.single else parts
+
+    def _checked(self, output):
+        output = np.asarray(output, dtype=np.float64)
+        if output.ndim != 2 or output.shape[1] != self.n_outputs:
+            raise ValueError(
+                f"The network's output has shape {output.shape}; expected "
+                f"(n_samples, {self.n_outputs}), one column a class, label or number."
+            )
+        finite = np.isfinite(output).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"The network's output is not finite in row {int(np.argmin(finite))}: "
+                "training diverged, or the input is out of range. Lower lr, or look there."
+            )
+        return output
+
+    def score(self, output, y, sample_weight=None):
+        """Mean of the tasks' scores, weighted by the weights of the tasks.
+
+        Accuracy for classes, and for several labels that of their entries, not of whole rows;
+        R2 for numbers. Missing entries are left out, and so are tasks without any, or with
+        one row for R2. It is NaN where all are. A label that is no class counts as wrong.
+        """
+        output, blocks = self._checked(output), self._blocks(y)
+        weights = checked_weights(sample_weight, len(blocks[0][1]))
+        scores = np.array([t.score(output[:, t.columns], b, weights) for t, b in blocks])
+        importance = np.array([task.weight for task in self.tasks])
+        known = ~np.isnan(scores)
+        if not known.any():
+            return np.nan
+        return float(np.average(scores[known], weights=importance[known]))
+
+    def to_json(self):
+        """A dict of what `json.dumps` takes."""
+        tasks = [_task_to_json(task) for task in self.tasks]
+        return {"flat": self.flat, "names": self.names, "tasks": tasks}
+
+    @classmethod
+    def from_json(cls, record):
+        """The targets that `to_json` described, equal in every label, number and dtype."""
+        tasks = [_task_from_json(task) for task in record["tasks"]]
+        return cls(tasks, record["flat"], record["names"])
+
+
+def _task_to_json(task):
+    arrays = {name: getattr(task, name) for name in ("classes", "mean", "scale")}
+    return {
+        "kind": task.kind,
+        "name": task.name,
+        "columns": [task.columns.start, task.columns.stop],
+        "weight": task.weight,
+        **{name: _array_to_json(array) for name, array in arrays.items()},
+    }
+
+
+def _array_to_json(array):
+    return None if array is None else {"dtype": array.dtype.str, "values": array.tolist()}
+
+
+def _task_from_json(record) -> Task:
+    arrays = {name: _array_from_json(record[name]) for name in ("classes", "mean", "scale")}
+    columns = slice(*record["columns"])
+    return KINDS[record["kind"]](record["name"], columns, record["weight"], **arrays)
+
+
+def _array_from_json(record):
+    return None if record is None else np.array(record["values"], dtype=record["dtype"])
+
+
+def _block(table: Table, name, column, width, kind, alone) -> Block:
+    """The columns of a task, with what messages call them."""
+    values = table.columns[column : column + width]
+    names = table.names or range(len(table.columns))
+    places = [f"column {names[column + j]!r} of y" for j in range(width)]
+    if table.flat or (alone and kind == "multiclass"):
+        return Block(values, "y", ["y"], alone and kind != "multilabel")
+    where = places[0] if width == 1 else f"task {name!r} of y"
+    return Block(values, where, places, False)
+
+
+def _names(plans, table):
+    """Names of the tasks: given, of their column, or by number."""
+    found, column = [], 0
+    for j, plan in enumerate(plans):
+        name = "y" if len(plans) == 1 else f"y{j}"
+        if plan.n_columns == 1 and table.names is not None:
+            name = table.names[column]
+            if plan.name not in (None, name):
+                raise ValueError(
+                    f"tasks[{j}] has the name {plan.name!r}, and its column of y is {name!r}: "
+                    "tasks go with the columns of y in order, under their names."
+                    f"{did_you_mean(plan.name, table.names)}"
+                )
+        found.append(name if plan.name is None else plan.name)
+        column += plan.n_columns
+    return found
+
+
+def _check_widths(plans, table):
+    expected, width = len(table.columns), sum(plan.n_columns for plan in plans)
+    if expected != width:
+        raise ValueError(
+            f"tasks describe {width} columns and y has {expected}: give an entry for each "
+            "column of y, or n_columns where a task has several."
+        )
+
+
+def _check_some(plans, kinds, other):
+    if not any(plan.kind in kinds for plan in plans):
+        raise ValueError(
+            f"tasks has no task of the kind {' or '.join(sorted(kinds))}: use {other}, which "
+            "learns the others."
+        )
+
+
+def _classes_of_tasks(classes, plans):
+    if classes is None:
+        return [None] * len(plans)
+    if len(plans) == 1:
+        return [classes]
+    if not isinstance(classes, list | tuple) or len(classes) != len(plans):
+        raise ValueError(
+            f"classes must be a list with one array of labels a task, of which y has "
+            f"{len(plans)}, and None for a task without classes."
+        )
+    return classes
+
+
+def _check_same_columns(table, names, width):
+    if len(table.columns) != width:
+        raise ValueError(
+            f"y has {len(table.columns)} columns, and had {width} in fit: both must hold the "
+            "same outputs in the same order."
+        )
+    if table.names is not None and names is not None and table.names != names:
+        raise ValueError(
+            f"y has columns {table.names}, and had {names} in fit: both must hold the same "
+            "outputs in the same order."
+        )

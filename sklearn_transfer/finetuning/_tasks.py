@@ -1,0 +1,348 @@
+"""The tasks of a network: what one range of its output says, and how it is judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.metrics import r2_score
+from sklearn.utils import assert_all_finite
+
+from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer.finetuning._columns import (
+    Block,
+    check_labels,
+    labels_of,
+    numbers_of,
+    table_of,
+)
+
+_SHOWN = 10  # classes that a message lists
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One task; `columns` of the output are its own, as are `width` columns of y.
+
+    `classes` are the labels of a multiclass task; `mean` and `scale` hold one number for each
+    output of a regression.
+    """
+
+    name: str
+    columns: slice
+    weight: float = 1.0
+    classes: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    kind: ClassVar[str]
+
+    @property
+    def n_outputs(self):
+        """Number of columns of the output."""
+        return self.columns.stop - self.columns.start
+
+    @property
+    def width(self):
+        """Number of columns of y."""
+        return self.n_outputs
+
+    def predict_proba(self, output):
+        """Probabilities, or None where the task has none."""
+        return None
+
+    def decision_function(self, output):
+        """Logits, or None where the task has none."""
+        return None
+
+    def codes(self, block):
+        """Pairs of codes (-1: missing) and their classes, one a column of y."""
+        return []
+
+
+class MulticlassTask(Task):
+    """One class of several, by a softmax."""
+
+    kind = "multiclass"
+    width = 1
+
+    @classmethod
+    def fitted(cls, name, weight, start, block, *, classes=None, sample_weight=None):
+        """The task of one column of y, with the classes given or found in it."""
+        labels, missing = labels_of(block.values[0], block.where)
+        _check_rule(missing, block)
+        found = _checked_classes(labels, classes, block.where)
+        check_labels(labels, block.where)
+        task = cls(name, slice(start, start + len(found)), weight, found)
+        if classes is not None:
+            task.encode(block)  # refuses labels that they leave out
+        return task
+
+    def encode(self, block):
+        """int64 codes of labels, -1 where missing; an error where unknown."""
+        found = self._codes(block)
+        _check_rule(found == -1, block)
+        if (found == -2).any():
+            row = int(np.argmax(found == -2))
+            label = block.values[0][row : row + 1].tolist()[0]
+            near = did_you_mean(label, self.classes) if isinstance(label, str) else ""
+            raise ValueError(
+                f"{block.where} holds {label!r} in row {row}, which is none of the known "
+                f"classes {listed(self.classes)}.{near} Fit on rows of all classes, or name "
+                "all of them in the first call of partial_fit."
+            )
+        return found
+
+    def _codes(self, block):
+        """Codes with -1 for missing and -2 for unknown labels."""
+        labels, missing = labels_of(block.values[0], block.where)
+        known = {label: code for code, label in enumerate(self.classes.tolist())}
+        found = np.full(len(block), -1, dtype=np.int64)
+        found[~missing] = [known.get(label, -2) for label in labels.tolist()]
+        return found
+
+    def codes(self, block):
+        """Pairs of codes and classes, one a column of y."""
+        return [(self.encode(block), self.classes)]
+
+    def predict(self, output):
+        """The likeliest class, as one column."""
+        return self.classes[output.argmax(axis=1)][:, None]
+
+    def predict_proba(self, output):
+        """Probabilities (n, n_classes)."""
+        return softmax(output, axis=1)
+
+    def decision_function(self, output):
+        """Logits (n, n_classes), or for two classes what the second has more (n,)."""
+        return output[:, 1] - output[:, 0] if output.shape[1] == 2 else output.copy()
+
+    def score(self, output, block, weights):
+        """Accuracy on rows with a label, NaN where there are none; unknown ones are wrong."""
+        codes = self._codes(block)
+        return _mean(output.argmax(axis=1) == codes, weights * (codes != -1))
+
+
+class MultilabelTask(Task):
+    """Any number of labels, each by a sigmoid."""
+
+    kind = "multilabel"
+
+    @classmethod
+    def fitted(cls, name, weight, start, block, *, classes=None, sample_weight=None):
+        """The task of several columns of 0 and 1."""
+        task = cls(name, slice(start, start + len(block.values)), weight)
+        _check_filled(task.encode(block), block)
+        return task
+
+    def encode(self, block):
+        """float32 matrix of 0 and 1, NaN where missing."""
+        found = _matrix(block)
+        wrong = ~(np.isnan(found) | (found == 0) | (found == 1))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{block.places[column]} holds {found[row, column]:g} in row {row}: entries "
+                "of a multilabel task must be 0 or 1, or missing."
+            )
+        return found.astype(np.float32)
+
+    def codes(self, block):
+        """Pairs of codes and classes, one a column of y."""
+        found = np.nan_to_num(self.encode(block), nan=-1).astype(np.int64)
+        return [(column, np.arange(2)) for column in found.T]
+
+    def predict(self, output):
+        """0 or 1 for each label."""
+        return (output > 0).astype(np.int64)
+
+    def predict_proba(self, output):
+        """Probability of each label (n, n_labels)."""
+        return expit(output)
+
+    def decision_function(self, output):
+        """Logits (n, n_labels)."""
+        return output.copy()
+
+    def score(self, output, block, weights):
+        """Share of entries that are right, NaN where none is present."""
+        found = _matrix(block)
+        return _mean(self.predict(output) == found, weights[:, None] * ~np.isnan(found))
+
+
+class RegressionTask(Task):
+    """Numbers, which the network sees at mean 0 and standard deviation 1."""
+
+    kind = "regression"
+
+    @classmethod
+    def fitted(cls, name, weight, start, block, *, classes=None, sample_weight=None):
+        """The task of several columns of numbers."""
+        found = _matrix(block)
+        _check_finite(found, block)
+        _check_filled(found, block, sample_weight)
+        mean, scale = mean_and_scale(found, sample_weight)
+        return cls(name, slice(start, start + len(block.values)), weight, None, mean, scale)
+
+    def encode(self, block):
+        """float32 matrix of standardised numbers, NaN where missing."""
+        found = _matrix(block)
+        _check_finite(found, block)
+        return ((found - self.mean) / self.scale).astype(np.float32)
+
+    def predict(self, output):
+        """Numbers in the unit of y."""
+        return output * self.scale + self.mean
+
+    def score(self, output, block, weights):
+        """Mean R2 of the columns with two rows or more, NaN where none has."""
+        found = _matrix(block)
+        scores = []
+        for truth, guess in zip(found.T, self.predict(output).T, strict=True):
+            rows = ~np.isnan(truth) & (weights > 0)
+            if rows.sum() > 1:
+                scores.append(r2_score(truth[rows], guess[rows], sample_weight=weights[rows]))
+        return float(np.mean(scores)) if scores else np.nan
+
+
+KINDS = {task.kind: task for task in (MulticlassTask, MultilabelTask, RegressionTask)}
+
+
+def mean_and_scale(values, weights=None):
+    """Weighted mean and standard deviation of each column, without its NaN.
+
+    The scale of a column that is constant but for rounding is 1.
+    """
+    present = ~np.isnan(values)
+    weights = np.ones(len(values)) if weights is None else weights / weights.max()
+    shares = weights[:, None] * present
+    shares = shares / shares.sum(axis=0)
+    largest = np.nanmax(np.abs(values), axis=0)
+    largest[largest == 0] = 1  # columns are brought to 1 so that no square overflows
+    unit = np.where(present, values, 0) / largest
+    mean = (shares * unit).sum(axis=0)
+    mean += (shares * (unit - mean)).sum(axis=0)  # takes off what summation rounded
+    deviation = np.sqrt((shares * (unit - mean) ** 2).sum(axis=0))
+    scale = deviation * largest
+    constant = (deviation <= 10 * np.finfo(float).eps * np.abs(mean)) | (scale == 0)
+    return mean * largest, np.where(constant, 1.0, scale)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a user asks of one task."""
+
+    kind: str
+    name: str | None = None
+    weight: float = 1.0
+    n_columns: int = 1
+
+
+def checked_plans(tasks, default):
+    """Plans of the `tasks` parameter; `default` is the kind where an entry names none."""
+    if not isinstance(tasks, list | tuple) or not tasks:
+        raise ValueError(
+            f"tasks is {tasks!r}: it must be a list with one dict a task, or None."
+        )
+    plans = [_checked_plan(entry, f"tasks[{j}]", default) for j, entry in enumerate(tasks)]
+    names = [plan.name for plan in plans if plan.name is not None]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"tasks has several tasks of the name {repeated[0]!r}: rename them.")
+    return plans
+
+
+def _checked_plan(entry, where, default):
+    if not isinstance(entry, Mapping):
+        raise ValueError(
+            f"{where} is {entry!r}: it must be a dict such as dict(name='species', "
+            "kind='multiclass', weight=1.0, n_columns=1)."
+        )
+    known = ["name", "kind", "weight", "n_columns"]
+    for key in entry:
+        if key not in known:
+            raise ValueError(
+                f"{where} has the key {key!r}, known are {known}.{did_you_mean(key, known)}"
+            )
+    plan = Plan(**{"kind": default, **entry})
+    if plan.kind not in KINDS:
+        raise ValueError(
+            f"{where} has the kind {plan.kind!r}, known are {list(KINDS)}."
+            f"{did_you_mean(plan.kind, KINDS)}"
+        )
+    _check_plan_values(plan, where)
+    return plan
+
+
+def _check_plan_values(plan, where):
+    if plan.name is not None and not isinstance(plan.name, str):
+        raise ValueError(f"{where} has the name {plan.name!r}: it must be a string.")
+    if not isinstance(plan.weight, Real) or not 0 < plan.weight < np.inf:
+        raise ValueError(f"{where} has the weight {plan.weight!r}: it must be above 0.")
+    if not isinstance(plan.n_columns, Integral) or plan.n_columns < 1:
+        raise ValueError(f"{where} has n_columns={plan.n_columns!r}: it must be 1 or more.")
+    if plan.kind == "multiclass" and plan.n_columns != 1:
+        raise ValueError(
+            f"{where} is multiclass with n_columns={plan.n_columns}: its labels are one "
+            "column. Give a task for each column, or kind='multilabel' for a 0/1 matrix."
+        )
+
+
+def listed(classes):
+    """The first classes, for a message."""
+    labels = classes.tolist()
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return ", ".join(map(repr, labels[:_SHOWN])) + more
+
+
+def _checked_classes(labels, classes, where):
+    if classes is not None:
+        labels, missing = labels_of(table_of(classes).columns[0], "classes")
+        _check_rule(missing, Block([missing], "classes", ["classes"], True))
+    found = np.unique(labels)
+    if len(found) == 0:
+        raise ValueError(f"{where} has no entry that is present: leave it out of y.")
+    if len(found) == 1:
+        raise ValueError(
+            f"{where} holds one class, {found.tolist()[0]!r}: a classifier needs rows of at "
+            "least two classes. Add rows of another, or leave the column out of y."
+        )
+    return found
+
+
+def _check_rule(missing, block):
+    if block.strict and missing.any():
+        raise ValueError(
+            f"Input {block.where} contains NaN: row {int(np.argmax(missing))} of "
+            f"{len(missing)} is missing. Leave out the rows without a label."
+        )
+
+
+def _check_finite(values, block):
+    for column, place in zip(values.T, block.places, strict=True):
+        assert_all_finite(column, allow_nan=not block.strict, input_name=place)
+
+
+def _check_filled(values, block, weights=None):
+    """Raise where a column has no present entry, or none of a weight above 0."""
+    present = ~np.isnan(values)
+    if weights is not None:
+        present &= weights[:, None] > 0
+    for column, place in zip(present.T, block.places, strict=True):
+        if not column.any():
+            raise ValueError(
+                f"{place} has no entry that is present and of a weight above 0: leave it out "
+                "of y."
+            )
+
+
+def _matrix(block):
+    columns = zip(block.values, block.places, strict=True)
+    return np.column_stack([numbers_of(values, place) for values, place in columns])
+
+
+def _mean(values, weights):
+    """Weighted mean, NaN where no weight is left."""
+    return float(np.average(values, weights=weights)) if weights.any() else np.nan
