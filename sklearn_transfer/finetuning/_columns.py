@@ -93,7 +93,9 @@ def _array(values):
     if hasattr(getattr(values, "dtype", None), "na_value") and values.isna().any():  # pandas
         return np.asarray(values, dtype=object)
     values = np.asarray(values)
-    return values.astype(object) if values.dtype.kind == "T" else values
+    values = values.astype(object) if values.dtype.kind == "T" else values
+    _check_not_nested(values)
+    return values
 
 
 def _from_list(values):
@@ -101,15 +103,18 @@ def _from_list(values):
     try:
         array = np.array(values, dtype=object)
     except ValueError:  # arrays of unequal length
-        array = None
-    if array is None or any(
-        isinstance(v, list | tuple | set | np.ndarray) for v in array.flat
-    ):
-        raise ValueError(
-            "y holds sequences of unequal length. For several labels a row give a 0/1 matrix: "
-            "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
-        )
+        array = np.array([values, None], dtype=object)[:1]
+    _check_not_nested(array)
     return _tightened(array) if array.ndim == 1 else array
+
+
+def _check_not_nested(values):
+    nested = list | tuple | set | np.ndarray
+    if values.dtype == object and any(isinstance(value, nested) for value in values.flat):
+        raise ValueError(
+            "y holds sequences where labels are expected. For several labels a row give a 0/1 "
+            "matrix: sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+        )
 
 
 def _tightened(values):

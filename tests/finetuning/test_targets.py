@@ -171,9 +171,20 @@ def test_labels_of_no_single_sort_are_an_error(y):
         Targets.classification(y)
 
 
-def test_sequences_of_labels_are_an_error_that_names_the_repair():
+@pytest.mark.parametrize(
+    "y",
+    [
+        [["a"], ["a", "b"]],
+        [np.array([1]), np.array([1, 2])],
+        pd.Series([["a"], ["a", "b"]]),
+        pd.Series([np.array([1, 2]), np.array([1, 2])]),
+        {"labels": [{"a"}, {"a", "b"}]},
+    ],
+    ids=repr,
+)
+def test_sequences_of_labels_are_an_error_that_names_the_repair(y):
     with pytest.raises(ValueError, match="MultiLabelBinarizer"):
-        Targets.classification([["a"], ["a", "b"]])
+        Targets.classification(y)
 
 
 @pytest.mark.parametrize("y", ["abc", np.zeros((2, 2, 2)), np.zeros((3, 0)), 3])
@@ -262,6 +273,13 @@ def test_a_matrix_of_zeros_and_ones_is_one_task(wrap, output):
     np.testing.assert_allclose(targets.predict_proba(output), expit(output))
     np.testing.assert_array_equal(targets.decision_function(output), output)
     assert targets.score(output, y) == pytest.approx(accuracy_score(y.ravel(), found.ravel()))
+
+
+def test_classes_of_several_labels_are_their_numbers():
+    y = np.array([[0, 1], [1, 1]])
+    assert Targets.classification(y, classes=[0, 1]).tasks[0].kind == "multilabel"
+    targets = Targets.classification(y, classes=[[0, 1], [0, 1, 2]])
+    assert [task.n_outputs for task in targets.tasks] == [2, 3]
 
 
 def test_missing_entries_leave_several_labels_one_task():
