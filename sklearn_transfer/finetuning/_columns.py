@@ -185,9 +185,7 @@ def numbers_of(values, where) -> np.ndarray:
 
 
 def is_indicator(table) -> bool:
-    """Whether y has several columns and holds 0, 1 and missing entries only."""
-    if len(table.columns) == 1:
-        return False
+    """Whether y holds 0, 1 and missing entries only."""
     return all(_is_binary(column) for column in table.columns)
 
 

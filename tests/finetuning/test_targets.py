@@ -271,7 +271,9 @@ def test_a_matrix_of_zeros_and_ones_is_one_task(wrap, output):
     assert found.dtype.kind == "i"
     np.testing.assert_array_equal(found, output > 0)
     np.testing.assert_allclose(targets.predict_proba(output), expit(output))
-    np.testing.assert_array_equal(targets.decision_function(output), output)
+    decision = targets.decision_function(output)
+    np.testing.assert_array_equal(decision, output)
+    assert not np.shares_memory(decision, output)
     assert targets.score(output, y) == pytest.approx(accuracy_score(y.ravel(), found.ravel()))
 
 
@@ -307,9 +309,11 @@ def test_a_label_that_is_always_missing_is_an_error():
         Targets.classification(np.array([[0, NAN], [1, NAN]]))
 
 
-def test_two_labels_other_than_zero_and_one_are_two_tasks():
-    targets = Targets.classification(np.array([[5, 7], [7, 5]]))  # scikit-learn: an indicator
+@pytest.mark.parametrize("y", [[[5, 7], [7, 5]], [[0, 1], [1, 2]], [["0", "1"], ["1", "0"]]])
+def test_labels_other_than_zero_and_one_are_two_tasks(y):
+    targets = Targets.classification(y)  # the first is an indicator to scikit-learn
     assert [task.kind for task in targets.tasks] == ["multiclass", "multiclass"]
+    assert targets.classes[0].dtype == np.array(y).dtype
 
 
 # Several tasks
@@ -470,6 +474,7 @@ def test_a_zero_one_table_may_be_two_tasks():
         ([{"name": "anmial"}, {}], "its column of y is 'animal'.*Did you mean 'animal'"),
         ([{"weight": 0}, {}], "weight 0: it must be above 0"),
         ([{"weight": NAN}, {}], "weight nan"),
+        ([{"weight": np.inf}, {}], "weight inf"),
         ([{"weight": "1"}, {}], "weight '1'"),
         ([{"n_columns": 2}], "multiclass with n_columns=2"),
         ([{"n_columns": 0}, {}], "n_columns=0"),
@@ -536,6 +541,10 @@ def test_a_constant_has_scale_one(value):
     targets = Targets.regression(np.full(1001, value), sample_weight=np.linspace(0.1, 1, 1001))
     assert targets.tasks[0].scale.tolist() == [1.0]
     assert targets.predict(np.zeros((1, 1)))[0] == pytest.approx(value, rel=1e-15)
+
+
+def test_a_constant_but_for_rounding_has_scale_one():
+    assert Targets.regression(np.tile([0.3, 0.1 + 0.2], 50)).tasks[0].scale.tolist() == [1.0]
 
 
 def test_small_differences_far_from_zero_are_no_constant():
