@@ -718,6 +718,13 @@ def test_scale_of_weights_does_not_matter(scale):
     )
 
 
+def test_scale_of_class_weights_does_not_matter():
+    y = LABELS["bool"]
+    targets = Targets.classification(y)
+    found = targets.row_weights(y, {True: 1e308, False: 0.5e308})
+    np.testing.assert_allclose(found, targets.row_weights(y, {True: 2, False: 1}))
+
+
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
