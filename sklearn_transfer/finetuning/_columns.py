@@ -54,7 +54,7 @@ def table_of(y) -> Table:
     if hasattr(y, "columns") and hasattr(y, "iloc"):  # pandas
         return _named(y.columns, [y.iloc[:, j] for j in range(y.shape[1])])
     values = _array(y)
-    if values.ndim not in (1, 2) or values.shape[-1] == 0:
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
         raise ValueError(
             "y should be a 1d array, or a 2d array with one column an output; got an array "
             f"of shape {values.shape} instead."
@@ -93,7 +93,9 @@ def _array(values):
     if hasattr(getattr(values, "dtype", None), "na_value") and values.isna().any():  # pandas
         return np.asarray(values, dtype=object)
     values = np.asarray(values)
-    return values.astype(object) if values.dtype.kind == "T" else values
+    values = values.astype(object) if values.dtype.kind == "T" else values
+    _check_not_nested(values)
+    return values
 
 
 def _from_list(values):
@@ -101,15 +103,18 @@ def _from_list(values):
     try:
         array = np.array(values, dtype=object)
     except ValueError:  # arrays of unequal length
-        array = None
-    if array is None or any(
-        isinstance(v, list | tuple | set | np.ndarray) for v in array.flat
-    ):
-        raise ValueError(
-            "y holds sequences of unequal length. For several labels a row give a 0/1 matrix: "
-            "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
-        )
+        array = np.array([values, None], dtype=object)[:1]
+    _check_not_nested(array)
     return _tightened(array) if array.ndim == 1 else array
+
+
+def _check_not_nested(values):
+    nested = list | tuple | set | np.ndarray
+    if values.dtype == object and any(isinstance(value, nested) for value in values.flat):
+        raise ValueError(
+            "y holds sequences where labels are expected. For several labels a row give a 0/1 "
+            "matrix: sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+        )
 
 
 def _tightened(values):
@@ -180,9 +185,7 @@ def numbers_of(values, where) -> np.ndarray:
 
 
 def is_indicator(table) -> bool:
-    """Whether y has several columns and holds 0, 1 and missing entries only."""
-    if len(table.columns) == 1:
-        return False
+    """Whether y holds 0, 1 and missing entries only."""
     return all(_is_binary(column) for column in table.columns)
 
 

@@ -62,7 +62,7 @@ class Targets:
             One entry a task with `name`, `kind` ("multiclass", "multilabel" or "regression"),
             `weight` and `n_columns`, all optional, in the order of the columns of y.
         classes : array-like, or list with one array-like or None a task, default=None
-            All labels, where y may not hold them all.
+            All labels, where y may not hold them all. Not read for several labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean and scale of regression tasks.
         """
@@ -74,7 +74,7 @@ class Targets:
             plans = [Plan("multiclass")]
             if not table.flat:
                 column_or_1d(table.columns[0][:, None], warn=True)
-        elif classes is None and is_indicator(table):
+        elif is_indicator(table) and not _are_several(classes):
             plans = [Plan("multilabel", n_columns=len(table.columns))]
         else:
             plans = [Plan("multiclass")] * len(table.columns)
@@ -376,6 +376,11 @@ def _check_some(plans, kinds, other):
             f"tasks has no task of the kind {' or '.join(sorted(kinds))}: use {other}, which "
             "learns the others."
         )
+
+
+def _are_several(classes):
+    """Whether classes are those of several tasks, not numbers of labels or None."""
+    return classes is not None and any(np.ndim(labels) > 0 for labels in classes)
 
 
 def _classes_of_tasks(classes, plans):

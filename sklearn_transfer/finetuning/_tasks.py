@@ -74,7 +74,7 @@ class MulticlassTask(Task):
         labels, missing = labels_of(block.values[0], block.where)
         _check_rule(missing, block)
         found = _checked_classes(labels, classes, block.where)
-        check_labels(found, block.where)
+        check_labels(labels, block.where)
         task = cls(name, slice(start, start + len(found)), weight, found)
         if classes is not None:
             task.encode(block)  # refuses labels that they leave out
