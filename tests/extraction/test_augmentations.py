@@ -433,7 +433,7 @@ def test_augmentations_can_be_pickled(augment):
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        ("standart", "augment='standart' is unknown.*Did you mean 'standard'?"),
+        ("flips", "augment='flips' is unknown.*Did you mean 'flip'?"),
         ("RandAugment", "augment='RandAugment' is unknown; expected one of"),
         (None, "augment=None is unknown; .* or a callable"),
         (3, "augment=3 is unknown"),
