@@ -32,6 +32,7 @@ _HOME = {
     "PrototypeClassifier": "sklearn_transfer.heads",
     "SubspaceAlignment": "sklearn_transfer.alignment",
     "TargetDomain": "sklearn_transfer._validation",
+    "TrainingDisplay": "sklearn_transfer.plotting",
     "TransferComponentAnalysis": "sklearn_transfer.alignment",
     "ULSIF": "sklearn_transfer.weighting",
     "WeightsDisplay": "sklearn_transfer.plotting",

@@ -1,6 +1,7 @@
-"""Pictures of domains and weights; matplotlib is imported when one is drawn."""
+"""Pictures of domains, weights, trainings and verdicts; matplotlib is imported to draw."""
 
 from sklearn_transfer.plotting._domains import DomainDisplay
+from sklearn_transfer.plotting._training import TrainingDisplay
 from sklearn_transfer.plotting._weights import WeightsDisplay
 
-__all__ = ["DomainDisplay", "WeightsDisplay"]
+__all__ = ["DomainDisplay", "TrainingDisplay", "WeightsDisplay"]
