@@ -27,6 +27,7 @@ _HOME = {
     "KMM": "sklearn_transfer.weighting",
     "LabelShiftWeights": "sklearn_transfer.weighting",
     "NearestNeighborWeights": "sklearn_transfer.weighting",
+    "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "PrototypeClassifier": "sklearn_transfer.heads",

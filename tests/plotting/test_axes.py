@@ -3,7 +3,12 @@ import sys
 import matplotlib.pyplot as plt
 import pytest
 
-from sklearn_transfer import DomainDisplay, WeightsDisplay
+from sklearn_transfer import (
+    DomainDisplay,
+    NegativeTransferDisplay,
+    TrainingDisplay,
+    WeightsDisplay,
+)
 
 
 def test_given_axes_are_drawn_on(domains):
@@ -25,3 +30,9 @@ def test_missing_matplotlib_names_the_extra(domains, monkeypatch):
         WeightsDisplay.from_weights([1.0, 2.0])
     with pytest.raises(ImportError, match=r"sklearn-transfer\[plot\]"):
         DomainDisplay.from_data(*domains)
+    with pytest.raises(ImportError, match=r"TrainingDisplay.plot needs matplotlib: pip"):
+        TrainingDisplay.from_history([{"epoch": 1, "train_loss": 1.0}])
+    with pytest.raises(
+        ImportError, match=r"NegativeTransferDisplay.plot needs matplotlib: pip"
+    ):
+        NegativeTransferDisplay(results={}).plot()

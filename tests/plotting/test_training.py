@@ -121,6 +121,7 @@ def test_names_of_phases_never_overlap():
     assert {label.get_rotation() for label in labels} == {30}
     few = TrainingDisplay.from_history(epochs_of("probe", "train"))
     few.figure_.draw_without_rendering()
+    assert {label.get_rotation() for label in few.phase_ax_.get_xticklabels()} == {0}
     first, second = (x.get_window_extent() for x in few.phase_ax_.get_xticklabels())
     assert not first.overlaps(second)
     title = few.ax_.title.get_window_extent()
