@@ -155,7 +155,7 @@ def test_scores_load_no_network_library():
 
 
 def test_plotting_loads_matplotlib_when_it_draws():
-    statement = "from sklearn_transfer import DomainDisplay, WeightsDisplay"
+    statement = "from sklearn_transfer.plotting import *"
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
 
 

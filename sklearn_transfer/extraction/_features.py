@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from sklearn_transfer.extraction import _inputs
+from sklearn_transfer.extraction import _inputs, _transforms
 from sklearn_transfer.extraction._base import _BasePretrained
 from sklearn_transfer.extraction._digests import array_digest, digest
 
@@ -321,13 +321,13 @@ class _ImageReader(_ImageSamples):
         return self.spec.shape
 
     def is_quick(self, sample):
-        return _inputs.needs_crop_alone(sample, self.spec)
+        return _transforms.needs_crop_alone(sample, self.spec)
 
     def prepare(self, content):
         if self.is_quick(content):
-            return _inputs.centre(content, self.spec)
+            return _transforms.centre(content, self.spec)
         image = _inputs.decode(content, self.background)
-        return _inputs.eval_transform(image, self.spec)
+        return _transforms.eval_transform(image, self.spec)
 
 
 class _CallableReader(_ImageSamples, _TensorReader):

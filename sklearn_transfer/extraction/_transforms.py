@@ -1,0 +1,273 @@
+"""RGB images brought to a network's input size, for evaluation and for training."""
+
+import functools
+import math
+
+import numpy as np
+from PIL import Image
+
+from sklearn_transfer._validation import did_you_mean
+
+# Scaled image over crop, in pixels, beyond which only the crop is resampled.
+_LARGEST_RATIO = 64
+
+# Random crops: share of the image's area, and width over height.
+_AREA = (0.35, 1.0)
+_ASPECT = (3 / 4, 4 / 3)
+_LOG_ASPECT = tuple(map(math.log, _ASPECT))
+_TRIES = 10
+_JITTER = 0.2
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def eval_transform(image, spec):
+    """Scaled centre crop of an RGB image as uint8 (height, width, channels).
+
+    The same pixels as timm's evaluation transform.
+    """
+    if spec.channels == 1:
+        image = image.convert("L")
+    height, width = _scaled_size(image.size, spec)
+    top, bottom = _kept(height, spec.size[0])
+    left, right = _kept(width, spec.size[1])
+    crop = _resized_part(image, (width, height), (left, top, right, bottom), spec)
+    if crop.size != spec.size[::-1]:
+        canvas = Image.new(crop.mode, spec.size[::-1], _fill(spec))
+        canvas.paste(
+            crop, tuple((a - b) // 2 for a, b in zip(canvas.size, crop.size, strict=True))
+        )
+        crop = canvas
+    return np.asarray(crop).reshape(*spec.size, spec.channels)
+
+
+def needs_crop_alone(content, spec):
+    """Whether content is an RGB array of the size that images are scaled to."""
+    if not (isinstance(content, np.ndarray) and content.dtype == np.uint8):
+        return False
+    if content.ndim != 3 or content.size == 0:
+        return False
+    height, width = content.shape[:2]
+    return (
+        content.shape[2:] == (3,) == (spec.channels,)
+        and _scaled_size((width, height), spec) == (height, width)
+        and height >= spec.size[0]
+        and width >= spec.size[1]
+    )
+
+
+def centre(array, spec):
+    """What `eval_transform` gives for such an array: the centre of it."""
+    top, bottom = _kept(array.shape[0], spec.size[0])
+    left, right = _kept(array.shape[1], spec.size[1])
+    return array[top:bottom, left:right]
+
+
+def _kept(scaled, wanted):
+    """First and last pixel of one scaled edge that a centre crop keeps."""
+    start = max(round((scaled - wanted) / 2), 0)
+    return start, min(start + wanted, scaled)
+
+
+def _resized_part(image, size, box, spec):
+    resample = Image.Resampling[spec.interpolation.upper()]
+    if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
+        return image.resize(size, resample).crop(box)
+    # Scaled whole, a 5000 x 1 image would take a gigabyte. Pillow rounds the part a
+    # little differently, so this is for extreme shapes alone.
+    left, top, right, bottom = box
+    x, y = image.size[0] / size[0], image.size[1] / size[1]
+    source = (left * x, top * y, right * x, bottom * y)
+    source = (*source[:2], min(source[2], image.size[0]), min(source[3], image.size[1]))
+    return image.resize((right - left, bottom - top), resample, box=source)
+
+
+def _fill(spec):
+    if spec.crop_mode != "border":
+        return 0
+    fill = tuple(round(255 * value) for value in spec.mean)
+    return fill if len(fill) > 1 else fill[0]
+
+
+def _scaled_size(size, spec):
+    """Height and width that the whole image would be scaled to, as timm computes it."""
+    width, height = size
+    if spec.crop_mode == "squash":
+        return spec.resize
+    ratios = (height / spec.resize[0], width / spec.resize[1])
+    if spec.crop_mode == "border":
+        return tuple(max(round(edge / max(ratios)), 1) for edge in (height, width))
+    if spec.resize[0] != spec.resize[1]:
+        return tuple(max(round(edge / min(ratios)), 1) for edge in (height, width))
+    short = spec.resize[0]
+    longer = int(short * max(size) / min(size))
+    return (short, longer) if height <= width else (longer, short)
+
+
+def make_augmentation(augment, spec):
+    """Training transform `(image, seed) -> uint8 array (height, width, channels)`.
+
+    `image` is an upright RGB image, `seed` an int or a tuple of ints from 0. The pixels depend
+    on these two alone, in any thread and order, and no global random state is moved.
+
+    - "none" is `eval_transform`, and "flip" mirrors it with probability 1/2.
+    - "standard" resizes a random part (35 to 100 % of the area, aspect 3/4 to 4/3), mirrors it
+      with probability 1/2, and multiplies brightness, contrast and saturation by factors in
+      [0.8, 1.2].
+    - "randaugment" [1]_ and "trivial" [2]_ take such a part, mirrored or not, and then
+      torchvision's policy with its defaults.
+    - A callable gets a copy of the image and returns a `PIL.Image` (RGB or L) or a uint8
+      array (height, width, 1|3), which then goes through `eval_transform`. Callables run one
+      at a time. What they draw from `random`, numpy's global generator or torch on the CPU
+      follows from the seed; a generator of their own does not.
+
+    The result can be pickled if the callable can. Raises ValueError for another `augment`.
+
+    References
+    ----------
+    .. [1] Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced
+       search space", NeurIPS 2020.
+    .. [2] Mueller and Hutter, "TrivialAugment: Tuning-free yet state-of-the-art data
+       augmentation", ICCV 2021.
+    """
+    if isinstance(augment, str) and augment in _POLICIES:
+        return functools.partial(_POLICIES[augment], spec=spec)
+    if callable(augment):
+        return functools.partial(_by_callable, function=augment, spec=spec)
+    raise ValueError(
+        f"augment={augment!r} is unknown; expected one of {AUGMENTATIONS}, or a callable that"
+        f" takes and returns a PIL image.{did_you_mean(augment, AUGMENTATIONS)}"
+    )
+
+
+def _plain(image, seed, *, spec):
+    return eval_transform(image, spec)
+
+
+def _flip(image, seed, *, spec):
+    if np.random.default_rng(seed).random() < 0.5:
+        return np.ascontiguousarray(eval_transform(image, spec)[:, ::-1])
+    return eval_transform(image, spec)
+
+
+def _standard(image, seed, *, spec):
+    rng = np.random.default_rng(seed)
+    image = _random_part(image, spec, rng)
+    factors = rng.uniform(1 - _JITTER, 1 + _JITTER, 3)
+    return _pixels(_jittered(image, *factors), spec)
+
+
+def _by_torchvision(image, seed, *, policy, spec):
+    from sklearn_transfer.extraction._draws import SeededTorch
+
+    rng = np.random.default_rng(seed)
+    image = _random_part(image, spec, rng)
+    with SeededTorch(int(rng.integers(2**63))):
+        image = _torchvision_policy(policy)(image)
+    return _pixels(image, spec)
+
+
+def _by_callable(image, seed, *, function, spec):
+    from sklearn_transfer.extraction._draws import seeded
+
+    with seeded(seed):
+        result = function(image.copy())
+    return eval_transform(_checked_result(result), spec)
+
+
+_POLICIES = {
+    "none": _plain,
+    "flip": _flip,
+    "standard": _standard,
+    "randaugment": functools.partial(_by_torchvision, policy="RandAugment"),
+    "trivial": functools.partial(_by_torchvision, policy="TrivialAugmentWide"),
+}
+AUGMENTATIONS = tuple(_POLICIES)
+
+
+@functools.cache
+def _torchvision_policy(name):
+    from torchvision.transforms import v2
+
+    return getattr(v2, name)()
+
+
+def _checked_result(result):
+    if isinstance(result, Image.Image):
+        if result.mode not in ("RGB", "L"):
+            raise ValueError(
+                f"augment returned an image of mode {result.mode!r}, expected 'RGB' or 'L';"
+                " end it with image.convert('RGB')"
+            )
+        image = result
+    elif not isinstance(result, np.ndarray):
+        raise ValueError(
+            f"augment returned {type(result).__name__}, expected a PIL image or a uint8 array"
+            " (height, width, channels); scaling and normalisation come later"
+        )
+    else:
+        image = _image_of(result)
+    if 0 in image.size:
+        raise ValueError(
+            f"augment returned an image of {image.size[0]} x {image.size[1]} pixels"
+        )
+    return image.convert("RGB")
+
+
+def _image_of(array):
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(
+            f"augment returned an array of {array.dtype} with shape {array.shape}, expected"
+            " uint8 (height, width, 3), or 1 for grey, with channels last and values 0 to 255"
+        )
+    if grey:
+        array = array.reshape(array.shape[:2])
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _pixels(image, spec):
+    return np.asarray(image).reshape(*spec.size, spec.channels)
+
+
+def _random_part(image, spec, rng):
+    """Random part of the image, resampled in one step and mirrored or not."""
+    if spec.channels == 1:
+        image = image.convert("L")
+    resample = Image.Resampling[spec.interpolation.upper()]
+    image = image.resize(spec.size[::-1], resample, box=_random_box(image.size, rng))
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return image
+
+
+def _random_box(size, rng):
+    """Left, top, right and bottom of a random part, of which pixels may be cut."""
+    width, height = size
+    for _ in range(_TRIES):
+        area = width * height * rng.uniform(*_AREA)
+        aspect = math.exp(rng.uniform(*_LOG_ASPECT))
+        part = math.sqrt(area * aspect), math.sqrt(area / aspect)
+        if part[0] <= width and part[1] <= height:
+            left, top = rng.uniform(0, width - part[0]), rng.uniform(0, height - part[1])
+            break
+    else:  # the image is long: its middle, as long as the aspect allows
+        part = min(width, height * _ASPECT[1]), min(height, width / _ASPECT[0])
+        left, top = (width - part[0]) / 2, (height - part[1]) / 2
+    return left, top, min(left + part[0], width), min(top + part[1], height)
+
+
+def _jittered(image, brightness, contrast, saturation):
+    """Image b * (c * (s * x + (1 - s) * grey(x)) + (1 - c) * mean(grey)), clipped once.
+
+    Brightness, contrast and saturation as linear maps commute, so their order is no matter.
+    """
+    counts = np.reshape(image.histogram(), (-1, 256))
+    levels = counts @ np.arange(256) / counts[0].sum()
+    weights = _LUMA if len(levels) == 3 else np.ones(1)
+    offset = brightness * (1 - contrast) * (levels @ weights)
+    if len(levels) == 1:
+        values = brightness * contrast * np.arange(256) + offset
+        return image.point(np.rint(values.clip(0, 255)).astype(int).tolist())
+    mixing = saturation * np.eye(3) + (1 - saturation) * weights
+    matrix = np.column_stack([brightness * contrast * mixing, np.full(3, offset)])
+    return image.convert("RGB", tuple(matrix.ravel().tolist()))
