@@ -34,7 +34,7 @@ class Block:
     values: list[np.ndarray]
     where: str
     places: list[str]
-    strict: bool  # missing entries are an error
+    strict: bool  # a missing class or number is an error
 
     def __len__(self):
         return len(self.values[0])

@@ -338,9 +338,9 @@ def _block(table: Table, name, column, width, kind, alone) -> Block:
     names = table.names or range(len(table.columns))
     places = [f"column {names[column + j]!r} of y" for j in range(width)]
     if table.flat or (alone and kind == "multiclass"):
-        return Block(values, "y", ["y"], alone and kind != "multilabel")
+        return Block(values, "y", ["y"], strict=True)
     where = places[0] if width == 1 else f"task {name!r} of y"
-    return Block(values, where, places, False)
+    return Block(values, where, places, strict=False)
 
 
 def _names(plans, table):

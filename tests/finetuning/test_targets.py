@@ -361,6 +361,13 @@ def test_predictions_of_tasks_stand_side_by_side(output):
     np.testing.assert_array_equal(second, output[:, 4] - output[:, 3])
 
 
+def test_predictions_of_tasks_of_different_sorts_keep_theirs():
+    targets = Targets.classification([["a", 1, True], ["b", 2, False]])
+    found = targets.predict(np.eye(6)[[0]])
+    assert found.tolist() == [["a", 1, False]]
+    assert [type(value) for value in found[0]] == [str, int, bool]
+
+
 def test_predictions_of_tasks_of_one_sort_keep_it(output):
     y = np.array([["a", "xx"], ["b", "yyy"]])
     found = Targets.classification(y).predict(np.column_stack([output, output[:, 0]]))
@@ -706,6 +713,11 @@ def test_classes_absent_from_the_rows_take_no_part():
     found = targets.row_weights(["a", "a", "b"], "balanced")
     np.testing.assert_allclose(found, [0.75, 0.75, 1.5])
     targets.row_weights(["a", "b"], {"a": 1, "b": 2, "c": 3, "d": 4})  # "d" in another fold
+    targets = Targets.classification([["a", "x"], ["b", "y"], ["c", "x"]])
+    y = [["a", "x"], ["a", "y"], ["b", "x"], [None, "x"]]
+    expected = np.array([3 / 4, 3 / 4, 3 / 2, 1])
+    found = targets.row_weights(y, ["balanced", None])
+    np.testing.assert_allclose(found, expected / expected.mean())
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
