@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import multiprocessing
+import os
 import pickle
 import random
 import threading
@@ -361,6 +363,34 @@ def test_states_are_put_back_after_an_error():
     assert global_states() == before
     with ThreadPoolExecutor(1) as pool:  # whose thread would wait for a lock that is held
         pool.submit(make_augmentation(everything, SPEC), photo(8, 8), 0).result(timeout=20)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
+def test_a_child_forked_while_a_callable_runs_augments():
+    augmentation, image = make_augmentation(everything, SPEC), photo(8, 8)
+    running, done = threading.Event(), threading.Event()
+
+    def waiting(image):
+        running.set()
+        done.wait(20)
+        return image
+
+    waits = make_augmentation(waiting, SPEC)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(waits, image, 0)
+        running.wait()
+        child = multiprocessing.get_context("fork").Process(
+            target=augmentation, args=(image, 0)
+        )
+        child.start()
+        child.join(10)
+        code = child.exitcode
+        child.kill()
+        child.join()
+        done.set()
+        other.result()
+    assert code == 0
 
 
 def test_a_compose_of_torchvision_is_a_callable():
