@@ -45,8 +45,9 @@ def load_backbone(
     """Record of the network that the parameters of an extractor describe.
 
     Built once a process for equal parameters and content; `n_features_in` reaches a
-    factory, and `n_outputs` one that takes it (`takes_outputs`). Raises ValueError for unknown names and weights that do not fit, and
-    FileNotFoundError where weights cannot be had.
+    factory, and `n_outputs` one that takes it (`takes_outputs`). Raises ValueError for
+    unknown names and weights that do not fit, and FileNotFoundError where weights cannot
+    be had.
     """
     size = _checked_size(input_size)
     place = resolve_device(device)

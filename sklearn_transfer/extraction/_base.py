@@ -46,6 +46,14 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    # How messages about a sample end.
+    _advice = "; with on_error='nan' the other rows are computed and this one is NaN"
+
+    @staticmethod
+    def _place(row):
+        """What messages call a row of X."""
+        return f"row {row}"
+
     @abstractmethod
     def _check_samples(self, X, reset):
         """Sequence of samples from X; `reset` as in scikit-learn's validate_data."""

@@ -93,6 +93,13 @@ def as_samples(X):
     return samples
 
 
+def taken(samples, rows):
+    """Some of the samples that `as_samples` gave."""
+    if isinstance(samples, np.ndarray):
+        return samples[rows]
+    return [samples[i] for i in rows]
+
+
 def _only_column(X):
     if len(X.columns) != 1:
         raise ValueError(

@@ -35,6 +35,7 @@ class Extraction:
         self.reader = estimator._make_reader(backbone)
         self.store = estimator._store()
         self.on_error, self.verbose = estimator.on_error, estimator.verbose
+        self.place, self.advice = estimator._place, estimator._advice
         self.batch_size, self.precision = estimator.batch_size, estimator.precision
         self.engine_name = estimator._engine_name(backbone)
         self.n_threads = _n_threads(estimator.n_jobs)
@@ -140,7 +141,7 @@ class Extraction:
         except BadSampleError as error:
             return row, None, error
         except Exception as error:
-            _add_row(error, row, sample)
+            self._add_place(error, row)
             raise
 
     def _claimed(self, items, busy):
@@ -185,8 +186,12 @@ class Extraction:
         except BadSampleError as error:
             return row, key, error
         except Exception as error:
-            _add_row(error, row, self.samples[row])
+            self._add_place(error, row)
             raise
+
+    def _add_place(self, error, row):
+        where = f"{self.place(row)} ({describe(self.samples[row])})"
+        error.add_note(f"while preparing {where}")
 
     def _ahead(self, function, items):
         """Results in order; where threads read the samples, they stay a bit ahead."""
@@ -214,8 +219,8 @@ class Extraction:
             self._start(row, payload)
         if payload.shape != self.shape[1]:
             raise ValueError(
-                f"preprocess gives shape {self.shape[1]} for row {self.shape[0]} but"
-                f" {payload.shape} for row {row}; it must end in one size"
+                f"preprocess gives shape {self.shape[1]} for {self.place(self.shape[0])} but"
+                f" {payload.shape} for {self.place(row)}; it must end in one size"
             )
         self.payloads.append((key, payload))
         if len(self.payloads) >= self.batch_size:
@@ -348,7 +353,8 @@ class Extraction:
     def _note_bad(self, row, error):
         if self.on_error == "raise":
             self._drain()  # what was computed so far stays in the cache
-            raise _sample_error(row, self.samples[row], error) from error
+            where = f"{self.place(row)} ({describe(self.samples[row])})"
+            raise ValueError(f"{where}: {error}. Repair or drop it{self.advice}") from error
         self.bad.append((row, error))
         self.bar.update()
 
@@ -411,17 +417,6 @@ class _Workers:
         if self.pool is None:
             self.pool = Threads(self.count, one_core if self.count > 1 else None)
         return self.pool.submit(function, *args)
-
-
-def _sample_error(row, sample, reason):
-    return ValueError(
-        f"row {row} ({describe(sample)}): {reason}. Repair or drop it; with on_error='nan'"
-        " the other rows are computed and this one is NaN"
-    )
-
-
-def _add_row(error, row, sample):
-    error.add_note(f"while preparing row {row} ({describe(sample)})")
 
 
 def _tap_key(tap):

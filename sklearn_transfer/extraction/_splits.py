@@ -277,7 +277,9 @@ def _shape_of(item, n_rows):
 
 def _tensors(output):
     found = []
-    tree_map(lambda item: found.append(item) if isinstance(item, torch.Tensor) else None, output)
+    tree_map(
+        lambda item: found.append(item) if isinstance(item, torch.Tensor) else None, output
+    )
     return found
 
 

@@ -8,14 +8,20 @@ from numbers import Integral, Real
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from sklearn_transfer._validation import check_sample_weight, forget_fit, visual_block
+from sklearn_transfer._validation import (
+    check_feature_names_in,
+    check_sample_weight,
+    forget_fit,
+    visual_block,
+)
 from sklearn_transfer.extraction._features import ReadsImages
+from sklearn_transfer.extraction._inputs import taken
 
 # Samples whose activations are in memory at once while predicting.
 _KNOWN_ROWS = 1000
@@ -35,7 +41,7 @@ _FACTS = (
 )
 
 
-class _BaseFineTuned(ReadsImages, BaseEstimator):
+class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
     """A network that is trained on samples; a subclass says what the targets are."""
 
     on_error = "raise"
@@ -58,7 +64,6 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
         "n_views": [Interval(Integral, 1, None, closed="left"), None],
         "mixup": [Interval(Real, 0, None, closed="left")],
         "cutmix": [Interval(Real, 0, None, closed="left")],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "loss": [StrOptions({"auto"}), callable],
         "tasks": [list, tuple, None],
         "early_stopping": ["boolean", Interval(Integral, 1, None, closed="left")],
@@ -118,37 +123,34 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
             If the loss is no number.
         """
         forget_fit(self)
-        samples, y, weights = self._weighted_rows(X, y, sample_weight, reset=True)
+        samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=True)
         self._targets = self._make_targets(y, weights)
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        train, valid = self._parts(samples, y, weights, X_val, y_val)
+        train, valid = self._parts(samples, y, weights, rows, X_val, y_val)
         self._keep(self._fitting(train, valid).run())
         return self
 
     def _partial_fit(self, X, y, classes, sample_weight):
         first = not hasattr(self, "history_")
-        samples, y, weights = self._weighted_rows(X, y, sample_weight, reset=first)
+        samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=first)
         if first:
             self._targets = self._make_targets(y, weights, classes)
             self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         elif classes is not None:
             self._check_same_classes(classes)
-        train = self._part(samples, y, weights)
-        if first:
-            fitting = self._fitting(train, None).run_once()
-        else:
-            fitting = self._continued(train).run_once()
-        self._keep(fitting)
+        train = self._part(samples, y, weights, rows)
+        fitting = self._fitting(train, None) if first else self._continued(train)
+        self._keep(fitting.run_once())
         return self
 
     def _weighted_rows(self, X, y, sample_weight, reset):
-        """Samples, targets and weights of the rows whose weight is not zero."""
+        """Samples, targets, weights and numbers of the rows whose weight is not zero."""
         samples = self._check_samples(X, reset=reset)
         y, weights = self._checked_targets(samples, y, sample_weight)
         kept = np.flatnonzero(weights > 0)
         if len(kept) < len(weights):
-            samples, y, weights = _rows(samples, kept), _taken(y, kept), weights[kept]
-        return samples, y, weights
+            samples, y, weights = taken(samples, kept), _targets_of(y, kept), weights[kept]
+        return samples, y, weights, kept
 
     def _checked_targets(self, samples, y, sample_weight):
         if y is None:
@@ -165,33 +167,33 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
             raise ValueError(f"sample_weight is negative in row {row}: {weights[row]:g}")
         if not weights.any():
             raise ValueError(
-                "sample_weight is zero for all rows, so there is nothing to learn from; give at"
-                " least one row of each class a positive weight"
+                "sample_weight is zero for all rows, so there is nothing to learn from; give"
+                " the rows to learn from a positive weight"
             )
         return y, weights
 
-    def _parts(self, samples, y, weights, X_val, y_val):
+    def _parts(self, samples, y, weights, rows, X_val, y_val):
         """Part to train on, and part to validate on or None."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but one of them was given alone")
         if X_val is not None:
             held = self._check_samples(X_val, reset=False)
             check_consistent_length(held, _first_column(y_val))
-            valid = self._part(held, y_val, np.ones(len(held)))
-            return self._part(samples, y, weights), valid
+            numbers = range(len(held))
+            valid = self._part(held, y_val, np.ones(len(held)), numbers, "X_val")
+            return self._part(samples, y, weights, rows), valid
         if not self.early_stopping:
-            return self._part(samples, y, weights), None
-        parts = self._split(y, len(weights))
+            return self._part(samples, y, weights, rows), None
         return tuple(
-            self._part(_rows(samples, rows), _taken(y, rows), weights[rows]) for rows in parts
+            self._part(taken(samples, part), _targets_of(y, part), weights[part], rows[part])
+            for part in self._split(y, len(weights))
         )
 
-    def _part(self, samples, y, weights):
+    def _part(self, samples, y, weights, rows, name="X"):
         from sklearn_transfer.finetuning._fitting import Part
 
-        class_weight = getattr(self, "class_weight", None)
-        weights = self._targets.row_weights(y, class_weight, weights)
-        return Part(samples, self._targets.encode(y), weights, y)
+        weights = self._targets.row_weights(y, getattr(self, "class_weight", None), weights)
+        return Part(samples, y, self._targets.encode(y), weights, rows, name)
 
     def _split(self, y, n_rows):
         """Rows to train on and to validate on."""
@@ -319,6 +321,24 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
         """
         return self._pass(X, "embedding")
 
+    def get_feature_names_out(self, input_features=None):
+        """Names of the fine-tuned features: "embedding_0", "embedding_1", ...
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only checked against the names seen in `fit`, if there were any.
+
+        Returns
+        -------
+        names : ndarray of str objects of shape (n_features,)
+            A name a column of `transform`.
+        """
+        check_is_fitted(self, "history_")
+        check_feature_names_in(self, input_features)
+        names = [f"embedding_{i}" for i in range(self._network.width)]
+        return np.asarray(names, dtype=object)
+
     def _outputs(self, X):
         return self._pass(X, "logits").astype(np.float64)
 
@@ -331,7 +351,7 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
         from sklearn_transfer.extraction import _cache
         from sklearn_transfer.extraction._loop import Extraction
         from sklearn_transfer.extraction._taps import Tap
-        from sklearn_transfer.finetuning._fitting import Passes
+        from sklearn_transfer.finetuning._cuts import Passes
 
         reader = self._make_reader(self._record)
         passes = Passes(self, reader, _cache.NullStore(), "torch")
@@ -344,7 +364,7 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
         parts = []
         for start in range(0, len(samples), _KNOWN_ROWS):
             chunk = samples[start : start + _KNOWN_ROWS]
-            activations = self._cut.activations(self, reader, chunk, None)
+            activations = self._cut.activations(self, reader, chunk)
             parts.append(self._cut.outputs(self._network, activations, kind))
         return np.concatenate(parts)
 
@@ -358,8 +378,30 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
     def _sk_visual_block_(self):
         return visual_block(self, self._caption())
 
+    def _caption(self):
+        model = self.model
+        if not isinstance(model, str):
+            model = getattr(model, "__qualname__", type(model).__name__)
+        weights = "random weights" if self.weights is None else "pretrained weights"
+        return f"{model}, {weights}, freeze={self.freeze!r}, {self.max_epochs} epochs"
+
+    def _check_same_classes(self, classes):
+        known = self._targets.classes
+        given, known = (x if isinstance(x, list) else [x] for x in (classes, known))
+        same = len(given) == len(known) and all(
+            a is None or set(np.asarray(a).tolist()) == set(np.asarray(b).tolist())
+            for a, b in zip(given, known, strict=True)
+        )
+        if not same:
+            raise ValueError(
+                f"classes={classes!r} are not those of the first call, {self.classes_!r}; call"
+                " fit to begin anew"
+            )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.target_tags.required = True
         if self.preprocess is not None:
             tags.input_tags.two_d_array = False
             tags.input_tags.three_d_array = True
@@ -367,13 +409,7 @@ class _BaseFineTuned(ReadsImages, BaseEstimator):
         return tags
 
 
-def _rows(samples, rows):
-    if isinstance(samples, np.ndarray):
-        return samples[rows]
-    return [samples[i] for i in rows]
-
-
-def _taken(y, rows):
+def _targets_of(y, rows):
     """Rows of targets in any container, a mapping of columns included."""
     if isinstance(y, Mapping):
         return {name: _safe_indexing(column, rows) for name, column in y.items()}

@@ -103,13 +103,11 @@ def _matches(name, pattern):
 
 
 def _settled(network, parameters, before, boundary):
-    """Add modules none of whose parameters train, and those without any before the boundary."""
+    """Add modules none of whose parameters train, or that come before without any."""
     modules = set()
     for name, module in network.named_modules():
         own = [f"{name}.{inner}" for inner, _ in module.named_parameters()]
-        if own and all(inner in parameters for inner in own):
-            modules.add(name)
-        elif not own and name in before:
+        if (own and all(inner in parameters for inner in own)) or (not own and name in before):
             modules.add(name)
     return Frozen(frozenset(parameters), frozenset(modules), boundary)
 

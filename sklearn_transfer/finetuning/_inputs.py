@@ -1,6 +1,7 @@
 """What an epoch is made of: rows kept in memory or in a file, and batches of them."""
 
 import math
+import os
 import tempfile
 
 import numpy as np
@@ -18,6 +19,19 @@ _DEFAULT_LIMIT = 2 << 30
 _LARGEST_RATIO = 2
 
 
+def row_of(row):
+    """What messages call a sample."""
+    return f"row {row}"
+
+
+def folder_of(cache):
+    """Folder for temporary files, where `cache` names one."""
+    if cache in (None, "memory"):
+        return None
+    os.makedirs(cache, exist_ok=True)
+    return cache
+
+
 def allocate(shape, dtype, folder=None):
     """Array in memory; beyond a bound in a file, in `folder`, that ends with the array."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
@@ -27,14 +41,17 @@ def allocate(shape, dtype, folder=None):
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
 
 
-def read_pixels(samples, reader, n_threads, folder):
+def read_pixels(samples, reader, n_threads, folder, place=row_of):
     """What the network takes of each sample, stacked: uint8 pixels or float32 input.
 
     Raises ValueError that names the row of a sample that cannot be read.
     """
 
     def read(row):
-        return _guarded(lambda sample: reader.prepare(reader.read(sample)[1]), samples, row)
+        def prepared(sample):
+            return reader.prepare(reader.read(sample)[1])
+
+        return _guarded(prepared, samples[row], place(row))
 
     output = None
     with Threads(n_threads) as pool:
@@ -43,18 +60,18 @@ def read_pixels(samples, reader, n_threads, folder):
                 output = allocate((len(samples), *payload.shape), payload.dtype, folder)
             if payload.shape != output.shape[1:]:
                 raise ValueError(
-                    f"preprocess gives shape {output.shape[1:]} for row 0 but {payload.shape}"
-                    f" for row {row}; it must end in one size"
+                    f"preprocess gives shape {output.shape[1:]} for {place(0)} but"
+                    f" {payload.shape} for {place(row)}; it must end in one size"
                 )
             output[row] = payload
     return output
 
 
-def read_images(samples, reader, n_threads, folder):
+def read_images(samples, reader, n_threads, folder, place=row_of):
     """Upright RGB images of samples, no larger than twice what the network sees."""
 
     def read(row):
-        return _guarded(lambda sample: _image(sample, reader), samples, row)
+        return _guarded(lambda sample: _image(sample, reader), samples[row], place(row))
 
     images = KeptImages(folder)
     with Threads(n_threads) as pool:
@@ -73,17 +90,16 @@ def _image(sample, reader):
     return np.asarray(image)
 
 
-def _guarded(function, samples, row):
-    """What a function makes of a sample; an error names the row, the sample and the reason."""
+def _guarded(function, sample, place):
+    """What a function makes of a sample; an error names its place, and the reason."""
     try:
-        return function(samples[row])
+        return function(sample)
     except BadSampleError as error:
         raise ValueError(
-            f"row {row} ({describe(samples[row])}): {error}. Repair or drop it; nothing was"
-            " trained yet"
+            f"{place} ({describe(sample)}): {error}. Repair or drop it"
         ) from error
     except Exception as error:
-        error.add_note(f"while preparing row {row} ({describe(samples[row])})")
+        error.add_note(f"while preparing {place} ({describe(sample)})")
         raise
 
 
@@ -104,7 +120,7 @@ class KeptImages:
             self.arrays.append(array)
             return
         if self.file is None:
-            self.file = tempfile.TemporaryFile(dir=self.folder)
+            self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - kept open
         self.file.write(np.ascontiguousarray(array))
         self.file.flush()
         self.arrays.append((self.offset, array.shape))
@@ -147,9 +163,9 @@ class Views:
 class Augmented:
     """A new view of each image in every epoch, a function of the seed, epoch and row."""
 
-    def __init__(self, images, augmentation, seed, n_threads):
+    def __init__(self, images, augmentation, seed, n_threads, place=row_of):
         self.images, self.augmentation, self.seed = images, augmentation, seed
-        self.n_threads = n_threads
+        self.n_threads, self.place = n_threads, place
 
     def __len__(self):
         return len(self.images)
@@ -166,7 +182,7 @@ class Augmented:
         try:
             return self.augmentation(image, (self.seed, epoch, row))
         except Exception as error:
-            error.add_note(f"while augmenting row {row}")
+            error.add_note(f"while augmenting {self.place(row)}")
             raise
 
 

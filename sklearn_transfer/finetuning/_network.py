@@ -63,12 +63,10 @@ class Network(nn.Module):
             stages=backbone.stages,
         )
         self.frozen, self.entry = frozenset(), None
-        if owns_head:
-            self.head = _own_head(self.body, n_outputs)
-            return
-        self._cut_classifier(backbone)
-        self.head = None
-        self.n_outputs = n_outputs
+        self.n_outputs, self.width = n_outputs, None
+        self.head = _own_head(self.body, n_outputs) if owns_head else None
+        if not owns_head:
+            self._cut_classifier(backbone)
 
     def _cut_classifier(self, backbone):
         if backbone.is_timm:
@@ -84,10 +82,10 @@ class Network(nn.Module):
 
     def add_head(self, batch):
         """Head for the width of the embedding, by one pass of a batch in evaluation mode."""
+        with torch.no_grad():
+            self.width = self.embed(batch).shape[1]
         if self.head is None:
-            with torch.no_grad():
-                width = self.embed(batch).shape[1]
-            self.head = Head(width, self.n_outputs).to(batch.device)
+            self.head = Head(self.width, self.n_outputs).to(batch.device)
 
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""

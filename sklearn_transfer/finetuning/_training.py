@@ -20,7 +20,7 @@ _TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class WeightedLoss(nn.Module):
-    """Mean over the rows of a batch of weight times loss; weights have mean 1 over all rows."""
+    """Mean over a batch of weight times loss, where weights have mean 1 over all rows."""
 
     def __init__(self, targets, factors, label_smoothing, loss):
         super().__init__()
@@ -170,23 +170,22 @@ class Setup:
 
     def __init__(self, network, device, seed, options):
         self.network, self.device, self.seed = network, device, seed
-        self.batch_size, self.precision = options["batch_size"], options["precision"]
-        self.lr, self.warmup = options["lr"], options["warmup"]
-        self.weight_decay, self.layer_decay = options["weight_decay"], options["layer_decay"]
-        self.mixup, self.cutmix = options["mixup"], options["cutmix"]
-        self.channels_last = options["channels_last"]
-        self.pull = _pull(network, options["l2_sp"])
+        vars(self).update(options)
+        self.pull = _pull(network, self.l2_sp)
         enabled = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
-        self.scaling, self.valid, self.mix, self.outputs = None, None, None, []
-        self.halved, self.epoch, self.step, self.n_steps = False, 0, 0, None
-        self.passes, self.bar = 0, None
+        self.constant, self.channels_last, self.halved = False, True, False
+        self.scaling, self.mix, self.last_lr = None, None, self.lr
+        self.epoch, self.step, self.n_steps, self.passes = 0, 0, 0, 0
+        self.forget()
 
-    def begin_phase(self, n_rows, n_epochs, scaling):
-        """Start the learning rate's course over some epochs; None keeps it constant."""
-        self.scaling, self.step = scaling, 0
-        per_epoch = -(-n_rows // self.batch_size)
-        self.n_steps = None if n_epochs is None else n_epochs * per_epoch
+    def forget(self):
+        """Let go of what only the training needs."""
+        self.valid, self.outputs, self.bar = None, [], None
+
+    def begin_phase(self, n_rows, n_epochs):
+        """Start the learning rate's course over some epochs."""
+        self.step, self.n_steps = 0, n_epochs * -(-n_rows // self.batch_size)
 
     def sampler(self, dataset, training):
         batches = EvenBatches(len(dataset), self.batch_size, self.seed if training else None)
@@ -205,13 +204,14 @@ class Setup:
         factor = self.factor()
         for group in optimizer.param_groups:
             group["lr"] = factor * group["base_lr"]
+        self.last_lr = factor * self.lr
         self.step += 1
         if self.bar is not None:
             self.bar.update(n_rows)
 
     def factor(self):
         """Share of the learning rate at this step: linear warm-up, then half a cosine."""
-        if self.n_steps is None:
+        if self.constant:
             return 1.0
         n_warm = self.warmup * self.n_steps
         if self.step < n_warm:
@@ -275,7 +275,7 @@ class _Mixing:
 
 
 def _pull(network, strength):
-    """Half of strength times the squared distance of the body from where it began [Li 2018]."""
+    """Half of strength times the squared distance from where the body began [Li 2018]."""
     if not strength:
         return None
     start = {name: p.detach().clone() for name, p in network.body.named_parameters()}

@@ -1,0 +1,378 @@
+"""Classifiers that are trained networks."""
+
+from collections.abc import Mapping
+from numbers import Real
+
+from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_transfer.finetuning._base import _BaseFineTuned
+
+
+class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
+    """Classifier that trains a pretrained network on labelled samples.
+
+    For when features of a frozen network are not enough: images unlike those the network
+    was trained on, or some hundred of them a class. With few images, try `PretrainedFeatures`
+    with a linear model first; it is faster and hard to beat.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or callable, default="tf_efficientnet_lite0"
+        Network, as `PretrainedFeatures` takes it. A module is copied and never changed. An
+        importable callable `(n_features_in)` returns a module on which a linear head is put;
+        one that takes `(n_features_in, n_outputs)` returns a module that ends in the outputs.
+    weights : "pretrained", None, path or dict, default="pretrained"
+        Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
+        from `random_state`, to train from scratch.
+    freeze : "all", None, str, int or list of str, default="middle"
+        What stays as it is: parameters, statistics of normalisation, dropout and stochastic
+        depth. "all" trains the head alone (a linear probe), None trains everything. A layer
+        word ("shallow", "middle", "deep"), a stage index or a module's name, as in
+        `PretrainedFeatures(layers=...)`, freezes all up to and including that place. A list
+        holds names of modules or parameters, in which `*` stands for anything.
+    schedule : {"constant", "lp-ft", "gradual"}, default="constant"
+        "lp-ft" first fits the head alone, to the optimum of its loss, and then trains what
+        `freeze` leaves [2]_. "gradual" then adds a stage at a time, from the deepest down to
+        `freeze`, in half of the epochs [3]_.
+    max_epochs : int, default=20
+        Passes over the training samples.
+    lr : float, default=1e-3
+        Learning rate of AdamW for the head and the deepest layers.
+    warmup : float, default=0.1
+        Share of the steps in which the learning rate rises to `lr`; after them it falls to 0
+        as half a cosine.
+    layer_decay : float, default=1.0
+        Factor in (0, 1] of the learning rate from each layer to the one below it, with the
+        layers of timm's parameter groups, else stages. 0.75 moves early layers little.
+    batch_size : int, default=32
+        Samples a step. Batches of an epoch have equal size, give or take one.
+    weight_decay : float, default=0.01
+        Decoupled decay of weights; biases and normalisation have none.
+    l2_sp : float, default=0.0
+        Strength of the pull of the network's weights to where they began [4]_.
+    lora_rank : int or None, default=None
+        Rank of trainable matrices beside the linear layers of a transformer, whose own weights
+        then all stay frozen [5]_; `freeze` is not looked at. Needs the extra `lora`.
+    freeze_norm : bool, default=False
+        Whether running statistics of normalisation stay as they are in trained layers too. Of
+        use for very few samples, and for small batches.
+    augment : {"none", "flip", "standard", "randaugment", "trivial"} or callable, default="none"
+        Random views of the training images: left-right flips; crops, flips and colours;
+        RandAugment; TrivialAugment; or a function from PIL image to PIL image. Views depend on
+        `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
+    n_views : int or None, default=None
+        Number of views of each image, made once and used in turn; None makes new ones in each
+        epoch, for which frozen layers run every time.
+    mixup, cutmix : float, default=0.0
+        Parameter of the beta distribution by which pairs of samples are blended [6]_, or
+        rectangles of images exchanged [7]_; 0 turns it off. With both, batches take turns by
+        chance.
+    label_smoothing : float, default=0.0
+        Share of the target in [0, 1) that goes to all classes evenly.
+    loss : "auto" or callable, default="auto"
+        "auto" is cross-entropy, and binary cross-entropy for several labels. A callable
+        `(output, target)` gets tensors (n, n_outputs) and (n, ...) of a task and returns the
+        losses of the rows, (n,).
+    class_weight : "balanced", dict, list or None, default=None
+        Factor on the weights of the samples by class. "balanced" is inverse to how much each
+        class weighs in y. With several tasks, a list with one entry a task.
+    tasks : list of dict or None, default=None
+        Several tasks at once: one dict a task, in the order of the columns of y, with the keys
+        "name", "kind" ("multiclass", "multilabel" or "regression"), "weight" in the loss and
+        "n_columns", all optional. None takes the columns for tasks of one kind.
+    early_stopping : bool or int, default=False
+        Whether to stop when the validation loss has not improved for 5 epochs, or for as many
+        as given, and to go back to the best weights. A share of the samples is held out for
+        it, unless `fit` gets `X_val`.
+    validation_fraction : float, default=0.1
+        Share that is held out with `early_stopping`, by class where that can be.
+    input_size : int or (height, width), default=None
+        Size in pixels that images are brought to; None is the network's own. Smaller ones
+        train faster.
+    preprocess : "auto", callable or None, default="auto"
+        As in `PretrainedFeatures`; None takes X as the module's input, tables included.
+    background : str or (red, green, blue), default="white"
+        What transparency is laid upon.
+    callbacks : list of skorch callbacks or None, default=None
+        Called while training, as instances or (name, instance); copies are used.
+    net_params : dict or None, default=None
+        Further parameters of skorch's net, such as `{"optimizer": torch.optim.SGD,
+        "optimizer__momentum": 0.9}` or `{"compile": True}`.
+    cache : "memory", path or None, default="memory"
+        Where activations at the frozen boundary are kept for later fits: at most 1 GiB in
+        memory (environment variable SKLEARN_TRANSFER_ACTIVATION_BYTES), or in a folder. In one
+        fit they are computed once. None computes them in every epoch, and keeps nothing.
+    engine : {"auto", "torch", "openvino", "onnxruntime"}, default="auto"
+        What runs the frozen layers, as in `PretrainedFeatures`.
+    device : str, default="auto"
+        "auto" is a CUDA device where there is one, else the CPU.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Type of the arithmetic of trained layers, by autocast. "float16" needs a GPU.
+    n_jobs : int or None, default=None
+        Threads that decode images; None is the number of cores.
+    random_state : int, RandomState instance or None, default=0
+        Seed of order, augmentation, dropout and random weights. On a CPU, the same seed and
+        number of threads give the same network.
+    verbose : bool, default=False
+        Whether to show progress with loss, score and time left.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,), or list of these
+        Labels; with several tasks a list, None for numbers.
+    history_ : list of dict
+        One entry an epoch, ready for `pandas.DataFrame`: "epoch", "phase", "train_loss", "lr",
+        "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score".
+    n_iter_ : int
+        Number of entries of `history_`.
+    net_ : skorch.NeuralNet
+        What ran the training; not in pickles.
+    weights_sha256_ : str
+        SHA-256 of the weights that training began with.
+    n_features_in_ : int
+        Number of columns of X; only when `preprocess=None`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
+
+    See Also
+    --------
+    PretrainedFeatures : Features of the network as it is.
+    FineTunedRegressor : The same for numbers.
+    ImportanceWeighted : Weights for a target domain, which reach the loss.
+
+    Notes
+    -----
+    y is 1-D with labels of any kind; a matrix of 0 and 1 for several labels a sample; or any
+    other table, array or mapping of columns, each of which is a task and may have gaps (NaN,
+    None): those entries are left out of the loss, and a task with few entries counts as much
+    as the others.
+
+    Everything is built in `fit`, from a copy of the network as it came: nothing that was
+    trained in one fit reaches another. The head is a linear layer on the embedding,
+    standardised on the training samples, and starts at zero.
+
+    The loss is the mean over a batch of weight times loss; weights have mean 1 over the
+    training samples. Where layers are frozen and views do not change, activations at the
+    frozen boundary are computed once, by the engines of `PretrainedFeatures`, and epochs run
+    what follows alone. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
+    file. Networks in which something by-passes the boundary, such as NASNet, train without
+    this, with a warning.
+
+    A batch of one row is normalised by running statistics. If memory does not suffice, the
+    batch is halved once, with a warning. Ctrl-C ends the training and leaves a fitted
+    estimator. A pickle holds the trained network, in the memory of the CPU.
+
+    References
+    ----------
+    .. [1] J. Yosinski et al. "How transferable are features in deep neural networks?".
+       NeurIPS, 2014.
+    .. [2] A. Kumar et al. "Fine-Tuning can Distort Pretrained Features and Underperform
+       Out-of-Distribution". ICLR, 2022.
+    .. [3] J. Howard, S. Ruder. "Universal Language Model Fine-tuning for Text
+       Classification". ACL, 2018.
+    .. [4] X. Li, Y. Grandvalet, F. Davoine. "Explicit Inductive Bias for Transfer Learning
+       with Convolutional Networks". ICML, 2018.
+    .. [5] E. Hu et al. "LoRA: Low-Rank Adaptation of Large Language Models". ICLR, 2022.
+    .. [6] H. Zhang et al. "mixup: Beyond Empirical Risk Minimization". ICLR, 2018.
+    .. [7] S. Yun et al. "CutMix: Regularization Strategy to Train Strong Classifiers with
+       Localizable Features". ICCV, 2019.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import FineTunedClassifier
+    >>> from sklearn_transfer.datasets import load_photo_crops
+    >>> X, y = load_photo_crops(2, size=64, return_X_y=True, random_state=0)
+    >>> model = FineTunedClassifier(freeze="deep", max_epochs=5, input_size=64).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (30, 15)
+    >>> model.history_[0]["train_loss"] > model.history_[-1]["train_loss"]
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **_BaseFineTuned._parameter_constraints,
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), Mapping, list, None],
+    }
+
+    def __init__(
+        self,
+        model="tf_efficientnet_lite0",
+        *,
+        weights="pretrained",
+        freeze="middle",
+        schedule="constant",
+        max_epochs=20,
+        lr=1e-3,
+        warmup=0.1,
+        layer_decay=1.0,
+        batch_size=32,
+        weight_decay=0.01,
+        l2_sp=0.0,
+        lora_rank=None,
+        freeze_norm=False,
+        augment="none",
+        n_views=None,
+        mixup=0.0,
+        cutmix=0.0,
+        label_smoothing=0.0,
+        loss="auto",
+        class_weight=None,
+        tasks=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        input_size=None,
+        preprocess="auto",
+        background="white",
+        callbacks=None,
+        net_params=None,
+        cache="memory",
+        engine="auto",
+        device="auto",
+        precision="float32",
+        n_jobs=None,
+        random_state=0,
+        verbose=False,
+    ):
+        self.model = model
+        self.weights = weights
+        self.freeze = freeze
+        self.schedule = schedule
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.warmup = warmup
+        self.layer_decay = layer_decay
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.l2_sp = l2_sp
+        self.lora_rank = lora_rank
+        self.freeze_norm = freeze_norm
+        self.augment = augment
+        self.n_views = n_views
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.label_smoothing = label_smoothing
+        self.loss = loss
+        self.class_weight = class_weight
+        self.tasks = tasks
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.input_size = input_size
+        self.preprocess = preprocess
+        self.background = background
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.cache = cache
+        self.engine = engine
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_targets(self, y, sample_weight, classes=None):
+        from sklearn_transfer.finetuning._targets import Targets
+
+        options = {"tasks": self.tasks, "classes": classes, "sample_weight": sample_weight}
+        return Targets.classification(y, **options)
+
+    def _publish(self):
+        self.classes_ = self._targets.classes
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch, at the constant rate `lr`, from where the network is.
+
+        The first call, unless `fit` came before, builds the network. Frozen layers stay
+        frozen.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Targets, of known classes.
+        classes : array-like, or list with one array-like a task, default=None
+            All classes that later calls may bring; needed in the first call if y lacks some.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        return self._partial_fit(X, y, classes, sample_weight)
+
+    def predict(self, X):
+        """Labels.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,), or (n_samples, n_columns)
+            Labels; 0 and 1 for several labels; a column a task, of dtype object where kinds
+            differ.
+        """
+        return self._targets.predict(self._outputs(X))
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes), or list of these
+            Softmax of the outputs, whatever the loss; for several labels the probability of
+            each; with several tasks a list with one array a task, None for numbers.
+        """
+        return self._targets.predict_proba(self._outputs(X))
+
+    def decision_function(self, X):
+        """Outputs of the network.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of these
+            Logits; for two classes that of the second less that of the first.
+        """
+        return self._targets.decision_function(self._outputs(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy; with several tasks the mean of their scores, weighted as in the loss.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            True targets; missing entries are left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            For several labels the share of rows without any error, as scikit-learn has it.
+        """
+        if len(self._targets.tasks) == 1:
+            return super().score(X, y, sample_weight)
+        return self._targets.score(self._outputs(X), y, sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
