@@ -3,7 +3,8 @@
 Data walk through the package without turning back::
 
     samples --extraction--> features --> any scikit-learn estimator, or heads --> predictions
-       inputs > backbone > tap > cache      ^
+       | inputs > backbone > tap > cache    ^
+       +------------------finetuning------------------------------------------> predictions
                          source + target --weighting--> sample_weight
                          source + target --alignment--> features
                          source + target --selection--> what to do
@@ -21,6 +22,8 @@ _HOME = {
     "DEVScorer": "sklearn_transfer.weighting",
     "DomainClassifierWeights": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",
+    "FineTunedClassifier": "sklearn_transfer.finetuning",
+    "FineTunedRegressor": "sklearn_transfer.finetuning",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",
     "KLIEP": "sklearn_transfer.weighting",
@@ -41,6 +44,7 @@ _HOME = {
     "datasets": "sklearn_transfer.datasets",
     "episodes": "sklearn_transfer.heads",
     "extraction": "sklearn_transfer.extraction",
+    "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
     "plotting": "sklearn_transfer.plotting",
     "selection": "sklearn_transfer.selection",

@@ -133,3 +133,8 @@ class Windows(nn.Module):
         x = self.conv(x)
         n, c, h, w = x.shape
         return self.inner(x.reshape(n * 2, c, h // 2, w)).reshape(n, -1)
+
+
+def perceptron(n_features_in, n_outputs):
+    """Two-layer perceptron that ends in the outputs."""
+    return nn.Sequential(nn.Linear(n_features_in, 16), nn.ReLU(), nn.Linear(16, n_outputs))

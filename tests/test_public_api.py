@@ -14,6 +14,7 @@ STAGES = [
     "alignment",
     "extraction",
     "datasets",
+    "finetuning",
     "heads",
     "plotting",
     "selection",

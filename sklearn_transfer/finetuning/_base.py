@@ -23,6 +23,7 @@ from sklearn_transfer._validation import (
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._inputs import taken
 
+_OWN = object()  # the parameter of the estimator
 # Samples whose activations are in memory at once while predicting.
 _KNOWN_ROWS = 1000
 # What is kept of the record of a network, beside the trained module.
@@ -59,7 +60,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "l2_sp": [Interval(Real, 0, None, closed="left")],
         "lora_rank": [Interval(Integral, 1, None, closed="left"), None],
-        "freeze_norm": ["boolean"],
+        "freeze_norm": ["boolean", StrOptions({"auto"})],
         "augment": [str, callable],
         "n_views": [Interval(Integral, 1, None, closed="left"), None],
         "mixup": [Interval(Real, 0, None, closed="left")],
@@ -73,6 +74,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         "background": [str, "array-like"],
         "callbacks": [list, tuple, None],
         "net_params": [Mapping, None],
+        "accelerator": [Mapping, None],
         "cache": [str, os.PathLike, None],
         "engine": [StrOptions({"auto", "torch", "openvino", "onnxruntime"})],
         "device": [str],
@@ -237,12 +239,77 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         """Take over what a fitting has made."""
         self._net, self._network = fitting.net, fitting.network
         self._frozen, self._cut = fitting.frozen, fitting.cut
-        facts = {name: getattr(fitting.backbone, name) for name in _FACTS}
-        self._facts, self._device = facts, str(fitting.device)
-        self._record = self._make_record()
         self.history_ = fitting.history
         self.n_iter_ = len(fitting.history)
         self.weights_sha256_ = fitting.backbone.weights_sha256
+        self._describe(fitting.backbone, fitting.shape)
+
+    def save(self, folder):
+        """Write the fitted estimator into a folder: safetensors and JSON.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be; files of an earlier `save` in it are replaced.
+
+        Returns
+        -------
+        self : object
+            The estimator, unchanged.
+        """
+        from sklearn_transfer.finetuning._persistence import save
+
+        check_is_fitted(self, "history_")
+        save(self, folder)
+        return self
+
+    @classmethod
+    def load(cls, folder, **params):
+        """Fitted estimator from a folder that `save` wrote; nothing in it is executed.
+
+        Parameters
+        ----------
+        folder : path
+            The folder.
+        **params : objects
+            Parameters that replace the saved ones. `model` and `preprocess` are needed where
+            they were objects of your own, which files cannot hold; other such parameters,
+            which matter for training alone, have their default.
+
+        Returns
+        -------
+        estimator : object
+            It predicts as the saved one did, and can be trained further by `partial_fit`.
+        """
+        from sklearn_transfer.finetuning._persistence import load
+
+        return load(cls, folder, params)
+
+    def _restore(self, state, frozen, input_shape):
+        """Become fitted by the weights of a network of the same structure."""
+        import torch
+
+        from sklearn_transfer.finetuning import _freezing
+        from sklearn_transfer.finetuning._network import Network
+
+        weights = None if isinstance(self.model, str) else "pretrained"
+        backbone, owns_head = self._load_backbone(weights)
+        network = Network(backbone, self._targets.n_outputs, owns_head)
+        network.to(backbone.device).eval()
+        network.add_head(torch.zeros(2, *input_shape, device=backbone.device))
+        if self.lora_rank is not None:
+            _freezing.add_lora(network, self.lora_rank)
+            network.to(backbone.device).eval()
+        network.load_state_dict(state)
+        _freezing.apply(frozen, network)
+        self._network, self._frozen, self._net, self._cut = network, frozen, None, None
+        self._describe(backbone, input_shape)
+
+    def _describe(self, backbone, input_shape):
+        """Take over what is told of the network beside its weights."""
+        self._facts = {name: getattr(backbone, name) for name in _FACTS}
+        self._device, self._input_shape = str(backbone.device), tuple(input_shape)
+        self._record = self._make_record()
         self._publish()
 
     def _make_record(self):
@@ -270,7 +337,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
             self._network.to(self._device)
             self._record = self._make_record()
 
-    def _load_backbone(self):
+    def _load_backbone(self, weights=_OWN):
         """Record of the pretrained network, and whether it was made for the outputs."""
         from sklearn_transfer.extraction._backbones import load_backbone, takes_outputs
 
@@ -278,7 +345,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         drawn = self.weights is None or not isinstance(self.model, str)
         backbone = load_backbone(
             self.model,
-            self.weights,
+            self.weights if weights is _OWN else weights,
             input_size=self.input_size,
             random_state=self._seed if drawn else 0,
             device=self.device,
@@ -338,6 +405,10 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         check_feature_names_in(self, input_features)
         names = [f"embedding_{i}" for i in range(self._network.width)]
         return np.asarray(names, dtype=object)
+
+    def _decoded(self, method, X):
+        outputs = self._outputs(X)
+        return getattr(self._targets, method)(outputs)
 
     def _outputs(self, X):
         return self._pass(X, "logits").astype(np.float64)

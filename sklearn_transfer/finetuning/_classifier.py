@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from numbers import Real
 
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_transfer.finetuning._base import _BaseFineTuned
@@ -37,7 +38,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         `freeze`, in half of the epochs [3]_.
     max_epochs : int, default=20
         Passes over the training samples.
-    lr : float, default=1e-3
+    lr : float, default=3e-4
         Learning rate of AdamW for the head and the deepest layers.
     warmup : float, default=0.1
         Share of the steps in which the learning rate rises to `lr`; after them it falls to 0
@@ -54,13 +55,14 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     lora_rank : int or None, default=None
         Rank of trainable matrices beside the linear layers of a transformer, whose own weights
         then all stay frozen [5]_; `freeze` is not looked at. Needs the extra `lora`.
-    freeze_norm : bool, default=False
-        Whether running statistics of normalisation stay as they are in trained layers too. Of
-        use for very few samples, and for small batches.
-    augment : {"none", "flip", "standard", "randaugment", "trivial"} or callable, default="none"
-        Random views of the training images: left-right flips; crops, flips and colours;
-        RandAugment; TrivialAugment; or a function from PIL image to PIL image. Views depend on
-        `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
+    freeze_norm : bool or "auto", default="auto"
+        Whether running statistics of normalisation stay as they are in trained layers too:
+        those of a large data set serve better than those of small batches. "auto" does so
+        unless weights are random (`weights=None`, or a callable as model).
+    augment : str or callable, default="none"
+        Random views of the training images: "flip" (left-right), "standard" (crops, flips,
+        colours), "randaugment", "trivial", or a function from PIL image to PIL image. They
+        depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
         epoch, for which frozen layers run every time.
@@ -99,6 +101,10 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     net_params : dict or None, default=None
         Further parameters of skorch's net, such as `{"optimizer": torch.optim.SGD,
         "optimizer__momentum": 0.9}` or `{"compile": True}`.
+    accelerator : dict or None, default=None
+        Arguments of `accelerate.Accelerator`, {} for none, to train on several GPUs or
+        machines by `accelerate launch`; `batch_size` is then that of each process. Needs the
+        extra `distributed`.
     cache : "memory", path or None, default="memory"
         Where activations at the frozen boundary are kept for later fits: at most 1 GiB in
         memory (environment variable SKLEARN_TRANSFER_ACTIVATION_BYTES), or in a folder. In one
@@ -204,14 +210,14 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         freeze="middle",
         schedule="constant",
         max_epochs=20,
-        lr=1e-3,
+        lr=3e-4,
         warmup=0.1,
         layer_decay=1.0,
         batch_size=32,
         weight_decay=0.01,
         l2_sp=0.0,
         lora_rank=None,
-        freeze_norm=False,
+        freeze_norm="auto",
         augment="none",
         n_views=None,
         mixup=0.0,
@@ -227,6 +233,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         background="white",
         callbacks=None,
         net_params=None,
+        accelerator=None,
         cache="memory",
         engine="auto",
         device="auto",
@@ -263,6 +270,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         self.background = background
         self.callbacks = callbacks
         self.net_params = net_params
+        self.accelerator = accelerator
         self.cache = cache
         self.engine = engine
         self.device = device
@@ -318,7 +326,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             Labels; 0 and 1 for several labels; a column a task, of dtype object where kinds
             differ.
         """
-        return self._targets.predict(self._outputs(X))
+        return self._decoded("predict", X)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -334,7 +342,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             Softmax of the outputs, whatever the loss; for several labels the probability of
             each; with several tasks a list with one array a task, None for numbers.
         """
-        return self._targets.predict_proba(self._outputs(X))
+        return self._decoded("predict_proba", X)
 
     def decision_function(self, X):
         """Outputs of the network.
@@ -349,7 +357,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of these
             Logits; for two classes that of the second less that of the first.
         """
-        return self._targets.decision_function(self._outputs(X))
+        return self._decoded("decision_function", X)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; with several tasks the mean of their scores, weighted as in the loss.
@@ -368,9 +376,10 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         score : float
             For several labels the share of rows without any error, as scikit-learn has it.
         """
-        if len(self._targets.tasks) == 1:
-            return super().score(X, y, sample_weight)
-        return self._targets.score(self._outputs(X), y, sample_weight)
+        outputs = self._outputs(X)
+        if len(self._targets.tasks) > 1:
+            return self._targets.score(outputs, y, sample_weight)
+        return accuracy_score(y, self._targets.predict(outputs), sample_weight=sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

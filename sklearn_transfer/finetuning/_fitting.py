@@ -14,7 +14,7 @@ from sklearn_transfer.extraction._splits import split
 from sklearn_transfer.extraction._threads import in_child_of_fork, one_core
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
 from sklearn_transfer.finetuning._probe import fit_head
-from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss
+from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss, accelerated
 
 # Rows on which the features for the head are standardised.
 _SAMPLE = 512
@@ -165,14 +165,18 @@ class Fitting:
         params = {"optimizer": torch.optim.AdamW, **(estimator.net_params or {})}
         if params["optimizer"] is torch.optim.AdamW:
             params.setdefault("optimizer__fused", True)
-        net = TrainingNet(
+        kind, place = TrainingNet, {"device": str(self.device)}
+        if estimator.accelerator is not None:
+            kind, place = accelerated(estimator.accelerator)
+            setup.device = place["accelerator"].device
+        net = kind(
             self.network,
             criterion=WeightedLoss(self.targets, factors, smoothing, loss),
             train_split=None,
             callbacks=_copies(estimator.callbacks),
-            device=str(self.device),
             verbose=0,
             setup=setup,
+            **place,
             **params,
         )
         return net.initialize()
@@ -199,7 +203,7 @@ class Fitting:
 
     def _phase(self, phase):
         frozen = phase.frozen
-        if self.estimator.freeze_norm:
+        if self._keeps_norms():
             frozen = _freezing.with_norms(frozen, self.network)
         _freezing.apply(frozen, self.network)
         if frozen != self.frozen or self.cut is None:
@@ -209,6 +213,14 @@ class Fitting:
             self._probe(phase)
         if phase.n_epochs:
             self._train_through(phase)
+
+    def _keeps_norms(self):
+        estimator = self.estimator
+        if estimator.freeze_norm != "auto":
+            return estimator.freeze_norm
+        is_factory = not isinstance(estimator.model, (str, torch.nn.Module))
+        drawn = estimator.weights is None or (estimator.weights == "pretrained" and is_factory)
+        return not drawn
 
     def _probe(self, phase):
         """Fit the head on the embeddings of the network as it came."""
@@ -230,7 +242,7 @@ class Fitting:
         setup.scaling = self.reader.scaling if self.cut is None else None
         setup.begin_phase(len(self.train), phase.n_epochs)
         if not (setup.constant and self.history):
-            self.net.initialize_optimizer()
+            self.net.begin_phase()
         rows, waited = self.train.rows(train), 0
         patience = self.estimator.early_stopping
         patience = _PATIENCE if patience is True else patience

@@ -32,7 +32,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         `freeze`, in half of the epochs [3]_.
     max_epochs : int, default=20
         Passes over the training samples.
-    lr : float, default=1e-3
+    lr : float, default=3e-4
         Learning rate of AdamW for the head and the deepest layers.
     warmup : float, default=0.1
         Share of the steps in which the learning rate rises to `lr`; after them it falls to 0
@@ -49,13 +49,14 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     lora_rank : int or None, default=None
         Rank of trainable matrices beside the linear layers of a transformer, whose own weights
         then all stay frozen [5]_; `freeze` is not looked at. Needs the extra `lora`.
-    freeze_norm : bool, default=False
-        Whether running statistics of normalisation stay as they are in trained layers too. Of
-        use for very few samples, and for small batches.
-    augment : {"none", "flip", "standard", "randaugment", "trivial"} or callable, default="none"
-        Random views of the training images: left-right flips; crops, flips and colours;
-        RandAugment; TrivialAugment; or a function from PIL image to PIL image. Views depend on
-        `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
+    freeze_norm : bool or "auto", default="auto"
+        Whether running statistics of normalisation stay as they are in trained layers too:
+        those of a large data set serve better than those of small batches. "auto" does so
+        unless weights are random (`weights=None`, or a callable as model).
+    augment : str or callable, default="none"
+        Random views of the training images: "flip" (left-right), "standard" (crops, flips,
+        colours), "randaugment", "trivial", or a function from PIL image to PIL image. They
+        depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
         epoch, for which frozen layers run every time.
@@ -89,6 +90,10 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     net_params : dict or None, default=None
         Further parameters of skorch's net, such as `{"optimizer": torch.optim.SGD,
         "optimizer__momentum": 0.9}` or `{"compile": True}`.
+    accelerator : dict or None, default=None
+        Arguments of `accelerate.Accelerator`, {} for none, to train on several GPUs or
+        machines by `accelerate launch`; `batch_size` is then that of each process. Needs the
+        extra `distributed`.
     cache : "memory", path or None, default="memory"
         Where activations at the frozen boundary are kept for later fits: at most 1 GiB in
         memory (environment variable SKLEARN_TRANSFER_ACTIVATION_BYTES), or in a folder. In one
@@ -183,14 +188,14 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         freeze="middle",
         schedule="constant",
         max_epochs=20,
-        lr=1e-3,
+        lr=3e-4,
         warmup=0.1,
         layer_decay=1.0,
         batch_size=32,
         weight_decay=0.01,
         l2_sp=0.0,
         lora_rank=None,
-        freeze_norm=False,
+        freeze_norm="auto",
         augment="none",
         n_views=None,
         mixup=0.0,
@@ -204,6 +209,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         background="white",
         callbacks=None,
         net_params=None,
+        accelerator=None,
         cache="memory",
         engine="auto",
         device="auto",
@@ -238,6 +244,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         self.background = background
         self.callbacks = callbacks
         self.net_params = net_params
+        self.accelerator = accelerator
         self.cache = cache
         self.engine = engine
         self.device = device
@@ -286,7 +293,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As the y of `fit`.
         """
-        return self._targets.predict(self._outputs(X))
+        return self._decoded("predict", X)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R2; missing entries are left out.
@@ -305,7 +312,8 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         score : float
             Mean over the outputs; with several tasks weighted as in the loss.
         """
-        return self._targets.score(self._outputs(X), y, sample_weight)
+        outputs = self._outputs(X)
+        return self._targets.score(outputs, y, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

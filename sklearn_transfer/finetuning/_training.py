@@ -11,6 +11,7 @@ from skorch.callbacks import EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 from torch import nn
 
+from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._engines import as_input
 from sklearn_transfer.finetuning._freezing import parameter_groups
 from sklearn_transfer.finetuning._inputs import EvenBatches, loader
@@ -34,8 +35,8 @@ class WeightedLoss(nn.Module):
         return (weights * losses).mean()
 
 
-class TrainingNet(NeuralNet):
-    """skorch's loop over batches that are ready, from whatever boundary a phase has.
+class _Steps:
+    """Steps of skorch's loop, on batches that are ready from whatever boundary a phase has.
 
     `setup` is a `Setup`, which the phases change; the module is a `Network`.
     """
@@ -57,6 +58,10 @@ class TrainingNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         return loader(dataset, self.setup.sampler(dataset, training))
+
+    def begin_phase(self):
+        """Optimiser over what trains from now on."""
+        self.initialize_optimizer()
 
     def initialize_optimizer(self, triggered_directly=None):
         """Optimiser over what trains, with a learning rate for each depth."""
@@ -110,8 +115,11 @@ class TrainingNet(NeuralNet):
                 f" (batch of {len(Xi)}); use a smaller lr, a longer warmup, or look for"
                 " extreme values in X and sample_weight"
             )
-        setup.scaler.scale(total).backward()
+        self._backward(total)
         return {"loss": loss, "y_pred": y_pred}
+
+    def _backward(self, loss):
+        self.setup.scaler.scale(loss).backward()
 
     def _step_optimizer(self, step_fn):
         step_fn()
@@ -145,6 +153,38 @@ class TrainingNet(NeuralNet):
         )
         dataset = iterator.dataset
         self.run_single_epoch(self.get_iterator(dataset, training), training, prefix, step_fn)
+
+
+class TrainingNet(_Steps, NeuralNet):
+    """Net of skorch that trains in one process."""
+
+
+def accelerated(arguments):
+    """Class of a net that trains in several processes, and its arguments.
+
+    Each process sees a share of the batches of an epoch, and validates on all rows.
+    """
+    accelerate = import_optional("accelerate", "distributed", "accelerator")
+    from skorch.hf import AccelerateMixin
+
+    class AcceleratedNet(_Steps, AccelerateMixin, NeuralNet):
+        def get_iterator(self, dataset, training=False):
+            iterator = super().get_iterator(dataset, training)
+            return self.accelerator.prepare(iterator) if training else iterator
+
+        def begin_phase(self):
+            self._unwrap_accelerator()
+            self.initialize_optimizer()
+            self._initialize_accelerator()
+
+        def _backward(self, loss):
+            self.accelerator.backward(loss)
+
+        def _step_optimizer(self, step_fn):
+            step_fn()
+            self.optimizer_.step()
+
+    return AcceleratedNet, {"accelerator": accelerate.Accelerator(**arguments), "device": None}
 
 
 def _is_out_of_memory(error):

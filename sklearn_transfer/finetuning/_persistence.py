@@ -1,0 +1,147 @@
+"""Trained networks as files that hold numbers and text alone: safetensors and JSON."""
+
+import json
+import os
+from numbers import Integral, Real
+
+import numpy as np
+
+_WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
+_FORMAT = 1
+# What prediction needs and a file cannot hold, where it is an object of the user's.
+_NEEDED = ("model", "preprocess")
+_KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs", "_seed")
+
+
+def save(estimator, folder):
+    """Write a fitted estimator into a folder, made if need be."""
+    from safetensors.torch import save_file
+
+    os.makedirs(folder, exist_ok=True)
+    state = estimator._network.state_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    params, objects = {}, []
+    for name, value in estimator.get_params(deep=False).items():
+        plain = _plain(value)
+        if plain is _UNSUITABLE:
+            objects.append(name)
+        else:
+            params[name] = plain
+    record = {
+        "format": _FORMAT,
+        "class": type(estimator).__name__,
+        "params": params,
+        "objects": objects,
+        "targets": estimator._targets.to_json(),
+        "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
+        "boundary": estimator._frozen.boundary,
+        "input_shape": [int(edge) for edge in estimator._input_shape],
+        "fitted": {
+            name: _plain(vars(estimator)[name]) for name in _KEPT if name in vars(estimator)
+        },
+    }
+    if hasattr(estimator, "feature_names_in_"):
+        record["feature_names_in_"] = estimator.feature_names_in_.tolist()
+    save_file(_apart(tensors), os.path.join(folder, _WEIGHTS))
+    with open(os.path.join(folder, _RECORD), "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1)
+
+
+def load(cls, folder, given):
+    """Estimator from such a folder; `given` are parameters that the file does not hold."""
+    from safetensors.torch import load_file
+
+    from sklearn_transfer.finetuning._freezing import Frozen
+    from sklearn_transfer.finetuning._targets import Targets
+
+    record = _read(cls, folder)
+    missing = [name for name in record["objects"] if name in _NEEDED and name not in given]
+    if missing:
+        raise ValueError(
+            f"{os.fspath(folder)!r} was saved with {' and '.join(missing)} of your own, which"
+            f" a file cannot hold: pass {cls.__name__}.load(folder,"
+            f" {', '.join(f'{name}=...' for name in missing)})"
+        )
+    estimator = cls(**{**_params(record["params"]), **given})
+    vars(estimator).update(record["fitted"])
+    if "feature_names_in_" in record:
+        names = np.asarray(record["feature_names_in_"], dtype=object)
+        estimator.feature_names_in_ = names
+    estimator._targets = Targets.from_json(record["targets"])
+    parameters, modules = map(frozenset, record["frozen"])
+    frozen = Frozen(parameters, modules, record["boundary"])
+    state = load_file(os.path.join(folder, _WEIGHTS))
+    estimator._restore(state, frozen, tuple(record["input_shape"]))
+    return estimator
+
+
+def _read(cls, folder):
+    try:
+        with open(os.path.join(folder, _RECORD), encoding="utf-8") as file:
+            record = json.load(file)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{os.fspath(folder)!r} holds no {_RECORD}; expected a folder that save() wrote"
+        ) from error
+    if record["class"] != cls.__name__:
+        raise ValueError(
+            f"{os.fspath(folder)!r} holds a {record['class']}: use {record['class']}.load"
+        )
+    if record["format"] != _FORMAT:
+        raise ValueError(
+            f"{os.fspath(folder)!r} has format {record['format']}, expected {_FORMAT}: it was"
+            " written by another version of sklearn_transfer"
+        )
+    return record
+
+
+def _fitted(estimator):
+    attributes = vars(estimator)
+    return {name: _plain(attributes[name]) for name in _KEPT if name in attributes}
+
+
+def _frozen_names(frozen):
+    return frozen.parameters, frozen.modules
+
+
+def _apart(tensors):
+    """Copies of tensors that share memory, which safetensors refuses."""
+    seen, found = set(), {}
+    for name, tensor in tensors.items():
+        place = tensor.data_ptr()
+        found[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return found
+
+
+class _Unsuitable:
+    pass
+
+
+_UNSUITABLE = _Unsuitable()
+
+
+def _plain(value):
+    """What JSON holds of a value, or _UNSUITABLE."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (list, tuple)):
+        inner = [_plain(item) for item in value]
+        return _UNSUITABLE if any(item is _UNSUITABLE for item in inner) else inner
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        inner = {name: _plain(item) for name, item in value.items()}
+        return _UNSUITABLE if any(i is _UNSUITABLE for i in inner.values()) else inner
+    return _UNSUITABLE
+
+
+def _params(params):
+    size = params.get("input_size")
+    return {**params, "input_size": tuple(size) if isinstance(size, list) else size}
