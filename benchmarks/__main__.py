@@ -25,6 +25,7 @@ LIBRARIES = (
     "pillow",
     "embetter",
     "skada",
+    "skorch",
 )
 
 

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import peers
 from benchmarks.timing import Apart, Row, interleaved, quotients
+from benchmarks.training import last_stage, whole_network
 from sklearn_transfer import KMM, PretrainedFeatures
 from sklearn_transfer.datasets import load_photo_crops
 
@@ -349,5 +350,7 @@ CASES = {
     "hashing": hashing,
     "kmm": kernel_mean_matching,
     "kmm-large": large_kernel_mean_matching,
+    "last-stage": last_stage,
+    "whole-network": whole_network,
     "gpu": gpu,
 }

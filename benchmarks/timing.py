@@ -50,15 +50,14 @@ class Apart:
 
     def __call__(self):
         self.pipe.send("go")
-        self.pipe.recv()
+        return self.pipe.recv()
 
 
 def _serve(pipe, make, args):
     function = make(*args)
     with suppress(EOFError):  # at the end of the program
         while pipe.recv():
-            function()
-            pipe.send("done")
+            pipe.send(function())
 
 
 def seconds(function):

@@ -219,10 +219,11 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
     def _fitting(self, train, valid):
         """`Fitting` of a fresh copy of the network."""
         from sklearn_transfer.finetuning._fitting import Fitting
-        from sklearn_transfer.finetuning._network import Network
+        from sklearn_transfer.finetuning._network import Network, embedding_record
 
         backbone, owns_head = self._load_backbone()
         network = Network(backbone, self._targets.n_outputs, owns_head)
+        backbone = embedding_record(backbone, network)
         return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
 
     def _continued(self, train):
@@ -232,7 +233,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         args = (self._targets, self._record, self._network, train, None, self._seed)
         fitting = Fitting(self, *args)
         fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
-        fitting.history = self.history_
+        fitting.history, fitting.standardised = self.history_, True
         return fitting
 
     def _keep(self, fitting):

@@ -3,6 +3,7 @@
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class Fitting:
         self.device = backbone.device
         self.n_threads = estimator._n_threads()
         self.augmentation = estimator._augmentation(backbone)
-        self.net, self.frozen, self.cut = None, None, None
+        self.net, self.frozen, self.cut, self.standardised = None, None, None, False
         self.history, self.cuts, self.best = [], {}, None
 
     def run(self):
@@ -105,9 +106,7 @@ class Fitting:
         noise = self._noise(3)
         self.network.to(self.device).eval()
         self.network.add_head(noise)
-        target = self._target(noise)
-        self._standardise()
-        return target, noise
+        return self._target(noise), noise
 
     def _look_at_inputs(self):
         """Read every sample that no later step reads before the training begins."""
@@ -142,17 +141,27 @@ class Fitting:
             return _freezing.Frozen(names, frozenset(self.network.norms()), None)
         return _freezing.resolve(estimator.freeze, self.network, self.backbone, noise[:2])
 
-    def _standardise(self):
+    def _standardise(self, features, rows=slice(None)):
+        """Take the scale of features from the embeddings of some rows, once."""
         head = self.network.head
-        few = np.random.default_rng(self.seed).permutation(len(self.train))[:_SAMPLE]
-        if not hasattr(head, "standardise") or len(few) < 2:
+        if self.standardised or not hasattr(head, "standardise") or len(features) < 2:
             return
-        samples = taken(self.train.samples, few)
-        args = (self.estimator, self.reader, samples, self.backbone, _cuts.EMBEDDING_TAP)
-        features = _cuts.run(*args, lambda row: self.train.place(few[row]))
-        weights = torch.as_tensor(self.train.weights[few], dtype=torch.float32)
+        weights = torch.as_tensor(self.train.weights[rows], dtype=torch.float32)
         features = torch.from_numpy(features).to(self.device)
         head.standardise(features, (weights / weights.sum()).to(self.device))
+        self.standardised = True
+
+    def _standardise_by_few(self, inputs):
+        """The same from what the network takes of a few rows."""
+        few = np.random.default_rng(self.seed).permutation(len(self.train))[:_SAMPLE]
+        if self.cut is not None:
+            activations = inputs.take(few, 0).numpy()
+            features = self.cut.outputs(self.network, activations, "embedding")
+        else:
+            samples = taken(self.train.samples, few)
+            args = (self.estimator, self.reader, samples, self.backbone, _cuts.EMBEDDING_TAP)
+            features = _cuts.run(*args, lambda row: self.train.place(few[row]))
+        self._standardise(features, few)
 
     def _make_net(self):
         estimator = self.estimator
@@ -167,11 +176,13 @@ class Fitting:
             params.setdefault("optimizer__fused", True)
         kind, place = TrainingNet, {"device": str(self.device)}
         if estimator.accelerator is not None:
-            kind, place = accelerated(estimator.accelerator)
-            setup.device = place["accelerator"].device
+            kind, accelerator = accelerated(estimator.accelerator)
+            place = {"device": None, "accelerator": accelerator}
+            setup.device = accelerator.device
+            setup.share = (accelerator.num_processes, accelerator.process_index)
         net = kind(
             self.network,
-            criterion=WeightedLoss(self.targets, factors, smoothing, loss),
+            criterion=partial(WeightedLoss, self.targets, factors, smoothing, loss),
             train_split=None,
             callbacks=_copies(estimator.callbacks),
             verbose=0,
@@ -227,8 +238,10 @@ class Fitting:
         start = time.perf_counter()
         cut = self._make_cut(_freezing.EMBEDDING)
         args = (self.estimator, self.reader, self.train.samples, self.train.place)
-        features = torch.from_numpy(cut.activations(*args)).to(self.device)
-        criterion = self.net.criterion_.train()
+        features = cut.activations(*args)
+        self._standardise(features)
+        features = torch.from_numpy(features).to(self.device)
+        criterion = self.net.criterion_
         loss = fit_head(
             self.network.head, features, criterion, *self.train.tensors(self.device)
         )
@@ -238,6 +251,8 @@ class Fitting:
     def _train_through(self, phase):
         setup = self.net.setup
         train, valid = self._inputs_of_parts(self.cut)
+        if not self.standardised:
+            self._standardise_by_few(train)
         setup.valid = None if valid is None else self.valid.rows(valid)
         setup.scaling = self.reader.scaling if self.cut is None else None
         setup.begin_phase(len(self.train), phase.n_epochs)

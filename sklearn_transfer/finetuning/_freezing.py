@@ -55,6 +55,11 @@ def resolve(freeze, network, backbone, batch):
 def up_to(network, name, batch):
     """`Frozen` up to and including a module of the backbone."""
     boundary = _BODY + name
+    if name in network.removed:
+        raise ValueError(
+            f"freeze={name!r} is what classifies in {network.layout.label}, which is the head"
+            " here; freeze='all' freezes all but the head"
+        )
     try:
         found = upstream(network, network.whole, batch, boundary)
     except ValueError as error:
@@ -65,9 +70,10 @@ def up_to(network, name, batch):
 def _everything(network):
     if isinstance(network.head, nn.Identity):
         raise ValueError(
-            f"freeze='all' leaves nothing to train: {network.layout.label} does not end in a"
-            " linear layer with one output a class; give a factory that takes the number of"
-            " features alone, and a head is put on top, or freeze less"
+            f"{network.layout.label} does not end in a linear layer with one output a class,"
+            " so it has no head that freeze='all', schedule='lp-ft' or 'gradual' could train"
+            " alone; give a factory that takes the number of features only, and a head is put"
+            " on top, or use another freeze and schedule='constant'"
         )
     parameters = {name for name, _ in network.named_parameters() if name.startswith(_BODY)}
     return Frozen(frozenset(parameters), frozenset({"body"}), EMBEDDING)

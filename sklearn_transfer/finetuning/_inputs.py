@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._inputs import BadSampleError, decode, describe
@@ -202,18 +202,20 @@ class Rows(Dataset):
         return self.inputs.take(rows, epoch), (encoded, self.weights[rows])
 
 
-class EvenBatches(BatchSampler):
+class EvenBatches(Sampler):
     """Batches of nearly equal size, so that none of them is a single row by chance.
 
-    `epoch` counts the passes; each has an order of its own, which the seed decides.
+    `epoch` counts the passes; each has an order of its own, which the seed decides. Of a
+    `share`, (processes, index), each process gets every so many batches, and all as many.
     """
 
-    def __init__(self, n_rows, batch_size, seed=None):
-        self.n_rows, self.batch_size, self.drop_last = n_rows, batch_size, False
-        self.seed, self.epoch = seed, 0
+    def __init__(self, n_rows, batch_size, seed=None, share=(1, 0)):
+        self.n_rows, self.batch_size, self.seed, self.epoch = n_rows, batch_size, seed, 0
+        self.n_processes, self.index = share
 
     def __len__(self):
-        return -(-self.n_rows // self.batch_size)
+        """Batches of one process."""
+        return -(-self.n_rows // (self.batch_size * self.n_processes))
 
     def __iter__(self):
         order = np.arange(self.n_rows)
@@ -221,7 +223,8 @@ class EvenBatches(BatchSampler):
         if self.seed is not None:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.n_rows)
             self.epoch += 1
-        for rows in np.array_split(order, len(self)):
+        parts = np.array_split(order, len(self) * self.n_processes)
+        for rows in parts[self.index :: self.n_processes]:
             yield epoch, rows
 
 

@@ -1,11 +1,14 @@
 """What is trained: a copy of a backbone up to its embedding, and a linear head on top."""
 
 import copy
+from collections import OrderedDict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
 from torch import nn
 
+from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Stage
 from sklearn_transfer.extraction._taps import pool
 
@@ -64,8 +67,11 @@ class Network(nn.Module):
         )
         self.frozen, self.entry = frozenset(), None
         self.n_outputs, self.width = n_outputs, None
-        self.head = _own_head(self.body, n_outputs) if owns_head else None
-        if not owns_head:
+        self.head, self.head_name, self.removed = None, None, set()
+        if owns_head:
+            self.head, self.head_name = _own_head(self.body, n_outputs)
+            self.removed.add(self.head_name)
+        else:
             self._cut_classifier(backbone)
 
     def _cut_classifier(self, backbone):
@@ -73,10 +79,12 @@ class Network(nn.Module):
             names = (self.body.pretrained_cfg or {}).get("classifier") or ()
             for name in [names] if isinstance(names, str) else names:
                 _replace(self.body, name)
+                self.removed.add(name)
             return
         name, side = backbone.embedding
         if side == "input":
             _replace(self.body, name)
+            self.removed.add(name)
         elif name:
             self.layout.trunk = name
 
@@ -135,14 +143,30 @@ def _replace(module, name):
 
 
 def _own_head(body, n_outputs):
-    """The linear layer that ends a network which was made for the outputs, cut off from it.
+    """The linear layer that ends a network which was made for the outputs, and its name.
 
-    The identity where the network does not end in one: the embedding is its output then.
+    It is cut off from the body. The identity and None where the network does not end in one:
+    the embedding is its output then.
     """
     linear = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
     last = [name for name, m in body.named_modules() if name and not any(m.children())][-1:]
     if linear and last == [linear[-1][0]] and linear[-1][1].out_features == n_outputs:
         name, head = linear[-1]
         _replace(body, name)
-        return head
-    return nn.Identity()
+        return head, name
+    return nn.Identity(), None
+
+
+def embedding_record(backbone, network):
+    """Record of the backbone whose embedding is what the network's head gets."""
+    if network.head_name is None:
+        return backbone
+    return replace(
+        backbone,
+        embedding=(network.head_name, "input"),
+        stages=tuple(s for s in backbone.stages if s.name != network.head_name),
+        digest=digest(backbone.digest, network.head_name),
+        learned=set(),
+        widths={},
+        engines=OrderedDict(),
+    )

@@ -9,7 +9,6 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
-from torch import nn
 
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._engines import as_input
@@ -20,15 +19,15 @@ from sklearn_transfer.finetuning._losses import row_losses
 _TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class WeightedLoss(nn.Module):
+class WeightedLoss:
     """Mean over a batch of weight times loss, where weights have mean 1 over all rows."""
 
     def __init__(self, targets, factors, label_smoothing, loss):
-        super().__init__()
         self.targets, self.factors = targets, factors
         self.label_smoothing, self.loss = label_smoothing, loss
+        self.training = True
 
-    def forward(self, output, encoded, weights):
+    def __call__(self, output, encoded, weights):
         smoothing = self.label_smoothing if self.training else 0.0
         options = {"label_smoothing": smoothing, "factors": self.factors, "loss": self.loss}
         losses = row_losses(output, encoded, self.targets, **options)
@@ -77,7 +76,7 @@ class _Steps:
         # Walking over all modules at every batch would cost more than a small head does.
         if self.module_.training != training:
             self.module_.train(training)
-        self.criterion_.train(training)
+        self.criterion_.training = training
 
     def infer(self, x, **fit_params):
         setup = self.setup
@@ -162,15 +161,15 @@ class TrainingNet(_Steps, NeuralNet):
 def accelerated(arguments):
     """Class of a net that trains in several processes, and its arguments.
 
-    Each process sees a share of the batches of an epoch, and validates on all rows.
+    Each process sees a share of the batches of an epoch, and validates on all rows. The
+    batches are dealt out here, since accelerate cannot prepare a loader of whole batches.
     """
     accelerate = import_optional("accelerate", "distributed", "accelerator")
     from skorch.hf import AccelerateMixin
 
     class AcceleratedNet(_Steps, AccelerateMixin, NeuralNet):
         def get_iterator(self, dataset, training=False):
-            iterator = super().get_iterator(dataset, training)
-            return self.accelerator.prepare(iterator) if training else iterator
+            return loader(dataset, self.setup.sampler(dataset, training))
 
         def begin_phase(self):
             self._unwrap_accelerator()
@@ -184,7 +183,7 @@ def accelerated(arguments):
             step_fn()
             self.optimizer_.step()
 
-    return AcceleratedNet, {"accelerator": accelerate.Accelerator(**arguments), "device": None}
+    return AcceleratedNet, accelerate.Accelerator(**arguments)
 
 
 def _is_out_of_memory(error):
@@ -215,6 +214,7 @@ class Setup:
         enabled = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
         self.constant, self.channels_last, self.halved = False, True, False
+        self.share = (1, 0)  # processes, and the index of this one
         self.scaling, self.mix, self.last_lr = None, None, self.lr
         self.epoch, self.step, self.n_steps, self.passes = 0, 0, 0, 0
         self.forget()
@@ -225,12 +225,15 @@ class Setup:
 
     def begin_phase(self, n_rows, n_epochs):
         """Start the learning rate's course over some epochs."""
-        self.step, self.n_steps = 0, n_epochs * -(-n_rows // self.batch_size)
+        per_epoch = len(EvenBatches(n_rows, self.batch_size, share=self.share))
+        self.step, self.n_steps = 0, n_epochs * per_epoch
 
     def sampler(self, dataset, training):
-        batches = EvenBatches(len(dataset), self.batch_size, self.seed if training else None)
+        if not training:
+            return EvenBatches(len(dataset), self.batch_size)
+        batches = EvenBatches(len(dataset), self.batch_size, self.seed, self.share)
         batches.epoch = self.passes
-        self.passes += training
+        self.passes += 1
         return batches
 
     def halve(self):
