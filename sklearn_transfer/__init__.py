@@ -46,6 +46,7 @@ _HOME = {
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
+    "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",

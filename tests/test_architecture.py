@@ -154,6 +154,16 @@ def test_scores_load_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 
 
+def test_negative_transfer_of_tables_loads_no_network_library():
+    statement = (
+        "from sklearn.linear_model import LinearRegression, Ridge\n"
+        "from sklearn_transfer import negative_transfer_test\n"
+        "X, y = [[float(k)] for k in range(10)], [float(k % 3) for k in range(10)]\n"
+        "str(negative_transfer_test(LinearRegression(), Ridge(), X, y))"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "PIL"}
+
+
 def test_plotting_loads_matplotlib_when_it_draws():
     statement = "from sklearn_transfer.plotting import *"
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
