@@ -40,6 +40,7 @@ _HOME = {
     "TransferComponentAnalysis": "sklearn_transfer.alignment",
     "ULSIF": "sklearn_transfer.weighting",
     "WeightsDisplay": "sklearn_transfer.plotting",
+    "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
     "datasets": "sklearn_transfer.datasets",
     "episodes": "sklearn_transfer.heads",

@@ -127,9 +127,10 @@ def test_alignment_loads_no_network_library():
 
 def test_heads_load_no_network_library():
     statement = (
-        "from sklearn_transfer import PrototypeClassifier, episodes\n"
+        "from sklearn_transfer import PrototypeClassifier, ZeroShotClassifier, episodes\n"
         "X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]\n"
         "PrototypeClassifier().fit(X, y).predict_proba(X)\n"
+        "ZeroShotClassifier().fit(X, y, attributes={0: [1], 1: [0]}).predict_proba(X)\n"
         "episodes(X, y, n_way=2, n_query=1, n_episodes=2)"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
