@@ -14,7 +14,7 @@ _FORMS = (
 
 
 def labelled_vectors(attributes):
-    """Sorted labels and their vectors, one row each, in float64."""
+    """Sorted labels and their vectors, one row each: a copy in float64."""
     labels, vectors = _parts(attributes)
     labels = column_or_1d(np.asarray(labels))
     if not len(labels):
@@ -50,7 +50,7 @@ def _checked(vectors):
                 f"attributes holds vectors of shapes {widths[0]} and {widths[1]}: give all "
                 "classes the same attributes."
             )
-    return check_array(vectors, dtype=np.float64, copy=True, input_name="attributes")
+    return check_array(vectors, dtype=np.float64, input_name="attributes")
 
 
 def described(seen, labels, vectors):

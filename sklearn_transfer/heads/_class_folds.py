@@ -38,6 +38,8 @@ def penalties(X, codes, S, gamma, alpha, folds):
 
     Without folds that of the features has the least squared error on rows left out.
     """
+    if "auto" not in (gamma, alpha):
+        return float(gamma), float(alpha)
     gammas, alphas = (
         unit * _GRID if penalty == "auto" else np.array([float(penalty)])
         for unit, penalty in [(mean_eigenvalue(X), gamma), (mean_eigenvalue(S), alpha)]
@@ -106,8 +108,6 @@ def _margins(X, codes, S, gamma, alpha, held, i):
     kept, held = np.setdiff1d(np.arange(len(S)), held), np.sort(held)
     out = np.isin(codes, held)
     test = out | (_rank_in_class(codes) % _ROWS == i % _ROWS) & (np.bincount(codes)[codes] > 1)
-    if (test <= out).all():  # one row a class
-        return
     Y = signs(np.searchsorted(kept, codes[~test]), len(kept))
     scores = X[test] @ compatibility(X[~test], Y, S[kept], gamma, alpha) @ S.T
     lead = scores[:, kept].max(axis=1) - scores[:, held].max(axis=1)

@@ -140,7 +140,7 @@ def test_without_attributes_it_is_a_ridge_of_signs(task):
 def test_penalties_tell_held_out_classes_best():
     rng = np.random.default_rng(3)
     S = rng.normal(size=(5, 4))
-    codes = np.arange(60) % 5
+    codes = np.array([0, 1, 2, 3, 3, 4, 4, 4, 4, 4] * 6)  # classes count alike all the same
     X = S[codes] @ rng.normal(size=(4, 6)) + 2 * rng.normal(size=(60, 6))
     folds = class_folds(S)
     grids = [mean_eigenvalue(A) * 10.0 ** np.arange(-3, 2) for A in (X, S)]
@@ -213,6 +213,42 @@ def test_best_margin_is_that_of_a_fine_grid():
         assert 2 * right * caught / (right + caught) >= means.max() - 1e-12
 
 
+def test_best_margin_is_not_negative():
+    seen, unseen = np.array([[-2.0], [1.0]]), np.array([[-3.0], [1.0]])
+    assert best_margin(seen, unseen) == 0
+
+
+def test_classes_count_alike_in_the_margin():
+    rng = np.random.default_rng(0)
+    S = rng.normal(size=(6, 4))
+    codes = np.concatenate([np.arange(6).repeat(9), np.zeros(300, dtype=int)])
+    X = S[codes] @ rng.normal(size=(4, 5)) + 0.3 * rng.normal(size=(len(codes), 5))
+    folds = class_folds(S)
+    found = seen_class_margin(X, codes, S, 1.0, 1.0, folds)
+    order = np.argsort(codes, kind="stable")
+    X, codes = X[order], codes[order]
+    assert 0 < found < 3
+    leads = [[], []]
+    for i, held in enumerate(folds):
+        kept = np.setdiff1d(np.arange(6), held)
+        rank = np.concatenate([np.arange(n) for n in np.bincount(codes)])
+        new, rest = np.isin(codes, held), rank % 3 == i % 3
+        train = ~new & ~rest
+        Y = np.where(codes[train][:, None] == kept, 1.0, -1.0)
+        scores = X @ by_formula(X[train], Y, S[kept], 1.0, 1.0) @ S.T
+        lead = scores[:, kept].max(axis=1) - scores[:, held].max(axis=1)
+        for rows, group, part in [(~new & rest, kept, leads[0]), (new, held, leads[1])]:
+            for k in group:
+                own = rows & (codes == k)
+                best = group[scores[own][:, group].argmax(axis=1)]
+                share = (best == k) / own.sum() / len(group)
+                part.append(np.stack([lead[own], share]))
+    seen, unseen = (np.concatenate(part, axis=1) for part in leads)
+    means, _ = brute_force(seen, unseen)
+    right, caught = seen[1][seen[0] > found].sum(), unseen[1][unseen[0] <= found].sum()
+    assert 2 * right * caught / (right + caught) >= means.max() - 1e-9
+
+
 def test_calibration_lowers_scores_of_seen_classes_alone(task):
     X, y, attributes = task
     fit = {"temperature": 1.0, **PLAIN}
@@ -224,7 +260,10 @@ def test_calibration_lowers_scores_of_seen_classes_alone(task):
     np.testing.assert_allclose(gap, np.tile([0.25] * 4 + [0.0] * 2, (len(X), 1)), atol=1e-12)
     far = ZeroShotClassifier(calibration=1e6, **fit).fit(X, y, attributes=attributes)
     assert set(far.predict(X)) <= {4, 5}
-    assert set(far.predict(X, {k: attributes[k] for k in range(4)})) <= {0, 1, 2, 3}
+    seen = {k: attributes[k] for k in range(4)}
+    np.testing.assert_array_equal(
+        far.decision_function(X, seen), plain.decision_function(X, seen)
+    )
 
 
 def test_calibration_is_none_where_no_class_is_unseen(task):
@@ -348,6 +387,15 @@ def test_cosine_is_that_of_scikit_learn(texts):
     )
 
 
+def test_cosine_scales_and_never_centres(texts):
+    images, y, attributes = texts
+    scaled, plain = (
+        ZeroShotClassifier("cosine", normalize=n).fit(images, y, attributes=attributes)
+        for n in (True, False)
+    )
+    np.testing.assert_array_equal(scaled.predict_proba(images), plain.predict_proba(images))
+
+
 def test_cosine_needs_no_labels(texts):
     images, y, attributes = texts
     model = ZeroShotClassifier("cosine").fit(images, attributes=attributes)
@@ -413,6 +461,12 @@ def test_names_of_classes_change_nothing(task, names, calibration):
     np.testing.assert_array_equal(found.predict(X), expected)
     np.testing.assert_array_equal(found.classes_, np.unique(names))
     np.testing.assert_array_equal(found.unseen_classes_, np.unique(names[4:]))
+
+
+def test_labels_have_the_type_of_those_in_y(task):
+    X, y, attributes = task
+    model = ZeroShotClassifier().fit(X, y.astype(float), attributes=attributes)
+    assert model.classes_.dtype == model.predict(X).dtype == np.float64
 
 
 @pytest.mark.parametrize("over", ["all", "seen", "unseen"])
