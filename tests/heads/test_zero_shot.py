@@ -218,35 +218,44 @@ def test_best_margin_is_not_negative():
     assert best_margin(seen, unseen) == 0
 
 
-def test_classes_count_alike_in_the_margin():
+def margins_by_definition(X, codes, S, i, held):
+    """Leads and shares of one fold, class by class: a third of the rows of seen ones is new.
+
+    A class of one row keeps it.
+    """
+    counts = np.bincount(codes)
+    kept = np.setdiff1d(np.arange(len(S)), held)
+    rank = np.concatenate([np.arange(n) for n in counts])
+    new = np.isin(codes, held)
+    rest = ~new & (rank % 3 == i % 3) & (counts[codes] > 1)
+    train = ~new & ~rest
+    Y = np.where(codes[train][:, None] == kept, 1.0, -1.0)
+    scores = X @ by_formula(X[train], Y, S[kept], 1.0, 1.0) @ S.T
+    lead = scores[:, kept].max(axis=1) - scores[:, held].max(axis=1)
+    for rows, group in [(rest, kept), (new, held)]:
+        present = np.unique(codes[rows])
+        part = []
+        for k in present:
+            own = rows & (codes == k)
+            right = group[scores[own][:, group].argmax(axis=1)] == k
+            part.append(np.stack([lead[own], right / own.sum() / len(present)]))
+        yield np.concatenate(part, axis=1)
+
+
+def test_margin_by_definition_where_classes_differ_in_size():
     rng = np.random.default_rng(0)
     S = rng.normal(size=(6, 4))
-    codes = np.concatenate([np.arange(6).repeat(9), np.zeros(300, dtype=int)])
+    codes = np.arange(6).repeat([200, 9, 9, 1, 1, 1])
     X = S[codes] @ rng.normal(size=(4, 5)) + 0.3 * rng.normal(size=(len(codes), 5))
     folds = class_folds(S)
-    found = seen_class_margin(X, codes, S, 1.0, 1.0, folds)
-    order = np.argsort(codes, kind="stable")
-    X, codes = X[order], codes[order]
-    assert 0 < found < 3
-    leads = [[], []]
-    for i, held in enumerate(folds):
-        kept = np.setdiff1d(np.arange(6), held)
-        rank = np.concatenate([np.arange(n) for n in np.bincount(codes)])
-        new, rest = np.isin(codes, held), rank % 3 == i % 3
-        train = ~new & ~rest
-        Y = np.where(codes[train][:, None] == kept, 1.0, -1.0)
-        scores = X @ by_formula(X[train], Y, S[kept], 1.0, 1.0) @ S.T
-        lead = scores[:, kept].max(axis=1) - scores[:, held].max(axis=1)
-        for rows, group, part in [(~new & rest, kept, leads[0]), (new, held, leads[1])]:
-            for k in group:
-                own = rows & (codes == k)
-                best = group[scores[own][:, group].argmax(axis=1)]
-                share = (best == k) / own.sum() / len(group)
-                part.append(np.stack([lead[own], share]))
-    seen, unseen = (np.concatenate(part, axis=1) for part in leads)
+    parts = [list(margins_by_definition(X, codes, S, i, held)) for i, held in enumerate(folds)]
+    seen, unseen = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     means, _ = brute_force(seen, unseen)
+    found = seen_class_margin(X, codes, S, 1.0, 1.0, folds)
     right, caught = seen[1][seen[0] > found].sum(), unseen[1][unseen[0] <= found].sum()
+    assert found > 0
     assert 2 * right * caught / (right + caught) >= means.max() - 1e-9
+    assert best_margin(seen, unseen) == pytest.approx(found)
 
 
 def test_calibration_lowers_scores_of_seen_classes_alone(task):
@@ -405,6 +414,22 @@ def test_cosine_needs_no_labels(texts):
     labelled = ZeroShotClassifier("cosine").fit(images, y, attributes=attributes)
     np.testing.assert_array_equal(model.predict(images), labelled.predict(images))
     assert labelled.temperature_ != 0.01
+
+
+def test_temperature_of_cosine_makes_rows_likelier_than_others(texts):
+    images, y, attributes = texts
+    model = ZeroShotClassifier("cosine").fit(images, y, attributes=attributes)
+    scores, codes = (
+        cosine_similarity(images, attributes[0]),
+        np.unique(y, return_inverse=True)[1],
+    )
+
+    def loss(temperature):
+        own = softmax(scores / temperature, axis=1)[np.arange(len(y)), codes]
+        return -np.log(own).sum() + np.log(temperature / 0.01) ** 2 / 2
+
+    best = loss(model.temperature_)
+    assert best < min(loss(model.temperature_ * f) for f in (0.97, 1.03))
 
 
 def test_cosine_of_another_width_is_refused(texts):
