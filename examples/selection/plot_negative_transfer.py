@@ -23,7 +23,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_transfer import PretrainedFeatures, negative_transfer_test
+from sklearn_transfer import (
+    NegativeTransferDisplay,
+    PretrainedFeatures,
+    negative_transfer_test,
+)
 from sklearn_transfer.datasets import load_photo_crops
 
 photos = load_photo_crops(
@@ -72,21 +76,6 @@ for name, model, task, baseline in [
 # worth more than pixels. On digits its embedding hurts: where a stroke is tells digits
 # apart, and an average forgets it. The map keeps it, and there is no harm left to be shown.
 
-colors = {"helps": "tab:green", "hurts": "tab:red", "undecided": "tab:grey"}
-figure, ax = plt.subplots(figsize=(9.5, 3.8), layout="constrained")
-jitter = np.random.default_rng(0).uniform(-0.15, 0.15, 25)
-for place, found in enumerate(results.values()):
-    color = colors[found.verdict]
-    ax.scatter(found.differences, place + jitter, s=10, alpha=0.4, color=color)
-    ax.plot(found.interval, [place, place], color=color, linewidth=3)
-    ax.plot(found.mean_difference, place, "o", color=color, markersize=9)
-    ax.annotate(found.verdict, (0.67, place), color=color, va="center", annotation_clip=False)
-ax.axvline(0, color="black", linewidth=1)
-ax.set_yticks(range(len(results)), results)
-ax.invert_yaxis()
-ax.set(
-    xlim=(-0.65, 0.65),
-    xlabel="accuracy gained by transfer",
-    title="Features of photos help on photos, and hurt on digits",
-)
+display = NegativeTransferDisplay.from_result(results)
+display.ax_.set_title("Features of photos help on photos, and hurt on digits")
 plt.show()

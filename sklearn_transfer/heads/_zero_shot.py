@@ -111,7 +111,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
     "auto" holds out seen classes, up to nine in all pairs, more in five groups in two ways,
     and takes the penalties by which those held out are best told from each other. Under four
     seen classes, or without attributes, `gamma` has the least squared error on rows left out.
-    Centres are those of all rows. Names of classes and scales of features change nothing.
+    Centres are those of all rows. Names of classes and scales of features change nothing. It
+    costs one eigenvalue decomposition of X'X or XX', the smaller one, for each group.
 
     Without attributes each class is its own attribute: a ridge classifier of the seen
     classes, of which a UserWarning tells. In a Pipeline or search attributes

@@ -117,6 +117,7 @@ def negative_transfer_test(
 
     See Also
     --------
+    NegativeTransferDisplay : A picture of one or several results.
     shift_report : Whether source and target differ at all.
     ImportanceWeightedScorer : A score for the target, without its labels.
 

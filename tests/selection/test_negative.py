@@ -4,6 +4,7 @@ import math
 from dataclasses import FrozenInstanceError
 from html.parser import HTMLParser
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -29,7 +30,11 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_transfer import PretrainedFeatures, negative_transfer_test
+from sklearn_transfer import (
+    NegativeTransferDisplay,
+    PretrainedFeatures,
+    negative_transfer_test,
+)
 from sklearn_transfer.datasets import load_photo_crops
 from sklearn_transfer.selection._negative import corrected_interval
 
@@ -337,6 +342,15 @@ def test_text_is_one_sentence_with_the_numbers():
             f"{found.p_value:.2g}, 25 folds)."
         )
     )
+
+
+def test_results_can_be_drawn():
+    found = negative_transfer_test(GaussianNB(), OnColumn(0), *FIFTY, random_state=0)
+    equal = negative_transfer_test(GaussianNB(), GaussianNB(), *FIFTY, cv=3)
+    display = NegativeTransferDisplay.from_result({"better": found, "equal": equal})
+    assert [v.get_text() for v in display.verdicts_] == ["helps", "undecided"]
+    np.testing.assert_array_equal(display.points_[0].get_offsets()[:, 0], found.differences)
+    plt.close(display.figure_)
 
 
 def test_html_is_well_formed_and_escaped():

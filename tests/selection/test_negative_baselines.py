@@ -21,6 +21,7 @@ from sklearn_transfer import (
     TargetDomain,
     negative_transfer_test,
 )
+from sklearn_transfer.finetuning import FineTunedClassifier
 from sklearn_transfer.selection._baselines import RawPixels, from_scratch, on_raw_pixels
 from tests import networks
 
@@ -165,21 +166,15 @@ def test_scratch_reaches_networks_at_any_depth():
     assert model.representation.weights == "pretrained"
 
 
-class Trained(LogisticRegression):
-    """Stands for an estimator that trains a network: it has a model and its weights."""
-
-    def __init__(self, model="net", weights="pretrained"):
-        super().__init__()
-        self.model = model
-        self.weights = weights
-
-    @classmethod
-    def _get_param_names(cls):
-        return ["model", "weights"]
-
-
-def test_scratch_of_an_estimator_that_is_the_network():
-    assert from_scratch(Trained()).weights is None
+def test_scratch_of_an_estimator_that_is_the_network(images):
+    model = FineTunedClassifier(networks.trained_net(), freeze="all", max_epochs=1)
+    scratch = from_scratch(model)
+    assert scratch.weights is None
+    assert model.weights == "pretrained"
+    folds = KFold(2, shuffle=True, random_state=0)
+    found = negative_transfer_test(model, "scratch", images, Y, cv=folds)
+    expected = cross_val_score(scratch, images, Y, cv=folds)
+    np.testing.assert_array_equal(found.scores_baseline, expected)
 
 
 @pytest.mark.parametrize(
