@@ -24,8 +24,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_transfer import PretrainedFeatures, PrototypeClassifier, episodes
 from sklearn_transfer.datasets import load_photo_crops
 
-images, y = load_photo_crops(16, size=96, shift="noisy", return_X_y=True)
-X = PretrainedFeatures().fit_transform(images)
+images, y = load_photo_crops(15, size=96, shift="noisy", return_X_y=True)
+X = PretrainedFeatures(input_size=128).fit_transform(images)
 
 # %%
 # Ten classes, one to ten photos each
@@ -43,7 +43,7 @@ models = {
 shots = [1, 2, 5, 10]
 results = {
     name: [
-        episodes(X, y, 10, k, n_query=5, n_episodes=40, estimator=model, random_state=0)
+        episodes(X, y, 10, k, n_query=5, n_episodes=30, estimator=model, random_state=0)
         for k in shots
     ]
     for name, model in models.items()
