@@ -127,9 +127,10 @@ def test_alignment_loads_no_network_library():
 
 def test_heads_load_no_network_library():
     statement = (
-        "from sklearn_transfer import PrototypeClassifier, episodes\n"
+        "from sklearn_transfer import PrototypeClassifier, ZeroShotClassifier, episodes\n"
         "X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]\n"
         "PrototypeClassifier().fit(X, y).predict_proba(X)\n"
+        "ZeroShotClassifier().fit(X, y, attributes={0: [1], 1: [0]}).predict_proba(X)\n"
         "episodes(X, y, n_way=2, n_query=1, n_episodes=2)"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
@@ -152,6 +153,16 @@ def test_scores_load_no_network_library():
         "nce(y, y)"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
+
+
+def test_negative_transfer_of_tables_loads_no_network_library():
+    statement = (
+        "from sklearn.linear_model import LinearRegression, Ridge\n"
+        "from sklearn_transfer import negative_transfer_test\n"
+        "X, y = [[float(k)] for k in range(10)], [float(k % 3) for k in range(10)]\n"
+        "str(negative_transfer_test(LinearRegression(), Ridge(), X, y))"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "PIL"}
 
 
 def test_plotting_loads_matplotlib_when_it_draws():

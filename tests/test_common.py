@@ -25,6 +25,7 @@ from sklearn_transfer import (
     PrototypeClassifier,
     SubspaceAlignment,
     TransferComponentAnalysis,
+    ZeroShotClassifier,
 )
 from tests import networks
 from tests.contracts import EXTRACTOR_CHECKS, check_batch_size, check_depths, check_output
@@ -154,10 +155,12 @@ TABULAR = [
     (PrototypeClassifier(), 61),
     (PrototypeClassifier(metric="cosine", shrinkage=1.0), 61),
     (PrototypeClassifier(center=None, normalize=False, temperature=1.0), 61),
+    (ZeroShotClassifier(), 54),
+    (ZeroShotClassifier(gamma=1.0, normalize=False, temperature=1.0), 54),
 ]
 
 
-@pytest.mark.filterwarnings("ignore:.*got no target samples")
+@pytest.mark.filterwarnings("ignore:.*got no (target samples|attributes)")
 @pytest.mark.parametrize(("estimator", "n_checks"), TABULAR)
 def test_scikit_learn_checks_pass_in_full(estimator, n_checks):
     results = check_estimator(estimator, on_skip=None, on_fail=None)

@@ -70,3 +70,29 @@ def test_weighted_scores_are_nearer_to_the_accuracy_at_dusk(tmp_path):
     day, dusk = (float(gap) for gap in re.findall(r"off by (0\.\d+)", lines))
     assert dusk < 0.75 * day
     assert float(re.search(r"chosen .*: (0\.\d+)", lines).group(1)) > 0.85
+
+
+@pytest.mark.slow
+def test_features_of_photos_help_on_photos_and_hurt_on_digits(tmp_path):
+    lines = run("selection/plot_negative_transfer.py", tmp_path)
+    found = re.findall(r"^(photos|digits): (\w+) .*\n  Transfer (\w+)", lines, re.MULTILINE)
+    assert found[:2] == [("photos", "embedding", "helps")] * 2
+    assert found[2:4] == [("digits", "embedding", "hurts")] * 2
+    assert found[4] == ("digits", "middle", "neither")
+
+
+@pytest.mark.slow
+def test_prototypes_are_ahead_with_few_photos(tmp_path):
+    table = run("heads/plot_few_shot.py", tmp_path)
+    pattern = r"^(\w+).*? 1: (0\.\d+) "
+    one_shot = [(name, float(v)) for name, v in re.findall(pattern, table, re.MULTILINE)]
+    assert [name for name, _ in one_shot] == ["prototypes", "logistic", "logistic"]
+    assert one_shot[0][1] > max(one_shot[1:])[1] + 0.1
+
+
+@pytest.mark.slow
+def test_unseen_digits_are_recognised_once_scores_are_calibrated(tmp_path):
+    lines = run("heads/plot_zero_shot.py", tmp_path)
+    assert float(re.search(r"each other: (0\.\d+)", lines).group(1)) > 0.62
+    before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
+    assert after > 0.5 > 2 * before

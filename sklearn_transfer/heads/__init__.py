@@ -1,6 +1,7 @@
-"""Features to predictions where a class has few samples."""
+"""Features to predictions where a class has few samples, or none."""
 
 from sklearn_transfer.heads._episodes import episodes
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
+from sklearn_transfer.heads._zero_shot import ZeroShotClassifier
 
-__all__ = ["PrototypeClassifier", "episodes"]
+__all__ = ["PrototypeClassifier", "ZeroShotClassifier", "episodes"]

@@ -1,6 +1,5 @@
 """Classes by their mean: from one sample a class on, and new classes at any time."""
 
-import math
 from numbers import Real
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn_transfer._validation import (
     forget_fit,
     validate_data,
 )
+from sklearn_transfer.heads._rows import at_length_one
 from sklearn_transfer.heads._temperature import EXPECTED, likeliest, mean_distance
 
 _LEFT_OUT = 1000  # rows at most that choose the temperature
@@ -228,7 +228,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
     def _embedded(self, X, center):
         """Rows centred and scaled, in the precision of X; a row at the center stays 0."""
         rows = X - center.astype(X.dtype)
-        return _scaled(rows, center) if self.normalize else rows
+        return at_length_one(rows, center) if self.normalize else rows
 
     def _grow(self, labels):
         """Sums and counts of earlier calls among those of new labels."""
@@ -266,7 +266,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
 
     def _directed(self, rows):
         """Rows in the form that the metric compares, in place."""
-        return _scaled(rows) if self.metric == "cosine" else rows
+        return at_length_one(rows) if self.metric == "cosine" else rows
 
     def _chosen_temperature(self, rows, codes, weights):
         if self.temperature != "auto":
@@ -373,18 +373,6 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         scores = np.full((len(distances), len(self.classes_)), -np.inf, distances.dtype)
         scores[:, self._seen] = distances
         return scores
-
-
-def _scaled(rows, center=None):
-    """Rows at length one, in place; 0 where they differ from `center` by rounding alone."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    least = 0.0
-    if center is not None:
-        least = 4 * np.finfo(rows.dtype).eps * math.sqrt(float(center @ center))
-    zero = lengths <= least
-    rows[zero], lengths[zero] = 0, 1
-    rows /= lengths[:, None]
-    return rows
 
 
 def _checked_weights(sample_weight, X):

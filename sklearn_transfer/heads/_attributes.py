@@ -1,0 +1,66 @@
+"""Vectors that describe classes, however they are held."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.utils.multiclass import unique_labels
+
+from sklearn_transfer._validation import check_array, column_or_1d
+
+_FORMS = (
+    "a mapping from label to vector, a pair (vectors, labels), or a DataFrame whose index "
+    "holds the labels"
+)
+
+
+def labelled_vectors(attributes):
+    """Sorted labels and their vectors, one row each: a copy in float64."""
+    labels, vectors = _parts(attributes)
+    labels = column_or_1d(np.asarray(labels))
+    if not len(labels):
+        raise ValueError(f"attributes is empty: give {_FORMS}.")
+    vectors = _checked(vectors)
+    if len(vectors) != len(labels):
+        raise ValueError(
+            f"attributes has {len(vectors)} vectors and {len(labels)} labels: give one vector "
+            "a label."
+        )
+    distinct, order = np.unique(labels, return_index=True)
+    if len(distinct) < len(labels):
+        twice = next(c for c in distinct.tolist() if (labels == c).sum() > 1)
+        raise ValueError(f"attributes describes {twice!r} more than once.")
+    return distinct, vectors[order]
+
+
+def _parts(attributes):
+    if isinstance(attributes, Mapping):
+        return list(attributes), list(attributes.values())
+    if hasattr(attributes, "index") and hasattr(attributes, "to_numpy"):
+        return attributes.index.to_numpy(), attributes.to_numpy()
+    if isinstance(attributes, tuple) and len(attributes) == 2:
+        return attributes[1], attributes[0]
+    raise ValueError(f"attributes is of type {type(attributes).__name__}; expected {_FORMS}.")
+
+
+def _checked(vectors):
+    if isinstance(vectors, list):
+        widths = sorted({np.shape(v) for v in vectors})
+        if len(widths) > 1:
+            raise ValueError(
+                f"attributes holds vectors of shapes {widths[0]} and {widths[1]}: give all "
+                "classes the same attributes."
+            )
+    return check_array(vectors, dtype=np.float64, input_name="attributes")
+
+
+def described(seen, labels, vectors):
+    """All labels, in a type that holds those of y as well, and which of them were seen."""
+    unique_labels(seen, labels)  # refuses numbers beside strings
+    missing = np.setdiff1d(seen, labels)
+    if len(missing):
+        raise ValueError(
+            f"attributes has no vector for {missing[:5].tolist()}, which y holds: describe "
+            "each class of y, and those without samples that are to be predicted."
+        )
+    labels = np.unique(np.concatenate([seen, labels]))
+    return labels, vectors, np.isin(labels, seen)

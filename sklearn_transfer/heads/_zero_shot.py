@@ -1,0 +1,436 @@
+"""Classes without samples, from what is known about them."""
+
+import warnings
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_transfer._validation import column_or_1d, forget_fit, validate_data
+from sklearn_transfer.heads._attributes import described, labelled_vectors
+from sklearn_transfer.heads._bilinear import Path, compatibility
+from sklearn_transfer.heads._class_folds import (
+    class_folds,
+    penalties,
+    seen_class_margin,
+    signs,
+)
+from sklearn_transfer.heads._rows import at_length_one
+from sklearn_transfer.heads._temperature import EXPECTED, likeliest
+
+_LEFT_OUT = 1000  # rows at most that choose the temperature
+_DUAL = 0.01  # temperature that dual encoders are trained to
+
+
+class GeneralizedScore(NamedTuple):
+    """Accuracies of `ZeroShotClassifier.generalized_score` on seen and unseen classes."""
+
+    seen: float
+    unseen: float
+    harmonic_mean: float
+
+    def __str__(self):
+        return (
+            f"accuracy {self.seen:.3f} on seen and {self.unseen:.3f} on unseen classes, "
+            f"harmonic mean {self.harmonic_mean:.3f}"
+        )
+
+
+class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+    """Classifier that also predicts classes it has no samples of, by their attributes.
+
+    Each class is described by a vector: attributes that people wrote down, or an embedding of
+    its name. Learnt on the classes that have samples, it then recognises others by their
+    description alone. With samples of every class other classifiers are better.
+
+    Parameters
+    ----------
+    method : {"eszsl", "cosine"}, default="eszsl"
+        "eszsl" learns how features and attributes go together, by a formula. "cosine" is for
+        encoders of two kinds of data into one space, such as images and texts: X and
+        attributes have the same columns, and the score is the cosine between them.
+    gamma : float or "auto", default="auto"
+        Penalty on the side of the features, above 0. "auto" chooses among five values from
+        0.001 to 10 times the mean eigenvalue of X'X; see Notes. Not used by "cosine".
+    alpha : float or "auto", default="auto"
+        Penalty on the side of the attributes, above 0. "auto" is as for `gamma`.
+    normalize : bool, default=True
+        Centre features on their mean over the training rows and attributes on theirs over
+        the seen classes, and scale both to length one. "cosine" scales in any case, and
+        never centres.
+    predict_over : {"all", "seen", "unseen"}, default="all"
+        Which of the described classes are predicted: `classes_`.
+    calibration : float or "auto", default=0.0
+        What is subtracted from the scores of seen classes, at least 0, where they compete
+        with unseen ones: without it these are rarely predicted. "auto" holds classes out and
+        takes the best harmonic mean of both accuracies; it is 0 for "cosine".
+    temperature : float or "auto", default="auto"
+        Probabilities are softmax(scores / temperature). It does not change `predict`. "auto"
+        makes the training rows likeliest: those of "eszsl" are left out one at a time.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels that are predicted, sorted.
+    seen_classes_ : ndarray of shape (n_seen,)
+        Labels in y, sorted.
+    unseen_classes_ : ndarray of shape (n_unseen,)
+        Described labels that are not in y, sorted.
+    coef_ : ndarray of shape (n_features, n_attributes)
+        V in Notes; "eszsl" alone.
+    gamma_, alpha_ : float
+        Penalties that were used; "eszsl" alone.
+    calibration_, temperature_ : float
+        As used.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen in `fit`, where all are strings.
+
+    See Also
+    --------
+    PrototypeClassifier : From one sample a class on.
+    PretrainedFeatures : Features of images.
+
+    Notes
+    -----
+    With features X, Y of 1 for the class of a row and -1 for the other seen classes, and
+    attributes S of the seen classes, the score of a row x for a class s is x'Vs, where V
+    minimises::
+
+        |X V S' - Y|^2 + gamma |V S'|^2 + alpha |X V|^2 + gamma alpha |V|^2
+
+    so V = (X'X + gamma I)^-1 X'Y S (S'S + alpha I)^-1 [1]_, solved by the smaller of X'X and
+    XX', and of S'S and SS'.
+
+    "auto" holds out seen classes, up to nine in all pairs, more in five groups in two ways,
+    and takes the penalties by which those held out are best told from each other. Under four
+    seen classes, or without attributes, `gamma` has the least squared error on rows left out.
+    Centres are those of all rows. Names of classes and scales of features change nothing. It
+    costs one eigenvalue decomposition of X'X or XX', the smaller one, for each group.
+
+    Without attributes each class is its own attribute: a ridge classifier of the seen
+    classes, of which a UserWarning tells. In a Pipeline or search attributes
+    travel as `fit(X, y, clf__attributes=attributes)`. A search slices what is as long as X:
+    describe at least one class more or less than there are samples.
+
+    References
+    ----------
+    .. [1] Romera-Paredes, B. and Torr, P. (2015). An embarrassingly simple approach to
+       zero-shot learning. ICML.
+    .. [2] Chao, W.-L., Changpinyo, S., Gong, B. and Sha, F. (2016). An empirical study and
+       analysis of generalized zero-shot learning for object recognition. ECCV.
+    .. [3] Xian, Y., Schiele, B. and Akata, Z. (2017). Zero-shot learning: the good, the bad
+       and the ugly. CVPR.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import ZeroShotClassifier
+    >>> X = [[1, 0], [0.9, 0.1], [0, 1], [0.1, 1.1]]  # red, green
+    >>> y = ["apple", "apple", "lime", "lime"]
+    >>> colours = {"apple": [1, 0], "lime": [0, 1], "olive": [0.2, 0.8]}
+    >>> model = ZeroShotClassifier(predict_over="unseen").fit(X, y, attributes=colours)
+    >>> model.predict([[0.3, 0.7]])
+    array(['olive'], dtype='<U5')
+    >>> model.predict([[0.8, 0.3]], attributes={"cherry": [0.9, 0.1], "kiwi": [0.3, 0.9]})
+    array(['cherry'], dtype='<U6')
+    """
+
+    _parameter_constraints: dict = {
+        "method": [StrOptions({"eszsl", "cosine"})],
+        "gamma": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "alpha": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "normalize": ["boolean"],
+        "predict_over": [StrOptions({"all", "seen", "unseen"})],
+        "calibration": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    }
+
+    def __init__(
+        self,
+        method="eszsl",
+        *,
+        gamma="auto",
+        alpha="auto",
+        normalize=True,
+        predict_over="all",
+        calibration=0.0,
+        temperature="auto",
+    ):
+        self.method = method
+        self.gamma = gamma
+        self.alpha = alpha
+        self.normalize = normalize
+        self.predict_over = predict_over
+        self.calibration = calibration
+        self.temperature = temperature
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, attributes=None):
+        """Learn from seen classes how features and attributes go together.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training samples.
+        y : array-like of shape (n_samples,)
+            Labels of any kind. With `method="cosine"` None is allowed: then no class counts
+            as seen.
+        attributes : mapping, (vectors, labels) or DataFrame, default=None
+            Vector of each class in y, and of others without samples that are to be
+            predicted: a mapping from label to vector, an array (n_described, n_attributes)
+            with its labels, or a DataFrame whose index holds the labels. None is one
+            attribute a class, with a UserWarning.
+
+        Returns
+        -------
+        self : object
+            Fitted.
+        """
+        forget_fit(self)
+        X, seen, codes = self._checked(X, y, attributes)
+        self._describe(seen, attributes)
+        self._center = self._starting_center(X)
+        rows = self._embedded(X.astype(np.float64))
+        if self.method == "eszsl":
+            self._learn(rows, codes, known=attributes is not None)
+        else:
+            self._compare(rows, codes)
+        return self
+
+    def _checked(self, X, y, attributes):
+        """Validated X, the classes of y, and the number of that of each row."""
+        options = {"dtype": [np.float64, np.float32], "reset": True}
+        if self.method == "cosine":
+            _require_attributes(attributes)
+            if y is None:
+                X, labels = validate_data(self, X, **options), labelled_vectors(attributes)[0]
+                return X, labels[:0], np.empty(0, dtype=int)
+        X, y = validate_data(self, X, y, **options)
+        check_classification_targets(y)
+        return X, *np.unique(y, return_inverse=True)
+
+    def _describe(self, seen, attributes):
+        """Classes, their attributes, and which of them are predicted."""
+        if attributes is None:
+            _warn_of_no_attributes()
+            attributes = np.eye(len(seen)), seen
+        labels, vectors, is_seen = described(seen, *labelled_vectors(attributes))
+        if self.method == "cosine":
+            self._check_width(vectors, self.n_features_in_, "X")
+        self.seen_classes_, self.unseen_classes_ = labels[is_seen], labels[~is_seen]
+        self._origin = self._starting_origin(vectors[is_seen])
+        self._n_attributes = vectors.shape[1]
+        chosen = {"all": is_seen | True, "seen": is_seen, "unseen": ~is_seen}
+        self._all = labels, self._placed(vectors), is_seen
+        self._chosen = tuple(part[chosen[self.predict_over]] for part in self._all)
+        self.classes_ = self._chosen[0]
+        if not len(self.classes_):
+            raise ValueError(
+                f"predict_over={self.predict_over!r}, and attributes describes no "
+                f"{self.predict_over} class: describe one, or predict over others."
+            )
+
+    def _starting_origin(self, vectors):
+        """What is subtracted from attributes."""
+        centred = self.normalize and self.method == "eszsl"
+        return vectors.mean(axis=0) if centred else np.zeros(vectors.shape[1])
+
+    def _starting_center(self, X):
+        centred = self.normalize and self.method == "eszsl"
+        return X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])
+
+    def _scales(self):
+        return self.normalize or self.method == "cosine"
+
+    def _placed(self, vectors):
+        """Attributes in the form in which they are compared."""
+        vectors = vectors - self._origin
+        return at_length_one(vectors, self._origin) if self._scales() else vectors
+
+    def _embedded(self, X):
+        """Features in the form in which they are compared, in the precision of X."""
+        rows = X - self._center.astype(X.dtype)
+        return at_length_one(rows, self._center) if self._scales() else rows
+
+    def _learn(self, rows, codes, known):
+        """V, its penalties, and what calibrates its scores."""
+        _, S, is_seen = self._all
+        S = S[is_seen]
+        folds = class_folds(S) if known else []
+        self.gamma_, self.alpha_ = penalties(rows, codes, S, self.gamma, self.alpha, folds)
+        Y = signs(codes, len(S))
+        self.coef_ = compatibility(rows, Y, S, self.gamma_, self.alpha_)
+        fit = rows, codes, S, self.gamma_, self.alpha_
+        if self.calibration != "auto":
+            self.calibration_ = float(self.calibration)
+        else:
+            self.calibration_ = 0.0 if is_seen.all() else seen_class_margin(*fit, folds)
+        self.temperature_ = self._chosen_temperature(
+            lambda: Path(rows, Y, S).left_out(self.gamma_, self.alpha_), codes
+        )
+
+    def _compare(self, rows, codes):
+        _, S, is_seen = self._all
+        self.calibration_ = 0.0 if self.calibration == "auto" else float(self.calibration)
+        self.temperature_ = self._chosen_temperature(lambda: rows @ S[is_seen].T, codes)
+
+    def _chosen_temperature(self, make_scores, codes):
+        if self.temperature != "auto":
+            return float(self.temperature)
+        if not len(codes):
+            return _DUAL
+        scores = make_scores()
+        expected = EXPECTED * float(np.ptp(scores, axis=1).mean()) or 1.0
+        if self.method == "cosine":
+            expected = _DUAL
+        n_used = min(len(scores), _LEFT_OUT)
+        used = np.linspace(0, len(scores) - 1, n_used).round().astype(int)
+        return likeliest(-scores[used], codes[used], np.ones(n_used), expected)
+
+    def _candidates(self, attributes):
+        """Labels to choose from, what describes them, and which of them were seen."""
+        if attributes is None:
+            return self._chosen
+        labels, vectors = labelled_vectors(attributes)
+        self._check_width(vectors, self._n_attributes, "those in fit")
+        return labels, self._placed(vectors), np.isin(labels, self.seen_classes_)
+
+    def _check_width(self, vectors, expected, what):
+        if vectors.shape[1] != expected:
+            raise ValueError(
+                f"attributes has vectors of length {vectors.shape[1]}, and {what} "
+                f"{'has' if what == 'X' else 'have'} {expected}: both must be the same."
+            )
+
+    def _scored(self, X, candidates):
+        """Scores of each row for each candidate, those of seen ones lowered."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        rows = self._embedded(X)
+        _, vectors, is_seen = candidates
+        directions = self.coef_ @ vectors.T if self.method == "eszsl" else vectors.T
+        scores = rows @ directions.astype(X.dtype)
+        if not is_seen.all():
+            scores[:, is_seen] -= np.asarray(self.calibration_, dtype=X.dtype)
+        return scores
+
+    def predict(self, X, attributes=None):
+        """Class with the highest score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        attributes : mapping, (vectors, labels) or DataFrame, default=None
+            Classes to choose from, in the form of `fit`; they need not have been in `fit`.
+            None is `classes_`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels; of equal scores the first in sorted order.
+        """
+        check_is_fitted(self)
+        candidates = self._candidates(attributes)
+        return candidates[0][self._scored(X, candidates).argmax(axis=1)]
+
+    def decision_function(self, X, attributes=None):
+        """Scores less the calibration, over the temperature.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        attributes : mapping, (vectors, labels) or DataFrame, default=None
+            Classes to choose from, as in `predict`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Logits of `predict_proba`, a column for each class in sorted order; of two
+            classes the second's minus the first's.
+        """
+        scores = self._logits(X, attributes)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict_proba(self, X, attributes=None):
+        """Probabilities of the classes, which sum to 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        attributes : mapping, (vectors, labels) or DataFrame, default=None
+            Classes to choose from, as in `predict`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Softmax of the scores over the temperature, a column for each class in sorted
+            order.
+        """
+        return softmax(self._logits(X, attributes), axis=1)
+
+    def _logits(self, X, attributes):
+        check_is_fitted(self)
+        scores = self._scored(X, self._candidates(attributes))
+        scores /= self.temperature_
+        return scores
+
+    def generalized_score(self, X, y):
+        """Accuracies where all classes of `fit` compete, seen and unseen ones apart.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples that `fit` has not seen, some of seen classes and some of unseen ones.
+        y : array-like of shape (n_samples,)
+            Their labels, all described in `fit`.
+
+        Returns
+        -------
+        score : GeneralizedScore
+            A named tuple of `seen` and `unseen`, the accuracies on either kind averaged over
+            classes, and their `harmonic_mean`. Its text is one line.
+        """
+        check_is_fitted(self)
+        labels, _, is_seen = self._all
+        y = column_or_1d(y)
+        unknown = np.setdiff1d(y, labels)
+        if len(unknown):
+            raise ValueError(
+                f"y holds {unknown[:5].tolist()}, which attributes did not describe in fit."
+            )
+        right = labels[self._scored(X, self._all).argmax(axis=1)] == y
+        accuracies = {k: right[y == k].mean() for k in np.unique(y)}
+        means = []
+        for kind, known in [("seen", labels[is_seen]), ("unseen", labels[~is_seen])]:
+            found = [accuracies[k] for k in known if k in accuracies]
+            if not found:
+                raise ValueError(f"y holds no {kind} class: give samples of both kinds.")
+            means.append(float(np.mean(found)))
+        total = sum(means)
+        return GeneralizedScore(*means, 2 * means[0] * means[1] / total if total else 0.0)
+
+
+def _require_attributes(attributes):
+    if attributes is None:
+        raise ValueError(
+            "method='cosine' compares X with attributes, and got none: pass "
+            "fit(..., attributes=attributes), for example embeddings of the class names."
+        )
+
+
+def _warn_of_no_attributes():
+    warnings.warn(
+        "ZeroShotClassifier got no attributes, so it knows the classes of y and no other: "
+        "pass fit(..., attributes=attributes).",
+        UserWarning,
+        stacklevel=5,
+    )

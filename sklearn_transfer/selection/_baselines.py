@@ -1,0 +1,92 @@
+"""Models without transfer, made from one with it."""
+
+import numpy as np
+from sklearn.base import clone
+from torch import nn
+
+from sklearn_transfer.extraction import PretrainedFeatures
+from sklearn_transfer.extraction._backbones import load_backbone
+from sklearn_transfer.extraction._features import _ImageReader
+from sklearn_transfer.extraction._inputs import InputSpec, parse_background
+from sklearn_transfer.extraction._taps import resolve_taps
+
+_LARGEST = 32  # pixels of an edge
+
+
+def from_scratch(estimator):
+    """The same estimator with random weights in each pretrained network."""
+    parameters = estimator.get_params()
+    networks = [
+        name.removesuffix("weights")
+        for name in parameters
+        if name.split("__")[-1] == "weights"
+        and name[: -len("weights")] + "model" in parameters
+    ]
+    pretrained = [n for n in networks if _is_pretrained(parameters, n)]
+    if not pretrained:
+        raise ValueError(
+            f"baseline='scratch' looked in {type(estimator).__name__} for pretrained networks "
+            f"(estimators with the parameters model and weights) and found {len(networks)}, "
+            "none of which has other weights to take away: networks with weights=None are "
+            "random already, and a callable model brings its own. Give an estimator as "
+            "baseline, or 'raw'."
+        )
+    return clone(estimator).set_params(**{f"{n}weights": None for n in pretrained})
+
+
+def _is_pretrained(parameters, prefix):
+    model, weights = parameters[f"{prefix}model"], parameters[f"{prefix}weights"]
+    draws_anew = isinstance(model, str | nn.Module)
+    return weights is not None and (draws_anew or not _says_pretrained(weights))
+
+
+def _says_pretrained(weights):
+    return isinstance(weights, str) and weights == "pretrained"
+
+
+def on_raw_pixels(estimator):
+    """The same estimator with pixels in the place of each PretrainedFeatures."""
+    found = {
+        name: RawPixels(**value.get_params(deep=False))
+        for name, value in estimator.get_params().items()
+        if isinstance(value, PretrainedFeatures)
+    }
+    if not found:
+        raise ValueError(
+            f"baseline='raw' looked in {type(estimator).__name__} for PretrainedFeatures to "
+            "put pixels in their place, and found none. Give an estimator as baseline."
+        )
+    return clone(estimator).set_params(**found)
+
+
+def _nothing_learnt(n_features_in):
+    return nn.Flatten()
+
+
+class RawPixels(PretrainedFeatures):
+    """Pixels in [0, 1] as a row of numbers, read and cached as PretrainedFeatures does.
+
+    It has the parameters of what it stands for, so that searches over them still run, and
+    leaves those of the network unused.
+    """
+
+    def _load_backbone(self):
+        width = getattr(self, "_n_inputs", 3)
+        return load_backbone(_nothing_learnt, None, device="cpu", n_features_in=width)
+
+    def _make_reader(self, backbone):
+        if self.preprocess is None:
+            return super()._make_reader(backbone)
+        size = tuple(int(edge) for edge in np.minimum(self._edges(), _LARGEST))
+        spec = InputSpec(size, size, mean=(0.0,) * 3, std=(1.0,) * 3)
+        return _ImageReader(spec, parse_background(self.background))
+
+    def _edges(self):
+        size = _LARGEST if self.input_size is None else self.input_size
+        return np.broadcast_to(size, 2)
+
+    def _resolve(self, backbone, layers):
+        return resolve_taps(backbone, None, "auto")
+
+    def _engine_name(self, backbone):
+        return "torch"

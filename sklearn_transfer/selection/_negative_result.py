@@ -1,0 +1,82 @@
+"""Text and HTML of a test for negative transfer."""
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class NegativeTransferResult:
+    """What `negative_transfer_test` found; see there."""
+
+    differences: np.ndarray
+    scores_transferred: np.ndarray
+    scores_baseline: np.ndarray
+    mean_difference: float
+    interval: tuple
+    p_value: float
+    verdict: str
+    scoring: str
+    baseline: str
+    confidence: float
+
+    def to_dict(self):
+        """All attributes in plain Python types."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name, value in found.items():
+            if isinstance(value, np.ndarray):
+                found[name] = value.tolist()
+        return found
+
+    def __str__(self):
+        mean, against = self.scores_transferred.mean(), self.scores_baseline.mean()
+        return (
+            f"Transfer {self._verb()}: {self.scoring} {mean:.3f} against {against:.3f} of the "
+            f"baseline {self.baseline}, {self._spread()}."
+        )
+
+    __repr__ = __str__
+
+    def _verb(self):
+        if self.verdict != "undecided":
+            return self.verdict
+        return "neither helps nor hurts for certain"
+
+    def _spread(self):
+        n = len(self.differences)
+        if np.isnan(self.p_value):
+            return f"a difference of {self.mean_difference:+.3f} in each of {n} folds"
+        low, high = self.interval
+        return (
+            f"difference {self.mean_difference:+.3f} ({self._percent()} interval "
+            f"{low:+.3f} to {high:+.3f}, p = {self.p_value:.2g}, {n} folds)"
+        )
+
+    def _percent(self):
+        return f"{100 * self.confidence:.4g} %"
+
+    def _rows(self):
+        """Pairs of what was compared and what was found."""
+        yield "Verdict", self.verdict
+        yield f"Mean {self.scoring}, transferred", f"{self.scores_transferred.mean():.3f}"
+        yield f"Mean {self.scoring}, {self.baseline}", f"{self.scores_baseline.mean():.3f}"
+        yield "Mean difference", f"{self.mean_difference:+.3f}"
+        if np.isnan(self.p_value):
+            yield f"{self._percent()} interval", "none, as all differences are equal"
+        else:
+            low, high = self.interval
+            yield f"{self._percent()} interval", f"{low:+.3f} to {high:+.3f}"
+            yield "p-value", f"{self.p_value:.2g}"
+        yield "Folds", f"{len(self.differences)}"
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._rows()
+        )
+        return (
+            f"<table><caption>Negative transfer</caption><tbody>{rows}</tbody></table>"
+            f"<p><strong>{html.escape(str(self))}</strong></p>"
+        )
