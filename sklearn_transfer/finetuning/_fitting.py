@@ -255,7 +255,7 @@ class Fitting:
             self._standardise_by_few(train)
         setup.valid = None if valid is None else self.valid.rows(valid)
         setup.scaling = self.reader.scaling if self.cut is None else None
-        setup.begin_phase(len(self.train), phase.n_epochs)
+        setup.begin_phase(len(self.train), phase)
         if not (setup.constant and self.history):
             self.net.begin_phase()
         rows, waited = self.train.rows(train), 0

@@ -12,6 +12,9 @@ from sklearn_transfer.extraction._taps import module_name
 
 EMBEDDING = "embedding"
 _BODY = "body."
+# A step of Adam's does not shrink with the gradient: where the head already fits, full ones
+# lead away before they lead anywhere.
+_AFTER_PROBE = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,15 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training in which the same parameters train."""
+    """A part of the training in which the same parameters train.
+
+    `lr_share` is the share of the learning rate that it begins with.
+    """
 
     name: str
     frozen: Frozen
     n_epochs: int
+    lr_share: float = 1.0
 
 
 def resolve(freeze, network, backbone, batch):
@@ -141,11 +148,13 @@ def phases(schedule, target, n_epochs, network, backbone, batch):
         return [Phase("train", target, n_epochs)]
     probe = Phase("probe", _everything(network), 0)
     if schedule == "lp-ft" or target.boundary == EMBEDDING:
-        return [probe, Phase("train", target, n_epochs if target != probe.frozen else 0)]
+        n_epochs = 0 if target == probe.frozen else n_epochs
+        return [probe, Phase("train", target, n_epochs, _AFTER_PROBE)]
     steps = _steps_down(target, n_epochs // 2, network, backbone, batch)
     share = len(steps) and max(n_epochs // 2 // len(steps), 1)
-    found = [Phase(f"from {name}", frozen, share) for name, frozen in steps]
-    return [probe, *found, Phase("train", target, n_epochs - share * len(steps))]
+    found = [Phase(f"from {name}", frozen, share, _AFTER_PROBE) for name, frozen in steps]
+    last = Phase("train", target, n_epochs - share * len(steps), _AFTER_PROBE)
+    return [probe, *found, last]
 
 
 def _steps_down(target, n_most, network, backbone, batch):

@@ -223,10 +223,11 @@ class Setup:
         """Let go of what only the training needs."""
         self.valid, self.outputs, self.bar = None, [], None
 
-    def begin_phase(self, n_rows, n_epochs):
-        """Start the learning rate's course over some epochs."""
+    def begin_phase(self, n_rows, phase):
+        """Start the learning rate's course over the epochs of a phase."""
         per_epoch = len(EvenBatches(n_rows, self.batch_size, share=self.share))
-        self.step, self.n_steps = 0, n_epochs * per_epoch
+        self.step, self.n_steps = 0, phase.n_epochs * per_epoch
+        self.lr_share = phase.lr_share
 
     def sampler(self, dataset, training):
         if not training:
@@ -244,7 +245,7 @@ class Setup:
         return True
 
     def begin_step(self, optimizer, n_rows):
-        factor = self.factor()
+        factor = self.lr_share * self.factor()
         for group in optimizer.param_groups:
             group["lr"] = factor * group["base_lr"]
         self.last_lr = factor * self.lr
