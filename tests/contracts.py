@@ -175,11 +175,12 @@ def check_other_seed(make, samples):
 
 def check_random_states_untouched(make, samples):
     y = targets_for(make, len(samples))
-    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    legacy = np.random.mtrand._rand  # what NumPy's own functions draw from
+    states = torch.get_rng_state(), legacy.get_state()[1].copy(), random.getstate()
     threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
     answers(make().fit(samples, y), samples)
     assert torch.equal(torch.get_rng_state(), states[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], states[1])
+    np.testing.assert_array_equal(legacy.get_state()[1], states[1])
     assert random.getstate() == states[2]
     assert (torch.get_num_threads(), torch.is_grad_enabled()) == (threads, grad)
 

@@ -456,19 +456,6 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         weights = "random weights" if self.weights is None else "pretrained weights"
         return f"{model}, {weights}, freeze={self.freeze!r}, {self.max_epochs} epochs"
 
-    def _check_same_classes(self, classes):
-        known = self._targets.classes
-        given, known = (x if isinstance(x, list) else [x] for x in (classes, known))
-        same = len(given) == len(known) and all(
-            a is None or set(np.asarray(a).tolist()) == set(np.asarray(b).tolist())
-            for a, b in zip(given, known, strict=True)
-        )
-        if not same:
-            raise ValueError(
-                f"classes={classes!r} are not those of the first call, {self.classes_!r}; call"
-                " fit to begin anew"
-            )
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
