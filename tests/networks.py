@@ -4,6 +4,7 @@ import os
 import zlib
 from collections import Counter
 
+import numpy as np
 import torch
 from timm.layers import DropPath
 from torch import nn
@@ -162,11 +163,11 @@ class Watched(nn.Conv2d):
 class Residual(nn.Module):
     """Block with batch-norm, dropout and stochastic depth."""
 
-    def __init__(self, n_in, n_out):
+    def __init__(self, n_in, n_out, drop=0.3):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(n_in, n_out, 3, 2), nn.BatchNorm2d(n_out)
         self.inner = nn.Conv2d(n_out, n_out, 1)
-        self.drop, self.path = nn.Dropout(0.3), DropPath(0.3)
+        self.drop, self.path = nn.Dropout(drop), DropPath(drop)
 
     def forward(self, x):
         x = torch.relu(self.norm(self.conv(x)))
@@ -176,21 +177,21 @@ class Residual(nn.Module):
 class Staged(nn.Module):
     """Three stages with all that behaves differently in training, and a classifier."""
 
-    def __init__(self):
+    def __init__(self, drop=0.3):
         super().__init__()
         self.pretrained_cfg = CONFIG
         self.stem = Watched(3, 4, 3, 2)
-        self.early, self.late = Residual(4, 6), Residual(6, 8)
+        self.early, self.late = Residual(4, 6, drop), Residual(6, 8, drop)
         self.head = nn.Linear(8, 5)
 
     def forward(self, x):
         return self.head(self.late(self.early(self.stem(x))).mean((2, 3)))
 
 
-def staged():
+def staged(drop=0.3):
     """Staged whose statistics of normalisation are those of some images."""
     torch.manual_seed(2)
-    net = Staged()
+    net = Staged(drop)
     for _ in range(3):
         net(torch.randn(8, 3, 32, 32) + 0.5)
     return net.eval()
@@ -214,3 +215,20 @@ class ByPassed(nn.Module):
     def forward(self, x):
         x = self.stem(x)
         return self.head(self.late(torch.relu(self.middle(x)) + x).mean((2, 3)))
+
+
+class Viewing(nn.Module):
+    """A network whose own code needs maps in the usual order of axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.pretrained_cfg = CONFIG
+        self.stem, self.late = nn.Conv2d(3, 4, 8, 8), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        return self.late(self.stem(x.view(len(x), 3, -1).view(x.shape))).view(len(x), -1)
+
+
+def to_pixels(image):
+    """Network input of an image, as a function of its pixels alone."""
+    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)

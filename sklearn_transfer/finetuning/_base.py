@@ -226,13 +226,13 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
 
     def _continued(self, train):
-        """`Fitting` that goes on with the network as it is."""
+        """`Fitting` that goes on with the network as it is, cut where it was or not at all."""
         from sklearn_transfer.finetuning._fitting import Fitting
 
         args = (self._targets, self._record, self._network, train, None, self._seed)
         fitting = Fitting(self, *args)
         fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
-        fitting.history = self.history_
+        fitting.history, fitting.is_continued = self.history_, True
         return fitting
 
     def _keep(self, fitting):
