@@ -350,7 +350,8 @@ class Fitting:
         limited = one_core() if _is_forked else nullcontext()
         if self.device.type == "cpu":
             keep_memory()
-        with torch.random.fork_rng(devices=devices), limited, torch.inference_mode(False):
+        grad = (torch.inference_mode(False), torch.enable_grad())
+        with torch.random.fork_rng(devices=devices), limited, grad[0], grad[1]:
             torch.manual_seed(self.seed)
             yield
 
