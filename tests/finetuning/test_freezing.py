@@ -129,13 +129,13 @@ def test_places_that_are_no_layers_are_refused(freeze, images, labels):
         tuner(freeze=freeze).fit(images, labels)
 
 
-@pytest.mark.parametrize("freeze", ["erly", 9, -9])
+@pytest.mark.parametrize("freeze", ["earlyy", 9, -9])
 def test_unknown_places_are_refused(freeze, images, labels):
     with pytest.raises(ValueError, match="freeze"):
         tuner(freeze=freeze).fit(images, labels)
 
 
-@pytest.mark.parametrize("freeze", [["erly"], ["erly.*", "stem"], [3]])
+@pytest.mark.parametrize("freeze", [["earlyy"], ["earlyy.*", "stem"], [3]])
 def test_patterns_that_match_nothing_are_refused(freeze, images, labels):
     with pytest.raises(ValueError, match="freeze names"):
         tuner(freeze=freeze).fit(images, labels)
