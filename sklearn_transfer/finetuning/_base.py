@@ -4,6 +4,7 @@ import copy
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 
 import joblib
@@ -223,6 +224,8 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
 
         backbone, owns_head = self._load_backbone()
         network = Network(backbone, self._targets.n_outputs, owns_head)
+        if network.head_name is not None:
+            backbone = replace(backbone, embedding=(network.head_name, "input"))
         return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
 
     def _continued(self, train):

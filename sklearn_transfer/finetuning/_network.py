@@ -47,6 +47,7 @@ class Network(nn.Module):
     `body` is the backbone without classifier, under its own names; `frozen` are the names
     of modules that do not change, as `_freezing.Frozen` gives them. With an `entry`, a
     callable, `forward` takes what is known at the frozen boundary and goes on from there.
+    `head_name` is that of the body's own last layer, where it is the head.
     """
 
     def __init__(self, backbone, n_outputs, owns_head=False):
@@ -63,9 +64,11 @@ class Network(nn.Module):
             stages=backbone.stages,
         )
         self.frozen, self.entry = frozenset(), None
-        self.n_outputs, self.width = n_outputs, None
-        self.head = _own_head(self.body, n_outputs) if owns_head else None
-        if not owns_head:
+        self.n_outputs, self.width, self.head_name = n_outputs, None, None
+        if owns_head:
+            self.head_name, self.head = _own_head(self.body, n_outputs)
+        else:
+            self.head = None
             self._cut_classifier(backbone)
 
     def _cut_classifier(self, backbone):
@@ -135,14 +138,15 @@ def _replace(module, name):
 
 
 def _own_head(body, n_outputs):
-    """The linear layer that ends a network which was made for the outputs, cut off from it.
+    """Name and linear layer that ends a network made for the outputs, cut off from it.
 
-    The identity where the network does not end in one: the embedding is its output then.
+    None and the identity where the network does not end in one: the embedding is its output
+    then.
     """
     linear = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
     last = [name for name, m in body.named_modules() if name and not any(m.children())][-1:]
     if linear and last == [linear[-1][0]] and linear[-1][1].out_features == n_outputs:
         name, head = linear[-1]
         _replace(body, name)
-        return head
-    return nn.Identity()
+        return name, head
+    return None, nn.Identity()
