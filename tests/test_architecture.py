@@ -95,6 +95,17 @@ def test_constructing_an_extractor_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 
 
+def test_constructing_a_fine_tuner_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import FineTunedClassifier, FineTunedRegressor\n"
+        "from sklearn.base import clone\n"
+        "for estimator in (FineTunedClassifier(freeze='deep'), FineTunedRegressor()):\n"
+        "    repr(clone(estimator)), estimator.__sklearn_tags__(), estimator._repr_html_()"
+    )
+    loaded = loaded_after(statement)
+    assert not loaded & {"torch", "timm", "torchvision", "skorch", "peft", "accelerate"}
+
+
 def test_weighting_loads_no_network_library():
     statement = (
         "from sklearn_transfer import KMM, TargetDomain\n"

@@ -42,21 +42,27 @@ def upstream(module, run, batch, name):
     """`Upstream` of the module `name`, from one pass of `run(batch)` in `module`.
 
     By the gradient of its output, so that parameters which a network uses outside of any
-    module count as well. Raises ValueError where the module does not run exactly once.
+    module count as well; those that take no gradient are left out. Raises ValueError where
+    the module does not run exactly once.
     """
     events = _Events(module)
-    with torch.enable_grad(), events:
-        run(batch)
-    end = events.only_call(name)[1]
-    tensors = [t for t in _tensors(events.outputs[end]) if t.requires_grad]
-    parameters = dict(module.named_parameters())
-    names = frozenset()
-    if tensors:
-        total = sum(t.float().sum() for t in tensors)
-        found = torch.autograd.grad(total, parameters.values(), allow_unused=True)
-        pairs = zip(parameters, found, strict=True)
-        names = frozenset(name for name, gradient in pairs if gradient is not None)
+    with torch.enable_grad():
+        with events:
+            run(batch)
+        end = events.only_call(name)[1]
+        names = _reached_parameters(module, events.outputs[end])
     return Upstream(names, frozenset(events.names[: end + 1]))
+
+
+def _reached_parameters(module, output):
+    tensors = [t for t in _tensors(output) if t.requires_grad]
+    if not tensors:
+        return frozenset()
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    total = sum(t.float().sum() for t in tensors)
+    found = torch.autograd.grad(total, parameters.values(), allow_unused=True)
+    pairs = zip(parameters, found, strict=True)
+    return frozenset(name for name, gradient in pairs if gradient is not None)
 
 
 def split(module, run, batch, boundary):

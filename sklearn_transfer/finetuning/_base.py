@@ -227,13 +227,14 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
 
     def _continued(self, train):
-        """`Fitting` that goes on with the network as it is."""
+        """`Fitting` that goes on with the network as it is, cut where it was or not at all."""
         from sklearn_transfer.finetuning._fitting import Fitting
 
         args = (self._targets, self._record, self._network, train, None, self._seed)
         fitting = Fitting(self, *args)
         fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
         fitting.history, fitting.standardised = self.history_, True
+        fitting.is_continued = True
         return fitting
 
     def _keep(self, fitting):
@@ -456,19 +457,6 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
             model = getattr(model, "__qualname__", type(model).__name__)
         weights = "random weights" if self.weights is None else "pretrained weights"
         return f"{model}, {weights}, freeze={self.freeze!r}, {self.max_epochs} epochs"
-
-    def _check_same_classes(self, classes):
-        known = self._targets.classes
-        given, known = (x if isinstance(x, list) else [x] for x in (classes, known))
-        same = len(given) == len(known) and all(
-            a is None or set(np.asarray(a).tolist()) == set(np.asarray(b).tolist())
-            for a, b in zip(given, known, strict=True)
-        )
-        if not same:
-            raise ValueError(
-                f"classes={classes!r} are not those of the first call, {self.classes_!r}; call"
-                " fit to begin anew"
-            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from numbers import Real
 
+import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -162,7 +163,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     training samples. Where layers are frozen and views do not change, activations at the
     frozen boundary are computed once, by the engines of `PretrainedFeatures`, and epochs run
     what follows alone. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
-    file. Networks in which something by-passes the boundary, such as NASNet, train without
+    file. Networks in which something bypasses the boundary, such as NASNet, train without
     this, with a warning.
 
     A batch of one row is normalised by running statistics. If memory does not suffice, the
@@ -311,6 +312,19 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             The estimator.
         """
         return self._partial_fit(X, y, classes, sample_weight)
+
+    def _check_same_classes(self, classes):
+        known = self._targets.classes
+        given, known = (x if isinstance(x, list) else [x] for x in (classes, known))
+        same = len(given) == len(known) and all(
+            a is None or set(np.asarray(a).tolist()) == set(np.asarray(b).tolist())
+            for a, b in zip(given, known, strict=True)
+        )
+        if not same:
+            raise ValueError(
+                f"classes={classes!r} are not those of the first call, {self.classes_!r}; call"
+                " fit to begin anew"
+            )
 
     def predict(self, X):
         """Labels.

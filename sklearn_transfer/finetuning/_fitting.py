@@ -80,6 +80,7 @@ class Fitting:
         self.augmentation = estimator._augmentation(backbone)
         self.net, self.frozen, self.cut, self.standardised = None, None, None, False
         self.history, self.cuts, self.best = [], {}, None
+        self.is_continued = False
 
     def run(self):
         """Train through all phases; the network then has its final weights."""
@@ -217,8 +218,10 @@ class Fitting:
         if self._keeps_norms():
             frozen = _freezing.with_norms(frozen, self.network)
         _freezing.apply(frozen, self.network)
-        if frozen != self.frozen or self.cut is None:
+        if not self.is_continued:
             self.cut = self._cut_at(frozen.boundary)
+        elif not self._may_reuse():
+            self.cut = None
         self.frozen = frozen
         if phase.name == "probe":
             self._probe(phase)
@@ -298,14 +301,17 @@ class Fitting:
 
     def _cut_at(self, boundary):
         """`Cut` at a frozen boundary, or None where each epoch runs the whole network."""
-        estimator = self.estimator
-        changing = self.augmentation is not None and estimator.n_views is None
-        mixing = estimator.mixup or estimator.cutmix
-        if boundary is None or estimator.cache is None or changing or mixing:
+        if boundary is None or not self._may_reuse():
             return None
         if boundary not in self.cuts:
             self.cuts[boundary] = self._make_cut(boundary)
         return self.cuts[boundary]
+
+    def _may_reuse(self):
+        """Whether a row brings the same activations in all epochs, and they may be kept."""
+        estimator = self.estimator
+        changing = self.augmentation is not None and estimator.n_views is None
+        return not (estimator.cache is None or changing or estimator.mixup or estimator.cutmix)
 
     def _make_cut(self, boundary):
         if boundary == _freezing.EMBEDDING:
@@ -359,7 +365,8 @@ class Fitting:
         limited = one_core() if _is_forked else nullcontext()
         if self.device.type == "cpu":
             keep_memory()
-        with torch.random.fork_rng(devices=devices), limited, torch.inference_mode(False):
+        grad = (torch.inference_mode(False), torch.enable_grad())
+        with torch.random.fork_rng(devices=devices), limited, grad[0], grad[1]:
             torch.manual_seed(self.seed)
             yield
 

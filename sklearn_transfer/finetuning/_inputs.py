@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+import weakref
 
 import numpy as np
 import torch
@@ -121,6 +122,7 @@ class KeptImages:
             return
         if self.file is None:
             self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - kept open
+            weakref.finalize(self, self.file.close)
         self.file.write(np.ascontiguousarray(array))
         self.file.flush()
         self.arrays.append((self.offset, array.shape))

@@ -50,6 +50,7 @@ class Network(nn.Module):
     `body` is the backbone without classifier, under its own names; `frozen` are the names
     of modules that do not change, as `_freezing.Frozen` gives them. With an `entry`, a
     callable, `forward` takes what is known at the frozen boundary and goes on from there.
+    `head_name` is that of the body's own last layer, where it is the head.
     """
 
     def __init__(self, backbone, n_outputs, owns_head=False):

@@ -20,13 +20,13 @@ def fit_head(head, features, criterion, encoded, weights):
         tolerance_grad=1e-6,
         line_search_fn="strong_wolfe",
     )
-    strength = 0.5 / (_C * len(weights))
+    strength = _strength(criterion.targets, len(weights)).to(features.device)
 
     def closure():
         solver.zero_grad()
         loss = criterion(head(features), encoded, weights)
-        penalty = sum((p**2).sum() for p in parameters if p.ndim > 1)
-        total = loss + strength * penalty
+        penalty = sum(strength @ (p**2).sum(dim=1) for p in parameters if p.ndim > 1)
+        total = loss + penalty
         total.backward()
         return total
 
@@ -40,3 +40,16 @@ def fit_head(head, features, criterion, encoded, weights):
             " sample_weight"
         )
     return float(loss)
+
+
+def _strength(targets, n_samples):
+    """Strength of the penalty for each output.
+
+    Two outputs of two classes share what is one in logistic regression, so theirs is twice
+    as strong.
+    """
+    strength = torch.full((targets.n_outputs,), 0.5 / (_C * n_samples))
+    for task in targets.tasks:
+        if task.kind == "multiclass" and task.n_outputs == 2:
+            strength[task.columns] *= 2
+    return strength

@@ -146,7 +146,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     training samples. Where layers are frozen and views do not change, activations at the
     frozen boundary are computed once, by the engines of `PretrainedFeatures`, and epochs run
     what follows alone. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
-    file. Networks in which something by-passes the boundary, such as NASNet, train without
+    file. Networks in which something bypasses the boundary, such as NASNet, train without
     this, with a warning.
 
     A batch of one row is normalised by running statistics. If memory does not suffice, the

@@ -82,8 +82,10 @@ class _Steps:
         setup = self.setup
         dtype = _TYPES[setup.precision]
         x = as_input(x.to(setup.device, non_blocking=True), setup.scaling)
-        if x.ndim == 4 and setup.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
+        if x.ndim == 4:
+            # A user's own code may ask for `view`.
+            order = torch.channels_last if setup.channels_last else torch.contiguous_format
+            x = x.contiguous(memory_format=order)
         if setup.mix is not None:
             x = setup.mix.inputs(x)
         with torch.autocast(setup.device.type, dtype, enabled=dtype is not None):
