@@ -67,9 +67,11 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
         epoch, for which frozen layers run every time.
-    mixup, cutmix : float, default=0.0
-        Parameter of the beta distribution by which pairs of samples are blended [6]_, or
-        rectangles of images exchanged [7]_; 0 turns it off. With both, batches take turns by
+    mixup : float, default=0.0
+        Parameter of the beta distribution by which pairs of samples are blended [6]_; 0 turns
+        it off.
+    cutmix : float, default=0.0
+        The same for rectangles that images exchange [7]_. With both, batches take turns by
         chance.
     label_smoothing : float, default=0.0
         Share of the target in [0, 1) that goes to all classes evenly.

@@ -163,7 +163,7 @@ def test_freezing_all_of_a_network_without_a_head_is_refused(images, labels):
         return nn.Sequential(nn.Linear(n_features_in, n_outputs), nn.ReLU())
 
     model = FineTunedClassifier(identity, preprocess=None, freeze="all")
-    with pytest.raises(ValueError, match="freeze='all' leaves nothing to train"):
+    with pytest.raises(ValueError, match="no head that freeze='all'"):
         model.fit(images.reshape(20, -1)[:, :6].astype(float), labels)
 
 
