@@ -47,6 +47,7 @@ _HOME = {
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
     "plotting": "sklearn_transfer.plotting",
+    "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
     "weighting": "sklearn_transfer.weighting",
