@@ -84,8 +84,8 @@ def logme(X, y, *, task="auto"):
     evidences, n_at_bound = _evidences(U, spectrum, targets)
     if n_at_bound:
         warnings.warn(
-            f"The features give {n_at_bound} of {len(evidences)} targets without error, so the "
-            "evidence has no maximum: its value at the bound 1 / beta = 1e-12 of the mean "
+            f"The features give {n_at_bound} of {len(evidences)} targets without error, so "
+            "the evidence has no maximum: its value at the bound 1 / beta = 1e-12 of the mean "
             "square is used. Give more samples or fewer features.",
             UserWarning,
             stacklevel=3,
