@@ -49,6 +49,7 @@ _HOME = {
     "heads": "sklearn_transfer.heads",
     "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",
+    "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
     "weighting": "sklearn_transfer.weighting",

@@ -176,6 +176,11 @@ def test_negative_transfer_of_tables_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "PIL"}
 
 
+def test_naming_the_ranking_of_networks_loads_no_network_library():
+    statement = "from sklearn_transfer import rank_backbones"
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
+
+
 def test_plotting_loads_matplotlib_when_it_draws():
     statement = "from sklearn_transfer.plotting import *"
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}

@@ -39,6 +39,25 @@ def test_images_beside_numbers_know_more_than_either(tmp_path):
 
 
 @pytest.mark.slow
+def test_deeper_layers_bring_photos_of_one_class_together(tmp_path):
+    lines = run("extraction/plot_embedding_map.py", tmp_path)
+    shares = {
+        name: float(share) for name, share in re.findall(r"^(\w+) .* (\S+)$", lines, re.M)
+    }
+    assert shares["shallow"] < shares["middle"] < shares["deep"]
+    assert shares["deep"] > 0.98
+
+
+@pytest.mark.slow
+def test_score_and_accuracy_put_networks_in_the_same_order(tmp_path):
+    lines = run("selection/plot_rank_backbones.py", tmp_path)
+    assert lines.splitlines()[1].startswith("lite")
+    pretrained, all_of_them = re.search(r"tau: (\S+), .* control (\S+)", lines).groups()
+    assert float(pretrained) >= 0.5
+    assert float(all_of_them) >= 0.7
+
+
+@pytest.mark.slow
 def test_each_alignment_helps_where_its_assumption_holds(tmp_path):
     table = run("alignment/plot_comparison_alignment.py", tmp_path)
     means, shift = {}, None

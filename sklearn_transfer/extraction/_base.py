@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -15,6 +16,20 @@ from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._loop import Extraction
+
+
+class Pass(NamedTuple):
+    """What one pass over samples gave, and what it cost.
+
+    features : one matrix a layer choice; in place of one the error that it raised.
+    n_computed, seconds : samples that went through the network, and how long they took.
+    n_parameters : numbers that the network holds.
+    """
+
+    features: list
+    n_computed: int
+    seconds: float
+    n_parameters: int
 
 
 class _BasePretrained(TransformerMixin, BaseEstimator):
@@ -151,6 +166,30 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         taps = [tap for choice in layers for tap in self._resolve(backbone, choice)]
         self._extract(samples, backbone, list(dict.fromkeys(taps)), collect=False)
         return self
+
+    def _features_by_layer(self, X, layers):
+        """`Pass` with the features of several layer choices; nothing is learned from X."""
+        samples = self._check_samples(X, reset=True)
+        backbone = self._checked_backbone()
+        choices = [self._taps_or_error(backbone, layer) for layer in layers]
+        found = [taps for taps in choices if not isinstance(taps, ValueError)]
+        taps = list(dict.fromkeys(tap for taps in found for tap in taps))
+        if not taps:
+            return Pass(choices, 0, 0.0, backbone.n_parameters)
+        done = self._extract(samples, backbone, taps)
+        pieces = np.split(done.output, np.cumsum(done.widths)[:-1], axis=1)
+        columns = dict(zip(taps, pieces, strict=True))
+        features = [
+            taps if isinstance(taps, ValueError) else np.hstack([columns[tap] for tap in taps])
+            for taps in choices
+        ]
+        return Pass(features, done.n_computed, done.seconds, backbone.n_parameters)
+
+    def _taps_or_error(self, backbone, layers):
+        try:
+            return self._resolve(backbone, layers)
+        except ValueError as error:
+            return error
 
     def cache_info(self):
         """Hits, misses, entries, bytes and bound of the cache this estimator uses.

@@ -26,7 +26,9 @@ _PATIENCE = 60.0
 class Extraction:
     """Features of samples at some taps; decoding, computing and storing overlap.
 
-    Rows go, in order, through `_known`, `_read`, `_claimed`, `_prepared` and batches.
+    Rows go, in order, through `_known`, `_read`, `_claimed`, `_prepared` and batches. Of those
+    that went through the network `n_computed` is the number and `seconds` the time, without
+    that of making the engine. `widths` are those of the taps in `output`.
     """
 
     def __init__(self, estimator, samples, backbone, taps, collect, allocate=np.empty):
@@ -47,6 +49,7 @@ class Extraction:
         self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
         self.keys, self.waiting, self.payloads, self.running = {}, {}, [], deque()
         self.engine, self.shape, self.kept, self.workers = None, None, True, _Workers()
+        self.n_computed, self.started, self.seconds = 0, None, 0.0
         quick = all(map(self.reader.is_quick, samples))
         self.pool = None if quick else Threads(self.n_threads)
 
@@ -63,6 +66,8 @@ class Extraction:
                     rows = self._left_by_others(busy)
             finally:
                 self.store.release(self)
+        if self.started is not None:
+            self.seconds = time.perf_counter() - self.started
         self._settle_bad()
         return self
 
@@ -238,6 +243,7 @@ class Extraction:
         # Only in float32 do engines agree so far that one may answer for another.
         self.kept = self.precision == "float32" or self.engine.name == self.engine_name
         self.batch_size = self.engine.rows_of(self.batch_size)
+        self.started = time.perf_counter()
 
     def _flush(self):
         """Send the batch at hand to the workers, and take what they have finished."""
@@ -257,6 +263,7 @@ class Extraction:
     def _finish_oldest(self):
         keys, future = self.running.popleft()
         features, finite = future.result()
+        self.n_computed += len(keys)
         bad = []
         for i, key in enumerate(keys):
             rows = self.waiting.pop(key)
@@ -337,7 +344,8 @@ class Extraction:
             self.bar.set_postfix(cached=self.n_cached, refresh=False)
 
     def _allocate(self, vectors):
-        n, width = len(self.samples), sum(map(len, vectors))
+        self.widths = [len(vector) for vector in vectors]
+        n, width = len(self.samples), sum(self.widths)
         self.output = self.allocate((n if self.collect else 0, width), dtype=np.float32)
         if not self.store.fits(n * len(vectors), 4 * width // len(vectors)):
             bound, variable = self.store.bound

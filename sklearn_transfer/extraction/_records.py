@@ -59,6 +59,10 @@ class Backbone:
         return self.embedding is None
 
     @property
+    def n_parameters(self):
+        return sum(p.numel() for p in self.module.parameters())
+
+    @property
     def n_bytes(self):
         """Bytes of the parameters; each engine has about a copy of them."""
         size = sum(p.numel() * p.element_size() for p in self.module.parameters())

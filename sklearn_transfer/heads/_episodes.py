@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite
 
 from sklearn_transfer._validation import _safe_indexing, column_or_1d
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
@@ -120,6 +121,7 @@ def episodes(
     (50, True)
     """
     X, y = indexable(X, column_or_1d(y))
+    assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     members = _members(y, n_way, n_shot + n_query)
     random_state = check_random_state(random_state)

@@ -252,8 +252,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         self.prototypes_ = np.full(self._sums.shape, np.nan)
         self.prototypes_[self._seen] = means
         # Squared distances lose digits where rows lie far from the origin.
-        plain = self._keeps_lengths()
-        self._shift = means.mean(axis=0) if plain else np.zeros(means.shape[1])
+        self._shift = means.mean(axis=0)
         self._placed = means - self._shift
 
     def _keeps_lengths(self):
@@ -300,8 +299,11 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         if self._keeps_lengths():
+            X = _with_room(X, self._placed)
             return self._embedded(X, self.center_ + self._shift)
-        return self._directed(self._embedded(X, self.center_))
+        rows = self._directed(self._embedded(X, self.center_))
+        rows -= self._shift.astype(rows.dtype)
+        return rows
 
     def _affinities(self, rows):
         """Half of what squared distances lack to the length of the row: one product."""
@@ -373,6 +375,14 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         scores = np.full((len(distances), len(self.classes_)), -np.inf, distances.dtype)
         scores[:, self._seen] = distances
         return scores
+
+
+def _with_room(X, prototypes):
+    """X, in double precision where squares of single precision overflow or vanish."""
+    if X.dtype == np.float64:
+        return X
+    largest = max(np.abs(X).max(), np.abs(prototypes).max())
+    return X if 1e-15 < largest < 1e15 else X.astype(np.float64)
 
 
 def _checked_weights(sample_weight, X):

@@ -4,6 +4,7 @@ from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._mmd import mmd, mmd_test
 from sklearn_transfer.selection._negative import negative_transfer_test
+from sklearn_transfer.selection._ranking import rank_backbones
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 from sklearn_transfer.selection._shift import shift_report
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
@@ -19,5 +20,6 @@ __all__ = [
     "mmd_test",
     "nce",
     "negative_transfer_test",
+    "rank_backbones",
     "shift_report",
 ]

@@ -81,18 +81,16 @@ def logme(X, y, *, task="auto"):
     targets = _targets(X, y, task)
     U, s = _svd(_centred(X))
     spectrum = (s / s[0]) ** 2 if len(s) else s
-    grid = _scales(spectrum, _RATIOS)
-    found = [_evidence(U, spectrum, grid, target) for target in targets.T]
-    at_bound = sum(bound for _, bound in found)
-    if at_bound:
+    evidences, n_at_bound = _evidences(U, spectrum, targets)
+    if n_at_bound:
         warnings.warn(
-            f"The features give {at_bound} of {len(found)} targets without error, so the "
-            "evidence has no maximum: its value at the bound 1 / beta = 1e-12 of the mean "
+            f"The features give {n_at_bound} of {len(evidences)} targets without error, so "
+            "the evidence has no maximum: its value at the bound 1 / beta = 1e-12 of the mean "
             "square is used. Give more samples or fewer features.",
             UserWarning,
             stacklevel=3,
         )
-    return float(np.mean([evidence for evidence, _ in found]) / len(X))
+    return float(np.mean(evidences) / len(X))
 
 
 def _targets(X, y, task):
@@ -118,28 +116,41 @@ def _targets(X, y, task):
     return y
 
 
-def _evidence(U, spectrum, grid, target):
-    """Highest log evidence of a target, and whether its noise is at the bound."""
-    n = len(target)
-    largest = np.abs(target).max()
-    target = target / largest  # first, so that squares neither overflow nor vanish
-    unit = np.sqrt(target @ target / n)
-    target = target / unit
-    z = U.T @ target
-    rest = target - U @ z
-    squares, rest = z**2, rest @ rest
+def _evidences(U, spectrum, targets):
+    """Highest log evidence of each target, and how many have their noise at the bound."""
+    n = len(targets)
+    largest = np.abs(targets).max(axis=0)
+    targets = targets / largest  # first, so that squares neither overflow nor vanish
+    units = np.sqrt((targets**2).mean(axis=0))
+    targets /= units
+    Z = U.T @ targets
+    targets -= U @ Z
+    squares, rests = Z**2, (targets**2).sum(axis=0)
 
-    start = int(np.argmin(_loss(squares, rest, n, grid)[0]))
+    grid = _loss(squares, rests, n, _scales(spectrum, _RATIOS))[0]
+    starts = np.argmin(grid, axis=0)
+    found = [
+        _highest(squares[:, i], rests[i], n, spectrum, start) for i, start in enumerate(starts)
+    ]
+    losses, noises = np.transpose(found)
+    evidences = -0.5 * (losses + n * np.log(2 * np.pi)) - n * (np.log(units) + np.log(largest))
+    return evidences, int(np.sum(noises < _LEAST_NOISE))
+
+
+def _highest(squares, rest, n, spectrum, start):
+    """Lowest loss about a point of the grid, and its noise before the bound."""
+
+    def loss(ratio):
+        return _loss(squares, rest, n, _scales(spectrum, [ratio]))
+
     bracket = _RATIOS[max(start - 1, 0)], _RATIOS[min(start + 1, len(_RATIOS) - 1)]
     best = minimize_scalar(
-        lambda ratio: _loss(squares, rest, n, _scales(spectrum, [ratio]))[0][0],
+        lambda ratio: loss(ratio)[0][0],
         bounds=bracket,
         method="bounded",
         options={"xatol": 1e-8},
     )
-    noise = _loss(squares, rest, n, _scales(spectrum, [best.x]))[1][0]
-    evidence = -0.5 * (best.fun + n * np.log(2 * np.pi)) - n * (np.log(unit) + np.log(largest))
-    return evidence, bool(noise < _LEAST_NOISE)
+    return best.fun, loss(best.x)[1][0]
 
 
 def _scales(spectrum, ratios):
@@ -147,8 +158,12 @@ def _scales(spectrum, ratios):
     return 1 + np.exp(-np.asarray(ratios))[:, None] * spectrum
 
 
-def _loss(squares, rest, n, scales):
-    """-2 log evidence at the best noise, less n log 2 pi, and that noise before its bound."""
-    free = ((1 / scales) @ squares + rest) / n
+def _loss(squares, rests, n, scales):
+    """-2 log evidence at the best noise, less n log 2 pi, and that noise before its bound.
+
+    One row a ratio, and one column a target where there are several.
+    """
+    free = ((1 / scales) @ squares + rests) / n
     noise = np.maximum(free, _LEAST_NOISE)
-    return n * (np.log(noise) + free / noise) + np.log(scales).sum(axis=1), free
+    log_det = np.log(scales).sum(axis=1).reshape(-1, *[1] * (free.ndim - 1))
+    return n * (np.log(noise) + free / noise) + log_det, free

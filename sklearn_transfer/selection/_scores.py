@@ -271,7 +271,7 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6):
     else:
         variances += reg_covar
         distances = _diagonal_distances
-    return -2 * float(sum(np.exp(-d).sum() for d in distances(means, variances)))
+    return 0.0 - 2 * float(sum(np.exp(-d).sum() for d in distances(means, variances)))
 
 
 def _class_covariance(X, form):

@@ -132,6 +132,13 @@ def test_more_classes_than_there_are_is_refused():
         episodes(np.zeros((40, 2)), [0, 1] * 20)
 
 
+def test_missing_labels_are_refused():
+    y = np.repeat([0.0, 1.0], 20)
+    y[3] = np.nan
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        episodes(np.ones((40, 2)), y, 2)
+
+
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         episodes(np.zeros((39, 2)), [0, 1] * 20, n_way=2)

@@ -306,6 +306,35 @@ def test_scale_of_features_changes_nothing(head, blobs, factor, dtype):
     np.testing.assert_allclose(found, expected, atol=1e-3 if dtype == np.float32 else 1e-6)
 
 
+EXTREMES = [(np.float32, 1e-30), (np.float32, 1e30), (np.float64, 1e-150), (np.float64, 1e150)]
+
+
+@pytest.mark.parametrize(("dtype", "factor"), EXTREMES)
+@each
+def test_squares_neither_overflow_nor_vanish(head, blobs, dtype, factor):
+    X, y = blobs[0].astype(dtype), blobs[1]
+    expected = clone(head).fit(X, y).predict_proba(X)
+    found = clone(head).fit(X * dtype(factor), y).predict_proba(X * dtype(factor))
+    np.testing.assert_allclose(found, expected, atol=1e-3 if dtype == np.float32 else 1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_directions_have_no_scale(blobs, factor):
+    X, y = blobs
+    expected = PrototypeClassifier(metric="cosine").fit(X, y).predict_proba(X)
+    X = X * factor
+    found = PrototypeClassifier(metric="cosine").fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_directions_that_are_nearly_equal_are_told_apart(blobs):
+    X, y = blobs[0] + 1e5, blobs[1]
+    head = PrototypeClassifier(metric="cosine", **PLAIN)
+    expected = clone(head).fit(X, y).predict(X)
+    found = head.fit(X.astype(np.float32), y).predict(X.astype(np.float32))
+    assert np.mean(found == expected) > 0.9
+
+
 def test_temperature_of_one_shot_is_a_tenth_of_the_distance():
     X = np.array([[0.0, 0.0], [3.0, 4.0]])
     assert PrototypeClassifier(**PLAIN).fit(X, [0, 1]).temperature_ == pytest.approx(2.5)

@@ -209,6 +209,10 @@ def test_gbc_is_its_definition(form, n, d):
     assert score == pytest.approx(expected, abs=1e-8)
 
 
+def test_gbc_of_classes_far_apart_is_zero_without_a_sign():
+    assert str(gbc([[0.0], [0.1], [1e6], [1e6 + 1]], [0, 0, 1, 1])) == "0.0"
+
+
 LABELS = {
     "strings": np.array(["zebra", "ant", "monkey"]),
     "gaps": np.array([0, 40, -7]),

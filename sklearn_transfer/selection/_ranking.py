@@ -1,0 +1,377 @@
+"""Networks and layers by how well their features suit a task, from one pass a network."""
+
+import copy
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import check_cv, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
+from sklearn.utils.multiclass import type_of_target
+
+from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer.selection._logme import logme
+from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
+from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
+
+_OF_FEATURES = {"gbc": gbc, "h_score": h_score, "logme": logme}
+_OF_LOGITS = {
+    "leep": lambda logits, y: leep(softmax(logits.astype(np.float64), axis=1), y),
+    "nce": lambda logits, y: nce(logits.argmax(axis=1), y),
+}
+_SCORES = {**_OF_FEATURES, **_OF_LOGITS}
+
+
+@validate_params(
+    {
+        "models": "no_validation",
+        "X": "no_validation",
+        "y": ["array-like"],
+        "layers": "no_validation",
+        "score": [StrOptions(set(_SCORES)), callable],
+        "cv": ["cv_object"],
+        "estimator": [HasMethods(["fit", "score"]), None],
+        "features_params": [dict, None],
+        "n_jobs": "no_validation",
+        "verbose": ["verbose"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def rank_backbones(
+    models,
+    X,
+    y,
+    *,
+    layers=(None,),
+    score="logme",
+    cv=None,
+    estimator=None,
+    features_params=None,
+    n_jobs=None,
+    verbose=False,
+):
+    """Networks, and layers of networks, in the order of how well they suit a task.
+
+    Each sample passes each network once, whatever the number of layers, and nothing is
+    trained: minutes where fine-tuning every candidate takes days. A candidate with random
+    weights among them shows what pretraining brings.
+
+    Parameters
+    ----------
+    models : list or dict of str, module, callable or PretrainedFeatures
+        The networks: what `PretrainedFeatures` takes as `model`, or one with parameters of
+        its own, of which `layers` is not used. A dict gives their names in the table. One
+        network alone compares its layers.
+    X : sequence of n_samples samples
+        Samples as `PretrainedFeatures` takes them; a few hundred are enough.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Labels of any kind, or numbers, where `score` takes them.
+    layers : sequence of layer choices, str, int or None, default=(None,)
+        Values of the parameter `layers` of `PretrainedFeatures`, each a candidate: None is
+        the embedding, a list in the sequence the concatenation of several.
+    score : {"logme", "h_score", "gbc", "leep", "nce"} or callable, default="logme"
+        Score by which the candidates are sorted, higher being better. "leep" and "nce" rate
+        the predictions of the network's own classifier, all its layers alike. A callable is
+        given `(features, y)` and returns a number.
+    cv : int, cross-validation generator or iterable, default=None
+        Cross-validate `estimator` on the same features in addition, all candidates on the
+        same folds. None does not; an int is the number of folds, stratified for classes.
+    estimator : estimator, default=None
+        What is cross-validated. None is a logistic regression on standardised features, a
+        ridge regression where y holds fractions.
+    features_params : dict, default=None
+        Parameters of `PretrainedFeatures` for models that are not one already, such as
+        `{"cache": "folder"}`.
+    n_jobs : int, default=None
+        Processes in cross-validation, as in scikit-learn.
+    verbose : bool or int, default=False
+        Show a progress bar for each network.
+
+    Returns
+    -------
+    ranking : BackboneRanking
+        A table, the best candidate first, that prints itself and shows in notebooks, with
+
+        candidates : tuple of Candidate
+            One a network and layer, of equal score in the order given, those that failed
+            last. Their attributes are
+
+            - `name`, `layer` (str): network, and "embedding" or the name of the layer;
+            - `score` (float), or None where `problem` (str) says why there is none;
+            - `n_features` (int): width of the features;
+            - `seconds` (float): time an image in the pass through all of the layers, decoding
+              included, or None where all came from the cache;
+            - `n_parameters` (int): of the whole network;
+            - `cv_mean`, `cv_std` (float): of the estimator's own score, accuracy or R2, over
+              the folds, or None without `cv`;
+            - `features` (PretrainedFeatures): the candidate, ready for a Pipeline.
+        best : Candidate
+            The first of them.
+        score_name : str
+            Name of the score.
+        to_frame() : pandas.DataFrame
+            One row a candidate.
+        plot(ax=None, against=None) : RankingDisplay
+            Score against the cost of a candidate; see there.
+
+    Raises
+    ------
+    ValueError
+        If y does not suit the score, a sample cannot be read, or no candidate is left.
+
+    See Also
+    --------
+    logme : The default score.
+    PretrainedFeatures : What is ranked.
+
+    Notes
+    -----
+    A network that cannot be had or run, or has not the layer, keeps its row, which says why,
+    and one warning names all of them. Features stay in the cache: a second call, or a search
+    over the best, computes nothing. With `on_error="nan"` among the parameters rows without
+    features are left out.
+
+    `seconds` is the time between the first and the last image that this call computed, on
+    this machine under its load; building the network and its engine is not part of it.
+
+    References
+    ----------
+    You, K., Liu, Y., Zhang, Z., Wang, J., Jordan, M. and Long, M. (2022). Ranking and tuning
+    pre-trained models: a new paradigm for exploiting model hubs. JMLR 23.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import PretrainedFeatures, rank_backbones
+    >>> from sklearn_transfer.datasets import load_photo_crops
+    >>> X, y = load_photo_crops(
+    ...     10, size=64, classes=["flower", "pagoda"], return_X_y=True
+    ... )
+    >>> random = PretrainedFeatures(weights=None)
+    >>> ranking = rank_backbones(["tf_efficientnet_lite0", random], X, y)
+    >>> ranking.best.name
+    'tf_efficientnet_lite0'
+    """
+    y = _checked_labels(X, y, score)
+    layers = _layer_choices(layers)
+    named = _named_extractors(models, features_params, verbose)
+    task = _Task(X, y, layers, score, *_validation(y, cv, estimator), n_jobs)
+    rows = [row for name, extractor in named for row in task.candidates(name, extractor)]
+    _report(rows, task.warnings)
+    rows.sort(key=lambda row: (row.score is None, -(row.score or 0)))
+    return BackboneRanking(tuple(rows), task.score_name)
+
+
+def _checked_labels(X, y, score):
+    """Refuse labels that the score does not take before a network runs."""
+    y = np.asarray(y)
+    if hasattr(X, "__len__") or hasattr(X, "shape"):
+        check_consistent_length(X, y)
+    if score in _OF_FEATURES:
+        _OF_FEATURES[score](np.zeros((len(y), 1)), y)
+    elif score in _OF_LOGITS:
+        nce(np.zeros(len(y)), y)
+    return y
+
+
+def _layer_choices(layers):
+    if isinstance(layers, str) or not hasattr(layers, "__iter__"):
+        return [layers]
+    layers = list(layers)
+    if not layers:
+        raise ValueError("layers=[] names no layer; None is the network's embedding")
+    return layers
+
+
+def _named_extractors(models, params, verbose):
+    """Pairs of a name and an unfitted extractor with checked parameters."""
+    names = None
+    if isinstance(models, Mapping):
+        names, models = list(map(str, models)), list(models.values())
+    elif isinstance(models, str) or not _is_collection(models):
+        models = [models]
+    if not len(models):
+        raise ValueError("models is empty: name at least one network.")
+    extractors = [_extractor(model, params or {}, verbose) for model in models]
+    return list(zip(names or _names(extractors), extractors, strict=True))
+
+
+def _is_collection(models):
+    """Whether it holds networks, and is not a network that can be iterated over."""
+    return isinstance(models, (list, tuple, set, np.ndarray))
+
+
+def _extractor(model, params, verbose):
+    from sklearn_transfer.extraction import PretrainedFeatures
+
+    if isinstance(model, BaseEstimator):
+        if not hasattr(model, "_features_by_layer"):
+            raise TypeError(
+                f"models holds a {type(model).__name__}: expected a network's name, a module, "
+                "a callable that makes one, or a PretrainedFeatures."
+            )
+        extractor = copy.copy(model)
+    else:
+        extractor = _with_params(PretrainedFeatures, model, params)
+    if verbose:
+        extractor.verbose = verbose
+    extractor._validate_params()
+    return extractor
+
+
+def _with_params(kind, model, params):
+    known = kind._get_param_names()
+    unknown = [name for name in params if name not in known or name in ("model", "layers")]
+    if unknown:
+        raise ValueError(
+            f"features_params holds {unknown[0]!r}, which is no parameter to give here; "
+            f"expected some of {[n for n in known if n not in ('model', 'layers')]}."
+            f"{did_you_mean(unknown[0], known)}"
+        )
+    return kind(model, **params)
+
+
+def _names(extractors):
+    """Model and weights, numbered where several are the same."""
+    names = [_name(extractor) for extractor in extractors]
+    total, seen = Counter(names), Counter()
+    for i, name in enumerate(names):
+        seen[name] += 1
+        if total[name] > 1:
+            names[i] = f"{name} #{seen[name]}"
+    return names
+
+
+def _name(extractor):
+    model, weights = extractor.model, extractor.weights
+    if not isinstance(model, str):
+        model = getattr(model, "__qualname__", type(model).__name__)
+    if weights is None:
+        return f"{model}, random weights (seed {extractor.random_state})"
+    if isinstance(weights, Mapping):
+        return f"{model}, weights from a mapping"
+    if weights == "pretrained":
+        return model
+    return f"{model}, {os.path.basename(os.fspath(weights))}"
+
+
+def _validation(y, cv, estimator):
+    """Estimator and splitter to cross-validate with, or None twice."""
+    if cv is None:
+        return None, None
+    if estimator is None:
+        continuous = type_of_target(y).startswith("continuous")
+        last = Ridge() if continuous else LogisticRegression(max_iter=1000)
+        estimator = make_pipeline(StandardScaler(), last)
+    return estimator, check_cv(cv, y, classifier=is_classifier(estimator))
+
+
+class _Task:
+    """What all candidates are asked; `warnings` are those of scores, with who had them."""
+
+    def __init__(self, X, y, layers, score, estimator, cv, n_jobs):
+        self.X, self.y, self.layers, self.score = X, y, layers, score
+        self.estimator, self.cv, self.n_jobs = estimator, cv, n_jobs
+        self.score_name = score if isinstance(score, str) else _callable_name(score)
+        self.rates_logits = score in _OF_LOGITS
+        self.folds, self.warnings = {}, defaultdict(list)
+
+    def candidates(self, name, extractor):
+        """Rows of one network."""
+        asked = [*self.layers, "logits"] if self.rates_logits else self.layers
+        rows = [Candidate(name, _label(layer), _at(extractor, layer)) for layer in self.layers]
+        try:
+            done = extractor._features_by_layer(self.X, asked)
+        except Exception as error:  # whatever a network raises, the others go on
+            if _is_of_samples(error):
+                raise
+            return [row.failed(error) for row in rows]
+        rows = [row.with_costs(done) for row in rows]
+        logits = done.features[-1] if self.rates_logits else None
+        return [
+            self._rated(row, features, features if logits is None else logits)
+            for row, features in zip(rows, done.features, strict=False)
+        ]
+
+    def _rated(self, row, features, scored):
+        for matrix in (features, scored):
+            if isinstance(matrix, ValueError):
+                return row.failed(matrix)
+        kept = np.isfinite(features).all(axis=1) & np.isfinite(scored).all(axis=1)
+        features, scored, y = features[kept], scored[kept], self.y[kept]
+        value = self._score(row, scored, y)
+        if not np.isfinite(value):
+            return row.failed(ValueError(f"{self.score_name} gives {value}"))
+        row = row.with_results(n_features=features.shape[1], score=value)
+        if self.cv is None:
+            return row
+        results = self._cross_validated(features, y, kept)
+        return row.with_results(cv_mean=float(results.mean()), cv_std=float(results.std()))
+
+    def _score(self, row, features, y):
+        score = self.score if callable(self.score) else _SCORES[self.score]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            value = float(score(features, y))
+        for warning in caught:
+            self.warnings[warning.category, str(warning.message)].append(row.title)
+        return value
+
+    def _cross_validated(self, features, y, kept):
+        key = kept.tobytes()
+        if key not in self.folds:
+            self.folds[key] = list(self.cv.split(features, y))
+        return cross_val_score(
+            self.estimator,
+            features,
+            y,
+            cv=self.folds[key],
+            n_jobs=self.n_jobs,
+            error_score="raise",
+        )
+
+
+def _callable_name(score):
+    return getattr(score, "__name__", type(score).__name__)
+
+
+def _label(layer):
+    if isinstance(layer, (list, tuple)):
+        return " + ".join(map(_label, layer))
+    return "embedding" if layer is None else str(layer)
+
+
+def _at(extractor, layer):
+    """The candidate as its user would write it, which shares the network and is not fitted."""
+    params = extractor.get_params(deep=False)
+    return type(extractor)(**{**params, "layers": layer})
+
+
+def _is_of_samples(error):
+    from sklearn_transfer.extraction._inputs import BadSampleError
+
+    return isinstance(error.__cause__, BadSampleError)
+
+
+def _report(rows, scored):
+    """One warning for the networks that failed, one for each thing that scores say."""
+    for (category, message), titles in scored.items():
+        warnings.warn(f"{'; '.join(titles)}: {message}", category, stacklevel=4)
+    failed = [row for row in rows if row.problem is not None]
+    if not failed:
+        return
+    reasons = "\n".join(f"- {line}" for line in problems(failed))
+    if len(failed) == len(rows):
+        raise ValueError(f"No candidate could be rated:\n{reasons}")
+    warnings.warn(
+        f"{len(failed)} of {len(rows)} candidates could not be rated:\n{reasons}",
+        UserWarning,
+        stacklevel=4,
+    )

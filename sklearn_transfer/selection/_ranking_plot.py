@@ -1,0 +1,144 @@
+"""Score of candidates against their cost; matplotlib is imported when it is drawn."""
+
+from importlib import import_module
+
+import numpy as np
+
+from sklearn_transfer._validation import import_optional
+
+_AXES = {
+    "seconds": "Milliseconds an image",
+    "n_parameters": "Parameters, millions",
+    "n_features": "Features",
+    "cv_mean": "Cross-validated score",
+}
+_UNITS = {"seconds": 1e3, "n_parameters": 1e-6}
+_SIZE = 8  # points, of labels
+_GAP = 7  # points between a candidate and its label
+
+
+class RankingDisplay:
+    """A point a candidate, numbered in their order; made by `BackboneRanking.plot`.
+
+    Parameters
+    ----------
+    candidates : list of Candidate
+        Those with a score, the best first.
+    score_name : str
+        Label of the vertical axis.
+    against : {"seconds", "n_parameters", "n_features", "cv_mean"} or None
+        What the horizontal axis shows.
+
+    Attributes
+    ----------
+    points_ : list of PathCollection
+        The points, in the order of the candidates.
+    labels_ : list of Annotation
+        Their numbers, from 1 on.
+    legend_ : Legend
+        What the numbers stand for.
+    ax_ : Axes
+        Axes drawn on.
+    figure_ : Figure
+        Figure of the axes.
+    """
+
+    def __init__(self, candidates, score_name, against=None):
+        self.candidates = candidates
+        self.score_name = score_name
+        self.against = against
+
+    def plot(self, ax=None, *, scatter_kwargs=None):
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        scatter_kwargs : dict, default=None
+            Passed to `Axes.scatter`.
+
+        Returns
+        -------
+        display : RankingDisplay
+        """
+        against = self._chosen_axis()
+        x = [getattr(row, against) * _UNITS.get(against, 1) for row in self.candidates]
+        y = [row.score for row in self.candidates]
+        self.ax_, self.figure_ = _axes(ax)
+        options = {"s": 36, "alpha": 0.8, **(scatter_kwargs or {})}
+        styles = zip(x, y, self._colours(), self._texts(), strict=True)
+        self.points_ = [
+            self.ax_.scatter(across, up, **{"color": colour, **options}, label=text)
+            for across, up, colour, text in styles
+        ]
+        self.ax_.set(xlabel=_AXES[against], ylabel=self.score_name)
+        self.ax_.margins(0.1)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
+        self.legend_ = self.ax_.legend(fontsize="small", **beside)
+        self.labels_ = self._numbered(x, y)
+        return self
+
+    def _chosen_axis(self):
+        known = {n for n in _AXES if all(getattr(r, n) is not None for r in self.candidates)}
+        if self.against is None:
+            return "seconds" if "seconds" in known else "n_parameters"
+        if self.against not in _AXES:
+            raise ValueError(
+                f"against={self.against!r} is unknown; expected one of {list(_AXES)} or None."
+            )
+        if self.against not in known:
+            reasons = {
+                "seconds": "features came from the cache: clear it or use 'n_parameters'",
+                "cv_mean": "nothing was cross-validated: call rank_backbones with cv",
+            }
+            raise ValueError(
+                f"against={self.against!r} is not known of all candidates; "
+                f"{reasons[self.against]}."
+            )
+        return self.against
+
+    def _colours(self):
+        """One a network."""
+        names = list(dict.fromkeys(row.name for row in self.candidates))
+        return [f"C{names.index(row.name) % 10}" for row in self.candidates]
+
+    def _texts(self):
+        """Number, network, and the layer where there are several."""
+        layers = {row.layer for row in self.candidates}
+        names = [row.name if len(layers) == 1 else row.title for row in self.candidates]
+        return [f"{i}  {name}" for i, name in enumerate(names, 1)]
+
+    def _numbered(self, x, y):
+        """A number at each point, moved down from numbers that it would cover."""
+        self.figure_.draw_without_rendering()  # which settles where the axes lie
+        places = self.ax_.transData.transform(np.column_stack([x, y])) * 72 / self.figure_.dpi
+        moved = _spread(places, width=1.4 * _SIZE, height=1.1 * _SIZE) - places[:, 1]
+        line = {"arrowstyle": "-", "color": "grey", "linewidth": 0.5}
+        options = {"textcoords": "offset points", "va": "center", "arrowprops": line}
+        return [
+            self.ax_.annotate(
+                str(i + 1), (x[i], y[i]), (_GAP, moved[i]), fontsize=_SIZE, **options
+            )
+            for i in range(len(x))
+        ]
+
+
+def _spread(places, width, height):
+    """Heights of labels of one size that cover no other, each at its place or under it."""
+    heights, placed = places[:, 1].copy(), []
+    for row in np.argsort(-heights, kind="stable"):
+        near = [r for r in placed if abs(places[r, 0] - places[row, 0]) < width]
+        if near:
+            heights[row] = min(heights[row], heights[near].min() - height)
+        placed.append(row)
+    return heights
+
+
+def _axes(ax):
+    import_optional("matplotlib", "plot", "BackboneRanking.plot")
+    pyplot = import_module("matplotlib.pyplot")
+    if ax is None:
+        figure, ax = pyplot.subplots(figsize=(9, 4.8), layout="constrained")
+        return ax, figure
+    return ax, ax.figure
