@@ -115,3 +115,32 @@ def test_unseen_digits_are_recognised_once_scores_are_calibrated(tmp_path):
     assert float(re.search(r"each other: (0\.\d+)", lines).group(1)) > 0.62
     before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
     assert after > 0.5 > 2 * before
+
+
+@pytest.mark.slow
+def test_training_more_of_a_network_overtakes_raw_pixels(tmp_path):
+    table = run("finetuning/plot_freezing.py", tmp_path)
+    raw = float(re.search(r"raw pixels.*: (0\.\d+)", table).group(1))
+    accuracy = dict(re.findall(r"^ *(head|2 stages|whole) (0\.\d+)", table, re.MULTILINE))
+    assert float(accuracy["head"]) < raw
+    assert float(accuracy["2 stages"]) > float(accuracy["head"]) + 0.05
+
+
+@pytest.mark.slow
+def test_no_way_to_train_falls_below_the_probe_on_another_camera(tmp_path):
+    table = run("finetuning/plot_lp_ft_under_shift.py", tmp_path)
+    rows = re.findall(r"^ *(\w.*?)  (0\.\d+) \+- (0\.\d+)   (0\.\d+)", table, re.MULTILINE)
+    source, target = ({r[0]: float(r[i]) for r in rows} for i in (1, 3))
+    assert len(rows) == 5
+    for accuracy in (source, target):
+        assert all(accuracy[name] > accuracy["probe"] - 0.03 for name in accuracy)
+    assert target["last stage"] > target["probe"] + 0.02
+
+
+@pytest.mark.slow
+def test_one_network_for_two_tasks_is_about_as_good_as_two(tmp_path):
+    lines = run("finetuning/plot_multi_task.py", tmp_path)
+    found = re.findall(r": (0\.\d+) of the photos right, level off by (0\.\d+)", lines)
+    (one, off), (each, off_each) = (map(float, row) for row in found)
+    assert one > each - 0.1
+    assert max(off, off_each) < 0.12  # a constant guess is off by 0.2

@@ -50,7 +50,7 @@ accuracy = {name: [] for name in ways}
 for seed in range(3):
     X, y = crops(5, seed)
     for name, options in ways.items():
-        model = FineTunedClassifier(input_size=48, max_epochs=8, random_state=seed, **options)
+        model = FineTunedClassifier(input_size=48, max_epochs=6, random_state=seed, **options)
         model.fit(X, y)
         accuracy[name].append([model.score(*test) for test in tests.values()])
 
