@@ -155,7 +155,7 @@ def _rounds(functions, rounds):
     return times, results
 
 
-def whole_network(data, n=200, n_epochs=2):
+def whole_network(data, n=300, n_epochs=4):
     functions = {
         "ours": ours(n, n_epochs, freeze=None, freeze_norm=False),
         "hand": Apart(loop_by_hand, n, n_epochs),

@@ -17,8 +17,8 @@ from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
 from sklearn_transfer.finetuning._probe import fit_head
 from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss, accelerated
 
-# Rows on which the features for the head are standardised.
-_SAMPLE = 512
+# Rows on which features for the head are standardised: many where a cut makes them cheap.
+_SAMPLE, _SAMPLE_WITH_CUT = 128, 512
 _PATIENCE = 5
 _OPTIONS = (
     "batch_size",
@@ -154,7 +154,8 @@ class Fitting:
 
     def _standardise_by_few(self, inputs):
         """The same from what the network takes of a few rows."""
-        few = np.random.default_rng(self.seed).permutation(len(self.train))[:_SAMPLE]
+        n_few = _SAMPLE if self.cut is None else _SAMPLE_WITH_CUT
+        few = np.random.default_rng(self.seed).permutation(len(self.train))[:n_few]
         if self.cut is not None:
             activations = inputs.take(few, 0).numpy()
             features = self.cut.outputs(self.network, activations, "embedding")
