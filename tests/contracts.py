@@ -155,6 +155,7 @@ def check_same_seed(make, samples):
     y = targets_for(make, len(samples))
     first, second = make(), make()
     first.fit(samples, y)
+    torch.rand(1), np.random.mtrand._rand.rand(), random.random()  # states are others now
     second.fit(samples, y)
     assert_bit_identical(tensors_of(first), tensors_of(second))
     np.testing.assert_array_equal(answers(first, samples), answers(second, samples))

@@ -218,11 +218,14 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
 
     def _fitting(self, train, valid):
         """`Fitting` of a fresh copy of the network."""
+        import torch
+
         from sklearn_transfer.finetuning._fitting import Fitting
         from sklearn_transfer.finetuning._network import Network, embedding_record
 
         backbone, owns_head = self._load_backbone()
-        network = Network(backbone, self._targets.n_outputs, owns_head)
+        with torch.inference_mode(False):
+            network = Network(backbone, self._targets.n_outputs, owns_head)
         backbone = embedding_record(backbone, network)
         return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
 

@@ -80,7 +80,7 @@ class Fitting:
         self.augmentation = estimator._augmentation(backbone)
         self.net, self.frozen, self.cut, self.standardised = None, None, None, False
         self.history, self.cuts, self.best = [], {}, None
-        self.is_continued = False
+        self.is_continued, self.kept, self.phase = False, frozenset(), None
 
     def run(self):
         """Train through all phases; the network then has its final weights."""
@@ -200,11 +200,12 @@ class Fitting:
             self.net = self._make_net()
         setup = self.net.setup
         setup.constant = constant
+        self.kept = frozenset.intersection(*(phase.frozen.parameters for phase in phases))
         self.net.notify("on_train_begin")
         try:
             with self._progress(n_epochs) as setup.bar:
-                for phase in phases:
-                    self._phase(phase)
+                for self.phase in phases:
+                    self._run_phase(self.phase)
         except KeyboardInterrupt as interrupt:
             self._interrupted(interrupt, n_epochs)
         finally:
@@ -214,7 +215,7 @@ class Fitting:
         self.net.notify("on_train_end")
         self.network.eval()
 
-    def _phase(self, phase):
+    def _run_phase(self, phase):
         frozen = phase.frozen
         if self._keeps_norms():
             frozen = _freezing.with_norms(frozen, self.network)
@@ -291,7 +292,7 @@ class Fitting:
             for earlier in self.history:
                 earlier["best"] = False
             stops = self.estimator.early_stopping and self.valid is not None
-            state = _freezing.trainable_state(self.network) if stops else None
+            state = _freezing.state_without(self.kept, self.network) if stops else None
             self.best = (row[judged], state)
         self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
         bar = self.net.setup.bar
@@ -384,6 +385,7 @@ class Fitting:
 
     def _interrupted(self, interrupt, n_epochs):
         if _is_early_stop(interrupt):
+            self._note(self.phase)
             return
         if not self.history and not self.net.setup.step:
             raise interrupt

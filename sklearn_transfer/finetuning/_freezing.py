@@ -61,17 +61,24 @@ def resolve(freeze, network, backbone, batch):
 
 def up_to(network, name, batch):
     """`Frozen` up to and including a module of the backbone."""
-    boundary = _BODY + name
     if name in network.removed:
         raise ValueError(
             f"freeze={name!r} is what classifies in {network.layout.label}, which is the head"
             " here; freeze='all' freezes all but the head"
         )
     try:
-        found = upstream(network, network.whole, batch, boundary)
+        found = upstream(network, network.whole, batch, _BODY + name)
     except ValueError as error:
         raise ValueError(f"freeze={name!r}: {error}") from error
-    return _settled(network, found.parameters, found.modules, boundary)
+    return _settled(network, found.parameters, found.modules, _boundary(network, name))
+
+
+def _boundary(network, name):
+    """Where a frozen part ends: at the embedding where a module held the network's head."""
+    holds_head = network.head_name is not None and f"{network.head_name}.".startswith(
+        f"{name}."
+    )
+    return EMBEDDING if holds_head else _BODY + name
 
 
 def _everything(network):
@@ -105,7 +112,7 @@ def _by_patterns(patterns, network, backbone, batch):
         except ValueError:  # of a stage that is no one depth
             continue
         if found.parameters <= frozen:
-            return _settled(network, frozen, found.modules, _BODY + stage.name)
+            return _settled(network, frozen, found.modules, _boundary(network, stage.name))
     return _settled(network, frozen, frozenset(), None)
 
 
@@ -163,6 +170,8 @@ def _steps_down(target, n_most, network, backbone, batch):
     for stage in reversed(backbone.stages):
         if target.boundary == _BODY + stage.name:
             break
+        if _boundary(network, stage.name) == EMBEDDING:  # what the probe has trained
+            continue
         try:
             frozen = up_to(network, stage.name, batch)
         except ValueError:
@@ -233,9 +242,11 @@ def add_lora(network, rank):
     return frozenset(_BODY + n for n, _ in network.body.named_parameters() if n not in added)
 
 
-def trainable_state(network):
-    """Copies of all that training may change: parameters, and statistics of normalisation."""
-    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+def state_without(frozen, network):
+    """Copies of all that training may change: parameters, and statistics of normalisation.
+
+    `frozen` are the names of parameters that no phase trains.
+    """
     state = network.state_dict()
     return {name: t.detach().clone() for name, t in state.items() if name not in frozen}
 

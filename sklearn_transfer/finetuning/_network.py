@@ -15,6 +15,8 @@ from sklearn_transfer.extraction._taps import pool
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 # Below this share of the mean, the standard deviation of a feature is taken for noise.
 _SCALE_FLOOR = 1e-2
+# Below this share of its own mean it is what float32 rounds.
+_ROUNDING = 1e-5
 
 
 class Head(nn.Module):
@@ -36,6 +38,7 @@ class Head(nn.Module):
         """Take mean and scale from features (n_samples, width), with row weights of sum 1."""
         mean = weights @ features
         deviation = (weights @ (features - mean) ** 2).sqrt()
+        deviation = torch.where(deviation > _ROUNDING * mean.abs(), deviation, 0.0)
         floor = _SCALE_FLOOR * deviation.mean()
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > floor, deviation, 1.0).clamp(min=floor))

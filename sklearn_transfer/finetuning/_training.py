@@ -227,9 +227,12 @@ class Setup:
 
     def begin_phase(self, n_rows, phase):
         """Start the learning rate's course over the epochs of a phase."""
-        per_epoch = len(EvenBatches(n_rows, self.batch_size, share=self.share))
-        self.step, self.n_steps = 0, phase.n_epochs * per_epoch
-        self.lr_share = phase.lr_share
+        self.n_rows, self.n_epochs, self.lr_share = n_rows, phase.n_epochs, phase.lr_share
+        self.step, self.first_step, self.n_steps = 0, 0, self._count_steps()
+
+    def _count_steps(self):
+        batches = EvenBatches(self.n_rows, self.batch_size, share=self.share)
+        return self.n_epochs * len(batches)
 
     def sampler(self, dataset, training):
         if not training:
@@ -237,13 +240,18 @@ class Setup:
         batches = EvenBatches(len(dataset), self.batch_size, self.seed, self.share)
         batches.epoch = self.passes
         self.passes += 1
+        self.first_step = self.step
         return batches
 
     def halve(self):
         """Whether the batch could be halved, which happens once."""
         if self.halved or self.batch_size < 2:
             return False
+        before = self.n_steps
         self.halved, self.batch_size = True, self.batch_size // 2
+        self.n_steps = self._count_steps()
+        # The epoch begins anew, at the same place of the learning rate's course.
+        self.step = self.first_step * self.n_steps // max(before, 1)
         return True
 
     def begin_step(self, optimizer, n_rows):

@@ -198,6 +198,20 @@ def test_values_that_decide_before_the_cut_have_no_cut():
     assert split(model, model, torch.randn(3, 4), "first") is None
 
 
+def test_what_differs_from_pass_to_pass_has_no_cut():
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            h = self.first(x)
+            return self.last(h + torch.rand(h.shape))
+
+    model = Noisy()
+    assert split(model, model, torch.randn(3, 4), "first") is None
+
+
 def test_the_module_is_as_it_was_after_an_error():
     model = networks.staged()
     record = split(model, model, noise(3, 32), "early")
