@@ -53,7 +53,7 @@ def visual_block(estimator, caption):
         "single",
         estimator,
         names=type(estimator).__name__,
-        name_caption=html.escape(caption),
+        name_caption=caption,  # scikit-learn escapes it
         name_details=str(estimator),
     )
 

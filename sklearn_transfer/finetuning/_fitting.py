@@ -241,17 +241,35 @@ class Fitting:
     def _probe(self, phase):
         """Fit the head on the embeddings of the network as it came."""
         start = time.perf_counter()
-        cut = self._make_cut(_freezing.EMBEDDING)
-        args = (self.estimator, self.reader, self.train.samples, self.train.place)
-        features = cut.activations(*args)
+        head, criterion = self.network.head, self.net.criterion_
+        features = self._embeddings(self.train)
+        # Read before the head is fitted, so that no bad sample is found out too late.
+        held = None if self.valid is None else self._embeddings(self.valid)
         self._standardise(features)
         features = torch.from_numpy(features).to(self.device)
-        criterion = self.net.criterion_
-        loss = fit_head(
-            self.network.head, features, criterion, *self.train.tensors(self.device)
-        )
+        criterion.training = True
+        loss = fit_head(head, features, criterion, *self.train.tensors(self.device))
+        row = {"phase": phase.name, "train_loss": loss}
+        if held is not None:
+            row |= self._validated_probe(held)
         dur = time.perf_counter() - start
-        self._add_to_history({"phase": phase.name, "train_loss": loss, "lr": 0.0, "dur": dur})
+        self._add_to_history({**row, "lr": 0.0, "dur": dur})
+
+    def _embeddings(self, part):
+        cut = self._make_cut(_freezing.EMBEDDING)
+        return cut.activations(self.estimator, self.reader, part.samples, part.place)
+
+    def _validated_probe(self, features):
+        criterion = self.net.criterion_
+        criterion.training = False
+        with torch.no_grad():
+            outputs = self.network.head(torch.from_numpy(features).to(self.device))
+            loss = criterion(outputs, *self.valid.tensors(self.device))
+        return self._validated(loss, outputs.cpu().numpy())
+
+    def _validated(self, loss, outputs):
+        score = self.targets.score(outputs, self.valid.y, self.valid.weights)
+        return {"valid_loss": float(loss), "valid_score": float(score)}
 
     def _train_through(self, phase):
         setup = self.net.setup
@@ -279,10 +297,7 @@ class Fitting:
         last, setup = self.net.history[-1], self.net.setup
         row = {"phase": phase.name, "train_loss": float(last["train_loss"])}
         if setup.valid is not None:
-            row["valid_loss"] = float(last["valid_loss"])
-            outputs = np.concatenate(setup.outputs)
-            score = self.targets.score(outputs, self.valid.y, self.valid.weights)
-            row["valid_score"] = float(score)
+            row |= self._validated(last["valid_loss"], np.concatenate(setup.outputs))
         return self._add_to_history({**row, "lr": setup.last_lr, "dur": last["dur"]})
 
     def _add_to_history(self, row):

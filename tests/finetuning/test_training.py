@@ -249,9 +249,21 @@ def test_best_weights_of_an_earlier_phase_are_whole(images, labels):
     model = visual(freeze=None, schedule="gradual", early_stopping=100, max_epochs=12)
     model.fit(images, labels, X_val=images, y_val=wrong)
     best = next(row for row in model.history_ if row["best"])
-    assert best["phase"] == "from head"
+    assert best["phase"] != "train"
     proba = model.predict_proba(images)[np.arange(20), (wrong == "light").astype(int)]
     assert -np.log(proba).mean() == pytest.approx(best["valid_loss"], rel=1e-4)
+
+
+def test_early_stopping_goes_back_to_the_probe_where_that_was_best(images, labels):
+    held = {"X_val": images[::2], "y_val": labels[::2]}
+    probe = visual(freeze="all", schedule="lp-ft").fit(images, labels, **held)
+    model = visual(schedule="lp-ft", early_stopping=2, lr=10.0, warmup=0.0, max_epochs=3)
+    model.fit(images, labels, **held)
+    assert model.history_[0]["best"]
+    assert model.history_[0]["valid_score"] == probe.score(images[::2], labels[::2])
+    np.testing.assert_allclose(
+        model.predict_proba(images), probe.predict_proba(images), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("patience", [1, 4])
