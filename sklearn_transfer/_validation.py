@@ -1,7 +1,6 @@
 """The one door to scikit-learn's private helpers, and messages shared by all stages."""
 
 import difflib
-import html
 import warnings
 from importlib import import_module
 from inspect import signature

@@ -296,6 +296,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
 
         from sklearn_transfer.finetuning import _freezing
         from sklearn_transfer.finetuning._network import Network
+        from sklearn_transfer.finetuning._persistence import fill
 
         weights = None if isinstance(self.model, str) else "pretrained"
         backbone, owns_head = self._load_backbone(weights)
@@ -305,7 +306,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         if self.lora_rank is not None:
             _freezing.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()
-        network.load_state_dict(state)
+        fill(network, state, backbone.label)
         _freezing.apply(frozen, network)
         self._network, self._frozen, self._net, self._cut = network, frozen, None, None
         self._describe(backbone, input_shape)

@@ -316,8 +316,9 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         return self._partial_fit(X, y, classes, sample_weight)
 
     def _check_same_classes(self, classes):
-        known = self._targets.classes
-        given, known = (x if isinstance(x, list) else [x] for x in (classes, known))
+        known, given = self._targets.classes, classes
+        if not isinstance(known, list):  # one task
+            known, given = [known], [given]
         same = len(given) == len(known) and all(
             a is None or set(np.asarray(a).tolist()) == set(np.asarray(b).tolist())
             for a, b in zip(given, known, strict=True)

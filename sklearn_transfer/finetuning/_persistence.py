@@ -10,6 +10,7 @@ _WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
 _FORMAT = 1
 # What prediction needs and a file cannot hold, where it is an object of the user's.
 _NEEDED = ("model", "preprocess")
+_ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "input_shape", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs", "_seed")
 
 
@@ -49,8 +50,6 @@ def save(estimator, folder):
 
 def load(cls, folder, given):
     """Estimator from such a folder; `given` are parameters that the file does not hold."""
-    from safetensors.torch import load_file
-
     from sklearn_transfer.finetuning._freezing import Frozen
     from sklearn_transfer.finetuning._targets import Targets
 
@@ -70,19 +69,34 @@ def load(cls, folder, given):
     estimator._targets = Targets.from_json(record["targets"])
     parameters, modules = map(frozenset, record["frozen"])
     frozen = Frozen(parameters, modules, record["boundary"])
-    state = load_file(os.path.join(folder, _WEIGHTS))
-    estimator._restore(state, frozen, tuple(record["input_shape"]))
+    estimator._restore(_read_weights(folder), frozen, tuple(record["input_shape"]))
     return estimator
 
 
-def _read(cls, folder):
+def fill(network, state, label):
+    """Put saved weights into a network; raises ValueError where it is another one."""
     try:
-        with open(os.path.join(folder, _RECORD), encoding="utf-8") as file:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the saved weights do not fit model={label}; pass the network that was"
+            f" fine-tuned. {error}"
+        ) from error
+
+
+def _read(cls, folder):
+    path = os.path.join(folder, _RECORD)
+    try:
+        with open(path, encoding="utf-8") as file:
             record = json.load(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{os.fspath(folder)!r} holds no {_RECORD}; expected a folder that save() wrote"
         ) from error
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(record, dict) or not {"class", "format"} <= record.keys():
+        raise _damaged(path, "it does not tell class and format")
     if record["class"] != cls.__name__:
         raise ValueError(
             f"{os.fspath(folder)!r} holds a {record['class']}: use {record['class']}.load"
@@ -92,12 +106,24 @@ def _read(cls, folder):
             f"{os.fspath(folder)!r} has format {record['format']}, expected {_FORMAT}: it was"
             " written by another version of sklearn_transfer"
         )
+    if not record.keys() >= _ENTRIES:
+        raise _damaged(path, f"{', '.join(sorted(_ENTRIES - record.keys()))} missing")
     return record
 
 
-def _fitted(estimator):
-    attributes = vars(estimator)
-    return {name: _plain(attributes[name]) for name in _KEPT if name in attributes}
+def _read_weights(folder):
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = os.path.join(folder, _WEIGHTS)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path, why):
+    return ValueError(f"{path!r} is damaged ({why}): save it again")
 
 
 def _frozen_names(frozen):
