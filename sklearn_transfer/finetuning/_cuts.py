@@ -1,6 +1,7 @@
 """Frozen parts: their activations are computed once, by the engines of features."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -97,26 +98,28 @@ class Cut:
         """Outputs ("logits") or embeddings from activations, in evaluation mode."""
         if self.split is None and kind == "embedding":
             return activations
-        whole = network.whole if kind == "logits" else network.embed
         network.eval()
-        with torch.inference_mode(), self.entered(network, whole):
+        with torch.inference_mode(), self._rest(network, kind) as rest:
             parts = [
-                network(_placed(activations[i : i + _PREDICTED], self.backbone)).float().cpu()
+                rest(_placed(activations[i : i + _PREDICTED], self.backbone)).float().cpu()
                 for i in range(0, len(activations), _PREDICTED)
             ]
         return torch.cat(parts).numpy()
 
     @contextmanager
-    def entered(self, network, whole=None):
-        """Context in which the network takes activations, to go on with them in `whole`."""
+    def _rest(self, network, kind):
+        """What comes after the cut, as a function; several threads may ask for it."""
         if self.split is None:
-            network.entry = network.head
-            context = nullcontext()
-        else:
-            context = Resumption(network, self.split)
-        with context as resumed:
-            if resumed is not None:
-                network.entry = lambda batch: resumed(whole or network.whole, batch)
+            yield network.head
+            return
+        whole = network.whole if kind == "logits" else network.embed
+        with Resumption(network, self.split) as resumed:
+            yield partial(resumed, whole)
+
+    @contextmanager
+    def entered(self, network):
+        """Context in which the network, for training, takes activations and goes on."""
+        with self._rest(network, "logits") as network.entry:
             try:
                 yield
             finally:
