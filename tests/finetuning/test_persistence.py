@@ -169,7 +169,15 @@ def test_files_cut_short_are_refused(name, share, images, labels, tmp_path):
         FineTunedClassifier.load(tmp_path, model=networks.staged())
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"class": "FineTunedClassifier"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        '{"class": "FineTunedClassifier"}',
+        '{"class": "FineTunedClassifier", "format": 1}',
+    ],
+)
 def test_records_of_something_else_are_refused(content, tmp_path):
     (tmp_path / "estimator.json").write_text(content)
     with pytest.raises(ValueError, match=r"estimator.json.*damaged"):
@@ -202,6 +210,25 @@ def test_first_call_of_partial_fit_takes_the_classes():
     model.partial_fit(TABLE, CLASSES).partial_fit(TABLE[:1], ["d"])
     assert model.predict_proba(TABLE).shape == (40, 4)
     assert model.n_iter_ == 3
+
+
+@pytest.mark.parametrize("classes", [[7, 5], (5, 7), np.array([7, 5])], ids=str)
+def test_classes_may_be_given_in_every_call_in_any_order(classes):
+    y = np.array([5, 7])[np.arange(40) % 2]
+    model = tabular()
+    for _ in range(2):
+        model.partial_fit(TABLE, y, classes=classes)
+    assert list(model.classes_) == [5, 7]
+
+
+def test_classes_of_several_tasks_are_one_list_a_task():
+    y = np.column_stack([CLASSES, np.array(["x", "y"])[np.arange(40) % 2]])
+    model = tabular()
+    for _ in range(2):
+        model.partial_fit(TABLE, y, classes=[["a", "b", "c", "d"], ["y", "x"]])
+    assert [len(classes) for classes in model.classes_] == [4, 2]
+    with pytest.raises(ValueError, match="are not those of the first call"):
+        model.partial_fit(TABLE, y, classes=[["a", "b", "c", "d"], ["y", "z"]])
 
 
 def test_partial_fit_learns():
