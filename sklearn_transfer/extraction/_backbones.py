@@ -158,6 +158,8 @@ def _build(model, weights, size, sizes):
 
 def _finish(backbone, model, place):
     """Private copy in its final state: evaluation mode, float32, in place, digested."""
+    parameters = backbone.module.named_parameters()
+    untrained = frozenset(name for name, p in parameters if not p.requires_grad)
     module = backbone.module.float().eval().requires_grad_(False)
     sha256 = _weights.state_dict_digest(module.state_dict())
     named = isinstance(model, str)
@@ -168,6 +170,7 @@ def _finish(backbone, model, place):
     if not stateful and all(p.ndim != 5 for p in module.parameters()):
         module = module.to(memory_format=torch.channels_last)
     state = {"stateful": stateful, "weights_sha256": sha256, "device": place}
+    state["untrained"] = untrained
     return replace(backbone, module=module, digest=digest(structure, sha256), **state)
 
 

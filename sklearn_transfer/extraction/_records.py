@@ -26,7 +26,8 @@ class Backbone:
     `module` is a private copy in evaluation mode whose parameters never change.
     `embedding`, `final_map` and `logits` are (module name, "input" or "output") where a
     hook finds them, or None in a timm network, whose own methods return them. `stateful`
-    networks, which are a user's own code, run one pass at a time. `engines` are those made
+    networks, which are a user's own code, run one pass at a time. `untrained` are parameters
+    that did not ask for gradients when the network came. `engines` are those made
     for it, by what they compute.
     """
 
@@ -45,6 +46,7 @@ class Backbone:
     channels_last_maps: bool = False
     final_relu: bool = False
     stateful: bool = False
+    untrained: frozenset = frozenset()
     weights_sha256: str = ""
     digest: bytes = b""
     device: torch.device | None = None

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 _PATIENCE = 2.0
 
 _ending = set()
+_is_forked = False
 
 
 class Threads(ThreadPoolExecutor):
@@ -63,6 +64,17 @@ def in_child_of_fork(function):
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)
     return function
+
+
+@in_child_of_fork
+def _note_fork():
+    global _is_forked
+    _is_forked = True
+
+
+def run_here(function, *args):
+    """Result of a function in which a network works; in a child of fork by `run_apart`."""
+    return run_apart(function, *args) if _is_forked else function(*args)
 
 
 def run_apart(function, *args):

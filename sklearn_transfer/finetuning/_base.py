@@ -4,6 +4,7 @@ import copy
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from numbers import Integral, Real
 
 import joblib
@@ -22,6 +23,8 @@ from sklearn_transfer._validation import (
 )
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._inputs import taken
+from sklearn_transfer.extraction._threads import run_here
+from sklearn_transfer.finetuning._persistence import Saved
 
 _OWN = object()  # the parameter of the estimator
 # Samples whose activations are in memory at once while predicting.
@@ -42,7 +45,7 @@ _FACTS = (
 )
 
 
-class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
+class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
     """A network that is trained on samples; a subclass says what the targets are."""
 
     on_error = "raise"
@@ -125,14 +128,16 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
             If the loss is no number.
         """
         forget_fit(self)
+        self._check_precision()
         samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=True)
         self._targets = self._make_targets(y, weights)
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         train, valid = self._parts(samples, y, weights, rows, X_val, y_val)
-        self._keep(self._fitting(train, valid).run())
+        self._keep(run_here(self._fitted_to, train, valid))
         return self
 
     def _partial_fit(self, X, y, classes, sample_weight):
+        self._check_precision()
         first = not hasattr(self, "history_")
         samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=first)
         if first:
@@ -141,9 +146,15 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         elif classes is not None:
             self._check_same_classes(classes)
         train = self._part(samples, y, weights, rows)
-        fitting = self._fitting(train, None) if first else self._continued(train)
-        self._keep(fitting.run_once())
+        self._keep(run_here(self._moved_on, train, first))
         return self
+
+    def _fitted_to(self, train, valid):
+        return self._fitting(train, valid).run()
+
+    def _moved_on(self, train, first):
+        fitting = self._fitting(train, None) if first else self._continued(train)
+        return fitting.run_once()
 
     def _weighted_rows(self, X, y, sample_weight, reset):
         """Samples, targets, weights and numbers of the rows whose weight is not zero."""
@@ -160,7 +171,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target"
                 " y is None"
             )
-        check_consistent_length(samples, _first_column(y))
+        check_consistent_length(samples, first_column(y))
         if sample_weight is None:
             return y, np.ones(len(samples))
         weights = check_sample_weight(sample_weight, np.zeros((len(samples), 1)), np.float64)
@@ -179,11 +190,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but one of them was given alone")
         if X_val is not None:
-            held = self._check_samples(X_val, reset=False)
-            check_consistent_length(held, _first_column(y_val))
-            numbers = range(len(held))
-            valid = self._part(held, y_val, np.ones(len(held)), numbers, "X_val")
-            return self._part(samples, y, weights, rows), valid
+            return self._part(samples, y, weights, rows), self._held_part(X_val, y_val)
         if not self.early_stopping:
             return self._part(samples, y, weights, rows), None
         return tuple(
@@ -191,11 +198,33 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
             for part in self._split(y, len(weights))
         )
 
-    def _part(self, samples, y, weights, rows, name="X"):
+    def _held_part(self, X_val, y_val):
+        try:
+            held = self._check_samples(X_val, reset=False)
+            check_consistent_length(held, first_column(y_val))
+            return self._part(held, y_val, np.ones(len(held)), range(len(held)), "X_val")
+        except ValueError as error:
+            raise ValueError(f"X_val and y_val: {error}") from error
+
+    def _part(self, samples, y, given, numbers, name="X"):
         from sklearn_transfer.finetuning._fitting import Part
 
-        weights = self._targets.row_weights(y, getattr(self, "class_weight", None), weights)
-        return Part(samples, y, self._targets.encode(y), weights, rows, name)
+        weights = self._targets.row_weights(y, getattr(self, "class_weight", None), given)
+        return Part(samples, y, self._targets.encode(y), weights, given, numbers, name)
+
+    def _check_precision(self):
+        if self.precision == "float16" and not self.device.startswith("cuda"):
+            import torch
+
+            if self.device != "auto" or not torch.cuda.is_available():
+                raise ValueError(
+                    "precision='float16' needs a CUDA device; use 'bfloat16' or 'float32' here"
+                )
+        if self.accelerator is not None and self.precision != "float32":
+            raise ValueError(
+                f"precision={self.precision!r} with an accelerator: leave it at 'float32', and"
+                " give accelerator={'mixed_precision': 'bf16'} or 'fp16'"
+            )
 
     def _split(self, y, n_rows):
         """Rows to train on and to validate on."""
@@ -238,6 +267,9 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
         fitting.history, fitting.standardised = self.history_, True
         fitting.is_continued = True
+        fitting.best = (min(row["train_loss"] for row in self.history_), None)
+        if self._net is not None:
+            self._net.setup.refresh(self)
         return fitting
 
     def _keep(self, fitting):
@@ -248,68 +280,6 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         self.n_iter_ = len(fitting.history)
         self.weights_sha256_ = fitting.backbone.weights_sha256
         self._describe(fitting.backbone, fitting.shape)
-
-    def save(self, folder):
-        """Write the fitted estimator into a folder: safetensors and JSON.
-
-        Parameters
-        ----------
-        folder : path
-            Made if need be; files of an earlier `save` in it are replaced.
-
-        Returns
-        -------
-        self : object
-            The estimator, unchanged.
-        """
-        from sklearn_transfer.finetuning._persistence import save
-
-        check_is_fitted(self, "history_")
-        save(self, folder)
-        return self
-
-    @classmethod
-    def load(cls, folder, **params):
-        """Fitted estimator from a folder that `save` wrote; nothing in it is executed.
-
-        Parameters
-        ----------
-        folder : path
-            The folder.
-        **params : objects
-            Parameters that replace the saved ones. `model` and `preprocess` are needed where
-            they were objects of your own, which files cannot hold; other such parameters,
-            which matter for training alone, have their default.
-
-        Returns
-        -------
-        estimator : object
-            It predicts as the saved one did, and can be trained further by `partial_fit`.
-        """
-        from sklearn_transfer.finetuning._persistence import load
-
-        return load(cls, folder, params)
-
-    def _restore(self, state, frozen, input_shape):
-        """Become fitted by the weights of a network of the same structure."""
-        import torch
-
-        from sklearn_transfer.finetuning import _freezing
-        from sklearn_transfer.finetuning._network import Network
-        from sklearn_transfer.finetuning._persistence import fill
-
-        weights = None if isinstance(self.model, str) else "pretrained"
-        backbone, owns_head = self._load_backbone(weights)
-        network = Network(backbone, self._targets.n_outputs, owns_head)
-        network.to(backbone.device).eval()
-        network.add_head(torch.zeros(2, *input_shape, device=backbone.device))
-        if self.lora_rank is not None:
-            _freezing.add_lora(network, self.lora_rank)
-            network.to(backbone.device).eval()
-        fill(network, state, backbone.label)
-        _freezing.apply(frozen, network)
-        self._network, self._frozen, self._net, self._cut = network, frozen, None, None
-        self._describe(backbone, input_shape)
 
     def _describe(self, backbone, input_shape):
         """Take over what is told of the network beside its weights."""
@@ -331,7 +301,7 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
     def __getstate__(self):
         state = super().__getstate__().copy()
         if "_network" in state:
-            state["_network"] = copy.deepcopy(self._network).to("cpu")
+            state["_network"] = run_here(copy.deepcopy, self._network).to("cpu")
             for name in ("_net", "_cut", "_record"):
                 state[name] = None
         return state
@@ -441,8 +411,9 @@ class _BaseFineTuned(TransformerMixin, ReadsImages, BaseEstimator):
         parts = []
         for start in range(0, len(samples), _KNOWN_ROWS):
             chunk = samples[start : start + _KNOWN_ROWS]
-            activations = self._cut.activations(self, reader, chunk)
-            parts.append(self._cut.outputs(self._network, activations, kind))
+            place = partial(_row_after, start)
+            activations = self._cut.activations(self, reader, chunk, place)
+            parts.append(run_here(self._cut.outputs, self._network, activations, kind))
         return np.concatenate(parts)
 
     @property
@@ -480,7 +451,12 @@ def _targets_of(y, rows):
     return _safe_indexing(y, rows)
 
 
-def _first_column(y):
+def _row_after(start, row):
+    return f"row {start + row}"
+
+
+def first_column(y):
+    """Targets, or the first column of a mapping of them."""
     return next(iter(y.values()), ()) if isinstance(y, Mapping) else y
 
 

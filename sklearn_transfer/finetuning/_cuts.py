@@ -110,7 +110,7 @@ class Cut:
     def _rest(self, network, kind):
         """What comes after the cut, as a function; several threads may ask for it."""
         if self.split is None:
-            yield network.head
+            yield lambda batch: network.head(batch)  # a module would become a part of it
             return
         whole = network.whole if kind == "logits" else network.embed
         with Resumption(network, self.split) as resumed:

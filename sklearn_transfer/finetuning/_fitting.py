@@ -1,23 +1,24 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
+import threading
 import time
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
 import torch
-from sklearn.base import clone
 
 from sklearn_transfer.extraction._engines import keep_memory
 from sklearn_transfer.extraction._inputs import taken
 from sklearn_transfer.extraction._splits import split
-from sklearn_transfer.extraction._threads import in_child_of_fork, one_core
+from sklearn_transfer.extraction._threads import in_child_of_fork
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
+from sklearn_transfer.finetuning._net_params import checked_params, copies
 from sklearn_transfer.finetuning._probe import fit_head
 from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss, accelerated
 
-# Rows on which features for the head are standardised: many where a cut makes them cheap.
+# Rows on which features for the head are standardised: many where a cut can make them cheap.
 _SAMPLE, _SAMPLE_WITH_CUT = 128, 512
 _PATIENCE = 5
 _OPTIONS = (
@@ -31,24 +32,26 @@ _OPTIONS = (
     "mixup",
     "cutmix",
 )
-_is_forked = False
+# Dropout draws from torch's generator of the process, which two trainings must not share.
+_training_lock = threading.RLock()
 
 
 @in_child_of_fork
-def _after_fork_in_child():
-    global _is_forked
-    _is_forked = True
+def _renew_lock():
+    global _training_lock
+    _training_lock = threading.RLock()
 
 
 class Part:
     """Samples to train or to validate on, with encoded targets and weights.
 
-    `rows` are their numbers in what the user passed as `name`.
+    `weights` are those of samples and classes together; `numbers` are those of the rows in
+    what the user passed as `name`.
     """
 
-    def __init__(self, samples, y, encoded, weights, rows, name="X"):
+    def __init__(self, samples, y, encoded, weights, sample_weights, numbers, name="X"):
         self.samples, self.y, self.encoded, self.weights = samples, y, encoded, weights
-        self.row_numbers, self.name = rows, name
+        self.sample_weights, self.numbers, self.name = sample_weights, numbers, name
         self.pixels = None
 
     def __len__(self):
@@ -57,7 +60,7 @@ class Part:
     def place(self, row):
         """What messages call a row."""
         prefix = "" if self.name == "X" else f"{self.name}, "
-        return f"{prefix}row {self.row_numbers[row]}"
+        return f"{prefix}row {self.numbers[row]}"
 
     def rows(self, inputs):
         return _inputs.Rows(inputs, self.encoded, self.weights)
@@ -80,6 +83,7 @@ class Fitting:
         self.augmentation = estimator._augmentation(backbone)
         self.net, self.frozen, self.cut, self.standardised = None, None, None, False
         self.history, self.cuts, self.best = [], {}, None
+        self.images, self.views, self.shape = None, None, None
         self.is_continued, self.kept, self.phase = False, frozenset(), None
 
     def run(self):
@@ -111,13 +115,17 @@ class Fitting:
 
     def _look_at_inputs(self):
         """Read every sample that no later step reads before the training begins."""
-        self.images = None
         if self.augmentation is not None:
             args = (self.train.samples, self.reader, self.n_threads)
             folder = _inputs.folder_of(self.estimator.cache)
             self.images = _inputs.read_images(*args, folder, self.train.place)
         shape = self.reader.shape(self.train.samples)
         self.shape = self._pixels(self.train).shape[1:] if shape is None else tuple(shape)
+        if self.estimator.cutmix and len(self.shape) < 2:
+            raise ValueError(
+                f"cutmix={self.estimator.cutmix:g} exchanges rectangles of images, and a row"
+                f" of X has shape {self.shape}; use mixup for tables"
+            )
 
     def _pixels(self, part):
         """Network input, or uint8 pixels, of a part."""
@@ -154,7 +162,7 @@ class Fitting:
 
     def _standardise_by_few(self, inputs):
         """The same from what the network takes of a few rows."""
-        n_few = _SAMPLE if self.cut is None else _SAMPLE_WITH_CUT
+        n_few = _SAMPLE if self.frozen.boundary is None else _SAMPLE_WITH_CUT
         few = np.random.default_rng(self.seed).permutation(len(self.train))[:n_few]
         if self.cut is not None:
             activations = inputs.take(few, 0).numpy()
@@ -170,10 +178,11 @@ class Fitting:
         options = {name: getattr(estimator, name) for name in _OPTIONS}
         setup = Setup(self.network, self.device, self.seed, options)
         setup.channels_last = not self.backbone.stateful
+        setup.passes = len(self.history)
         factors = self.targets.factors(self.train.encoded, self.train.weights)
         loss = None if estimator.loss == "auto" else estimator.loss
         smoothing = getattr(estimator, "label_smoothing", 0.0)
-        params = {"optimizer": torch.optim.AdamW, **(estimator.net_params or {})}
+        params = {"optimizer": torch.optim.AdamW, **checked_params(estimator.net_params)}
         if params["optimizer"] is torch.optim.AdamW:
             params.setdefault("optimizer__fused", True)
         kind, place = TrainingNet, {"device": str(self.device)}
@@ -186,7 +195,7 @@ class Fitting:
             self.network,
             criterion=partial(WeightedLoss, self.targets, factors, smoothing, loss),
             train_split=None,
-            callbacks=_copies(estimator.callbacks),
+            callbacks=copies(estimator.callbacks),
             verbose=0,
             setup=setup,
             **place,
@@ -201,7 +210,7 @@ class Fitting:
         setup = self.net.setup
         setup.constant = constant
         self.kept = frozenset.intersection(*(phase.frozen.parameters for phase in phases))
-        self.net.notify("on_train_begin")
+        self.net.notify("on_train_begin", X=None, y=None)
         try:
             with self._progress(n_epochs) as setup.bar:
                 for self.phase in phases:
@@ -212,8 +221,9 @@ class Fitting:
             setup.forget()
         if self.best is not None and self.best[1] is not None:
             _freezing.restore(self.network, self.best[1])
-        self.net.notify("on_train_end")
+        self.net.notify("on_train_end", X=None, y=None)
         self.network.eval()
+        self.network.zero_grad(set_to_none=True)
 
     def _run_phase(self, phase):
         frozen = phase.frozen
@@ -268,7 +278,7 @@ class Fitting:
         return self._validated(loss, outputs.cpu().numpy())
 
     def _validated(self, loss, outputs):
-        score = self.targets.score(outputs, self.valid.y, self.valid.weights)
+        score = self.targets.score(outputs, self.valid.y, self.valid.sample_weights)
         return {"valid_loss": float(loss), "valid_score": float(score)}
 
     def _train_through(self, phase):
@@ -279,11 +289,13 @@ class Fitting:
         setup.valid = None if valid is None else self.valid.rows(valid)
         setup.scaling = self.reader.scaling if self.cut is None else None
         setup.begin_phase(len(self.train), phase)
-        if not (setup.constant and self.history):
+        if setup.renewed or not (setup.constant and self.history):
             self.net.begin_phase()
+        setup.renewed = False
         rows, waited = self.train.rows(train), 0
         patience = self.estimator.early_stopping
-        patience = _PATIENCE if patience is True else patience
+        if isinstance(patience, (bool, np.bool_)):
+            patience *= _PATIENCE
         with nullcontext() if self.cut is None else self.cut.entered(self.network):
             for _ in range(phase.n_epochs):
                 setup.epoch = len(self.history) + 1
@@ -367,24 +379,27 @@ class Fitting:
         return _inputs.Fixed(cut.activations(*args))
 
     def _fixed_views(self, views, cut):
+        """Views that are made once, or their activations where there is a cut."""
         n_views, n_rows = self.estimator.n_views, len(views)
-        found = [views.view(row, epoch) for epoch in range(n_views) for row in range(n_rows)]
-        if cut is None:
-            array = np.stack(found)
-        else:
-            array = cut.activations(self.estimator, _cuts.PayloadReader(self.reader), found)
+        if self.views is None:
+            folder = _inputs.folder_of(self.estimator.cache)
+            self.views = _inputs.made_once(views, n_views, self.n_threads, folder)
+        array = self.views
+        if cut is not None:
+            array = cut.activations(self.estimator, _cuts.PayloadReader(self.reader), array)
         return _inputs.Views(array.reshape(n_views, n_rows, *array.shape[1:]))
 
     @contextmanager
     def _environment(self):
         """Random numbers of our own, and as many cores as may be had."""
         devices = [self.device] if self.device.type == "cuda" else []
-        limited = one_core() if _is_forked else nullcontext()
         if self.device.type == "cpu":
             keep_memory()
-        grad = (torch.inference_mode(False), torch.enable_grad())
-        with torch.random.fork_rng(devices=devices), limited, grad[0], grad[1]:
-            torch.manual_seed(self.seed)
+        scopes = (torch.inference_mode(False), torch.enable_grad())
+        with ExitStack() as stack:
+            for scope in (_training_lock, torch.random.fork_rng(devices=devices), *scopes):
+                stack.enter_context(scope)
+            torch.manual_seed(self.seed + len(self.history))
             yield
 
     @contextmanager
@@ -418,16 +433,3 @@ def _is_early_stop(interrupt):
     while frame.tb_next is not None:
         frame = frame.tb_next
     return frame.tb_frame.f_code.co_name == "on_epoch_end"
-
-
-def _copies(callbacks):
-    """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's."""
-    found = []
-    for item in callbacks or []:
-        pair = isinstance(item, (tuple, list))
-        found.append((item[0], _copy(item[1])) if pair else _copy(item))
-    return found
-
-
-def _copy(callback):
-    return callback if isinstance(callback, type) else clone(callback, safe=False)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,6 +50,11 @@ def resolve(freeze, network, backbone, batch):
 
     `batch` is network input of two rows, on which the network shows what comes before what.
     """
+    if isinstance(freeze, (bool, np.bool_)):
+        raise ValueError(
+            f"freeze={freeze!r} is no place in a network; use 'all' to train the head alone,"
+            " or None to train everything"
+        )
     if freeze is None:
         return Frozen()
     if isinstance(freeze, str) and freeze == "all":
@@ -140,7 +146,8 @@ def with_norms(frozen, network):
 def apply(frozen, network):
     """Set what trains in a network, also for later calls of `train`."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name not in frozen.parameters)
+        fixed = name in frozen.parameters or name in network.untrained
+        parameter.requires_grad_(not fixed)
     network.frozen = frozen.modules
     network.train(network.training)
 

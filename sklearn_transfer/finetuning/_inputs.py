@@ -188,6 +188,21 @@ class Augmented:
             raise
 
 
+def made_once(views, n_views, n_threads, folder):
+    """Views of all rows for some epochs, (n_views * n_rows, ...)."""
+
+    def view(k):
+        return views.view(k % len(views), k // len(views))
+
+    output = None
+    with Threads(n_threads) as pool:
+        for k, made in enumerate(pool.map(view, range(n_views * len(views)))):
+            if output is None:
+                output = allocate((n_views * len(views), *made.shape), made.dtype, folder)
+            output[k] = made
+    return output
+
+
 class Rows(Dataset):
     """Batches of inputs, encoded targets and weights; an index is (epoch, rows)."""
 

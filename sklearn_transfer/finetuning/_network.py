@@ -58,7 +58,10 @@ class Network(nn.Module):
 
     def __init__(self, backbone, n_outputs, owns_head=False):
         super().__init__()
-        self.body = copy.deepcopy(backbone.module).requires_grad_(True)
+        self.body = copy.deepcopy(backbone.module)
+        self.untrained = frozenset(f"body.{name}" for name in backbone.untrained)
+        for name, parameter in self.body.named_parameters():
+            parameter.requires_grad_(name not in backbone.untrained)
         self.layout = SimpleNamespace(
             label=backbone.label,
             is_timm=backbone.is_timm,

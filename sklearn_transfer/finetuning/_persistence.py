@@ -2,16 +2,81 @@
 
 import json
 import os
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 _WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
 _FORMAT = 1
+_PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
 # What prediction needs and a file cannot hold, where it is an object of the user's.
 _NEEDED = ("model", "preprocess")
+_ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "input_shape", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs", "_seed")
+
+
+class Saved:
+    """Mixin of estimators that are written into folders."""
+
+    def save(self, folder):
+        """Write the fitted estimator into a folder: safetensors and JSON.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be; files of an earlier `save` in it are replaced.
+
+        Returns
+        -------
+        self : object
+            The estimator, unchanged.
+        """
+        check_is_fitted(self, "history_")
+        save(self, folder)
+        return self
+
+    @classmethod
+    def load(cls, folder, **params):
+        """Fitted estimator from a folder that `save` wrote; nothing in it is executed.
+
+        Parameters
+        ----------
+        folder : path
+            The folder.
+        **params : objects
+            Parameters that replace the saved ones. `model` and `preprocess` are needed where
+            they were objects of your own, which files cannot hold; other such parameters,
+            which matter for training alone, have their default.
+
+        Returns
+        -------
+        estimator : object
+            It predicts as the saved one did, and can be trained further by `partial_fit`.
+        """
+        return load(cls, folder, params)
+
+    def _restore(self, state, frozen, input_shape):
+        """Become fitted by the weights of a network of the same structure."""
+        import torch
+
+        from sklearn_transfer.finetuning import _freezing
+        from sklearn_transfer.finetuning._network import Network
+
+        weights = None if isinstance(self.model, str) else "pretrained"
+        backbone, owns_head = self._load_backbone(weights)
+        network = Network(backbone, self._targets.n_outputs, owns_head)
+        network.to(backbone.device).eval()
+        network.add_head(torch.zeros(2, *input_shape, device=backbone.device))
+        if self.lora_rank is not None:
+            _freezing.add_lora(network, self.lora_rank)
+            network.to(backbone.device).eval()
+        fill(network, state, backbone.label)
+        _freezing.apply(frozen, network)
+        self._network, self._frozen, self._net, self._cut = network, frozen, None, None
+        self._describe(backbone, input_shape)
 
 
 def save(estimator, folder):
@@ -37,9 +102,7 @@ def save(estimator, folder):
         "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
         "input_shape": [int(edge) for edge in estimator._input_shape],
-        "fitted": {
-            name: _plain(vars(estimator)[name]) for name in _KEPT if name in vars(estimator)
-        },
+        "fitted": _plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
     }
     if hasattr(estimator, "feature_names_in_"):
         record["feature_names_in_"] = estimator.feature_names_in_.tolist()
@@ -62,7 +125,8 @@ def load(cls, folder, given):
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
     estimator = cls(**{**_params(record["params"]), **given})
-    vars(estimator).update(record["fitted"])
+    _warn_of_lost(record, given)
+    vars(estimator).update(_rebuilt(record["fitted"]))
     if "feature_names_in_" in record:
         names = np.asarray(record["feature_names_in_"], dtype=object)
         estimator.feature_names_in_ = names
@@ -126,6 +190,17 @@ def _damaged(path, why):
     return ValueError(f"{path!r} is damaged ({why}): save it again")
 
 
+def _warn_of_lost(record, given):
+    lost = [n for n in record["objects"] if n not in given and n not in _ONLY_AT_THE_START]
+    if lost:
+        warnings.warn(
+            f"{' and '.join(lost)} of your own could not be saved: partial_fit would train"
+            " with the default; pass them to load to train as before",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def _frozen_names(frozen):
     return frozen.parameters, frozen.modules
 
@@ -162,12 +237,22 @@ def _plain(value):
     if isinstance(value, (list, tuple)):
         inner = [_plain(item) for item in value]
         return _UNSUITABLE if any(item is _UNSUITABLE for item in inner) else inner
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        inner = {name: _plain(item) for name, item in value.items()}
-        return _UNSUITABLE if any(i is _UNSUITABLE for i in inner.values()) else inner
+    if isinstance(value, dict):
+        pairs = [_plain(pair) for pair in value.items()]
+        return _UNSUITABLE if any(pair is _UNSUITABLE for pair in pairs) else {_PAIRS: pairs}
     return _UNSUITABLE
 
 
+def _rebuilt(value):
+    """The value that `_plain` wrote."""
+    if isinstance(value, list):
+        return [_rebuilt(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _rebuilt(item) for name, item in value[_PAIRS]}
+    return value
+
+
 def _params(params):
+    params = {name: _rebuilt(value) for name, value in params.items()}
     size = params.get("input_size")
     return {**params, "input_size": tuple(size) if isinstance(size, list) else size}

@@ -17,6 +17,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         Network, as `PretrainedFeatures` takes it. A module is copied and never changed. An
         importable callable `(n_features_in)` returns a module on which a linear head is put;
         one that takes `(n_features_in, n_outputs)` returns a module that ends in the outputs.
+        Parameters of a module that do not require gradients stay as they are.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
@@ -25,7 +26,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         depth. "all" trains the head alone (a linear probe), None trains everything. A layer
         word ("shallow", "middle", "deep"), a stage index or a module's name, as in
         `PretrainedFeatures(layers=...)`, freezes all up to and including that place. A list
-        holds names of modules or parameters, in which `*` stands for anything.
+        holds names of modules or parameters, in which `*` stands for anything [1]_.
     schedule : {"constant", "lp-ft", "gradual"}, default="constant"
         "lp-ft" first fits the head alone, to the optimum of its loss, and then trains what
         `freeze` leaves [2]_. "gradual" then adds a stage at a time, from the deepest down to
@@ -45,10 +46,12 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     weight_decay : float, default=0.01
         Decoupled decay of weights; biases and normalisation have none.
     l2_sp : float, default=0.0
-        Strength of the pull of the network's weights to where they began [4]_.
+        Strength of the pull of the network's weights to where they began [4]_, in an unpickled
+        estimator to where they were then.
     lora_rank : int or None, default=None
         Rank of trainable matrices beside the linear layers of a transformer, whose own weights
-        then all stay frozen [5]_; `freeze` is not looked at. Needs the extra `lora`.
+        then all stay frozen [5]_; `freeze` is not looked at, and "gradual" is as "lp-ft".
+        Needs the extra `lora`.
     freeze_norm : bool or "auto", default="auto"
         Whether running statistics of normalisation stay as they are in trained layers too:
         those of a large data set serve better than those of small batches. "auto" does so
@@ -59,7 +62,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
-        epoch, for which frozen layers run every time.
+        epoch, for which frozen layers run every time. Of use with `augment` alone.
     mixup : float, default=0.0
         Parameter of the beta distribution by which pairs of samples are blended [6]_; 0 turns
         it off.
@@ -69,7 +72,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     loss : "auto" or callable, default="auto"
         "auto" is the squared error of standardised targets. A callable
         `(output, target)` gets tensors (n, n_outputs) and (n, ...) of a task and returns the
-        losses of the rows, (n,).
+        losses of the rows, (n,); missing numbers are NaN and missing labels -1 there.
     tasks : list of dict or None, default=None
         Several tasks at once: one dict a task, in the order of the columns of y, with the keys
         "name", "kind" ("multiclass", "multilabel" or "regression"), "weight" in the loss and
@@ -79,7 +82,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         as given, and to go back to the best weights. A share of the samples is held out for
         it, unless `fit` gets `X_val`.
     validation_fraction : float, default=0.1
-        Share that is held out with `early_stopping`, by class where that can be.
+        Share that is held out with `early_stopping`.
     input_size : int or (height, width), default=None
         Size in pixels that images are brought to; None is the network's own. Smaller ones
         train faster.
@@ -88,26 +91,29 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     background : str or (red, green, blue), default="white"
         What transparency is laid upon.
     callbacks : list of skorch callbacks or None, default=None
-        Called while training, as instances or (name, instance); copies are used.
+        Called while training, as instances or (name, instance); copies are used. Those that
+        set the learning rate or score by themselves are refused.
     net_params : dict or None, default=None
-        Further parameters of skorch's net, such as `{"optimizer": torch.optim.SGD,
-        "optimizer__momentum": 0.9}` or `{"compile": True}`.
+        Further parameters of skorch's net, those apart that are the estimator's, such as
+        `{"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}` or `{"compile": True}`.
     accelerator : dict or None, default=None
         Arguments of `accelerate.Accelerator`, {} for none, to train on several GPUs or
         machines by `accelerate launch`; `batch_size` is then that of each process. Needs the
         extra `distributed`.
     cache : "memory", path or None, default="memory"
-        Where activations at the frozen boundary are kept for later fits: at most 1 GiB in
-        memory (environment variable SKLEARN_TRANSFER_ACTIVATION_BYTES), or in a folder. In one
-        fit they are computed once. None computes them in every epoch, and keeps nothing.
+        Where activations at the frozen boundary are kept for later fits and predictions: at
+        most 1 GiB in memory (environment variable SKLEARN_TRANSFER_ACTIVATION_BYTES), or in a
+        folder. In one fit they are computed once. None computes them in every epoch, and keeps
+        nothing.
     engine : {"auto", "torch", "openvino", "onnxruntime"}, default="auto"
-        What runs the frozen layers, as in `PretrainedFeatures`.
+        What runs the frozen layers, as in `PretrainedFeatures`; after a pickle or `load` it is
+        PyTorch that runs all.
     device : str, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Type of the arithmetic of trained layers, by autocast. "float16" needs a GPU.
     n_jobs : int or None, default=None
-        Threads that decode images; None is the number of cores.
+        Threads that decode images; None is as many as PyTorch has.
     random_state : int, RandomState instance or None, default=0
         Seed of order, augmentation, dropout and random weights. On a CPU, the same seed and
         number of threads give the same network.
@@ -118,7 +124,8 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     ----------
     history_ : list of dict
         One entry an epoch, ready for `pandas.DataFrame`: "epoch", "phase", "train_loss", "lr",
-        "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score".
+        "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score" (accuracy
+        or R2; of several labels the accuracy of single entries).
     n_iter_ : int
         Number of entries of `history_`.
     net_ : skorch.NeuralNet
@@ -142,7 +149,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
 
     Everything is built in `fit`, from a copy of the network as it came: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardised on the training samples, and starts at zero.
+    standardised on some hundred training samples, and starts at zero.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
     training samples. Where layers are frozen and views do not change, activations at the
@@ -152,8 +159,9 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     this, with a warning.
 
     A batch of one row is normalised by running statistics. If memory does not suffice, the
-    batch is halved once, with a warning. Ctrl-C ends the training and leaves a fitted
-    estimator. A pickle holds the trained network, in the memory of the CPU.
+    batch is halved once, with a warning. Ctrl-C in an epoch ends the training and leaves a
+    fitted estimator. A pickle holds the trained network, in the memory of the CPU. Trainings
+    in several threads of a process wait for each other.
 
     References
     ----------
@@ -273,7 +281,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the loss.
+            Weights of the samples in the loss, relative to each other in this call.
 
         Returns
         -------

@@ -1,5 +1,7 @@
 """What y means for a network: from labels and numbers to its output, and back."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
@@ -72,7 +74,7 @@ class Targets:
             _check_some(plans, {"multiclass", "multilabel"}, "FineTunedRegressor")
         elif len(table.columns) == 1:
             plans = [Plan("multiclass")]
-            if not table.flat:
+            if not (table.flat or isinstance(y, Mapping)):
                 column_or_1d(table.columns[0][:, None], warn=True)
         elif is_indicator(table) and not _are_several(classes):
             plans = [Plan("multilabel", n_columns=len(table.columns))]

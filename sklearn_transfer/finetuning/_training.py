@@ -170,9 +170,6 @@ def accelerated(arguments):
     from skorch.hf import AccelerateMixin
 
     class AcceleratedNet(_Steps, AccelerateMixin, NeuralNet):
-        def get_iterator(self, dataset, training=False):
-            return loader(dataset, self.setup.sampler(dataset, training))
-
         def begin_phase(self):
             self._unwrap_accelerator()
             self.initialize_optimizer()
@@ -216,10 +213,18 @@ class Setup:
         enabled = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
         self.constant, self.channels_last, self.halved = False, True, False
+        self.renewed = False
         self.share = (1, 0)  # processes, and the index of this one
         self.scaling, self.mix, self.last_lr = None, None, self.lr
         self.epoch, self.step, self.n_steps, self.passes = 0, 0, 0, 0
         self.forget()
+
+    def refresh(self, estimator):
+        """Take parameters that were set since; a new optimiser begins where it has to."""
+        before = self.lr, self.weight_decay, self.layer_decay
+        for name in ("batch_size", "lr", "weight_decay", "layer_decay", "mixup", "cutmix"):
+            setattr(self, name, getattr(estimator, name))
+        self.renewed = before != (self.lr, self.weight_decay, self.layer_decay)
 
     def forget(self):
         """Let go of what only the training needs."""

@@ -1,0 +1,68 @@
+"""What users hand on to skorch: parameters of the net, and callbacks."""
+
+from sklearn.base import clone
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
+
+# Parameters of skorch's net, and what says the same here.
+_OURS = {
+    "module": "model",
+    "criterion": "loss",
+    "lr": "lr",
+    "optimizer__lr": "lr",
+    "optimizer__weight_decay": "weight_decay",
+    "max_epochs": "max_epochs",
+    "batch_size": "batch_size",
+    "iterator_train": "batch_size",
+    "iterator_valid": "batch_size",
+    "dataset": "preprocess",
+    "train_split": "validation_fraction",
+    "callbacks": "callbacks",
+    "device": "device",
+    "verbose": "verbose",
+    "setup": "schedule",
+}
+_NOT_HERE = {
+    LRScheduler: "the learning rate follows warmup and a cosine",
+    EpochScoring: "history_ has valid_loss and valid_score",
+    BatchScoring: "history_ has train_loss and valid_loss",
+}
+
+
+def checked_params(params):
+    """Parameters for skorch's net; ValueError for those that are parameters here."""
+    params = dict(params or {})
+    for name in params:
+        own = _OURS.get(name) or _OURS.get(name.partition("__")[0])
+        if own is not None:
+            raise ValueError(
+                f"net_params names {name!r}, which the parameter {own} of the estimator"
+                " decides; set that instead"
+            )
+    return params
+
+
+def copies(callbacks):
+    """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's.
+
+    ValueError for what is no callback, and for those that cannot work here.
+    """
+    found = []
+    for item in callbacks or []:
+        pair = isinstance(item, (tuple, list))
+        callback = _copy(item[1] if pair else item)
+        found.append((item[0], callback) if pair else callback)
+    return found
+
+
+def _copy(callback):
+    kind = callback if isinstance(callback, type) else type(callback)
+    if not issubclass(kind, Callback):
+        raise ValueError(
+            f"callbacks holds {callback!r}, expected callbacks of skorch or (name, callback)"
+        )
+    for other, instead in _NOT_HERE.items():
+        if issubclass(kind, other):
+            raise ValueError(
+                f"callbacks holds {kind.__name__}, which has no effect: {instead}"
+            )
+    return callback if isinstance(callback, type) else clone(callback, safe=False)
