@@ -75,6 +75,6 @@ for i, domain in enumerate(tests):
     heights = [mean[name][i] for name in ways]
     ax.bar(places, heights, 0.38, yerr=[error[name][i] for name in ways], label=domain)
 ax.set_xticks(range(len(ways)), ways)
-ax.set(ylabel="accuracy", ylim=(0, 1.05), title="Five crops a class, seen by two cameras")
-ax.legend(loc="lower right")
+ax.set(ylabel="accuracy", ylim=(0, 1.2), title="Five crops a class, seen by two cameras")
+ax.legend(loc="upper center", ncols=2)
 plt.show()
