@@ -18,6 +18,7 @@ from importlib import import_module
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "AutoencoderFeatures": "sklearn_transfer.finetuning",
     "CORAL": "sklearn_transfer.alignment",
     "DEVScorer": "sklearn_transfer.weighting",
     "DomainClassifierWeights": "sklearn_transfer.weighting",

@@ -97,9 +97,11 @@ def test_constructing_an_extractor_loads_no_network_library():
 
 def test_constructing_a_fine_tuner_loads_no_network_library():
     statement = (
-        "from sklearn_transfer import FineTunedClassifier, FineTunedRegressor\n"
+        "from sklearn_transfer import AutoencoderFeatures, FineTunedClassifier\n"
+        "from sklearn_transfer import FineTunedRegressor\n"
         "from sklearn.base import clone\n"
-        "for estimator in (FineTunedClassifier(freeze='deep'), FineTunedRegressor()):\n"
+        "for estimator in (FineTunedClassifier(freeze='deep'), FineTunedRegressor(),\n"
+        "                  AutoencoderFeatures()):\n"
         "    repr(clone(estimator)), estimator.__sklearn_tags__(), estimator._repr_html_()"
     )
     loaded = loaded_after(statement)

@@ -16,6 +16,7 @@ from sklearn_transfer import (
     KLIEP,
     KMM,
     ULSIF,
+    AutoencoderFeatures,
     DomainClassifierWeights,
     FineTunedClassifier,
     FineTunedRegressor,
@@ -167,6 +168,8 @@ TABULAR = [
     (ZeroShotClassifier(gamma=1.0, normalize=False, temperature=1.0), 54),
     (FineTunedClassifier(networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 70),
     (FineTunedRegressor(networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 63),
+    (AutoencoderFeatures(preprocess=None), 46),
+    (AutoencoderFeatures(4, preprocess=None, noise=0.2, mask=0.3, max_epochs=3), 46),
 ]
 # Checks that float32 cannot pass, with the reason.
 FLOAT32 = {

@@ -389,29 +389,12 @@ class Fitting:
             array = cut.activations(self.estimator, _cuts.PayloadReader(self.reader), array)
         return _inputs.Views(array.reshape(n_views, n_rows, *array.shape[1:]))
 
-    @contextmanager
     def _environment(self):
-        """Random numbers of our own, and as many cores as may be had."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        if self.device.type == "cpu":
-            keep_memory()
-        scopes = (torch.inference_mode(False), torch.enable_grad())
-        with ExitStack() as stack:
-            for scope in (_training_lock, torch.random.fork_rng(devices=devices), *scopes):
-                stack.enter_context(scope)
-            torch.manual_seed(self.seed + len(self.history))
-            yield
+        return training_scope(self.device, self.seed + len(self.history))
 
-    @contextmanager
     def _progress(self, n_epochs):
-        if not self.estimator.verbose:
-            yield None
-            return
-        from tqdm.auto import tqdm
-
         total = n_epochs * len(self.train)
-        with tqdm(total=total, desc=self.backbone.label, unit=" rows") as bar:
-            yield bar
+        return progress(self.estimator.verbose, total, self.backbone.label)
 
     def _interrupted(self, interrupt, n_epochs):
         if _is_early_stop(interrupt):
@@ -425,6 +408,32 @@ class Fitting:
             UserWarning,
             stacklevel=2,
         )
+
+
+@contextmanager
+def training_scope(device, seed):
+    """Random numbers of our own, and as many cores as may be had."""
+    devices = [device] if device.type == "cuda" else []
+    if device.type == "cpu":
+        keep_memory()
+    scopes = (torch.inference_mode(False), torch.enable_grad())
+    with ExitStack() as stack:
+        for scope in (_training_lock, torch.random.fork_rng(devices=devices), *scopes):
+            stack.enter_context(scope)
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def progress(verbose, n_rows, label):
+    """Bar over the rows of all epochs, or None."""
+    if not verbose:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=n_rows, desc=label, unit=" rows") as bar:
+        yield bar
 
 
 def _is_early_stop(interrupt):

@@ -1,0 +1,167 @@
+"""What is trained without labels: an encoder, a decoder, and what is hidden from them."""
+
+import math
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from sklearn_transfer.finetuning._network import NORMS
+
+DENSE_WIDTHS = (256,)
+CONVOLUTIONAL_WIDTHS = (32, 64, 128)
+# Edge of the maps before the code, in pixels, at which the default stops halving them.
+_SMALLEST_MAP = 4
+# Patches that are hidden together are this many to each edge of an image.
+_PATCHES = 8
+# Share of the mean below which a standard deviation is rounding of float32.
+_ROUNDING = 1e-6
+
+
+class Standardise(nn.Module):
+    """Mean 0 and deviation 1 of each feature, or of each channel; constant ones become 0."""
+
+    def __init__(self, mean, scale):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    @classmethod
+    def of(cls, rows, by_channel):
+        """Layer for rows (n_samples, ...) that are the network's input."""
+        axes = (0, *range(2, rows.ndim)) if by_channel else (0,)
+        rows = rows.double()
+        mean = rows.mean(axes, keepdim=True)
+        scale = (rows - mean).square().mean(axes, keepdim=True).sqrt()
+        varies = scale > _ROUNDING * mean.abs()
+        return cls(mean[0].float(), torch.where(varies, scale, 1.0)[0].float())
+
+    def forward(self, rows):
+        return (rows - self.mean) / self.scale
+
+
+class _Units(nn.Module):
+    """The inverse of a `Standardise`."""
+
+    def __init__(self, standardise):
+        super().__init__()
+        self.inner = standardise
+
+    def forward(self, rows):
+        return rows * self.inner.scale + self.inner.mean
+
+
+def with_units(decoder, standardise):
+    """Decoder that gives its rows as they were before they were standardised."""
+    return nn.Sequential(decoder, _Units(standardise))
+
+
+def dense(shape, widths, n_components):
+    """Layers of an encoder and of a decoder for inputs of any shape."""
+    sizes = [math.prod(shape), *widths]
+    down = [("flatten", nn.Flatten())] if len(shape) > 1 else []
+    down += [
+        (f"block{i}", nn.Sequential(nn.Linear(a, b), nn.ReLU()))
+        for i, (a, b) in enumerate(pairwise(sizes), 1)
+    ]
+    down.append(("code", nn.Sequential(nn.Linear(sizes[-1], n_components), nn.ReLU())))
+    up = [nn.Linear(n_components, sizes[-1])]
+    for a, b in pairwise(reversed(sizes)):
+        up += [nn.ReLU(), nn.Linear(a, b)]
+    return down, [*up, nn.Unflatten(1, tuple(shape))]
+
+
+def convolutional(shape, widths, n_components):
+    """The same for maps (channels, height, width), which each block halves."""
+    channels, sizes = [shape[0], *widths], [tuple(shape[1:])]
+    for _ in widths:
+        sizes.append(tuple(-(-edge // 2) for edge in sizes[-1]))
+    down = [
+        (f"block{i}", nn.Sequential(*_normed(nn.Conv2d(a, b, 3, 2, 1, bias=False))))
+        for i, (a, b) in enumerate(pairwise(channels), 1)
+    ]
+    last = (channels[-1], *sizes[-1])
+    code = nn.Linear(math.prod(last), n_components)
+    down.append(("code", nn.Sequential(nn.Flatten(), code, nn.ReLU())))
+    up = [nn.Linear(n_components, math.prod(last)), nn.ReLU(), nn.Unflatten(1, last)]
+    for i in range(len(widths), 0, -1):
+        up.append(nn.Upsample(sizes[i - 1]))
+        layer = nn.Conv2d(channels[i], channels[i - 1], 3, 1, 1, bias=i == 1)
+        up += [layer] if i == 1 else _normed(layer)
+    return down, up
+
+
+def _normed(convolution):
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]
+
+
+def default_widths(shape, is_convolutional):
+    """Widths of the blocks where the user gives none."""
+    if not is_convolutional:
+        return DENSE_WIDTHS
+    halvings = math.ceil(math.log2(max(*shape[1:], 1) / _SMALLEST_MAP))
+    return CONVOLUTIONAL_WIDTHS[: max(halvings, 1)]
+
+
+class Autoencoder(nn.Module):
+    """Encoder (`body`) and decoder; `forward` gives the error of each row.
+
+    Inputs are of deviation about 1, or become so in `standardise`, the encoder's first layer
+    where there is one. Of them the share `mask` is set to the mean, 0, and Gaussian `noise`
+    is added; the decoder has to give what was there before. `hidden_shape` is the shape of
+    one row of the mask, drawn anew in each step, and while validating from one seed.
+    """
+
+    def __init__(self, make, shape, widths, n_components, standardise, noise, mask):
+        super().__init__()
+        down, up = make(shape, widths, n_components)
+        first = [] if standardise is None else [("standardise", standardise)]
+        self.body = nn.Sequential(OrderedDict([*first, *down]))
+        self.decoder = nn.Sequential(*up)
+        self.noise, self.mask = noise, mask
+        self.hidden_shape = tuple(shape)
+        if make is convolutional:
+            self.hidden_shape = (1, *(min(edge, _PATCHES) for edge in shape[1:]))
+
+    def forward(self, batch):
+        layers = dict(self.body.named_children())
+        standardise = layers.pop("standardise", nn.Identity())
+        clean = standardise(batch)
+        codes = self._corrupted(clean)
+        for layer in layers.values():
+            codes = layer(codes)
+        return (self.decoder(codes) - clean).square().flatten(1).mean(1)
+
+    def _corrupted(self, clean):
+        if not (self.noise or self.mask):
+            return clean
+        generator = None
+        if not self.training:
+            generator = torch.Generator(clean.device).manual_seed(len(clean))
+        options = {"generator": generator, "device": clean.device}
+        if self.mask:
+            kept = torch.rand(len(clean), *self.hidden_shape, **options) >= self.mask
+            kept = kept.to(clean.dtype)
+            if kept.shape != clean.shape:
+                kept = nn.functional.interpolate(kept, clean.shape[2:])
+            clean = clean * kept
+        if self.noise:
+            clean = clean + self.noise * torch.randn(clean.shape, **options)
+        return clean
+
+    # What the loop of training asks of a network.
+    layout = type("Layout", (), {"stages": ()})
+
+    def norms(self):
+        """Normalisation layers that keep running statistics, by name."""
+        return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
+
+
+class MeanError:
+    """Mean over a batch of the error of each row."""
+
+    training = True
+
+    def __call__(self, errors, encoded, weights):
+        return (weights * errors).mean()

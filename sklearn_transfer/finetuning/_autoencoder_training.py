@@ -1,0 +1,186 @@
+"""One fit of an autoencoder, and its passes afterwards."""
+
+import copy
+
+import numpy as np
+import torch
+from sklearn.model_selection import ShuffleSplit
+
+from sklearn_transfer.extraction._engines import as_input
+from sklearn_transfer.finetuning import _autoencoder, _freezing
+from sklearn_transfer.finetuning._fitting import progress, training_scope
+from sklearn_transfer.finetuning._inputs import Fixed, Rows
+from sklearn_transfer.finetuning._training import Setup, TrainingNet
+
+_PATIENCE = 5
+# Rows whose pixels give the mean and deviation of the channels.
+_LOOKED_AT = 4096
+# Rows a pass.
+_AT_ONCE = 256
+_OPTIONS = {"precision": "float32", "warmup": 0.1, "layer_decay": 1.0}
+_NONE_OF = {"l2_sp": 0.0, "mixup": 0.0, "cutmix": 0.0}
+
+
+class _Net(TrainingNet):
+    """The loop of fine-tuning with a message that names what there is to change."""
+
+    def train_step_single(self, batch, **fit_params):
+        try:
+            return super().train_step_single(batch, **fit_params)
+        except FloatingPointError:
+            raise FloatingPointError(
+                f"the error of reconstruction is no number in epoch {self.setup.epoch} with"
+                f" lr={self.setup.lr:g}; use a smaller lr, or look for extreme values in X"
+            ) from None
+
+
+def channel_statistics(pixels):
+    """Mean and deviation of each channel of uint8 pixels (n, height, width, channels)."""
+    some = pixels[:: -(-len(pixels) // _LOOKED_AT)].astype(np.float64) / 255
+    deviation = np.maximum(some.std(axis=(0, 1, 2)), 1 / 255)
+    return tuple(map(float, some.mean(axis=(0, 1, 2)))), tuple(map(float, deviation))
+
+
+class Training:
+    """Training of an autoencoder on `payloads`, pixels where there is a `scaling`.
+
+    `params` are the parameters of the estimator. `run` leaves `network`, in evaluation mode
+    on the CPU with its final weights, and the `history`.
+    """
+
+    def __init__(self, payloads, scaling, params, device, seed):
+        self.payloads, self.scaling, self.params = payloads, scaling, params
+        self.device, self.seed = device, seed
+        self.history, self.best, self.waited = [], None, 0
+
+    def run(self):
+        train, valid = self._parts()
+        with training_scope(self.device, self.seed):
+            self.network = self._network(self.payloads[train]).to(self.device)
+            self._loop(self._rows(train), None if valid is None else self._rows(valid))
+        self.network = self.network.eval().to("cpu")
+        return self
+
+    def _parts(self):
+        """Numbers of the rows to train on, and to validate on or None."""
+        params, n_rows = self.params, len(self.payloads)
+        if not params["early_stopping"]:
+            return slice(None), None
+        share = params["validation_fraction"]
+        splitter = ShuffleSplit(1, test_size=share, random_state=self.seed)
+        try:
+            return next(splitter.split(np.zeros(n_rows)))
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping={params['early_stopping']!r} holds {share:g} of {n_rows}"
+                " samples out, which leaves none for one side; use early_stopping=False"
+            ) from error
+
+    def _rows(self, numbers):
+        part = self.payloads[numbers]
+        return Rows(Fixed(part), (), np.ones(len(part)))
+
+    def _network(self, payloads):
+        params, shape = self.params, payloads.shape[1:]
+        if self.scaling is not None:
+            shape = (shape[2], *shape[:2])
+        is_convolutional = resolve_architecture(params["architecture"], shape)
+        widths = params["hidden"]
+        if widths is None:
+            widths = _autoencoder.default_widths(shape, is_convolutional)
+        standardise = None
+        if self.scaling is None:
+            rows = torch.tensor(payloads)
+            standardise = _autoencoder.Standardise.of(rows, is_convolutional)
+        make = _autoencoder.convolutional if is_convolutional else _autoencoder.dense
+        rest = (standardise, params["noise"], params["mask"])
+        return _autoencoder.Autoencoder(make, shape, widths, params["n_components"], *rest)
+
+    def _make_net(self):
+        kept = {name: self.params[name] for name in ("batch_size", "lr", "weight_decay")}
+        options = {**_OPTIONS, **_NONE_OF, **kept}
+        setup = Setup(self.network, self.device, self.seed, options)
+        setup.scaling = self.scaling
+        net = _Net(
+            self.network,
+            criterion=_autoencoder.MeanError,
+            optimizer=torch.optim.AdamW,
+            train_split=None,
+            verbose=0,
+            setup=setup,
+            device=str(self.device),
+        )
+        return net.initialize()
+
+    def _loop(self, train, valid):
+        n_epochs = self.params["max_epochs"]
+        net = self._make_net()
+        net.setup.valid = valid
+        phase = _freezing.Phase("train", _freezing.Frozen(), n_epochs)
+        net.setup.begin_phase(len(train), phase)
+        shown = (self.params["verbose"], n_epochs * len(train), "AutoencoderFeatures")
+        patience = self.params["early_stopping"]
+        if isinstance(patience, (bool, np.bool_)):
+            patience *= _PATIENCE
+        net.notify("on_train_begin", X=None, y=None)
+        with progress(*shown) as net.setup.bar:
+            for _ in range(n_epochs):
+                net.setup.epoch = len(self.history) + 1
+                net.fit_loop(train, epochs=1)
+                self._note(net)
+                if patience and self.waited >= patience:
+                    break
+        net.notify("on_train_end", X=None, y=None)
+        if self.best is not None and self.best[1] is not None:
+            _freezing.restore(self.network, self.best[1])
+
+    def _note(self, net):
+        """Add an epoch to the history, and keep the weights of the best one."""
+        last, judged = net.history[-1], "train_loss"
+        row = {"phase": "train", "train_loss": float(last["train_loss"])}
+        if net.setup.valid is not None:
+            judged = "valid_loss"
+            row[judged] = float(last[judged])
+        best = self.best is None or row[judged] < self.best[0]
+        self.waited = 0 if best else self.waited + 1
+        if best:
+            for earlier in self.history:
+                earlier["best"] = False
+            stops = judged == "valid_loss"
+            state = _freezing.state_without(frozenset(), self.network) if stops else None
+            self.best = (row[judged], state)
+        rest = {"lr": net.setup.last_lr, "dur": last["dur"], "best": best}
+        self.history.append({"epoch": len(self.history) + 1, **row, **rest})
+
+
+def resolve_architecture(architecture, shape):
+    """Whether layers are convolutional, for samples of a shape.
+
+    Raises ValueError where "convolutional" is asked for and samples are no maps.
+    """
+    if architecture == "auto":
+        return len(shape) == 3
+    if architecture == "convolutional" and len(shape) != 3:
+        raise ValueError(
+            "architecture='convolutional' needs maps (channels, height, width), got samples of"
+            f" shape {tuple(shape)}; use 'dense' or 'auto'"
+        )
+    return architecture == "convolutional"
+
+
+class Runner:
+    """Passes of trained layers on a device; in float64, rows do not depend on each other."""
+
+    def __init__(self, module, device, dtype, scaling=None):
+        self.device, self.dtype, self.scaling = device, dtype, scaling
+        self.module = copy.deepcopy(module).to(device, dtype).eval()
+
+    def __call__(self, payloads):
+        """What the layers give for an array, as float32."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(payloads), _AT_ONCE):
+                batch = torch.tensor(payloads[start : start + _AT_ONCE], device=self.device)
+                batch = as_input(batch, self.scaling).to(self.dtype).contiguous()
+                parts.append(self.module(batch).float().cpu().numpy())
+        return np.concatenate(parts)

@@ -1,0 +1,406 @@
+"""Features that are learnt from samples without labels."""
+
+from numbers import Integral, Real
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from sklearn_transfer._validation import check_feature_names_in, forget_fit, visual_block
+from sklearn_transfer.extraction._features import ReadsImages
+from sklearn_transfer.extraction._inputs import InputSpec
+
+_INPUT_SIZE = 32
+# Samples whose pixels are in memory at once after `fit`.
+_CHUNK = 1024
+_HALF = (0.5, 0.5, 0.5)
+
+
+class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
+    """Features learnt from samples without labels, by an autoencoder.
+
+    For the case in which samples are many, labels few, and no pretrained network knows such
+    samples: other kinds of images, or tables. A small network turns each sample into a code
+    from which a second one must rebuild it, from a damaged copy where `noise` or `mask` ask
+    for that. Codes are features for any estimator, and `encoder_` is a network that
+    `PretrainedFeatures` and `FineTunedClassifier` take as `model`.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+        Length of the code.
+    architecture : {"auto", "dense", "convolutional"}, default="auto"
+        Kind of layers; "auto" is convolutional for images and for maps (channels, height,
+        width), dense for all else.
+    hidden : array-like of int, default=None
+        Width of each block of the encoder; the decoder is its mirror image. Each block of a
+        convolutional one halves the image. None is (256,) for dense layers, and as much of
+        (32, 64, 128) as leaves maps of 4 pixels or more for convolutions.
+    noise : float, default=0.0
+        Standard deviation of Gaussian noise on what the encoder gets in training, where that
+        of the input is 1 [2]_.
+    mask : float, default=0.0
+        Share of the input, from 0 to below 1, that is set to its mean in training: patches of
+        an eighth of the edges with convolutional layers, features with dense ones. From 0.3
+        to 0.5 serves classifiers better than 0 as a rule.
+    max_epochs : int, default=30
+        Passes over the samples.
+    lr : float, default=2e-3
+        Largest learning rate of AdamW; it rises over a tenth of the steps and falls to 0.
+    batch_size : int, default=64
+        Samples a step.
+    weight_decay : float, default=1e-4
+        Decay of weights, other than biases and scales.
+    early_stopping : bool or int, default=False
+        Hold out `validation_fraction` of the samples, stop after this many epochs (True: 5)
+        without a smaller error on them, and return to the best weights.
+    validation_fraction : float, default=0.1
+        Share that is held out; only with early stopping.
+    input_size : int, default=None
+        Edge in pixels of the square that images are brought to; None is 32. Small images lose
+        little by a small one, and time grows with its square.
+    preprocess : "auto", callable or None, default="auto"
+        "auto" brings images to `input_size`, by the shorter edge and a central crop, in three
+        channels. A callable takes an upright RGB `PIL.Image` and returns an array (channels,
+        height, width). None means that X holds numbers of shape (n_samples, ...); tables
+        are accepted.
+    background : str or (red, green, blue), default="white"
+        What transparent pixels are laid upon.
+    device : str, default="auto"
+        "auto" is a CUDA device where there is one, else the CPU.
+    random_state : int, RandomState instance or None, default=0
+        Draws first weights, order, noise, masks and the samples held out.
+    verbose : bool or int, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Sequential
+        Network from input to code, on the CPU, in evaluation mode. Its layers are "block1",
+        "block2", ..., and "code"; without `preprocess="auto"` after one that standardises.
+        With it, timm's attribute `pretrained_cfg` says how images become its input.
+    decoder_ : torch.nn.Sequential
+        Network from code to standardised input.
+    history_ : list of dict
+        One entry an epoch, as `TrainingDisplay` draws them: "epoch", "phase", "train_loss",
+        "valid_loss" with early stopping, "lr", "dur" in seconds, "best". Losses are mean
+        squared errors in units of the input's variance; those of damaged copies where there
+        is `noise` or `mask`.
+    n_iter_ : int
+        Epochs that were run.
+    n_features_in_ : int
+        Number of columns of X; only when `preprocess=None`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
+
+    See Also
+    --------
+    PretrainedFeatures : Features of a network that others have trained; better on photos.
+    FineTunedClassifier : Trains `encoder_` further, with labels.
+    sklearn.decomposition.PCA : The best linear code.
+
+    Notes
+    -----
+    With x the standardised input, d its damaged copy, f the encoder and g the decoder, the
+    mean over samples and features of (g(f(d)) - x)^2 is minimised. Codes are not negative: f
+    ends in a rectifier, and some components may be 0 for all samples. The input is
+    standardised by feature (dense) or channel (images, convolutional layers); features that
+    do not vary become 0.
+
+    Fitted twice on a CPU, the same samples give the same features; no other random state
+    moves. Labels are not looked at, so test rows must be kept from `fit` as from that of any
+    other step. Images are in memory at `input_size`, in a temporary file from 2 GiB on
+    (SKLEARN_TRANSFER_TRAINING_BYTES).
+
+    References
+    ----------
+    .. [1] R. Raina et al. "Self-taught Learning: Transfer Learning from Unlabeled Data".
+       ICML, 2007.
+    .. [2] P. Vincent et al. "Stacked Denoising Autoencoders: Learning Useful Representations
+       in a Deep Network with a Local Denoising Criterion". JMLR 11, 2010.
+    .. [3] K. He et al. "Masked Autoencoders Are Scalable Vision Learners". CVPR, 2022 (the
+       idea of `mask` for patches; networks here are small and convolutional).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_transfer import AutoencoderFeatures
+    >>> X, y = load_digits(return_X_y=True)
+    >>> features = AutoencoderFeatures(32, mask=0.3, max_epochs=2, preprocess=None)
+    >>> features.fit(X[:500]).transform(X[500:]).shape
+    (1297, 32)
+    """
+
+    on_error = "raise"
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "architecture": [StrOptions({"auto", "dense", "convolutional"})],
+        "hidden": ["array-like", None],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "mask": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean", Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "input_size": [Interval(Integral, 1, None, closed="left"), None],
+        "preprocess": [StrOptions({"auto"}), callable, None],
+        "background": [str, "array-like"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components=64,
+        *,
+        architecture="auto",
+        hidden=None,
+        noise=0.0,
+        mask=0.0,
+        max_epochs=30,
+        lr=2e-3,
+        batch_size=64,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        input_size=None,
+        preprocess="auto",
+        background="white",
+        device="auto",
+        random_state=0,
+        verbose=False,
+    ):
+        self.n_components = n_components
+        self.architecture = architecture
+        self.hidden = hidden
+        self.noise = noise
+        self.mask = mask
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.input_size = input_size
+        self.preprocess = preprocess
+        self.background = background
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn to rebuild samples from a short code.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As `PretrainedFeatures` takes them: see there. No labels are needed.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a sample cannot be read, which is found out before anything is trained, or if
+            parameters and samples do not fit.
+        FloatingPointError
+            If the error of reconstruction is no number.
+        """
+        from sklearn_transfer.extraction._backbones import resolve_device
+        from sklearn_transfer.finetuning import _autoencoder_training
+
+        forget_fit(self)
+        hidden = self._checked_hidden()
+        payloads = self._payloads(self._check_samples(X, reset=True), 0)
+        self._scaling = None
+        if self.preprocess == "auto":
+            self._scaling = _autoencoder_training.channel_statistics(payloads)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        params = {**self.get_params(deep=False), "hidden": hidden}
+        place = resolve_device(self.device)
+        args = (payloads, self._scaling, params, place, seed)
+        self._keep(_autoencoder_training.Training(*args).run(), payloads.shape[1:])
+        return self
+
+    def _checked_hidden(self):
+        if self.hidden is None:
+            return None
+        hidden = list(self.hidden)
+        if not hidden or not all(isinstance(w, Integral) and w > 0 for w in hidden):
+            raise ValueError(
+                f"hidden={self.hidden!r}: expected the width of each block, as (256, 128),"
+                " or None for the default"
+            )
+        return [int(width) for width in hidden]
+
+    def _payloads(self, samples, first):
+        """What the network takes of samples, stacked; `first` is the row of the first one."""
+        backbone = SimpleNamespace(label=type(self).__name__, spec=self._spec())
+        reader = self._make_reader(backbone)
+        if reader.unit == "row":
+            return samples
+        import torch
+
+        from sklearn_transfer.finetuning._inputs import read_pixels, row_of
+
+        n_threads = torch.get_num_threads()
+        return read_pixels(samples, reader, n_threads, None, lambda row: row_of(first + row))
+
+    def _spec(self):
+        """How images become input, before their mean is known."""
+        edge = self.input_size or _INPUT_SIZE
+        return InputSpec((edge, edge), (edge, edge), _HALF, _HALF)
+
+    def _keep(self, training, shape):
+        self.encoder_, self.decoder_ = training.network.body, training.network.decoder
+        self.history_ = training.history
+        self.n_iter_ = len(self.history_)
+        self._shape = shape
+        if self._scaling is None:
+            return
+        spec = self._spec()
+        self.encoder_.pretrained_cfg = {
+            "input_size": spec.shape,
+            "mean": self._scaling[0],
+            "std": self._scaling[1],
+            "interpolation": spec.interpolation,
+            "crop_mode": spec.crop_mode,
+            "crop_pct": 1.0,
+        }
+
+    def _run_of(self, module, scaling=None):
+        """`Runner` of trained layers."""
+        import torch
+
+        from sklearn_transfer.finetuning._autoencoder_training import Runner
+        from sklearn_transfer.finetuning._base import _device_here
+
+        is_table = self.preprocess is None and len(self._shape) == 1
+        dtype = torch.float64 if is_table else torch.float32
+        return Runner(module, torch.device(_device_here(self.device)), dtype, scaling)
+
+    def transform(self, X):
+        """Codes of samples.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components), float32
+            One row a sample.
+        """
+        return self._codes(X)
+
+    def _codes(self, X):
+        check_is_fitted(self, "history_")
+        samples = self._check_samples(X, reset=False)
+        run, parts = self._run_of(self.encoder_, self._scaling), []
+        for start in range(0, len(samples), _CHUNK):
+            payloads = self._payloads(samples[start : start + _CHUNK], start)
+            if payloads.shape[1:] != self._shape:
+                raise ValueError(
+                    f"X has samples of shape {payloads.shape[1:]}, but this"
+                    f" {type(self).__name__} was fitted with {self._shape}"
+                )
+            parts.append(run(payloads))
+        return np.concatenate(parts)
+
+    def inverse_transform(self, X):
+        """Samples from codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        Returns
+        -------
+        samples : ndarray, float32
+            With `preprocess="auto"` images (n_samples, input_size, input_size, 3) in [0, 1],
+            else of the shape that the network takes, in the units of X.
+        """
+        check_is_fitted(self, "history_")
+        codes = check_array(X, dtype=np.float32)
+        if codes.shape[1] != self.n_components:
+            raise ValueError(
+                f"X has {codes.shape[1]} columns, expected the {self.n_components} components"
+                f" that {type(self).__name__}.transform gives"
+            )
+        rows = self._run_of(self._rebuilder())(codes)
+        if self._scaling is None:
+            return rows
+        mean, deviation = (np.asarray(v, dtype=np.float32) for v in self._scaling)
+        return np.clip(rows.transpose(0, 2, 3, 1) * deviation + mean, 0, 1)
+
+    def _rebuilder(self):
+        """Layers from codes to samples in the units of X."""
+        if self._scaling is not None:
+            return self.decoder_
+        from sklearn_transfer.finetuning._autoencoder import with_units
+
+        return with_units(self.decoder_, self.encoder_.standardise)
+
+    def reconstruct(self, X):
+        """Samples as they are after encoding and decoding.
+
+        What is lost shows what codes do not hold; a large error marks samples unlike those
+        that the network has learnt from.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        samples : ndarray, float32
+            As `inverse_transform` gives them.
+        """
+        return self.inverse_transform(self._codes(X))
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the components: "code_0", "code_1", ...
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only checked against the names seen in `fit`, if there were any.
+
+        Returns
+        -------
+        names : ndarray of str objects of shape (n_components,)
+            A name a column of `transform`.
+        """
+        check_is_fitted(self, "history_")
+        check_feature_names_in(self, input_features)
+        names = [f"code_{i}" for i in range(self.n_components)]
+        return np.asarray(names, dtype=object)
+
+    def _sk_visual_block_(self):
+        kind = f"{self.architecture}, {self.n_components} components"
+        return visual_block(self, f"{kind}, noise={self.noise:g}, mask={self.mask:g}")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        if self.preprocess is not None:
+            tags.input_tags.two_d_array = False
+            tags.input_tags.three_d_array = True
+            tags.input_tags.string = True
+        return tags
