@@ -65,7 +65,7 @@ def dense(shape, widths, n_components):
         (f"block{i}", nn.Sequential(nn.Linear(a, b), nn.ReLU()))
         for i, (a, b) in enumerate(pairwise(sizes), 1)
     ]
-    down.append(("code", nn.Sequential(nn.Linear(sizes[-1], n_components), nn.ReLU())))
+    down.append(("code", nn.Linear(sizes[-1], n_components)))
     up = [nn.Linear(n_components, sizes[-1])]
     for a, b in pairwise(reversed(sizes)):
         up += [nn.ReLU(), nn.Linear(a, b)]
@@ -83,7 +83,7 @@ def convolutional(shape, widths, n_components):
     ]
     last = (channels[-1], *sizes[-1])
     code = nn.Linear(math.prod(last), n_components)
-    down.append(("code", nn.Sequential(nn.Flatten(), code, nn.ReLU())))
+    down.append(("code", nn.Sequential(nn.Flatten(), code)))
     up = [nn.Linear(n_components, math.prod(last)), nn.ReLU(), nn.Unflatten(1, last)]
     for i in range(len(widths), 0, -1):
         up.append(nn.Upsample(sizes[i - 1]))

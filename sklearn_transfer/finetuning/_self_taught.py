@@ -105,10 +105,10 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
     Notes
     -----
     With x the standardised input, d its damaged copy, f the encoder and g the decoder, the
-    mean over samples and features of (g(f(d)) - x)^2 is minimised. Codes are not negative: f
-    ends in a rectifier, and some components may be 0 for all samples. The input is
-    standardised by feature (dense) or channel (images, convolutional layers); features that
-    do not vary become 0.
+    mean over samples and features of (g(f(d)) - x)^2 is minimised. f ends in a linear layer,
+    so codes have any sign and scale: standardise them where an estimator asks for it. The
+    input is standardised by feature (dense) or channel (images, convolutional layers);
+    features that do not vary become 0.
 
     Fitted twice on a CPU, the same samples give the same features; no other random state
     moves. Labels are not looked at, so test rows must be kept from `fit` as from that of any
