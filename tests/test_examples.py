@@ -144,3 +144,23 @@ def test_one_network_for_two_tasks_is_about_as_good_as_two(tmp_path):
     (one, off), (each, off_each) = (map(float, row) for row in found)
     assert one > each - 0.1
     assert max(off, off_each) < 0.12  # a constant guess is off by 0.2
+
+
+@pytest.mark.slow
+def test_codes_of_an_autoencoder_beat_pixels_where_labels_are_few(tmp_path):
+    lines = run("finetuning/plot_self_taught.py", tmp_path)
+    pattern = r"^ *(\d+) labels .* (0\.\d+), codes (0\.\d+), ahead in (\d+) of 10"
+    rows = {int(r[0]): r[1:] for r in re.findall(pattern, lines, re.MULTILINE)}
+    assert float(rows[2][1]) > float(rows[2][0]) + 0.04
+    assert float(rows[10][1]) > float(rows[10][0]) + 0.01
+    assert int(rows[10][2]) >= 8
+
+
+@pytest.mark.slow
+def test_labels_are_asked_for_after_the_light_has_changed(tmp_path):
+    lines = run("selection/plot_drift.py", tmp_path)
+    asked = re.search(r"days \[(.*)\], of 15", lines).group(1).split(", ")
+    assert min(map(int, asked)) > 5
+    assert len(asked) <= 4
+    before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
+    assert after > before + 0.04
