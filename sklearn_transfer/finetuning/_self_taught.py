@@ -44,8 +44,8 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         of the input is 1 [2]_.
     mask : float, default=0.0
         Share of the input, from 0 to below 1, that is set to its mean in training: patches of
-        an eighth of the edges with convolutional layers, features with dense ones. From 0.3
-        to 0.5 serves classifiers better than 0 as a rule.
+        an eighth of the edges with convolutional layers, features with dense ones. Worth a
+        search: of digits 0.5 made better features than 0.3, of garments 0 better than 0.5.
     max_epochs : int, default=30
         Passes over the samples.
     lr : float, default=2e-3
