@@ -24,6 +24,7 @@ from sklearn_transfer._validation import (
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._inputs import taken
 from sklearn_transfer.extraction._threads import run_here
+from sklearn_transfer.finetuning._columns import naming_rows
 from sklearn_transfer.finetuning._persistence import Saved
 
 _OWN = object()  # the parameter of the estimator
@@ -130,7 +131,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         forget_fit(self)
         self._check_precision()
         samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=True)
-        self._targets = self._make_targets(y, weights)
+        with naming_rows(rows):
+            self._targets = self._make_targets(y, weights)
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         train, valid = self._parts(samples, y, weights, rows, X_val, y_val)
         self._keep(run_here(self._fitted_to, train, valid))
@@ -141,7 +143,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         first = not hasattr(self, "history_")
         samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=first)
         if first:
-            self._targets = self._make_targets(y, weights, classes)
+            with naming_rows(rows):
+                self._targets = self._make_targets(y, weights, classes)
             self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         elif classes is not None:
             self._check_same_classes(classes)
@@ -209,8 +212,9 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
     def _part(self, samples, y, given, numbers, name="X"):
         from sklearn_transfer.finetuning._fitting import Part
 
-        weights = self._targets.row_weights(y, getattr(self, "class_weight", None), given)
-        return Part(samples, y, self._targets.encode(y), weights, given, numbers, name)
+        with naming_rows(numbers):
+            weights = self._targets.row_weights(y, getattr(self, "class_weight", None), given)
+            return Part(samples, y, self._targets.encode(y), weights, given, numbers, name)
 
     def _check_precision(self):
         if self.precision == "float16" and not self.device.startswith("cuda"):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Number
 
@@ -38,6 +39,24 @@ class Block:
 
     def __len__(self):
         return len(self.values[0])
+
+
+class RowError(ValueError):
+    """What is wrong with one row of y: what comes before its number, the number, the rest."""
+
+    def __str__(self):
+        before, row, rest = self.args
+        return f"{before} row {row}{rest}"
+
+
+@contextmanager
+def naming_rows(numbers):
+    """Errors that name a row of a part name it by its number in the whole."""
+    try:
+        yield
+    except RowError as error:
+        before, row, rest = error.args
+        raise RowError(before, int(numbers[row]), rest) from None
 
 
 def table_of(y) -> Table:

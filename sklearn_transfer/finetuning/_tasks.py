@@ -13,6 +13,7 @@ from sklearn.utils import assert_all_finite
 from sklearn_transfer._validation import did_you_mean
 from sklearn_transfer.finetuning._columns import (
     Block,
+    RowError,
     check_labels,
     labels_of,
     numbers_of,
@@ -88,10 +89,11 @@ class MulticlassTask(Task):
             row = int(np.argmax(found == -2))
             label = block.values[0][row : row + 1].tolist()[0]
             near = did_you_mean(label, self.classes) if isinstance(label, str) else ""
-            raise ValueError(
-                f"{block.where} holds {label!r} in row {row}, which is none of the known "
-                f"classes {listed(self.classes)}.{near} Fit on rows of all classes, or name "
-                "all of them in the first call of partial_fit."
+            raise RowError(
+                f"{block.where} holds {label!r} in",
+                row,
+                f", which is none of the known classes {listed(self.classes)}.{near} Fit on "
+                "rows of all classes, or name all of them in the first call of partial_fit.",
             )
         return found
 
@@ -143,9 +145,10 @@ class MultilabelTask(Task):
         wrong = ~(np.isnan(found) | (found == 0) | (found == 1))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{block.places[column]} holds {found[row, column]:g} in row {row}: entries "
-                "of a multilabel task must be 0 or 1, or missing."
+            raise RowError(
+                f"{block.places[column]} holds {found[row, column]:g} in",
+                int(row),
+                ": entries of a multilabel task must be 0 or 1, or missing.",
             )
         return found.astype(np.float32)
 
@@ -314,9 +317,10 @@ def _checked_classes(labels, classes, where):
 
 def _check_rule(missing, block):
     if block.strict and missing.any():
-        raise ValueError(
-            f"Input {block.where} contains NaN: row {int(np.argmax(missing))} of "
-            f"{len(missing)} is missing. Leave out the rows without a label."
+        raise RowError(
+            f"Input {block.where} contains NaN:",
+            int(np.argmax(missing)),
+            " is missing. Leave out the rows without a label.",
         )
 
 

@@ -1,5 +1,6 @@
 """Combinations of parameters that are easily forgotten."""
 
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -250,3 +251,32 @@ def test_regressors_take_the_same_care():
     X, y = table()
     with pytest.raises(ValueError, match="freeze=True is no place"):
         FineTunedRegressor(networks.perceptron, **{**OPTIONS, "freeze": True}).fit(X, y)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_labels_are_named_by_their_row_where_rows_have_no_weight(missing):
+    X, y = table()
+    y = y.astype(object)
+    y[50] = missing
+    with pytest.raises(ValueError, match="NaN: row 50 is missing"):
+        tuner().fit(X, y, sample_weight=np.arange(60) % 5 == 0)
+
+
+def test_unknown_labels_are_named_by_their_row_where_rows_have_no_weight():
+    X, y = table()
+    model = tuner().fit(X, y)
+    y = y.copy()
+    y[[49, 50]] = 7
+    with pytest.raises(ValueError, match="holds 7 in row 50") as caught:
+        model.partial_fit(X, y, sample_weight=np.arange(60) % 5 == 0)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_entries_of_several_labels_are_named_by_their_row():
+    X, y = table()
+    y = np.stack([y, 1 - y, y], axis=1)
+    y[50, 1] = 3
+    with pytest.raises(ValueError, match="holds 3 in row 50: entries"):
+        tuner(tasks=[{"n_columns": 3, "kind": "multilabel"}]).fit(
+            X, y, sample_weight=np.arange(60) % 5 == 0
+        )
