@@ -29,10 +29,10 @@ def photos(n_per_class):
     return load_photo_crops(n_per_class, size=96, shift="noisy", return_X_y=True)
 
 
-def garments(folder, n):
-    """The first n images of the training set of Fashion-MNIST."""
+def garments(folder, n, part="train"):
+    """The first n images of a part of Fashion-MNIST, "train" or "t10k", and their classes."""
     content = [
-        gzip.decompress((Path(folder) / f"train-{name}-ubyte.gz").read_bytes())
+        gzip.decompress((Path(folder) / f"{part}-{name}-ubyte.gz").read_bytes())
         for name in ("images-idx3", "labels-idx1")
     ]
     images = np.frombuffer(content[0], np.uint8, offset=16).reshape(-1, 28, 28)

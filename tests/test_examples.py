@@ -159,7 +159,7 @@ def test_codes_of_an_autoencoder_beat_pixels_where_labels_are_few(tmp_path):
 @pytest.mark.slow
 def test_labels_are_asked_for_after_the_light_has_changed(tmp_path):
     lines = run("selection/plot_drift.py", tmp_path)
-    asked = re.search(r"days \[(.*)\], of 15", lines).group(1).split(", ")
+    asked = re.search(r"days \[(.*)\], of 17", lines).group(1).split(", ")
     assert min(map(int, asked)) > 5
     assert len(asked) <= 4
     before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
