@@ -17,7 +17,7 @@ from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Backbone, children
 from sklearn_transfer.extraction._threads import in_child_of_fork, one_core
 
-# Networks kept for later fits, in bytes of parameters; the newest always stays.
+# Networks kept for later fits, in bytes of weights; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
 _LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
 _registry = OrderedDict()
@@ -64,7 +64,7 @@ def load_backbone(
             with one_core(), _seeded(random_state), torch.inference_mode(False):
                 backbone = _build(model, weights, size, sizes)
                 _registry[key] = _finish(backbone, model, place)
-            _trim_registry()
+            trim_registry()
         _registry.move_to_end(key)
         return _registry[key]
 
@@ -75,10 +75,12 @@ def clear_registry():
         _registry.clear()
 
 
-def _trim_registry():
-    total = sum(backbone.n_bytes for backbone in _registry.values())
-    while total > _REGISTRY_BYTES and len(_registry) > 1:
-        total -= _registry.popitem(last=False)[1].n_bytes
+def trim_registry():
+    """Forget the networks used longest ago, so that all, with their engines, fit."""
+    with _registry_lock:
+        total = sum(backbone.n_bytes for backbone in _registry.values())
+        while total > _REGISTRY_BYTES and len(_registry) > 1:
+            total -= _registry.popitem(last=False)[1].n_bytes
 
 
 def takes_outputs(model):

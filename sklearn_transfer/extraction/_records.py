@@ -66,9 +66,9 @@ class Backbone:
 
     @property
     def n_bytes(self):
-        """Bytes of the parameters; each engine has about a copy of them."""
+        """Bytes of the parameters and of their copies in engines."""
         size = sum(p.numel() * p.element_size() for p in self.module.parameters())
-        return size * (1 + len(self.engines))
+        return size * (1 + sum(engine.n_copies for engine in list(self.engines.values())))
 
 
 def children(module, but=None):

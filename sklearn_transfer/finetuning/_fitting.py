@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from sklearn_transfer.extraction._engines import keep_memory
+from sklearn_transfer.extraction._allocator import keep_memory
 from sklearn_transfer.extraction._inputs import taken
 from sklearn_transfer.extraction._splits import split
 from sklearn_transfer.extraction._threads import in_child_of_fork

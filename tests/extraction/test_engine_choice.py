@@ -3,8 +3,11 @@
 import ctypes
 import importlib.util
 import inspect
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +18,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _engines
+from sklearn_transfer.extraction import _allocator, _backbones, _engines
 from sklearn_transfer.extraction._backbones import load_backbone
 from sklearn_transfer.extraction._engines import Plan, resolve_engine
 from sklearn_transfer.extraction._taps import resolve_taps
@@ -23,6 +26,7 @@ from tests.networks import CONFIG, Shared, trained_net
 
 COMPILED = ["openvino", "onnxruntime"]
 ENGINES = ["torch", *COMPILED]
+ROOT = Path(__file__).parents[2]
 EXTRAS = [("openvino", "cpu"), ("onnxruntime", "onnx")]
 
 
@@ -320,6 +324,7 @@ class Library:
     def __init__(self, name):
         assert name is None
         self.mallopt = lambda *args: self.calls.append(args)
+        self.malloc_trim = lambda pad: self.calls.append(pad)
 
 
 @pytest.fixture
@@ -327,9 +332,9 @@ def calls_of_mallopt(monkeypatch):
     Library.calls = []
     monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.delenv("SKLEARN_TRANSFER_KEEP_MEMORY", raising=False)
-    _engines.keep_memory.cache_clear()
+    _allocator.keep_memory.cache_clear()
     yield Library.calls
-    _engines.keep_memory.cache_clear()
+    _allocator.keep_memory.cache_clear()
 
 
 def make_torch_engine(model="test_resnet"):
@@ -351,17 +356,72 @@ def test_memory_is_kept_for_named_networks_alone(calls_of_mallopt):
     assert calls_of_mallopt == []
 
 
-def test_import_and_fit_leave_the_allocator_alone(calls_of_mallopt, crops):
-    spec = importlib.util.spec_from_file_location("another_import", _engines.__file__)
+@pytest.mark.parametrize("module", [_engines, _allocator])
+def test_import_and_fit_leave_the_allocator_alone(module, calls_of_mallopt, crops):
+    spec = importlib.util.spec_from_file_location("another_import", module.__file__)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     tiny("torch").fit(crops)
     assert calls_of_mallopt == []
 
 
-def test_an_environment_variable_leaves_the_allocator_alone(calls_of_mallopt, monkeypatch):
+def test_an_environment_variable_leaves_the_allocator_alone(
+    calls_of_mallopt, monkeypatch, crops
+):
     monkeypatch.setenv("SKLEARN_TRANSFER_KEEP_MEMORY", "0")
-    make_torch_engine()
+    _backbones.clear_registry()
+    tiny("torch").fit_transform(crops)
     assert calls_of_mallopt == []
+
+
+def test_memory_is_returned_when_an_engine_was_made(calls_of_mallopt, crops):
+    _backbones.clear_registry()
+    estimator = tiny("onnxruntime").fit(crops)
+    assert calls_of_mallopt == []
+    for _ in range(2):
+        clone(estimator).fit_transform(crops)
+    assert calls_of_mallopt == [0]
+
+
+@pytest.mark.parametrize(("engine", "copies"), [("torch", 1), *zip(COMPILED, (2, 1))])
+def test_copies_in_engines_count_for_the_registry(engine, copies, crops, monkeypatch):
+    _backbones.clear_registry()
+    first, second = (load_backbone(name, None) for name in ("test_resnet", "test_vit"))
+    alone = [backbone.n_bytes for backbone in (first, second)]
+    monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", sum(alone) + copies * alone[1] - 1)
+    assert load_backbone("test_resnet", None) is first
+    model = {"model": "test_vit", "weights": None, "cache": None}
+    PretrainedFeatures(engine=engine, **model).fit_transform(crops)
+    assert second.n_bytes == (1 + copies) * alone[1]
+    assert load_backbone("test_vit", None) is second
+    assert load_backbone("test_resnet", None) is not first
+
+
+LARGE = """
+import numpy as np
+from sklearn_transfer import PretrainedFeatures
+
+def used():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) << 10 for line in lines if "RssAnon" in line)
+
+images = np.zeros((2, 32, 32, 3), np.uint8)
+options = {"weights": None, "cache": None, "engine": "ENGINE"}
+PretrainedFeatures("test_vit", **options).fit_transform(images)
+before = used()
+large = PretrainedFeatures("vit_base_patch32_clip_224", input_size=32, **options)
+large.fit_transform(images)
+print((used() - before) / (87e6 * 4))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is told by Linux")
+@pytest.mark.parametrize(("engine", "copies"), [("torch", 0), *zip(COMPILED, (2, 1))])
+def test_memory_of_an_engine_is_that_of_its_copies(engine, copies):
+    """Of a network without batch norms, whose torch engine has nothing to fold."""
+    command = [sys.executable, "-c", LARGE.replace("ENGINE", engine)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 0.9 + copies < float(found.stdout) < 1.3 + copies
 
 
 def refuse(error):
