@@ -356,4 +356,7 @@ class _CallableReader(_ImageSamples, _TensorReader):
                 f"preprocess returned {type(result).__name__}, expected an array or tensor"
                 " (channels, height, width)"
             )
-        return np.array(result, dtype=np.float32)
+        output = np.array(result, dtype=np.float32)
+        if not np.isfinite(output).all():
+            raise _inputs.BadSampleError("preprocess gives NaN or infinity")
+        return output

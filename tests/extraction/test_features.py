@@ -175,6 +175,20 @@ def test_the_first_bad_row_is_named_also_when_it_is_found_last(crops):
     assert np.isnan(out).all(axis=1).tolist() == [False, True, True, False]
 
 
+def test_preprocess_that_gives_no_numbers_names_the_row(crops):
+    def broken(image):
+        return np.full((3, 32, 32), np.nan if image.getpixel((0, 0)) == (1, 2, 3) else 0.5)
+
+    odd = np.full((9, 9, 3), (1, 2, 3), np.uint8)
+    message = "row 1 .*preprocess gives NaN or infinity"
+    with pytest.raises(ValueError, match=message):
+        PretrainedFeatures(CountingNet(), preprocess=broken).fit_transform([crops[0], odd])
+    features = PretrainedFeatures(CountingNet(), preprocess=broken, on_error="nan")
+    with pytest.warns(UserWarning, match=message):
+        out = features.fit_transform([crops[0], odd])
+    assert np.isnan(out).all(axis=1).tolist() == [False, True]
+
+
 def test_error_in_preprocess_names_the_row(crops):
     def broken(image):
         raise KeyError("mine")
