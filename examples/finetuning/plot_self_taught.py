@@ -65,9 +65,9 @@ for n, scores in zip(numbers, found, strict=True):
 # What is gained, and how it was learnt
 # -------------------------------------
 #
-# The fewer the labels, the larger the gain. On the left it is shown draw by draw; on the right
-# are digits of the test, the same with half of the pixels hidden, and what the network makes
-# of these.
+# The fewer the labels, the larger the gain. On the left is its spread over the ten draws; on
+# the right are digits of the test, the same with half of the pixels hidden, and what the
+# network makes of these.
 
 figure = plt.figure(figsize=(9, 4.2), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1.3, 1])
