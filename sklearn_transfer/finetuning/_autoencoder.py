@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,6 +18,8 @@ _SMALLEST_MAP = 4
 _PATCHES = 8
 # Share of the mean below which a standard deviation is rounding of float32.
 _ROUNDING = 1e-6
+# Rows whose float64 copy is in memory at once.
+_AT_ONCE = 256
 
 
 class Standardise(nn.Module):
@@ -30,15 +33,25 @@ class Standardise(nn.Module):
     @classmethod
     def of(cls, rows, by_channel):
         """Layer for rows (n_samples, ...) that are the network's input."""
-        axes = (0, *range(2, rows.ndim)) if by_channel else (0,)
-        rows = rows.double()
-        mean = rows.mean(axes, keepdim=True)
-        scale = (rows - mean).square().mean(axes, keepdim=True).sqrt()
-        varies = scale > _ROUNDING * mean.abs()
-        return cls(mean[0].float(), torch.where(varies, scale, 1.0)[0].float())
+        axes = (0, *range(2, len(rows.shape))) if by_channel else (0,)
+        mean = _mean(rows, axes, lambda part: part)
+        scale = np.sqrt(_mean(rows, axes, lambda part: np.square(part - mean)))
+        # What rounding made of a constant is near 0 only in units of the constant.
+        unit = np.maximum(np.abs(mean), 1.0)
+        scale = np.where(scale > _ROUNDING * np.abs(mean), scale, unit)
+        return cls(*(torch.tensor(v[0], dtype=torch.float32) for v in (mean, scale)))
 
     def forward(self, rows):
         return (rows - self.mean) / self.scale
+
+
+def _mean(rows, axes, function):
+    """Mean over axes of a function of rows, in float64, a few rows at a time."""
+    total = 0.0
+    for start in range(0, len(rows), _AT_ONCE):
+        part = np.asarray(rows[start : start + _AT_ONCE], dtype=np.float64)
+        total = total + function(part).sum(axis=axes, keepdims=True)
+    return total / math.prod(rows.shape[axis] for axis in axes)
 
 
 class _Units(nn.Module):
@@ -139,7 +152,7 @@ class Autoencoder(nn.Module):
         generator = None
         if not self.training:
             generator = torch.Generator(clean.device).manual_seed(len(clean))
-        options = {"generator": generator, "device": clean.device}
+        options = {"generator": generator, "device": clean.device, "dtype": clean.dtype}
         if self.mask:
             kept = torch.rand(len(clean), *self.hidden_shape, **options) >= self.mask
             kept = kept.to(clean.dtype)

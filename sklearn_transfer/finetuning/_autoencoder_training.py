@@ -8,7 +8,11 @@ from sklearn.model_selection import ShuffleSplit
 
 from sklearn_transfer.extraction._engines import as_input
 from sklearn_transfer.finetuning import _autoencoder, _freezing
-from sklearn_transfer.finetuning._fitting import progress, training_scope
+from sklearn_transfer.finetuning._fitting import (
+    progress,
+    training_scope,
+    warn_of_interruption,
+)
 from sklearn_transfer.finetuning._inputs import Fixed, Rows
 from sklearn_transfer.finetuning._training import Setup, TrainingNet
 
@@ -36,9 +40,34 @@ class _Net(TrainingNet):
 
 def channel_statistics(pixels):
     """Mean and deviation of each channel of uint8 pixels (n, height, width, channels)."""
-    some = pixels[:: -(-len(pixels) // _LOOKED_AT)].astype(np.float64) / 255
-    deviation = np.maximum(some.std(axis=(0, 1, 2)), 1 / 255)
-    return tuple(map(float, some.mean(axis=(0, 1, 2)))), tuple(map(float, deviation))
+    some = pixels[:: -(-len(pixels) // _LOOKED_AT)]
+    counts = np.zeros((some.shape[3], 256))
+    for start in range(0, len(some), _AT_ONCE):
+        for i, count in enumerate(counts):
+            values = some[start : start + _AT_ONCE, ..., i]
+            count += np.bincount(values.ravel(), minlength=256)
+    shares, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = shares @ levels
+    variance = (shares * np.square(levels - mean[:, None])).sum(axis=1)
+    deviation = np.maximum(np.sqrt(variance), 1 / 255)
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+class _Part(Fixed):
+    """Rows of an array by their numbers, which are not copied: there may be many."""
+
+    def __init__(self, array, numbers):
+        super().__init__(array)
+        self.numbers, self.shape = numbers, (len(numbers), *array.shape[1:])
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, rows):
+        return self.array[self.numbers[rows]]
+
+    def take(self, rows, epoch):
+        return torch.from_numpy(self[rows])
 
 
 class Training:
@@ -56,8 +85,9 @@ class Training:
     def run(self):
         train, valid = self._parts()
         with training_scope(self.device, self.seed):
-            self.network = self._network(self.payloads[train]).to(self.device)
+            self.network = self._network(train).to(self.device, torch.float32)
             self._loop(self._rows(train), None if valid is None else self._rows(valid))
+        self.network.zero_grad(set_to_none=True)
         self.network = self.network.eval().to("cpu")
         return self
 
@@ -65,7 +95,7 @@ class Training:
         """Numbers of the rows to train on, and to validate on or None."""
         params, n_rows = self.params, len(self.payloads)
         if not params["early_stopping"]:
-            return slice(None), None
+            return np.arange(n_rows), None
         share = params["validation_fraction"]
         splitter = ShuffleSplit(1, test_size=share, random_state=self.seed)
         try:
@@ -77,11 +107,10 @@ class Training:
             ) from error
 
     def _rows(self, numbers):
-        part = self.payloads[numbers]
-        return Rows(Fixed(part), (), np.ones(len(part)))
+        return Rows(_Part(self.payloads, numbers), (), np.ones(len(numbers)))
 
-    def _network(self, payloads):
-        params, shape = self.params, payloads.shape[1:]
+    def _network(self, numbers):
+        params, shape = self.params, self.payloads.shape[1:]
         if self.scaling is not None:
             shape = (shape[2], *shape[:2])
         is_convolutional = resolve_architecture(params["architecture"], shape)
@@ -90,8 +119,8 @@ class Training:
             widths = _autoencoder.default_widths(shape, is_convolutional)
         standardise = None
         if self.scaling is None:
-            rows = torch.tensor(payloads)
-            standardise = _autoencoder.Standardise.of(rows, is_convolutional)
+            part = _Part(self.payloads, numbers)
+            standardise = _autoencoder.Standardise.of(part, is_convolutional)
         make = _autoencoder.convolutional if is_convolutional else _autoencoder.dense
         rest = (standardise, params["noise"], params["mask"])
         return _autoencoder.Autoencoder(make, shape, widths, params["n_components"], *rest)
@@ -119,20 +148,28 @@ class Training:
         phase = _freezing.Phase("train", _freezing.Frozen(), n_epochs)
         net.setup.begin_phase(len(train), phase)
         shown = (self.params["verbose"], n_epochs * len(train), "AutoencoderFeatures")
-        patience = self.params["early_stopping"]
-        if isinstance(patience, (bool, np.bool_)):
-            patience *= _PATIENCE
         net.notify("on_train_begin", X=None, y=None)
-        with progress(*shown) as net.setup.bar:
-            for _ in range(n_epochs):
-                net.setup.epoch = len(self.history) + 1
-                net.fit_loop(train, epochs=1)
-                self._note(net)
-                if patience and self.waited >= patience:
-                    break
+        try:
+            with progress(*shown) as net.setup.bar:
+                self._epochs(net, train)
+        except KeyboardInterrupt:
+            if not net.setup.step:
+                raise
+            warn_of_interruption(len(self.history) + 1, n_epochs)
         net.notify("on_train_end", X=None, y=None)
         if self.best is not None and self.best[1] is not None:
             _freezing.restore(self.network, self.best[1])
+
+    def _epochs(self, net, train):
+        patience = self.params["early_stopping"]
+        if isinstance(patience, (bool, np.bool_)):
+            patience *= _PATIENCE
+        for _ in range(self.params["max_epochs"]):
+            net.setup.epoch = len(self.history) + 1
+            net.fit_loop(train, epochs=1)
+            self._note(net)
+            if patience and self.waited >= patience:
+                break
 
     def _note(self, net):
         """Add an epoch to the history, and keep the weights of the best one."""

@@ -402,12 +402,17 @@ class Fitting:
             return
         if not self.history and not self.net.setup.step:
             raise interrupt
-        warnings.warn(
-            f"training was interrupted in epoch {len(self.history) + 1} of {n_epochs}: the"
-            " estimator is fitted, with the weights reached so far",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_of_interruption(len(self.history) + 1, n_epochs)
+
+
+def warn_of_interruption(epoch, n_epochs):
+    """Tell that Ctrl-C ended a training whose outcome is kept."""
+    warnings.warn(
+        f"training was interrupted in epoch {epoch} of {n_epochs}: the estimator is fitted,"
+        " with the weights reached so far",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 @contextmanager

@@ -37,8 +37,8 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         width), dense for all else.
     hidden : array-like of int, default=None
         Width of each block of the encoder; the decoder is its mirror image. Each block of a
-        convolutional one halves the image. None is (256,) for dense layers, and as much of
-        (32, 64, 128) as leaves maps of 4 pixels or more for convolutions.
+        convolutional one halves the image. None is (256,) for dense layers, and for
+        convolutions as much of (32, 64, 128) as brings the longer edge to 4 pixels or below.
     noise : float, default=0.0
         Standard deviation of Gaussian noise on what the encoder gets in training, where that
         of the input is 1 [2]_.
@@ -80,8 +80,9 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
     ----------
     encoder_ : torch.nn.Sequential
         Network from input to code, on the CPU, in evaluation mode. Its layers are "block1",
-        "block2", ..., and "code"; without `preprocess="auto"` after one that standardises.
-        With it, timm's attribute `pretrained_cfg` says how images become its input.
+        "block2", ..., and "code"; without `preprocess="auto"` after "standardise", and where
+        dense layers get images or maps after "flatten". With `preprocess="auto"`, timm's
+        attribute `pretrained_cfg` says how images become its input.
     decoder_ : torch.nn.Sequential
         Network from code to standardised input.
     history_ : list of dict
@@ -108,7 +109,10 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
     mean over samples and features of (g(f(d)) - x)^2 is minimised. f ends in a linear layer,
     so codes have any sign and scale: standardise them where an estimator asks for it. The
     input is standardised by feature (dense) or channel (images, convolutional layers);
-    features that do not vary become 0.
+    features that vary by less than a millionth of their mean, which is no more than rounding
+    in float32, become 0: subtract the mean of such ones before.
+
+    Ctrl-C in training leaves the weights reached so far, with a warning.
 
     Fitted twice on a CPU, the same samples give the same features; no other random state
     moves. Labels are not looked at, so test rows must be kept from `fit` as from that of any
@@ -268,7 +272,7 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         self.encoder_, self.decoder_ = training.network.body, training.network.decoder
         self.history_ = training.history
         self.n_iter_ = len(self.history_)
-        self._shape = shape
+        self._shape, self._n_codes = shape, self.n_components
         if self._scaling is None:
             return
         spec = self._spec()
@@ -337,9 +341,9 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         """
         check_is_fitted(self, "history_")
         codes = check_array(X, dtype=np.float32)
-        if codes.shape[1] != self.n_components:
+        if codes.shape[1] != self._n_codes:
             raise ValueError(
-                f"X has {codes.shape[1]} columns, expected the {self.n_components} components"
+                f"X has {codes.shape[1]} columns, expected the {self._n_codes} components"
                 f" that {type(self).__name__}.transform gives"
             )
         rows = self._run_of(self._rebuilder())(codes)
@@ -389,7 +393,7 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         """
         check_is_fitted(self, "history_")
         check_feature_names_in(self, input_features)
-        names = [f"code_{i}" for i in range(self.n_components)]
+        names = [f"code_{i}" for i in range(self._n_codes)]
         return np.asarray(names, dtype=object)
 
     def _sk_visual_block_(self):

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 
 from sklearn_transfer import AutoencoderFeatures, FineTunedClassifier, PretrainedFeatures
+from sklearn_transfer.finetuning import _autoencoder_training
 from sklearn_transfer.finetuning._autoencoder import (
     Autoencoder,
     Standardise,
     convolutional,
+    default_widths,
     dense,
 )
+from sklearn_transfer.finetuning._autoencoder_training import _Net, channel_statistics
 from tests import networks
 from tests.contracts import assert_same
 
@@ -53,8 +57,8 @@ def form(request, crops, table, tmp_path):
         return {"preprocess": None}, maps
     if request.param == "paths":
         paths = [str(tmp_path / f"{i}.png") for i in range(9)]
-        for path, crop in zip(paths, crops, strict=True):
-            Image.fromarray(crop).save(path)
+        for i, (path, crop) in enumerate(zip(paths, crops, strict=True)):
+            Image.fromarray(crop[: 40 - i, 2 * i :]).save(path)
         return images, paths
     if request.param == "grey":
         return images, np.stack(crops).mean(axis=3) / 255
@@ -66,6 +70,16 @@ def form(request, crops, table, tmp_path):
 
 
 every_form = pytest.mark.parametrize("form", FORMS, indirect=True)
+
+
+def peak_of(function):
+    """Bytes that NumPy and Python held at once while a function ran."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def fitted(form, **options):
@@ -158,6 +172,15 @@ def test_encoder_is_a_network_for_fine_tuning(form):
     changed = {n.split(".")[0] for n, t in trained.items() if not torch.equal(t, before[n])}
     assert "code" in changed
     assert "block1" not in changed
+
+
+@pytest.mark.parametrize(
+    ("edges", "n_blocks"),
+    [((32, 32), 3), ((200, 9), 3), ((5, 9), 2), ((8, 8), 1), ((2, 1), 1)],
+)
+def test_default_blocks_halve_the_longer_edge_to_4_pixels(edges, n_blocks):
+    assert default_widths((3, *edges), True) == (32, 64, 128)[:n_blocks]
+    assert n_blocks == 3 or max(edges) <= 4 * 2**n_blocks
 
 
 def test_layers_of_the_encoder_have_names(crops):
@@ -276,6 +299,16 @@ def test_constant_columns_are_rebuilt(table):
     assert np.isfinite(model.transform(X)).all()
 
 
+def test_rounding_of_a_large_mean_is_no_deviation(table):
+    """In float32, neighbours of 1e9 differ by 64."""
+    late = 1e9 + 300 * np.random.default_rng(1).normal(size=20)
+    X = np.column_stack([table, late])
+    model = AutoencoderFeatures(**TINY, preprocess=None).fit(X)
+    standardised = model.encoder_.standardise(torch.tensor(X, dtype=torch.float32))
+    assert standardised[:, 4].abs().max() < 1e-5
+    assert model.history_[0]["train_loss"] < 2
+
+
 def test_last_bit_of_a_constant_is_no_deviation():
     value = np.float32(0.1)
     rows = np.tile([[value], [np.nextafter(value, np.float32(1))]], (50, 1))
@@ -307,6 +340,34 @@ def test_one_sample(form, early_stopping):
             model.fit(samples[:1])
         return
     assert np.isfinite(model.fit(samples[:1]).transform(samples)).all()
+
+
+def test_statistics_of_channels_of_pixels():
+    pixels = np.random.default_rng(0).integers(0, 90, (700, 5, 6, 3), dtype=np.uint8)
+    pixels[..., 1] *= 2
+    found = channel_statistics(pixels)
+    np.testing.assert_allclose(found[0], (pixels / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(found[1], (pixels / 255).std(axis=(0, 1, 2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["images", "table"])
+def test_no_copy_of_all_samples_in_float64(kind):
+    if kind == "images":
+        rows = np.zeros((1500, 32, 32, 3), dtype=np.uint8)
+        peak = peak_of(lambda: channel_statistics(rows))
+        assert peak < 2 * rows.nbytes
+        return
+    rows = np.zeros((50_000, 30), dtype=np.float32)
+    assert peak_of(lambda: Standardise.of(rows, False)) < rows.nbytes / 4
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_samples_are_not_copied_to_be_trained_on(early_stopping):
+    X = np.random.default_rng(0).normal(size=(20_000, 60)).astype(np.float32)
+    options = {"preprocess": None, "max_epochs": 1, "batch_size": 500, "hidden": (3,)}
+    model = AutoencoderFeatures(2, **options, early_stopping=early_stopping)
+    model.fit(X[:10])
+    assert peak_of(lambda: model.fit(X)) < X.nbytes / 2
 
 
 def test_equal_images():
@@ -413,6 +474,75 @@ def test_loss_that_is_no_number_is_told(table):
     model = AutoencoderFeatures(**{**TINY, "max_epochs": 9}, lr=1e30, preprocess=None)
     with pytest.raises(FloatingPointError, match="lr=1e\\+30; use a smaller lr"):
         model.fit(table)
+
+
+class Interrupted(_Net):
+    """Ctrl-C in the step of a number; twenty rows are five steps an epoch."""
+
+    number = None
+
+    def train_step_single(self, batch, **fit_params):
+        if self.setup.step == self.number:
+            raise KeyboardInterrupt
+        return super().train_step_single(batch, **fit_params)
+
+
+@pytest.mark.parametrize(("step", "n_epochs"), [(1, 0), (12, 2)])
+def test_ctrl_c_leaves_a_fitted_estimator_and_says_so(table, monkeypatch, step, n_epochs):
+    monkeypatch.setattr(Interrupted, "number", step)
+    monkeypatch.setattr(_autoencoder_training, "_Net", Interrupted)
+    model = AutoencoderFeatures(**{**TINY, "max_epochs": 9}, preprocess=None)
+    with pytest.warns(UserWarning, match=f"interrupted in epoch {n_epochs + 1} of 9"):
+        model.fit(table)
+    assert len(model.history_) == model.n_iter_ == n_epochs
+    assert model.reconstruct(table).shape == (20, 4)
+    assert not model.encoder_.training
+
+
+def test_ctrl_c_before_the_first_step_is_passed_on(table, monkeypatch):
+    monkeypatch.setattr(Interrupted, "number", 0)
+    monkeypatch.setattr(_autoencoder_training, "_Net", Interrupted)
+    model = AutoencoderFeatures(**TINY, preprocess=None)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(table)
+    assert not hasattr(model, "encoder_")
+
+
+@every_form
+def test_default_type_of_torch_does_not_matter(form):
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = fitted(form, noise=0.1, mask=0.1, early_stopping=True)
+        assert np.isfinite(model.reconstruct(form[1])).all()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in model.encoder_.parameters()} == {torch.float32}
+
+
+def test_networks_carry_no_gradients(table):
+    model = AutoencoderFeatures(**TINY, preprocess=None).fit(table)
+    parameters = [*model.encoder_.parameters(), *model.decoder_.parameters()]
+    assert all(p.grad is None for p in parameters)
+
+
+def test_parameters_set_after_fit_wait_for_the_next(table):
+    model = AutoencoderFeatures(**TINY, preprocess=None).fit(table)
+    model.set_params(n_components=7)
+    assert model.transform(table).shape == (20, 5)
+    assert len(model.get_feature_names_out()) == 5
+    assert model.reconstruct(table).shape == (20, 4)
+
+
+def test_preprocess_that_gives_no_numbers_names_the_row(crops):
+    def broken(image):
+        pixels = networks.to_pixels(image)
+        return pixels * np.nan if image.getpixel((0, 0)) == (1, 2, 3) else pixels
+
+    model = AutoencoderFeatures(**TINY, preprocess=broken).fit(crops)
+    odd = np.full_like(crops[0], (1, 2, 3))
+    for method in (model.transform, model.fit):
+        with pytest.raises(ValueError, match="row 2 .*preprocess gives NaN or infinity"):
+            method([*crops[:2], odd])
 
 
 def test_failed_fit_leaves_nothing_fitted(table):
