@@ -272,6 +272,37 @@ def test_early_stopping_returns_to_the_best_weights(table):
     assert model.history_[-1]["valid_loss"] > best[0]["valid_loss"]
 
 
+@pytest.mark.parametrize(("early_stopping", "patience"), [(True, 5), (3, 3)])
+def test_training_stops_after_epochs_without_a_smaller_error(table, early_stopping, patience):
+    options = {"validation_fraction": 0.3, "lr": 0.02, "max_epochs": 90, "batch_size": 4}
+    model = AutoencoderFeatures(5, preprocess=None, early_stopping=early_stopping, **options)
+    best = [row["epoch"] for row in model.fit(table).history_ if row["best"]]
+    assert model.n_iter_ == best[0] + patience
+    losses = [row["valid_loss"] for row in model.history_]
+    falls = np.flatnonzero(losses < np.minimum.accumulate([np.inf, *losses])[:-1])
+    assert len(falls) > 1
+    assert max(np.diff(falls)) <= patience
+
+
+def test_learning_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0(table):
+    options = {**TINY, "max_epochs": 10, "lr": 0.01}  # five steps an epoch
+    model = AutoencoderFeatures(**options, preprocess=None).fit(table)
+    rates = np.array([row["lr"] for row in model.history_]) / 0.01
+    assert rates[0] == pytest.approx(5 / 6)
+    np.testing.assert_allclose(
+        rates[1:], [(1 + np.cos(np.pi * (5 * k - 1) / 45)) / 2 for k in range(1, 10)]
+    )
+
+
+def test_weights_decay(table):
+    small, large = (
+        AutoencoderFeatures(**TINY, preprocess=None, weight_decay=decay).fit(table)
+        for decay in (0.0, 50.0)
+    )
+    norms = [m.encoder_.block1[0].weight.norm().item() for m in (small, large)]
+    assert norms[1] < 0.8 * norms[0]
+
+
 def test_history_has_an_entry_an_epoch_and_is_drawn(table):
     from sklearn_transfer import TrainingDisplay
 
