@@ -382,7 +382,9 @@ def test_memory_is_returned_when_an_engine_was_made(calls_of_mallopt, crops):
     assert calls_of_mallopt == [0]
 
 
-@pytest.mark.parametrize(("engine", "copies"), [("torch", 1), *zip(COMPILED, (2, 1))])
+@pytest.mark.parametrize(
+    ("engine", "copies"), [("torch", 1), *zip(COMPILED, (2, 1), strict=True)]
+)
 def test_copies_in_engines_count_for_the_registry(engine, copies, crops, monkeypatch):
     _backbones.clear_registry()
     first, second = (load_backbone(name, None) for name in ("test_resnet", "test_vit"))
@@ -416,7 +418,9 @@ print((used() - before) / (87e6 * 4))
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is told by Linux")
-@pytest.mark.parametrize(("engine", "copies"), [("torch", 0), *zip(COMPILED, (2, 1))])
+@pytest.mark.parametrize(
+    ("engine", "copies"), [("torch", 0), *zip(COMPILED, (2, 1), strict=True)]
+)
 def test_memory_of_an_engine_is_that_of_its_copies(engine, copies):
     """Of a network without batch norms, whose torch engine has nothing to fold."""
     command = [sys.executable, "-c", LARGE.replace("ENGINE", engine)]
