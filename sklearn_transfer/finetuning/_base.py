@@ -110,8 +110,10 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Targets; see the class.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the loss, of any scale. Rows of weight zero are left
-            out before anything else, as if they were not there.
+            Weights of the samples in the loss, of any scale; a row of weight 2 is as two rows.
+            The first head of "lp-ft" and "gradual" alone minds the scale, as
+            LogisticRegression does. Rows of weight zero are left out before anything else, as
+            if they were not there.
         X_val, y_val : as X and y, default=None
             Samples to validate on after each epoch, instead of a share of X.
 
@@ -213,8 +215,10 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         from sklearn_transfer.finetuning._fitting import Part
 
         with naming_rows(numbers):
-            weights = self._targets.row_weights(y, getattr(self, "class_weight", None), given)
-            return Part(samples, y, self._targets.encode(y), weights, given, numbers, name)
+            class_weight = getattr(self, "class_weight", None)
+            weights, total = self._targets.weigh(y, class_weight, given)
+            encoded = self._targets.encode(y)
+            return Part(samples, y, encoded, weights, total, given, numbers, name)
 
     def _check_precision(self):
         if self.precision == "float16" and not self.device.startswith("cuda"):

@@ -166,7 +166,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
 
     Everything is built in `fit`, from a copy of the network as it came: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardised on some hundred training samples, and starts at zero.
+    standardised on the training samples, and starts at zero.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
     training samples. Where layers are frozen and views do not change, activations at the
