@@ -274,6 +274,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         fitting = Fitting(self, *args)
         fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
         fitting.history, fitting.standardised = self.history_, True
+        fitting.start = self._start
         fitting.is_continued = True
         fitting.best = (min(row["train_loss"] for row in self.history_), None)
         if self._net is not None:
@@ -284,6 +285,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         """Take over what a fitting has made."""
         self._net, self._network = fitting.net, fitting.network
         self._frozen, self._cut = fitting.frozen, fitting.cut
+        self._start = fitting.trained_start()
         self.history_ = fitting.history
         self.n_iter_ = len(fitting.history)
         self.weights_sha256_ = fitting.backbone.weights_sha256
@@ -310,6 +312,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         state = super().__getstate__().copy()
         if "_network" in state:
             state["_network"] = run_here(copy.deepcopy, self._network).to("cpu")
+            if self._start is not None:
+                state["_start"] = {name: t.to("cpu") for name, t in self._start.items()}
             for name in ("_net", "_cut", "_record"):
                 state[name] = None
         return state

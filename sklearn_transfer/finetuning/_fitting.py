@@ -85,6 +85,7 @@ class Fitting:
         self.history, self.cuts, self.best = [], {}, None
         self.images, self.views, self.shape = None, None, None
         self.is_continued, self.kept, self.phase = False, frozenset(), None
+        self.start = None
 
     def run(self):
         """Train through all phases; the network then has its final weights."""
@@ -175,7 +176,7 @@ class Fitting:
     def _make_net(self):
         estimator = self.estimator
         options = {name: getattr(estimator, name) for name in _OPTIONS}
-        setup = Setup(self.network, self.device, self.seed, options)
+        setup = Setup(self.network, self.device, self.seed, options, self.start)
         setup.channels_last = not self.backbone.stateful
         setup.passes = len(self.history)
         factors = self.targets.factors(self.train.encoded, self.train.weights)
@@ -201,6 +202,13 @@ class Fitting:
             **params,
         )
         return net.initialize()
+
+    def trained_start(self):
+        """Where the parameters began that have trained, if that is of use; else None."""
+        start = self.net.setup.start
+        if start is None:
+            return None
+        return {name: t for name, t in start.items() if f"body.{name}" not in self.kept}
 
     def _loop(self, phases, constant=False):
         n_epochs = sum(phase.n_epochs for phase in phases)

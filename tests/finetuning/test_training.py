@@ -199,7 +199,7 @@ def test_l2_sp_pulls_to_where_the_network_began():
 def test_l2_sp_is_half_the_squared_distance():
     network = nn.Module()
     network.body = nn.Linear(3, 2)
-    pull = _training._pull(network, 0.4)
+    pull = _training._pull(network, 0.4, _training.parameters(network))
     assert pull().item() == 0.0
     with torch.no_grad():
         network.body.weight.add_(2.0)
