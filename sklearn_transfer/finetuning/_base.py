@@ -5,6 +5,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
+from math import inf
 from numbers import Integral, Real
 
 import joblib
@@ -276,7 +277,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         fitting.history, fitting.standardised = self.history_, True
         fitting.start = self._start
         fitting.is_continued = True
-        fitting.best = (min(row["train_loss"] for row in self.history_), None)
+        # No loss is known where the first epoch was interrupted.
+        fitting.best = (min((row["train_loss"] for row in self.history_), default=inf), None)
         if self._net is not None:
             self._net.setup.refresh(self)
         return fitting

@@ -24,11 +24,6 @@ def fit_head(head, features, criterion, encoded, weights, total):
     copied = copy.deepcopy(head).to(dtype)
     args = (features.to(dtype), criterion, encoded, weights.to(dtype))
     loss = _minimise(copied, _strength(criterion.targets, total, dtype), *args)
-    if not torch.isfinite(loss):
-        raise FloatingPointError(
-            f"the loss of the first head is {loss.item()}; look for extreme values in X and"
-            " sample_weight"
-        )
     head.load_state_dict(copied.state_dict())
     return float(loss)
 
@@ -43,9 +38,18 @@ def _minimise(head, strength, features, criterion, encoded, weights):
         line_search_fn="strong_wolfe",
     )
 
+    def checked_loss():
+        loss = criterion(head(features), encoded, weights)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of the first head is {loss.item()} in epoch 1, whatever lr is; look"
+                " for extreme values in X and sample_weight, or in the loss if it is your own"
+            )
+        return loss
+
     def closure():
         solver.zero_grad()
-        loss = criterion(head(features), encoded, weights)
+        loss = checked_loss()
         penalty = sum(strength @ (p**2).sum(dim=1) for p in parameters if p.ndim > 1)
         total = loss + penalty
         total.backward()
@@ -53,7 +57,7 @@ def _minimise(head, strength, features, criterion, encoded, weights):
 
     solver.step(closure)
     with torch.no_grad():
-        return criterion(head(features), encoded, weights)
+        return checked_loss()
 
 
 def _strength(targets, total, dtype):
