@@ -5,6 +5,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
+from math import inf
 from numbers import Integral, Real
 
 import joblib
@@ -110,8 +111,10 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Targets; see the class.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the loss, of any scale. Rows of weight zero are left
-            out before anything else, as if they were not there.
+            Weights of the samples in the loss, of any scale; a row of weight 2 is as two rows.
+            The first head of "lp-ft" and "gradual" alone minds the scale, as
+            LogisticRegression does. Rows of weight zero are left out before anything else, as
+            if they were not there.
         X_val, y_val : as X and y, default=None
             Samples to validate on after each epoch, instead of a share of X.
 
@@ -213,8 +216,10 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         from sklearn_transfer.finetuning._fitting import Part
 
         with naming_rows(numbers):
-            weights = self._targets.row_weights(y, getattr(self, "class_weight", None), given)
-            return Part(samples, y, self._targets.encode(y), weights, given, numbers, name)
+            class_weight = getattr(self, "class_weight", None)
+            weights, total = self._targets.weigh(y, class_weight, given)
+            encoded = self._targets.encode(y)
+            return Part(samples, y, encoded, weights, total, given, numbers, name)
 
     def _check_precision(self):
         if self.precision == "float16" and not self.device.startswith("cuda"):
@@ -270,8 +275,10 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         fitting = Fitting(self, *args)
         fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
         fitting.history, fitting.standardised = self.history_, True
+        fitting.start = self._start
         fitting.is_continued = True
-        fitting.best = (min(row["train_loss"] for row in self.history_), None)
+        # No loss is known where the first epoch was interrupted.
+        fitting.best = (min((row["train_loss"] for row in self.history_), default=inf), None)
         if self._net is not None:
             self._net.setup.refresh(self)
         return fitting
@@ -280,6 +287,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         """Take over what a fitting has made."""
         self._net, self._network = fitting.net, fitting.network
         self._frozen, self._cut = fitting.frozen, fitting.cut
+        self._start = fitting.trained_start()
         self.history_ = fitting.history
         self.n_iter_ = len(fitting.history)
         self.weights_sha256_ = fitting.backbone.weights_sha256
@@ -306,6 +314,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         state = super().__getstate__().copy()
         if "_network" in state:
             state["_network"] = run_here(copy.deepcopy, self._network).to("cpu")
+            if self._start is not None:
+                state["_start"] = {name: t.to("cpu") for name, t in self._start.items()}
             for name in ("_net", "_cut", "_record"):
                 state[name] = None
         return state

@@ -53,8 +53,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     weight_decay : float, default=0.01
         Decoupled decay of weights; biases and normalisation have none.
     l2_sp : float, default=0.0
-        Strength of the pull of the network's weights to where they began [4]_, in an unpickled
-        estimator to where they were then.
+        Strength of the pull of the network's weights to where they began [4]_, which pickles
+        and `save` keep beside the trained ones.
     lora_rank : int or None, default=None
         Rank of trainable matrices beside the linear layers of a transformer, whose own weights
         then all stay frozen [5]_; `freeze` is not looked at, and "gradual" is as "lp-ft".
@@ -166,7 +166,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
 
     Everything is built in `fit`, from a copy of the network as it came: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardised on some hundred training samples, and starts at zero.
+    standardised on the training samples, and starts at zero.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
     training samples. Where layers are frozen and views do not change, activations at the

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from sklearn_transfer.extraction._allocator import keep_memory
-from sklearn_transfer.extraction._inputs import taken
 from sklearn_transfer.extraction._splits import split
 from sklearn_transfer.extraction._threads import in_child_of_fork
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
@@ -18,8 +17,8 @@ from sklearn_transfer.finetuning._net_params import checked_params, copies
 from sklearn_transfer.finetuning._probe import fit_head
 from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss, accelerated
 
-# Rows on which features for the head are standardised: many where a cut can make them cheap.
-_SAMPLE, _SAMPLE_WITH_CUT = 128, 512
+# Rows whose activations are copied at once while features for the head are standardised.
+_ROWS_AT_ONCE = 512
 _PATIENCE = 5
 _OPTIONS = (
     "batch_size",
@@ -45,13 +44,14 @@ def _renew_lock():
 class Part:
     """Samples to train or to validate on, with encoded targets and weights.
 
-    `weights` are those of samples and classes together; `numbers` are those of the rows in
-    what the user passed as `name`.
+    `weights` are those of samples and classes together, of mean 1, and `total` is their sum
+    as given; `numbers` are those of the rows in what the user passed as `name`.
     """
 
-    def __init__(self, samples, y, encoded, weights, sample_weights, numbers, name="X"):
-        self.samples, self.y, self.encoded, self.weights = samples, y, encoded, weights
-        self.sample_weights, self.numbers, self.name = sample_weights, numbers, name
+    def __init__(self, samples, y, encoded, weights, total, sample_weights, numbers, name="X"):
+        self.samples, self.y, self.encoded = samples, y, encoded
+        self.weights, self.total, self.sample_weights = weights, total, sample_weights
+        self.numbers, self.name = numbers, name
         self.pixels = None
 
     def __len__(self):
@@ -85,6 +85,7 @@ class Fitting:
         self.history, self.cuts, self.best = [], {}, None
         self.images, self.views, self.shape = None, None, None
         self.is_continued, self.kept, self.phase = False, frozenset(), None
+        self.start = None
 
     def run(self):
         """Train through all phases; the network then has its final weights."""
@@ -150,33 +151,32 @@ class Fitting:
             return _freezing.Frozen(names, frozenset(self.network.norms()), None)
         return _freezing.resolve(estimator.freeze, self.network, self.backbone, noise[:2])
 
-    def _standardise(self, features, rows=slice(None)):
-        """Take the scale of features from the embeddings of some rows, once."""
+    def _standardise(self, features):
+        """Take the scale of features from the embeddings of the rows to train on, once."""
         head = self.network.head
-        if self.standardised or not hasattr(head, "standardise") or len(features) < 2:
+        if self.standardised or not hasattr(head, "standardise"):
             return
-        weights = torch.as_tensor(self.train.weights[rows], dtype=torch.float32)
+        weights = torch.as_tensor(self.train.weights, dtype=torch.float32)
         features = torch.from_numpy(features).to(self.device)
         head.standardise(features, (weights / weights.sum()).to(self.device))
         self.standardised = True
 
-    def _standardise_by_few(self, inputs):
-        """The same from what the network takes of a few rows."""
-        n_few = _SAMPLE if self.frozen.boundary is None else _SAMPLE_WITH_CUT
-        few = np.random.default_rng(self.seed).permutation(len(self.train))[:n_few]
-        if self.cut is not None:
-            activations = inputs.take(few, 0).numpy()
-            features = self.cut.outputs(self.network, activations, "embedding")
-        else:
-            samples = taken(self.train.samples, few)
-            args = (self.estimator, self.reader, samples, self.backbone, _cuts.EMBEDDING_TAP)
-            features = _cuts.run(*args, lambda row: self.train.place(few[row]))
-        self._standardise(features, few)
+    def _standardise_by(self, inputs):
+        """The same from what the network takes."""
+        train = self.train
+        if self.cut is None:
+            args = (self.estimator, self.reader, train.samples, self.backbone)
+            self._standardise(_cuts.run(*args, _cuts.EMBEDDING_TAP, train.place))
+            return
+        chunks = np.array_split(np.arange(len(train)), -(-len(train) // _ROWS_AT_ONCE))
+        parts = (inputs.take(rows, 0).numpy() for rows in chunks)
+        features = [self.cut.outputs(self.network, part, "embedding") for part in parts]
+        self._standardise(np.concatenate(features))
 
     def _make_net(self):
         estimator = self.estimator
         options = {name: getattr(estimator, name) for name in _OPTIONS}
-        setup = Setup(self.network, self.device, self.seed, options)
+        setup = Setup(self.network, self.device, self.seed, options, self.start)
         setup.channels_last = not self.backbone.stateful
         setup.passes = len(self.history)
         factors = self.targets.factors(self.train.encoded, self.train.weights)
@@ -202,6 +202,13 @@ class Fitting:
             **params,
         )
         return net.initialize()
+
+    def trained_start(self):
+        """Where the parameters began that have trained, if that is of use; else None."""
+        start = self.net.setup.start
+        if start is None:
+            return None
+        return {name: t for name, t in start.items() if f"body.{name}" not in self.kept}
 
     def _loop(self, phases, constant=False):
         n_epochs = sum(phase.n_epochs for phase in phases)
@@ -258,7 +265,8 @@ class Fitting:
         self._standardise(features)
         features = torch.from_numpy(features).to(self.device)
         criterion.training = True
-        loss = fit_head(head, features, criterion, *self.train.tensors(self.device))
+        args = (*self.train.tensors(self.device), self.train.total)
+        loss = fit_head(head, features, criterion, *args)
         row = {"phase": phase.name, "train_loss": loss}
         if held is not None:
             row |= self._validated_probe(held)
@@ -285,7 +293,7 @@ class Fitting:
         setup = self.net.setup
         train, valid = self._inputs_of_parts(self.cut)
         if not self.standardised:
-            self._standardise_by_few(train)
+            self._standardise_by(train)
         setup.valid = None if valid is None else self.valid.rows(valid)
         setup.scaling = self.reader.scaling if self.cut is None else None
         setup.begin_phase(len(self.train), phase)

@@ -13,6 +13,7 @@ _FORMAT = 1
 _PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
 # What prediction needs and a file cannot hold, where it is an object of the user's.
 _NEEDED = ("model", "preprocess")
+_START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "input_shape", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs", "_seed")
@@ -58,7 +59,7 @@ class Saved:
         """
         return load(cls, folder, params)
 
-    def _restore(self, state, frozen, input_shape):
+    def _restore(self, tensors, frozen, input_shape):
         """Become fitted by the weights of a network of the same structure."""
         import torch
 
@@ -73,9 +74,12 @@ class Saved:
         if self.lora_rank is not None:
             _freezing.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()
+        state = {n: t for n, t in tensors.items() if not n.startswith(_START)}
         fill(network, state, backbone.label)
         _freezing.apply(frozen, network)
         self._network, self._frozen, self._net, self._cut = network, frozen, None, None
+        begun = {n.removeprefix(_START): t for n, t in tensors.items() if n not in state}
+        self._start = begun or None
         self._describe(backbone, input_shape)
 
 
@@ -85,6 +89,8 @@ def save(estimator, folder):
 
     os.makedirs(folder, exist_ok=True)
     state = estimator._network.state_dict()
+    start = estimator._start or {}
+    state |= {f"{_START}{name}": tensor for name, tensor in start.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     params, objects = {}, []
     for name, value in estimator.get_params(deep=False).items():

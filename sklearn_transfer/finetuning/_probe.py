@@ -1,54 +1,73 @@
 """The head alone, fitted to the optimum of its loss on features that do not change."""
 
+import copy
+
 import torch
 
 # Strength of the penalty on the weights, as C of LogisticRegression.
 _C = 1.0
 _MOST_STEPS = 300
+# More leaves nothing of the weights either, and hides the bias from the solver.
+_MOST_STRENGTH = 1e6
 
 
-def fit_head(head, features, criterion, encoded, weights):
+def fit_head(head, features, criterion, encoded, weights, total):
     """Minimise the loss plus an L2 penalty on the weights by L-BFGS; returns the loss.
 
     Features (n_samples, width) are standardised by the head itself, so that this is logistic
-    regression (C = 1) after StandardScaler where the loss is cross-entropy.
+    regression (C = 1) after StandardScaler where the loss is cross-entropy. As there, `total`,
+    the sum of the weights of the rows as given, is what the penalty is held against.
     """
+    # In single precision the loss is flat long before its optimum. A loss of the user's may
+    # hold tensors of that type.
+    dtype = torch.float64 if criterion.loss is None else torch.float32
+    copied = copy.deepcopy(head).to(dtype)
+    args = (features.to(dtype), criterion, encoded, weights.to(dtype))
+    loss = _minimise(copied, _strength(criterion.targets, total, dtype), *args)
+    head.load_state_dict(copied.state_dict())
+    return float(loss)
+
+
+def _minimise(head, strength, features, criterion, encoded, weights):
     parameters = list(head.parameters())
+    strength = strength.to(features.device)
     solver = torch.optim.LBFGS(
         parameters,
         max_iter=_MOST_STEPS,
         tolerance_grad=1e-6,
         line_search_fn="strong_wolfe",
     )
-    strength = _strength(criterion.targets, len(weights)).to(features.device)
+
+    def checked_loss():
+        loss = criterion(head(features), encoded, weights)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of the first head is {loss.item()} in epoch 1, whatever lr is; look"
+                " for extreme values in X and sample_weight, or in the loss if it is your own"
+            )
+        return loss
 
     def closure():
         solver.zero_grad()
-        loss = criterion(head(features), encoded, weights)
+        loss = checked_loss()
         penalty = sum(strength @ (p**2).sum(dim=1) for p in parameters if p.ndim > 1)
         total = loss + penalty
         total.backward()
         return total
 
     solver.step(closure)
-    solver.zero_grad()
     with torch.no_grad():
-        loss = criterion(head(features), encoded, weights)
-    if not torch.isfinite(loss):
-        raise FloatingPointError(
-            f"the loss of the first head is {loss.item()}; look for extreme values in X and"
-            " sample_weight"
-        )
-    return float(loss)
+        return checked_loss()
 
 
-def _strength(targets, n_samples):
+def _strength(targets, total, dtype):
     """Strength of the penalty for each output.
 
     Two outputs of two classes share what is one in logistic regression, so theirs is twice
     as strong.
     """
-    strength = torch.full((targets.n_outputs,), 0.5 / (_C * n_samples))
+    value = min(0.5 / (_C * total), _MOST_STRENGTH)
+    strength = torch.full((targets.n_outputs,), value, dtype=dtype)
     for task in targets.tasks:
         if task.kind == "multiclass" and task.n_outputs == 2:
             strength[task.columns] *= 2

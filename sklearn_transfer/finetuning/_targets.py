@@ -180,6 +180,10 @@ class Targets:
         -------
         weights : ndarray of shape (n_samples,)
         """
+        return self.weigh(y, class_weight, sample_weight)[0]
+
+    def weigh(self, y, class_weight=None, sample_weight=None):
+        """What `row_weights` returns, and the sum of the weights before their mean was 1."""
         blocks = self._blocks(y)
         given = checked_weights(sample_weight, len(blocks[0][1]))
         weights = given / given.max()
@@ -195,8 +199,9 @@ class Targets:
                 "Every row has weight 0, as sample_weight times class_weight: give one row a "
                 "weight above 0."
             )
+        largest = float(given.max()) * float(weights.max())  # a float's inf comes unwarned
         weights = weights / weights.max()
-        return weights / weights.mean()
+        return weights / weights.mean(), largest * float(weights.sum())
 
     def _class_weight_entries(self, class_weight):
         """The entry of each task."""

@@ -204,12 +204,19 @@ def _statistics_kept(network, n_rows):
 
 
 class Setup:
-    """State of a training that its phases change and the loop looks at."""
+    """State of a training that its phases change and the loop looks at.
 
-    def __init__(self, network, device, seed, options):
+    `start` are the parameters that `l2_sp` pulls to, where the network has moved already.
+    """
+
+    def __init__(self, network, device, seed, options, start=None):
         self.network, self.device, self.seed = network, device, seed
         vars(self).update(options)
-        self.pull = _pull(network, self.l2_sp)
+        self.start = start
+        if self.l2_sp:
+            start = parameters(network) if start is None else start
+            self.start = {name: tensor.to(device) for name, tensor in start.items()}
+        self.pull = _pull(network, self.l2_sp, self.start)
         enabled = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
         self.constant, self.channels_last, self.halved = False, True, False
@@ -333,11 +340,15 @@ class _Mixing:
         return self.share * own + (1 - self.share) * criterion(output, other, weights[partner])
 
 
-def _pull(network, strength):
-    """Half of strength times the squared distance from where the body began [Li 2018]."""
+def parameters(network):
+    """Copies of what the body holds."""
+    return {name: p.detach().clone() for name, p in network.body.named_parameters()}
+
+
+def _pull(network, strength, start):
+    """Half of strength times the squared distance of the body from its start [Li 2018]."""
     if not strength:
         return None
-    start = {name: p.detach().clone() for name, p in network.body.named_parameters()}
 
     def penalty():
         moving = [(p, start[n]) for n, p in network.body.named_parameters() if p.requires_grad]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.special import log_softmax
+from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional
 
@@ -223,6 +224,31 @@ def test_named_views_train_alike_for_a_seed(augment, n_views, images, labels):
     np.testing.assert_array_equal(proba(n_jobs=1), proba(n_jobs=2))
     assert not np.allclose(proba(), proba(augment="none"), atol=1e-6)
     assert not np.allclose(proba(), proba(random_state=1), atol=1e-6)
+
+
+class Epochs(Callback):
+    """What the network gets in each epoch of training, whatever the order."""
+
+    taken = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.taken.append(set())
+
+    def on_batch_begin(self, net, batch=None, training=False):
+        if training:
+            self.taken[-1] |= {row.numpy().tobytes() for row in batch[0]}
+
+
+@pytest.mark.parametrize("freeze", ["early", None])
+@pytest.mark.parametrize(("n_views", "n_kinds"), [(None, 4), (1, 1), (2, 2)])
+def test_views_take_turns(freeze, n_views, n_kinds, images, labels):
+    Epochs.taken.clear()
+    options = {"augment": "standard", "n_views": n_views, "callbacks": [Epochs()]}
+    visual(freeze=freeze, max_epochs=4, **options).fit(images, labels)
+    kinds = [frozenset(taken) for taken in Epochs.taken]
+    assert [len(taken) for taken in kinds] == [20] * 4
+    assert len(frozenset.union(*kinds)) == 20 * n_kinds
+    assert kinds == [kinds[i % n_kinds] for i in range(4)]
 
 
 def test_an_augmentation_that_fails_names_the_row(images, labels):

@@ -200,6 +200,28 @@ def test_training_goes_on_alike_after_a_round_trip(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("round_trip", ["pickle", "save", "twice"])
+def test_l2_sp_pulls_to_the_same_start_after_a_round_trip(
+    round_trip, images, labels, tmp_path
+):
+    model = networks.staged(drop=0.0)
+    options = {"optimizer": torch.optim.SGD}  # without a state of its own
+    fitted = tuner(model, l2_sp=5.0, net_params=options).fit(images, labels)
+    if round_trip == "save":
+        fitted.save(tmp_path)
+        other = FineTunedClassifier.load(tmp_path, model=model, net_params=options)
+    else:
+        other = pickle.loads(pickle.dumps(fitted))
+    if round_trip == "twice":
+        other = pickle.loads(pickle.dumps(other))
+    assert {name.partition(".")[0] for name in other._start} == {"late", "head"}
+    for estimator in (other, fitted):
+        estimator.set_params(lr=0.1).partial_fit(images[:8], labels[:8])
+    moved = other._network.state_dict()
+    for name, tensor in fitted._network.state_dict().items():
+        torch.testing.assert_close(moved[name], tensor, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("freeze", ["all", "middle"])
 def test_a_loaded_network_never_gets_activations_of_another(freeze, images, labels, tmp_path):
     """It is built with random weights, whose activations may be known."""

@@ -24,13 +24,14 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5))
 Y = np.array(["no", "yes"])[(X[:, 0] + RNG.normal(size=40) > 0).astype(int)]
 NUMBERS = X @ RNG.normal(size=5) + RNG.normal(size=40)
+SGD = {"optimizer": torch.optim.SGD}
 KINDS = {FineTunedClassifier: Y, FineTunedRegressor: NUMBERS}
 kinds = pytest.mark.parametrize(("kind", "y"), KINDS.items(), ids=lambda v: None)
 
 
-def tuner(kind=FineTunedClassifier, **options):
+def tuner(kind=FineTunedClassifier, model=networks.perceptron, **options):
     defaults = {"preprocess": None, "freeze": None, "lr": 1e-2, "max_epochs": 5}
-    return kind(networks.perceptron, **{**defaults, "batch_size": 100, **options})
+    return kind(model, **{**defaults, "batch_size": 100, **options})
 
 
 def said(model, rows=X):
@@ -77,6 +78,61 @@ def test_repeated_images_equal_weights(freeze, images, labels):
     repeated = FineTunedClassifier(model, **options).fit(images[rows], labels[rows])
     weighted = FineTunedClassifier(model, **options).fit(images, labels, sample_weight=counts)
     np.testing.assert_allclose(said(weighted, images), said(repeated, images), atol=1e-4)
+
+
+@kinds
+@pytest.mark.parametrize("schedule", ["lp-ft", "gradual"])
+@pytest.mark.parametrize("freeze", ["all", None])
+def test_repeated_rows_equal_weights_after_a_first_head(kind, y, schedule, freeze):
+    # Adam makes full steps of what is rounding where a gradient is zero.
+    options = {"freeze": freeze, "schedule": schedule, "net_params": SGD, "batch_size": 200}
+    counts = np.random.default_rng(1).integers(0, 4, 40)
+    rows = np.repeat(np.arange(40), counts)
+    repeated = tuner(kind, **options).fit(X[rows], y[rows])
+    weighted = tuner(kind, **options).fit(X, y, sample_weight=counts)
+    np.testing.assert_allclose(said(weighted), said(repeated), atol=1e-5)
+    assert not np.allclose(said(weighted), said(tuner(kind, **options).fit(X, y)), atol=1e-2)
+
+
+@pytest.mark.parametrize("freeze", ["all", None])
+def test_many_repeated_rows_equal_weights(freeze):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 5))
+    y = (rows[:, 0] > 0.3).astype(int)
+    counts = rng.integers(0, 4, 600)
+    many = np.repeat(np.arange(600), counts)
+    options = {"model": networks.mlp, "freeze": freeze, "net_params": SGD}
+    options |= {"lr": 0.3, "warmup": 0.0, "batch_size": 2000}
+    repeated = tuner(**options).fit(rows[many], y[many])
+    weighted = tuner(**options).fit(rows, y, sample_weight=counts)
+    np.testing.assert_allclose(said(weighted, rows), said(repeated, rows), atol=1e-5)
+
+
+def test_one_row_twice_is_as_once():
+    options = {"model": networks.mlp, "lr": 0.1, "net_params": SGD}
+    once = tuner(**options).partial_fit(X[:1], Y[:1], classes=["no", "yes"])
+    twice = tuner(**options).partial_fit(X[[0, 0]], Y[[0, 0]], classes=["no", "yes"])
+    np.testing.assert_allclose(said(once), said(twice), atol=1e-6)
+
+
+def test_class_weights_reach_the_first_head_as_weights_of_rows():
+    options = {"freeze": "all", "schedule": "lp-ft"}
+    given = tuner(class_weight={"no": 30.0, "yes": 10.0}, **options).fit(X, Y)
+    weighted = tuner(**options).fit(X, Y, sample_weight=np.where(Y == "no", 30.0, 10.0))
+    np.testing.assert_allclose(said(given), said(weighted), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-308, 1e-30, 1e30, 1e300])
+def test_the_first_head_takes_weights_of_any_size(scale):
+    options = {"freeze": "all", "schedule": "lp-ft"}
+    model = tuner(**options).fit(X, Y, sample_weight=np.full(40, scale))
+    share = np.mean(Y == "yes")
+    proba = model.predict_proba(X)[:, 1]
+    assert np.isfinite(proba).all()
+    if scale < 1:  # the penalty leaves nothing but the bias
+        np.testing.assert_allclose(proba, share, atol=1e-3)
+    else:
+        assert model.score(X, Y) > max(share, 1 - share)
 
 
 @kinds
@@ -142,9 +198,8 @@ def test_weights_reach_the_first_head_of_lp_ft():
         torch.nn.Identity(), preprocess=None, freeze="all", schedule="lp-ft"
     ).fit(X, Y, sample_weight=weights)
     scaled = StandardScaler().fit(X, sample_weight=weights).transform(X)
-    # C is against the sum of the losses, whose weights have mean 1 here.
     solver = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000)
-    solver.fit(scaled, Y, sample_weight=weights / weights.mean())
+    solver.fit(scaled, Y, sample_weight=weights)
     np.testing.assert_allclose(model.predict_proba(X), solver.predict_proba(scaled), atol=1e-3)
     plain = solver.fit(scaled, Y).predict_proba(scaled)
     assert not np.allclose(model.predict_proba(X), plain, atol=1e-2)

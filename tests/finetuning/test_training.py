@@ -1,5 +1,6 @@
 """The loop: schedules, learning rates, early stopping, errors and interruptions."""
 
+import pickle
 import re
 import warnings
 
@@ -199,7 +200,7 @@ def test_l2_sp_pulls_to_where_the_network_began():
 def test_l2_sp_is_half_the_squared_distance():
     network = nn.Module()
     network.body = nn.Linear(3, 2)
-    pull = _training._pull(network, 0.4)
+    pull = _training._pull(network, 0.4, _training.parameters(network))
     assert pull().item() == 0.0
     with torch.no_grad():
         network.body.weight.add_(2.0)
@@ -326,6 +327,17 @@ def test_a_loss_that_is_no_number_names_rate_and_epoch(lr):
     assert not hasattr(model, "history_")
 
 
+def no_number(output, target):
+    return output[:, 0] * np.nan
+
+
+def test_a_first_head_whose_loss_is_no_number_says_so():
+    model = tabular(loss=no_number, schedule="lp-ft", freeze="0")
+    with pytest.raises(FloatingPointError, match="first head is nan in epoch 1, whatever lr"):
+        model.fit(TABLE, CLASSES)
+    assert not hasattr(model, "history_")
+
+
 class Full(nn.Module):
     """Runs out of memory where a batch is larger than `most`, in training."""
 
@@ -419,6 +431,17 @@ def test_ctrl_c_leaves_a_fitted_estimator_and_says_so(step, n_epochs):
     proba = model.predict_proba(TABLE)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     assert not model._network.training
+
+
+@pytest.mark.filterwarnings("ignore:training was interrupted")
+@pytest.mark.parametrize("round_trip", [False, True])
+def test_training_goes_on_after_ctrl_c_in_the_first_epoch(round_trip):
+    model = tabular(callbacks=[("mine", Interrupting(1))]).fit(TABLE, CLASSES)
+    dict(model.net_.callbacks_)["mine"].step = 0
+    if round_trip:
+        model = pickle.loads(pickle.dumps(model))
+    model.set_params(callbacks=None).partial_fit(TABLE, CLASSES)
+    assert [row["best"] for row in model.history_] == [True]
 
 
 def test_ctrl_c_in_a_cut_network_leaves_it_whole(images, labels):
