@@ -444,8 +444,13 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         model = self.model
         if not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
-        weights = "random weights" if self.weights is None else "pretrained weights"
-        return f"{model}, {weights}, freeze={self.freeze!r}, {self.max_epochs} epochs"
+        if self.weights is None:
+            weights = "random"
+        elif isinstance(self.weights, Mapping) or self.weights != "pretrained":
+            weights = "given"
+        else:
+            weights = "pretrained" if isinstance(self.model, str) else "its own"
+        return f"{model}, {weights} weights, freeze={self.freeze!r}, {self.max_epochs} epochs"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

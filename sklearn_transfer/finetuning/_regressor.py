@@ -47,7 +47,8 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         Decoupled decay of weights; biases and normalisation have none.
     l2_sp : float, default=0.0
         Strength of the pull of the network's weights to where they began [4]_, which pickles
-        and `save` keep beside the trained ones.
+        and `save` keep beside the trained ones. First set after `fit`, it pulls to what is
+        learnt by then.
     lora_rank : int or None, default=None
         Rank of trainable matrices beside the linear layers of a transformer, whose own weights
         then all stay frozen [5]_; `freeze` is not looked at, and "gradual" is as "lp-ft".

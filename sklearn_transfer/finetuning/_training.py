@@ -213,10 +213,7 @@ class Setup:
         self.network, self.device, self.seed = network, device, seed
         vars(self).update(options)
         self.start = start
-        if self.l2_sp:
-            start = parameters(network) if start is None else start
-            self.start = {name: tensor.to(device) for name, tensor in start.items()}
-        self.pull = _pull(network, self.l2_sp, self.start)
+        self._pull_to_start()
         enabled = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
         self.constant, self.channels_last, self.halved = False, True, False
@@ -226,12 +223,21 @@ class Setup:
         self.epoch, self.step, self.n_steps, self.passes = 0, 0, 0, 0
         self.forget()
 
+    def _pull_to_start(self):
+        if self.l2_sp:
+            start = parameters(self.network) if self.start is None else self.start
+            self.start = {name: tensor.to(self.device) for name, tensor in start.items()}
+        self.pull = _pull(self.network, self.l2_sp, self.start)
+
     def refresh(self, estimator):
         """Take parameters that were set since; a new optimiser begins where it has to."""
         before = self.lr, self.weight_decay, self.layer_decay
         for name in ("batch_size", "lr", "weight_decay", "layer_decay", "mixup", "cutmix"):
             setattr(self, name, getattr(estimator, name))
         self.renewed = before != (self.lr, self.weight_decay, self.layer_decay)
+        if estimator.l2_sp != self.l2_sp:
+            self.l2_sp = estimator.l2_sp
+            self._pull_to_start()
 
     def forget(self):
         """Let go of what only the training needs."""

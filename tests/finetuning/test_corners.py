@@ -188,6 +188,30 @@ def test_parameters_set_before_partial_fit_count():
     assert np.abs(fast.predict_proba(X) - before).max() > 1e-2
 
 
+@pytest.mark.parametrize("earlier", [0.0, 1e-6])
+def test_a_pull_set_before_partial_fit_counts(earlier):
+    X, y = table()
+    free, pulled = (tuner(l2_sp=earlier).fit(X, y) for _ in range(2))
+    before = free.transform(X)
+    free.set_params(lr=1e-1).partial_fit(X, y)
+    pulled.set_params(lr=1e-1, l2_sp=1e6).partial_fit(X, y)
+    moved = [np.abs(model.transform(X) - before).max() for model in (free, pulled)]
+    assert moved[1] < moved[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "said"),
+    [
+        ("test_resnet", "pretrained", "test_resnet, pretrained weights"),
+        ("test_resnet", {"a": np.zeros(1)}, "test_resnet, given weights"),
+        (networks.perceptron, "pretrained", "perceptron, its own weights"),
+        (networks.perceptron, None, "perceptron, random weights"),
+    ],
+)
+def test_the_diagram_says_whose_weights_they_are(model, weights, said):
+    assert said in tuner(model, weights=weights)._repr_html_()
+
+
 @pytest.mark.parametrize(
     "name", ["lr", "optimizer__lr", "criterion", "iterator_train__shuffle"]
 )
