@@ -60,27 +60,42 @@ def load_backbone(
         str(place),
     )
     with _registry_lock:
-        if key not in _registry:
+        is_new = key not in _registry
+        if is_new:
             with one_core(), _seeded(random_state), torch.inference_mode(False):
                 backbone = _build(model, weights, size, sizes)
                 _registry[key] = _finish(backbone, model, place)
-            trim_registry()
         _registry.move_to_end(key)
-        return _registry[key]
+        backbone = _registry[key]
+    if is_new:
+        trim_registry()
+    return backbone
 
 
 def clear_registry():
     """Forget all networks; those in use stay with their users."""
     with _registry_lock:
+        forgotten = list(_registry.values())
         _registry.clear()
+    _free(forgotten)
 
 
 def trim_registry():
     """Forget the networks used longest ago, so that all, with their engines, fit."""
+    forgotten = []
     with _registry_lock:
         total = sum(backbone.n_bytes for backbone in _registry.values())
         while total > _REGISTRY_BYTES and len(_registry) > 1:
-            total -= _registry.popitem(last=False)[1].n_bytes
+            forgotten.append(_registry.popitem(last=False)[1])
+            total -= forgotten[-1].n_bytes
+    _free(forgotten)
+
+
+def _free(forgotten):
+    """Part networks from their engines, which know them: else only a collection frees both."""
+    for backbone in forgotten:
+        with backbone.engines_lock:
+            backbone.engines.clear()
 
 
 def takes_outputs(model):

@@ -1,12 +1,14 @@
 """Which engine runs a network, what happens where one cannot, and what it changes."""
 
 import ctypes
+import gc
 import importlib.util
 import inspect
 import os
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -396,6 +398,25 @@ def test_copies_in_engines_count_for_the_registry(engine, copies, crops, monkeyp
     assert second.n_bytes == (1 + copies) * alone[1]
     assert load_backbone("test_vit", None) is second
     assert load_backbone("test_resnet", None) is not first
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_networks_that_are_forgotten_go_at_once(engine, crops, monkeypatch):
+    """Not at the next collection, before which many more may come."""
+    _backbones.clear_registry()
+    options = {"weights": None, "cache": None, "engine": engine}
+    PretrainedFeatures("test_resnet", **options).fit_transform(crops)
+    backbone = load_backbone("test_resnet", None)
+    (made,) = backbone.engines.values()
+    left = [weakref.ref(backbone.module), weakref.ref(made)]
+    del backbone, made
+    monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", 1)
+    gc.disable()
+    try:
+        PretrainedFeatures("test_vit", **options).fit_transform(crops)
+        assert [reference() for reference in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 LARGE = """
