@@ -150,7 +150,9 @@ def last_stage(data, n=1000):
         rows.append(Row.of(what, against, quotients(times["skorch"], times["ours"]), aim))
         gains = np.subtract(accuracies["ours"], accuracies["skorch"]).tolist()
         rows.append(
-            Row.of(f"accuracy after {n_epochs} epochs, less", against, gains, "at least 0")
+            Row.of(
+                f"difference in accuracy after {n_epochs} epochs", against, gains, "at least 0"
+            )
         )
     return rows
 
