@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._disk_cache import disk_store
+from sklearn_transfer.extraction._inputs import naming_input
 from sklearn_transfer.extraction._loop import Extraction
 
 
@@ -329,5 +330,7 @@ def _width(backbone, tap, shape):
         from sklearn_transfer.extraction._threads import run_apart
 
         empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
-        backbone.widths[tap, shape] = run_apart(forward, backbone, [tap], empty)[0].shape[1]
+        with naming_input(backbone.label, shape):
+            (features,) = run_apart(forward, backbone, [tap], empty)
+        backbone.widths[tap, shape] = features.shape[1]
     return backbone.widths[tap, shape]

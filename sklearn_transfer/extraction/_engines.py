@@ -18,6 +18,7 @@ from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._allocator import keep_memory, return_memory
 from sklearn_transfer.extraction._backbones import trim_registry
 from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
+from sklearn_transfer.extraction._inputs import naming_input
 from sklearn_transfer.extraction._taps import forward
 from sklearn_transfer.extraction._threads import in_child_of_fork, run_apart
 
@@ -91,7 +92,8 @@ def make_engine(name, precision, backbone, taps, scaling, payload):
         is_new = key not in backbone.engines
         if is_new:
             plan = Plan(backbone, taps, scaling, precision, payload.shape, payload.dtype)
-            backbone.engines[key], problem = run_apart(_make, name, plan)
+            with naming_input(backbone.label, plan.input_shape):
+                backbone.engines[key], problem = run_apart(_make, name, plan)
             if problem:
                 warnings.warn(problem, UserWarning, stacklevel=2)
             while len(backbone.engines) > _ENGINES_KEPT:
@@ -134,7 +136,8 @@ def as_input(batch, scaling):
     """Network input from stacked payloads: pixels are scaled, all else is input already."""
     if scaling is None:
         return batch
-    mean, std = (torch.tensor(values, device=batch.device) for values in scaling)
+    options = {"dtype": torch.float32, "device": batch.device}
+    mean, std = (torch.tensor(values, **options) for values in scaling)
     # In this order OpenVINO need not move a value: its convolutions take channels last.
     return batch.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
 

@@ -7,6 +7,7 @@ import stat
 import struct
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,6 +158,19 @@ def describe(sample):
     if isinstance(sample, np.ndarray):
         return f"array {sample.shape} of {sample.dtype}"
     return type(sample).__name__
+
+
+@contextmanager
+def naming_input(label, shape):
+    """Add to what a network raises the shape of the samples that it was given."""
+    try:
+        yield
+    except Exception as error:
+        decides = "the columns of X decide"
+        if len(shape) > 1:
+            decides = "input_size decides, or what preprocess returns"
+        error.add_note(f"{label} was given samples of shape {tuple(shape)}: {decides} on that")
+        raise
 
 
 def known_digest(sample):

@@ -12,7 +12,7 @@ import numpy as np
 
 from sklearn_transfer.extraction._cache import Answer
 from sklearn_transfer.extraction._digests import KEY_VERSION, digest
-from sklearn_transfer.extraction._inputs import BadSampleError, describe
+from sklearn_transfer.extraction._inputs import BadSampleError, describe, naming_input
 from sklearn_transfer.extraction._threads import Threads, one_core
 
 # Samples looked up at once, claimed at once, and at most handed to a thread at once.
@@ -278,12 +278,8 @@ class Extraction:
 
     def _forward(self, keys, payloads):
         """Features of a batch, which rows are finite; the finite ones are stored at once."""
-        try:
+        with naming_input(self.backbone.label, self.engine.plan.input_shape):
             features = self.engine.run(payloads)
-        except Exception as error:
-            shape = (len(payloads), *self.engine.plan.input_shape)
-            error.add_note(f"{self.backbone.label} was given a batch of shape {shape}")
-            raise
         for tap, matrix in zip(self.taps, features, strict=True):
             self.backbone.widths[tap, self.engine.plan.input_shape] = matrix.shape[1]
         finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])

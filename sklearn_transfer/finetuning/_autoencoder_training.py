@@ -10,6 +10,7 @@ from sklearn_transfer.extraction._engines import as_input
 from sklearn_transfer.finetuning import _autoencoder, _freezing
 from sklearn_transfer.finetuning._fitting import (
     progress,
+    show_epoch,
     training_scope,
     warn_of_interruption,
 )
@@ -26,7 +27,9 @@ _NONE_OF = {"l2_sp": 0.0, "mixup": 0.0, "cutmix": 0.0}
 
 
 class _Net(TrainingNet):
-    """The loop of fine-tuning with a message that names what there is to change."""
+    """The loop of fine-tuning with messages that name what there is to change."""
+
+    memory_advice = "Pass a smaller batch_size, input_size or hidden"
 
     def train_step_single(self, batch, **fit_params):
         try:
@@ -188,6 +191,7 @@ class Training:
             self.best = (row[judged], state)
         rest = {"lr": net.setup.last_lr, "dur": last["dur"], "best": best}
         self.history.append({"epoch": len(self.history) + 1, **row, **rest})
+        show_epoch(net.setup.bar, self.history)
 
 
 def resolve_architecture(architecture, shape):

@@ -141,7 +141,8 @@ class Fitting:
 
     def _noise(self, n_rows):
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(n_rows, *self.shape, generator=generator).to(self.device)
+        options = {"generator": generator, "dtype": torch.float32}
+        return torch.randn(n_rows, *self.shape, **options).to(self.device)
 
     def _target(self, noise):
         estimator = self.estimator
@@ -330,10 +331,7 @@ class Fitting:
             state = _freezing.state_without(self.kept, self.network) if stops else None
             self.best = (row[judged], state)
         self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
-        bar = self.net.setup.bar
-        if bar is not None:
-            shown = {name: row[name] for name in row if name.endswith(("loss", "score"))}
-            bar.set_postfix({"epoch": len(self.history), **shown})
+        show_epoch(self.net.setup.bar, self.history)
         return best
 
     def _cut_at(self, boundary):
@@ -447,6 +445,13 @@ def progress(verbose, n_rows, label):
 
     with tqdm(total=n_rows, desc=label, unit=" rows") as bar:
         yield bar
+
+
+def show_epoch(bar, history):
+    """Write losses and score of the last epoch beside a bar, if there is one."""
+    if bar is not None:
+        shown = {k: v for k, v in history[-1].items() if k.endswith(("loss", "score"))}
+        bar.set_postfix({"epoch": len(history), **shown})
 
 
 def _is_early_stop(interrupt):

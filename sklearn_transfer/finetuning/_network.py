@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_transfer.extraction._digests import digest
+from sklearn_transfer.extraction._inputs import naming_input
 from sklearn_transfer.extraction._records import Stage
 from sklearn_transfer.extraction._taps import pool
 
@@ -97,10 +98,10 @@ class Network(nn.Module):
 
     def add_head(self, batch):
         """Head for the width of the embedding, by one pass of a batch in evaluation mode."""
-        with torch.no_grad():
+        with torch.no_grad(), naming_input(self.layout.label, tuple(batch.shape[1:])):
             self.width = self.embed(batch).shape[1]
         if self.head is None:
-            self.head = Head(self.width, self.n_outputs).to(batch.device)
+            self.head = Head(self.width, self.n_outputs).to(batch)
 
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""

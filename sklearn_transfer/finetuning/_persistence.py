@@ -70,7 +70,8 @@ class Saved:
         backbone, owns_head = self._load_backbone(weights)
         network = Network(backbone, self._targets.n_outputs, owns_head)
         network.to(backbone.device).eval()
-        network.add_head(torch.zeros(2, *input_shape, device=backbone.device))
+        options = {"dtype": torch.float32, "device": backbone.device}
+        network.add_head(torch.zeros(2, *input_shape, **options))
         if self.lora_rank is not None:
             _freezing.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()

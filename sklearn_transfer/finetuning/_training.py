@@ -40,6 +40,8 @@ class _Steps:
     `setup` is a `Setup`, which the phases change; the module is a `Network`.
     """
 
+    memory_advice = "Pass a smaller batch_size, freeze more, or use precision='bfloat16'"
+
     def __init__(self, *args, setup, **kwargs):
         super().__init__(*args, **kwargs)
         self.setup = setup
@@ -148,7 +150,7 @@ class _Steps:
         self.history[-1]["batches"] = []
         warnings.warn(
             f"memory did not suffice; batch_size is now {self.setup.batch_size}, and the epoch"
-            " began anew. Pass a smaller batch_size, freeze more, or use precision='bfloat16'",
+            f" began anew. {self.memory_advice}",
             UserWarning,
             stacklevel=2,
         )

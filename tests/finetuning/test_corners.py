@@ -304,3 +304,76 @@ def test_entries_of_several_labels_are_named_by_their_row():
         tuner(tasks=[{"n_columns": 3, "kind": "multilabel"}]).fit(
             X, y, sample_weight=np.arange(60) % 5 == 0
         )
+
+
+@pytest.fixture
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"freeze": "layer1"},
+        {"freeze": "all"},
+        {"schedule": "lp-ft"},
+        {"augment": "flip", "l2_sp": 0.1, "mixup": 0.2},
+    ],
+    ids=lambda options: "-".join(options.values() if "l2_sp" not in options else options),
+)
+def test_default_type_of_torch_does_not_matter(options, crops):
+    settings = {"input_size": 32, "max_epochs": 1, "freeze": None, **options}
+    model = FineTunedClassifier("test_resnet", weights=None, **settings).fit(
+        crops, [0, 1, 2] * 3
+    )
+    assert np.isfinite(model.predict_proba(crops)).all()
+    assert {t.dtype for t in model._network.parameters()} == {torch.float32}
+
+
+def test_default_type_of_torch_does_not_matter_for_tables_and_loading(tmp_path, request):
+    X, y = table()
+    network = networks.perceptron(4, 2)
+    expected = tuner(network).fit(X, y).save(tmp_path).predict_proba(X)
+    request.getfixturevalue("double")
+    found = tuner(network).fit(X, y)
+    assert {t.dtype for t in found._network.parameters()} == {torch.float32}
+    np.testing.assert_allclose(found.predict_proba(X), expected, rtol=1e-5)
+    loaded = FineTunedClassifier.load(tmp_path, model=network)
+    np.testing.assert_allclose(loaded.predict_proba(X), expected, rtol=1e-5)
+
+
+class Flat(nn.Module):
+    """Takes images of 32 pixels alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3 * 32 * 32, 4)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize("freeze", [None, "all"])
+def test_errors_of_a_network_tell_what_it_was_given(freeze, crops):
+    def small(image):
+        return np.zeros((3, 16, 16), np.float32)
+
+    model = FineTunedClassifier(Flat(), preprocess=small, freeze=freeze, max_epochs=1)
+    with pytest.raises(RuntimeError) as caught:
+        model.fit(crops, [0, 1, 2] * 3)
+    assert (
+        "Flat was given samples of shape (3, 16, 16): input_size" in caught.value.__notes__[0]
+    )
+
+
+def test_errors_of_a_network_tell_of_columns():
+    X, y = table(n_features=3)
+    with pytest.raises(RuntimeError) as caught:
+        tuner(nn.Linear(4, 5)).fit(X, y)
+    assert caught.value.__notes__ == [
+        "Linear was given samples of shape (3,): the columns of X decide on that"
+    ]

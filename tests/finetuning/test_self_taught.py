@@ -507,6 +507,28 @@ def test_loss_that_is_no_number_is_told(table):
         model.fit(table)
 
 
+class Full(_Net):
+    """Memory that takes two rows at once."""
+
+    def train_step_single(self, batch, **fit_params):
+        if len(batch[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")
+        return super().train_step_single(batch, **fit_params)
+
+
+def test_a_batch_beyond_memory_is_halved_and_says_what_helps(table, monkeypatch):
+    monkeypatch.setattr(_autoencoder_training, "_Net", Full)
+    with pytest.warns(UserWarning, match="is now 2.*smaller batch_size, input_size or hidden"):
+        AutoencoderFeatures(**TINY, preprocess=None).fit(table)
+
+
+def test_verbose_shows_progress_with_errors(table, capsys):
+    AutoencoderFeatures(**TINY, preprocess=None, verbose=True).fit(table)
+    printed = capsys.readouterr()
+    assert "epoch=2, train_loss=" in printed.err
+    assert printed.out == ""
+
+
 class Interrupted(_Net):
     """Ctrl-C in the step of a number; twenty rows are five steps an epoch."""
 
