@@ -5,13 +5,12 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils._param_validation import Interval, StrOptions
-from threadpoolctl import threadpool_limits
 
+from sklearn_transfer._blas import blas_for
 from sklearn_transfer._kernels import Kernel, median_gamma
 from sklearn_transfer.alignment._base import ComponentAligner
 
 _MOST = 10_000  # rows of both domains, whose kernel then takes 0.8 GB, three times at once
-_ALONE = 4000  # rows up to which threads may wait for each other longer than they work
 
 
 class TransferComponentAnalysis(ComponentAligner):
@@ -134,7 +133,7 @@ class TransferComponentAnalysis(ComponentAligner):
         K = kernel.block(prepared, prepared)
         scale = np.trace(K) / len(K) or 1.0
         K /= scale
-        with threadpool_limits(1 if len(K) <= _ALONE else None, user_api="blas"):
+        with blas_for(len(K)):
             values, weights = leading_components(K, e, float(self.mu), self.n_components)
         self.eigenvalues_, self.dual_coef_ = values, weights / scale
         self.n_components_ = len(values)

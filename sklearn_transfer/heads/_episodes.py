@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
+from sklearn_transfer._blas import blas_for
 from sklearn_transfer._validation import _safe_indexing, column_or_1d
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
@@ -127,10 +128,11 @@ def episodes(
     random_state = check_random_state(random_state)
     estimator = PrototypeClassifier() if estimator is None else estimator
     scores = np.empty(n_episodes)
-    for i in range(n_episodes):
-        support, query = _draw(members, n_way, n_shot, n_shot + n_query, random_state)
-        model = clone(estimator).fit(_safe_indexing(X, support), y[support])
-        scores[i] = np.mean(model.predict(_safe_indexing(X, query)) == y[query])
+    with blas_for(n_way * (n_shot + n_query)):
+        for i in range(n_episodes):
+            support, query = _draw(members, n_way, n_shot, n_shot + n_query, random_state)
+            model = clone(estimator).fit(_safe_indexing(X, support), y[support])
+            scores[i] = np.mean(model.predict(_safe_indexing(X, query)) == y[query])
     return EpisodesResult(scores, float(scores.mean()), _interval(scores), n_way, n_shot)
 
 

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_transfer._blas import blas_for
 from sklearn_transfer._validation import _safe_indexing, did_you_mean
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
 from sklearn_transfer.selection._target_fit import fitted_alone, fitted_for, takes_target
@@ -166,9 +167,10 @@ def negative_transfer_test(
     fits = [fit, fitted_alone if name == "source-only" else fit]
     folds = _folds(cv, transferred, X, y, random_state)
     jobs = list(zip((transferred, reference), fits, scorers, strict=True))
-    scores = Parallel(n_jobs=n_jobs)(
-        delayed(_fold_scores)(jobs, X, y, train, test) for train, test in folds
-    )
+    with blas_for(len(y)):
+        scores = Parallel(n_jobs=n_jobs)(
+            delayed(_fold_scores)(jobs, X, y, train, test) for train, test in folds
+        )
     first, second = _checked(np.array(scores), _name_of(scoring)).T
     sizes = np.array([(len(test), len(train)) for train, test in folds])
     found = corrected_interval(first - second, sizes, confidence, _scale(first, second))

@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.multiclass import type_of_target
 
+from sklearn_transfer._blas import blas_for
 from sklearn_transfer._validation import did_you_mean
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
@@ -328,14 +329,9 @@ class _Task:
         key = kept.tobytes()
         if key not in self.folds:
             self.folds[key] = list(self.cv.split(features, y))
-        return cross_val_score(
-            self.estimator,
-            features,
-            y,
-            cv=self.folds[key],
-            n_jobs=self.n_jobs,
-            error_score="raise",
-        )
+        options = {"cv": self.folds[key], "n_jobs": self.n_jobs, "error_score": "raise"}
+        with blas_for(len(y)):
+            return cross_val_score(self.estimator, features, y, **options)
 
 
 def _callable_name(score):

@@ -1,0 +1,56 @@
+"""Fits of small models run on one thread of BLAS, and leave its number as it was."""
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sklearn_transfer import episodes, negative_transfer_test, rank_backbones
+from sklearn_transfer._blas import blas_for
+from tests import networks
+
+
+def blas_threads():
+    return max(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
+
+
+@pytest.fixture(autouse=True)
+def two():
+    with threadpool_limits(2, "blas"):
+        yield
+
+
+class Recorder(DummyClassifier):
+    """Notes how many threads BLAS may use in each fit."""
+
+    seen = []
+
+    def fit(self, X, y, sample_weight=None):
+        self.seen.append(blas_threads())
+        return super().fit(X, y, sample_weight)
+
+
+def of_episodes(X, y):
+    episodes(X, y, 2, estimator=Recorder(), n_episodes=2)
+
+
+def of_folds(X, y):
+    negative_transfer_test(Recorder(), Recorder(strategy="uniform"), X, y, cv=2)
+
+
+def of_candidates(X, y):
+    images = np.random.default_rng(0).integers(0, 256, (len(y), 32, 32, 3), dtype=np.uint8)
+    rank_backbones({"net": networks.trained_net()}, images, y, cv=2, estimator=Recorder())
+
+
+@pytest.mark.parametrize("fits", [of_episodes, of_folds, of_candidates])
+def test_small_fits_run_on_one_thread(fits):
+    Recorder.seen.clear()
+    fits(np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2)
+    assert set(Recorder.seen) == {1}
+    assert blas_threads() == 2
+
+
+def test_many_rows_keep_their_threads():
+    with blas_for(100_000):
+        assert blas_threads() == 2
