@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import compress, count
 
 from sklearn_transfer.extraction import _sqlite
 from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore, limit
@@ -48,9 +48,12 @@ class DiskStore:
         A claim holds against all threads and processes that use the folder.
         """
         answers = self._memory.look(contexts, samples, owner)
+        found = [type(answer) is list for answer in answers]
+        if all(found):
+            self._touch(contexts, samples)
+            return answers
+        self._touch(contexts, list(compress(samples, found)))
         rest = [i for i, a in enumerate(answers) if a in (Answer.FREE, Answer.OURS)]
-        hits = [s for s, a in zip(samples, answers, strict=True) if isinstance(a, list)]
-        self._touch([context + sample for sample in hits for context in contexts])
         if rest:
             with self._guarded():
                 if self._open():
@@ -89,7 +92,8 @@ class DiskStore:
             answers.append(vectors if complete else None)
         whole = [(s, a) for s, a in zip(samples, answers, strict=True) if a is not None]
         self._memory.put(contexts, whole)
-        self._touch(found)
+        for context in contexts:
+            self._touch([context], [s for s in samples if context + s in found])
         return answers
 
     def _read(self, keys):
@@ -184,16 +188,21 @@ class DiskStore:
             excess -= size
         _sqlite.delete(connection, numbers)
 
-    def _touch(self, keys):
-        """Note that keys were used just now, in this order."""
-        moment = time.time_ns()
-        self._touched.update(zip(keys, count(moment)))
+    def _touch(self, contexts, samples):
+        """Note that samples were used just now, in this order."""
+        for context in contexts:
+            moments = self._touched.setdefault(context, {})
+            moments.update(zip(samples, count(time.time_ns())))
 
     def _write_touched(self, connection):
         touched, self._touched = self._touched, {}
         connection.executemany(
             "UPDATE entries SET used = MAX(used, ?) WHERE key = ?",
-            [(moment, key) for key, moment in list(touched.items())],
+            [
+                (moment, context + sample)
+                for context, moments in list(touched.items())
+                for sample, moment in list(moments.items())
+            ],
         )
         self._last_touch = time.monotonic()
 
