@@ -92,7 +92,8 @@ def rank_backbones(
         Parameters of `PretrainedFeatures` for models that are not one already, such as
         `{"cache": "folder"}`.
     n_jobs : int, default=None
-        Processes in cross-validation, as in scikit-learn.
+        Processes in cross-validation, as in scikit-learn. Up to 4000 rows, fits in this
+        process run on one thread of BLAS, since more of them wait for each other.
     verbose : bool or int, default=False
         Show a progress bar for each network.
 
