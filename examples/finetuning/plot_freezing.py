@@ -44,7 +44,7 @@ PretrainedFeatures(input_size=64).transform(X_train[:2])  # loaded and compiled 
 depths = {"head": "all", "top": "deep", "1 stage": 3, "2 stages": 2, "whole": None}
 accuracies, seconds = [], []
 for name, freeze in depths.items():
-    model = FineTunedClassifier(freeze=freeze, max_epochs=5, input_size=64)
+    model = FineTunedClassifier(freeze=freeze, max_epochs=7, input_size=64)
     start = time.perf_counter()
     model.fit(X_train, y_train)
     seconds.append(time.perf_counter() - start)
@@ -61,8 +61,9 @@ for name, freeze in depths.items():
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 ax.axhline(raw_accuracy, color="grey", linestyle="--")
-place = {"transform": ax.get_yaxis_transform(), "va": "bottom"}
-ax.text(0.01, raw_accuracy, "raw pixels", **place)
+ax.text(
+    1, raw_accuracy, "raw pixels ", transform=ax.get_yaxis_transform(), ha="right", va="top"
+)
 ax.plot(seconds, accuracies, "o-")
 for name, x, accuracy in zip(depths, seconds, accuracies, strict=True):
     ax.annotate(name, (x, accuracy), (6, -12), textcoords="offset points")
