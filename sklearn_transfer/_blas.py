@@ -1,16 +1,59 @@
 """Threads of BLAS, which many fits of small models are better off without."""
 
-from threadpoolctl import threadpool_limits
+import os
+import threading
+from contextlib import contextmanager
 
-# On 2 cores a logistic regression on 200 to 1000 rows of 1280 features took 3 to 6 times as
-# long with two threads as with one, and on 5000 rows twice as long.
-_FEW_ROWS = 4000
+from threadpoolctl import ThreadpoolController
+
+# Rows up to which one thread is the better choice for most models: on two cores a logistic
+# regression on 200 to 1000 rows of 1280 features took 3 to 6 times as long with two threads.
+# Beyond some thousands more cores have enough to do.
+FEW_ROWS = 4000
+
+_lock = threading.Lock()
+_users, _limit = 0, None
 
 
-def blas_for(n_rows):
-    """Context in which BLAS has one thread, if operations are on few rows.
+@contextmanager
+def one_blas_thread(when=True):
+    """Context in which BLAS has one thread in this process, if `when`; nothing else changes.
 
-    Threads then wait for each other longer than they work. It limits the process, not what
-    joblib starts beside it.
+    On small matrices threads wait for each other longer than they work. Several may use this
+    at once: the last to leave sets back what the first one found.
     """
-    return threadpool_limits(1 if n_rows <= _FEW_ROWS else None, user_api="blas")
+    if not when:
+        yield
+        return
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter():
+    global _users, _limit
+    with _lock:
+        if _users == 0:
+            blas = ThreadpoolController().select(user_api="blas")
+            _limit = blas.limit(limits=1)
+        _users += 1
+
+
+def _leave():
+    global _users, _limit
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            _limit.restore_original_limits()
+            _limit = None
+
+
+def _renew_lock():
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -53,3 +53,11 @@ def crops(photos):
     """Nine crops of 40 pixels, each with content of its own."""
     corners = [(k * 40, k * 60) for k in range(9)]
     return [photos[k % 2][y : y + 40, x : x + 40] for k, (y, x) in enumerate(corners)]
+
+
+@pytest.fixture
+def double():
+    """Another default type of torch."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -17,7 +17,7 @@ ALLOWED = {
     "_blas": set(),
     "datasets": {"_validation"},
     "extraction": {"_validation", "_kernels"},
-    "weighting": {"_validation", "_kernels"},
+    "weighting": {"_validation", "_kernels", "_blas"},
     "alignment": {"_validation", "_kernels", "_blas"},
     "heads": {"_validation", "_kernels", "_blas"},
     "finetuning": {"_validation", "_kernels", "extraction"},

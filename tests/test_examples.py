@@ -124,6 +124,7 @@ def test_training_more_of_a_network_overtakes_raw_pixels(tmp_path):
     accuracy = dict(re.findall(r"^ *(head|2 stages|whole) (0\.\d+)", table, re.MULTILINE))
     assert float(accuracy["head"]) < raw
     assert float(accuracy["2 stages"]) > float(accuracy["head"]) + 0.05
+    assert max(float(accuracy["2 stages"]), float(accuracy["whole"])) > raw
 
 
 @pytest.mark.slow

@@ -61,9 +61,8 @@ for name, freeze in depths.items():
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 ax.axhline(raw_accuracy, color="grey", linestyle="--")
-ax.text(
-    1, raw_accuracy, "raw pixels ", transform=ax.get_yaxis_transform(), ha="right", va="top"
-)
+place = {"transform": ax.get_yaxis_transform(), "va": "bottom"}
+ax.text(0.01, raw_accuracy, "raw pixels", **place)
 ax.plot(seconds, accuracies, "o-")
 for name, x, accuracy in zip(depths, seconds, accuracies, strict=True):
     ax.annotate(name, (x, accuracy), (6, -12), textcoords="offset points")

@@ -9,8 +9,8 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
-from threadpoolctl import threadpool_limits
 
+from sklearn_transfer._blas import one_blas_thread
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.alignment import _couplings
 from sklearn_transfer.alignment._base import ColumnAligner, centre
@@ -149,7 +149,7 @@ class OptimalTransport(ColumnAligner):
         scale = M.mean() or 1.0
         self.cost_scale_ = float(scale * unit**2)
         # Products of a matrix and a vector wait for memory, and more threads for each other.
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             self.coupling_ = self._coupling(ot, M / scale, one_hot)
         self.X_source_ = X_source.copy()
         mass = self.coupling_.sum(axis=1, keepdims=True)

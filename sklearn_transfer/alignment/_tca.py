@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._blas import blas_for
+from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._kernels import Kernel, median_gamma
 from sklearn_transfer.alignment._base import ComponentAligner
 
@@ -133,7 +133,7 @@ class TransferComponentAnalysis(ComponentAligner):
         K = kernel.block(prepared, prepared)
         scale = np.trace(K) / len(K) or 1.0
         K /= scale
-        with blas_for(len(K)):
+        with one_blas_thread(len(K) <= FEW_ROWS):
             values, weights = leading_components(K, e, float(self.mu), self.n_components)
         self.eigenvalues_, self.dual_coef_ = values, weights / scale
         self.n_components_ = len(values)

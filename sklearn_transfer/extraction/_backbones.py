@@ -132,9 +132,23 @@ def _weights_key(weights):
 
 @contextmanager
 def _seeded(seed):
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), single_precision():
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def single_precision():
+    """Context in which networks are made in float32, and draw the same weights as ever."""
+    before = torch.get_default_dtype()
+    if before == torch.float32:
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _checked_size(input_size):

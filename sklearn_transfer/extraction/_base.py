@@ -235,9 +235,23 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         names = [
             f"{tap.label}_{i}"
             for tap in self._resolve(backbone, self.layers)
-            for i in range(_width(backbone, tap, shape))
+            for i in range(self._width(backbone, tap, shape))
         ]
         return np.asarray(names, dtype=object)
+
+    def _width(self, backbone, tap, shape):
+        """Number of features of a tap, by running one empty sample if it is not known."""
+        if (tap, shape) not in backbone.widths:
+            import torch
+
+            from sklearn_transfer.extraction._taps import forward
+            from sklearn_transfer.extraction._threads import run_apart
+
+            empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
+            with naming_input(backbone.label, shape, self._make_reader(backbone).shape_source):
+                (features,) = run_apart(forward, backbone, [tap], empty)
+            backbone.widths[tap, shape] = features.shape[1]
+        return backbone.widths[tap, shape]
 
     def _known_shape(self, backbone):
         shape = self._make_reader(backbone).shape(()) or getattr(self, "_input_shape", None)
@@ -319,18 +333,3 @@ def _checked_folder(cache):
             f" not exist yet.{hint}"
         )
     return folder
-
-
-def _width(backbone, tap, shape):
-    """Number of features of a tap, by running one empty sample if it is not known."""
-    if (tap, shape) not in backbone.widths:
-        import torch
-
-        from sklearn_transfer.extraction._taps import forward
-        from sklearn_transfer.extraction._threads import run_apart
-
-        empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
-        with naming_input(backbone.label, shape):
-            (features,) = run_apart(forward, backbone, [tap], empty)
-        backbone.widths[tap, shape] = features.shape[1]
-    return backbone.widths[tap, shape]

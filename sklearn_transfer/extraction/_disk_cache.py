@@ -92,8 +92,10 @@ class DiskStore:
             answers.append(vectors if complete else None)
         whole = [(s, a) for s, a in zip(samples, answers, strict=True) if a is not None]
         self._memory.put(contexts, whole)
+        moment = time.time_ns()
         for context in contexts:
-            self._touch([context], [s for s in samples if context + s in found])
+            sound = [sample for sample in samples if context + sample in found]
+            self._touch([context], sound, moment)
         return answers
 
     def _read(self, keys):
@@ -188,21 +190,23 @@ class DiskStore:
             excess -= size
         _sqlite.delete(connection, numbers)
 
-    def _touch(self, contexts, samples):
-        """Note that samples were used just now, in this order."""
+    def _touch(self, contexts, samples, moment=None):
+        """Note that samples were used just now, in this order, in all contexts at once."""
+        if not samples:
+            return
+        moment = moment or time.time_ns()
         for context in contexts:
-            moments = self._touched.setdefault(context, {})
-            moments.update(zip(samples, count(time.time_ns())))
+            self._touched.setdefault(context, {}).update(zip(samples, count(moment)))
 
     def _write_touched(self, connection):
         touched, self._touched = self._touched, {}
         connection.executemany(
             "UPDATE entries SET used = MAX(used, ?) WHERE key = ?",
-            [
+            (
                 (moment, context + sample)
                 for context, moments in list(touched.items())
                 for sample, moment in list(moments.items())
-            ],
+            ),
         )
         self._last_touch = time.monotonic()
 

@@ -18,7 +18,6 @@ from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._allocator import keep_memory, return_memory
 from sklearn_transfer.extraction._backbones import trim_registry
 from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
-from sklearn_transfer.extraction._inputs import naming_input
 from sklearn_transfer.extraction._taps import forward
 from sklearn_transfer.extraction._threads import in_child_of_fork, run_apart
 
@@ -92,8 +91,7 @@ def make_engine(name, precision, backbone, taps, scaling, payload):
         is_new = key not in backbone.engines
         if is_new:
             plan = Plan(backbone, taps, scaling, precision, payload.shape, payload.dtype)
-            with naming_input(backbone.label, plan.input_shape):
-                backbone.engines[key], problem = run_apart(_make, name, plan)
+            backbone.engines[key], problem = run_apart(_make, name, plan)
             if problem:
                 warnings.warn(problem, UserWarning, stacklevel=2)
             while len(backbone.engines) > _ENGINES_KEPT:

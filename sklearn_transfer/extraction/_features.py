@@ -274,6 +274,7 @@ class _RowReader(_TensorReader):
     """Rows that are the module's input already."""
 
     unit, key = "row", "rows"
+    shape_source = "as the rows of X are"
 
     def shape(self, samples):
         return samples.shape[1:] if len(samples) else None
@@ -312,6 +313,8 @@ class _ImageSamples:
 class _ImageReader(_ImageSamples):
     """Images brought to a network's input as its specification says."""
 
+    shape_source = "as input_size says, or else the network"
+
     def __init__(self, spec, background):
         self.spec, self.background = spec, background
         self.key = digest("spec", repr(spec), background)
@@ -332,6 +335,8 @@ class _ImageReader(_ImageSamples):
 
 class _CallableReader(_ImageSamples, _TensorReader):
     """Images brought to a network's input by the user's own function."""
+
+    shape_source = "as preprocess returns them"
 
     def __init__(self, function, background):
         self.function, self.background = function, background

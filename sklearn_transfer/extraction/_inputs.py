@@ -161,15 +161,15 @@ def describe(sample):
 
 
 @contextmanager
-def naming_input(label, shape):
-    """Add to what a network raises the shape of the samples that it was given."""
+def naming_input(label, shape, source):
+    """Add to what a network raises the shape of the samples that it was given, and why.
+
+    `source` ends the sentence: what such samples come from, as readers have it.
+    """
     try:
         yield
     except Exception as error:
-        decides = "the columns of X decide"
-        if len(shape) > 1:
-            decides = "input_size decides, or what preprocess returns"
-        error.add_note(f"{label} was given samples of shape {tuple(shape)}: {decides} on that")
+        error.add_note(f"{label} was given samples of shape {tuple(shape)}, {source}")
         raise
 
 

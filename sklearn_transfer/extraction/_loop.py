@@ -238,12 +238,18 @@ class Extraction:
         self.shape = (row, payload.shape)
         scaling = self.reader.scaling
         setting = (self.engine_name, self.precision, self.backbone, self.taps, scaling)
-        self.engine = make_engine(*setting, payload)
+        with self._naming_input(payload.shape):
+            self.engine = make_engine(*setting, payload)
         self.workers.count = self.engine.n_workers
         # Only in float32 do engines agree so far that one may answer for another.
         self.kept = self.precision == "float32" or self.engine.name == self.engine_name
         self.batch_size = self.engine.rows_of(self.batch_size)
         self.started = time.perf_counter()
+
+    def _naming_input(self, shape):
+        if self.reader.scaling is not None:  # pixels, whose channels the engine puts first
+            shape = (shape[2], *shape[:2])
+        return naming_input(self.backbone.label, shape, self.reader.shape_source)
 
     def _flush(self):
         """Send the batch at hand to the workers, and take what they have finished."""
@@ -278,7 +284,7 @@ class Extraction:
 
     def _forward(self, keys, payloads):
         """Features of a batch, which rows are finite; the finite ones are stored at once."""
-        with naming_input(self.backbone.label, self.engine.plan.input_shape):
+        with self._naming_input(payloads[0].shape):
             features = self.engine.run(payloads)
         for tap, matrix in zip(self.taps, features, strict=True):
             self.backbone.widths[tap, self.engine.plan.input_shape] = matrix.shape[1]

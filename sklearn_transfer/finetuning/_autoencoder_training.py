@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import ShuffleSplit
 
+from sklearn_transfer.extraction._backbones import single_precision
 from sklearn_transfer.extraction._engines import as_input
 from sklearn_transfer.finetuning import _autoencoder, _freezing
 from sklearn_transfer.finetuning._fitting import (
@@ -88,7 +89,8 @@ class Training:
     def run(self):
         train, valid = self._parts()
         with training_scope(self.device, self.seed):
-            self.network = self._network(train).to(self.device, torch.float32)
+            with single_precision():
+                self.network = self._network(train).to(self.device)
             self._loop(self._rows(train), None if valid is None else self._rows(valid))
         self.network.zero_grad(set_to_none=True)
         self.network = self.network.eval().to("cpu")

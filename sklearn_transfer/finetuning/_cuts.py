@@ -140,6 +140,7 @@ class PayloadReader:
 
     def __init__(self, reader):
         self.scaling, self.key = reader.scaling, reader.key + b"payload"
+        self.shape_source = reader.shape_source
 
     def is_quick(self, sample):
         return True

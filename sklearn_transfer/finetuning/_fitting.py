@@ -111,7 +111,7 @@ class Fitting:
         self._look_at_inputs()
         noise = self._noise(3)
         self.network.to(self.device).eval()
-        self.network.add_head(noise)
+        self.network.add_head(noise, self.reader.shape_source)
         return self._target(noise), noise
 
     def _look_at_inputs(self):

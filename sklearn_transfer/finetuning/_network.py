@@ -96,9 +96,12 @@ class Network(nn.Module):
         elif name:
             self.layout.trunk = name
 
-    def add_head(self, batch):
-        """Head for the width of the embedding, by one pass of a batch in evaluation mode."""
-        with torch.no_grad(), naming_input(self.layout.label, tuple(batch.shape[1:])):
+    def add_head(self, batch, source):
+        """Head for the width of the embedding, by one pass of a batch in evaluation mode.
+
+        `source` says where the shape of the batch is from, as in `naming_input`.
+        """
+        with torch.no_grad(), naming_input(self.layout.label, batch.shape[1:], source):
             self.width = self.embed(batch).shape[1]
         if self.head is None:
             self.head = Head(self.width, self.n_outputs).to(batch)

@@ -71,7 +71,8 @@ class Saved:
         network = Network(backbone, self._targets.n_outputs, owns_head)
         network.to(backbone.device).eval()
         options = {"dtype": torch.float32, "device": backbone.device}
-        network.add_head(torch.zeros(2, *input_shape, **options))
+        empty = torch.zeros(2, *input_shape, **options)
+        network.add_head(empty, "as the saved network was; give the network that was trained")
         if self.lora_rank is not None:
             _freezing.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()

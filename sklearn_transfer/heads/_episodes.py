@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
-from sklearn_transfer._blas import blas_for
+from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import _safe_indexing, column_or_1d
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
@@ -107,6 +107,9 @@ def episodes(
     episodes share rows, so the interval is that of other draws from this table, and does
     not cover other classes or newly collected samples.
 
+    Episodes of up to 4000 samples run on one thread of BLAS, since more of them would wait
+    for each other.
+
     References
     ----------
     Vinyals, O., Blundell, C., Lillicrap, T., Kavukcuoglu, K. and Wierstra, D. (2016). Matching
@@ -128,7 +131,7 @@ def episodes(
     random_state = check_random_state(random_state)
     estimator = PrototypeClassifier() if estimator is None else estimator
     scores = np.empty(n_episodes)
-    with blas_for(n_way * (n_shot + n_query)):
+    with one_blas_thread(n_way * (n_shot + n_query) <= FEW_ROWS):
         for i in range(n_episodes):
             support, query = _draw(members, n_way, n_shot, n_shot + n_query, random_state)
             model = clone(estimator).fit(_safe_indexing(X, support), y[support])

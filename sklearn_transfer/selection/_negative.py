@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_transfer._blas import blas_for
+from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import _safe_indexing, did_you_mean
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
 from sklearn_transfer.selection._target_fit import fitted_alone, fitted_for, takes_target
@@ -84,8 +84,8 @@ def negative_transfer_test(
     confidence : float, default=0.95
         Of the interval, between 0 and 1.
     n_jobs : int, default=None
-        Folds fitted at once, as in scikit-learn. Up to 4000 rows, fits in this process run
-        on one thread of BLAS, since more of them wait for each other.
+        Folds fitted at once, as in scikit-learn. Up to 4000 rows of X, fits in this process
+        run on one thread of BLAS, since more of them would wait for each other.
     random_state : int, RandomState instance or None, default=None
         Draws the folds where `cv=None`. It does not reach the estimators.
 
@@ -168,7 +168,7 @@ def negative_transfer_test(
     fits = [fit, fitted_alone if name == "source-only" else fit]
     folds = _folds(cv, transferred, X, y, random_state)
     jobs = list(zip((transferred, reference), fits, scorers, strict=True))
-    with blas_for(len(y)):
+    with one_blas_thread(len(y) <= FEW_ROWS):
         scores = Parallel(n_jobs=n_jobs)(
             delayed(_fold_scores)(jobs, X, y, train, test) for train, test in folds
         )

@@ -17,7 +17,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.multiclass import type_of_target
 
-from sklearn_transfer._blas import blas_for
+from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import did_you_mean
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
@@ -92,8 +92,8 @@ def rank_backbones(
         Parameters of `PretrainedFeatures` for models that are not one already, such as
         `{"cache": "folder"}`.
     n_jobs : int, default=None
-        Processes in cross-validation, as in scikit-learn. Up to 4000 rows, fits in this
-        process run on one thread of BLAS, since more of them wait for each other.
+        Processes in cross-validation, as in scikit-learn. Up to 4000 rows of X, fits in
+        this process run on one thread of BLAS, since more of them would wait for each other.
     verbose : bool or int, default=False
         Show a progress bar for each network.
 
@@ -331,7 +331,7 @@ class _Task:
         if key not in self.folds:
             self.folds[key] = list(self.cv.split(features, y))
         options = {"cv": self.folds[key], "n_jobs": self.n_jobs, "error_score": "raise"}
-        with blas_for(len(y)):
+        with one_blas_thread(len(y) <= FEW_ROWS):
             return cross_val_score(self.estimator, features, y, **options)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from threadpoolctl import threadpool_limits
 
+from sklearn_transfer._blas import one_blas_thread
 from sklearn_transfer._kernels import Kernel, gamma_of, median_distance
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
@@ -191,8 +191,7 @@ class KMM(BaseWeighter):
     def _estimate(self, X_source, X_target, y_source):
         # Threads wait for each other longer than they work on matrices of this size, up to
         # thirty times where another program runs beside.
-        limits = 1 if len(X_source) <= _EXACT else None
-        with threadpool_limits(limits, user_api="blas"):
+        with one_blas_thread(len(X_source) <= _EXACT):
             return self._matched(X_source, X_target)
 
     def _matched(self, X_source, X_target):

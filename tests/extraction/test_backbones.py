@@ -121,6 +121,13 @@ def test_random_weights_follow_the_seed(crops):
     assert not np.allclose(features(crops, TINY, weights=None, random_state=2), same)
 
 
+def test_random_weights_do_not_depend_on_the_default_type(crops, double):
+    found = features(crops, TINY, weights=None, random_state=3)
+    torch.set_default_dtype(torch.float32)
+    _backbones.clear_registry()
+    np.testing.assert_array_equal(features(crops, TINY, weights=None, random_state=3), found)
+
+
 def test_random_weights_of_a_module_are_drawn_anew(crops):
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     net.pretrained_cfg = CONFIG

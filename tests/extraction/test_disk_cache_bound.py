@@ -2,13 +2,24 @@
 
 import os
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import pytest
 
 from sklearn_transfer.extraction._disk_cache import DiskStore
 from tests.processes import call
-from tests.stores import ENTRY, WIDTH, database, held, look, make_store, put
+from tests.stores import (
+    ENTRY,
+    WIDTH,
+    database,
+    held,
+    key,
+    look,
+    make_store,
+    put,
+    query,
+    vector,
+)
 
 
 @pytest.mark.parametrize("room", [0, 0.5, 1, 1.99, 2, 7.5, 100])
@@ -67,6 +78,21 @@ def test_least_recently_used_goes_first_whatever_the_order(tmp_path, memory):
             for _ in range(2):
                 used.popitem(last=False)
         assert held(tmp_path) == sorted(used)
+
+
+@pytest.mark.parametrize("memory", [0, 100])
+def test_layers_of_a_sample_go_together(tmp_path, memory):
+    store, layers = make_store(tmp_path, 40, memory), [b"shallow" * 2, b"deep" * 4]
+    samples = [key(number) for number in range(20)]
+    store.put(layers, [(s, [vector(n), vector(n)]) for n, s in enumerate(samples)])
+    store.look(layers, samples)
+    put(store, [99])
+    store.close()
+    keys = query(tmp_path, "SELECT key FROM entries ORDER BY used, id")
+    left = Counter(k[-16:] for (k,) in keys)
+    assert left.pop(key(99)) == 1
+    assert list(left) == samples[-len(left) :]
+    assert sorted(left.values())[1:] == [2] * (len(left) - 1)
 
 
 def test_use_counts_in_the_next_process(tmp_path):

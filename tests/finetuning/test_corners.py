@@ -306,13 +306,6 @@ def test_entries_of_several_labels_are_named_by_their_row():
         )
 
 
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(
     "options",
@@ -357,23 +350,38 @@ class Flat(nn.Module):
         return self.linear(x.flatten(1))
 
 
-@pytest.mark.parametrize("freeze", [None, "all"])
-def test_errors_of_a_network_tell_what_it_was_given(freeze, crops):
-    def small(image):
-        return np.zeros((3, 16, 16), np.float32)
+def small(image):
+    return np.zeros((3, 16, 16), np.float32)
 
-    model = FineTunedClassifier(Flat(), preprocess=small, freeze=freeze, max_epochs=1)
+
+@pytest.mark.parametrize(
+    ("options", "source"),
+    [
+        ({"preprocess": small}, "(3, 16, 16), as preprocess returns them"),
+        ({"preprocess": small, "freeze": "all"}, "(3, 16, 16), as preprocess returns them"),
+        ({"input_size": 48}, "(3, 48, 48), as input_size says, or else the network"),
+    ],
+)
+def test_errors_of_a_network_tell_what_it_was_given(options, source, crops):
+    net = Flat()
+    net.pretrained_cfg = networks.CONFIG
+    model = FineTunedClassifier(net, **{"max_epochs": 1, "freeze": None, **options})
     with pytest.raises(RuntimeError) as caught:
         model.fit(crops, [0, 1, 2] * 3)
-    assert (
-        "Flat was given samples of shape (3, 16, 16): input_size" in caught.value.__notes__[0]
-    )
+    assert caught.value.__notes__ == [f"Flat was given samples of shape {source}"]
 
 
-def test_errors_of_a_network_tell_of_columns():
+def test_errors_of_a_network_tell_of_rows(tmp_path):
     X, y = table(n_features=3)
     with pytest.raises(RuntimeError) as caught:
         tuner(nn.Linear(4, 5)).fit(X, y)
     assert caught.value.__notes__ == [
-        "Linear was given samples of shape (3,): the columns of X decide on that"
+        "Linear was given samples of shape (3,), as the rows of X are"
+    ]
+    tuner(nn.Linear(3, 5)).fit(X, y).save(tmp_path)
+    with pytest.raises(RuntimeError) as caught:
+        FineTunedClassifier.load(tmp_path, model=nn.Linear(4, 5))
+    assert caught.value.__notes__ == [
+        "Linear was given samples of shape (3,), as the saved network was; give the network"
+        " that was trained"
     ]
