@@ -68,5 +68,5 @@ for name, x, accuracy in zip(depths, seconds, accuracies, strict=True):
     ax.annotate(name, (x, accuracy), (6, -12), textcoords="offset points")
 ax.set(xlabel="seconds to train", ylabel="accuracy on test digits")
 ax.set(title="300 digits: what is trained, and what it brings")
-ax.margins(0.1)
+ax.margins(x=0.15, y=0.1)
 plt.show()
