@@ -172,6 +172,8 @@ def accelerated(arguments):
     from skorch.hf import AccelerateMixin
 
     class AcceleratedNet(_Steps, AccelerateMixin, NeuralNet):
+        """Net of skorch whose steps accelerate takes in every process."""
+
         def begin_phase(self):
             self._unwrap_accelerator()
             self.initialize_optimizer()

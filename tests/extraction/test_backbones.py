@@ -122,6 +122,7 @@ def test_random_weights_follow_the_seed(crops):
 
 
 def test_random_weights_do_not_depend_on_the_default_type(crops, double):
+    _backbones.clear_registry()
     found = features(crops, TINY, weights=None, random_state=3)
     torch.set_default_dtype(torch.float32)
     _backbones.clear_registry()

@@ -115,7 +115,8 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
 
 
 def test_a_fork_of_a_trained_process_trains():
-    subprocess.run([sys.executable, "-c", FORKED], check=True, cwd=ROOT, timeout=200)
+    run = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, timeout=200)
+    assert run.returncode == 0
 
 
 def test_cutmix_of_tables_is_refused():

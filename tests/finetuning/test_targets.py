@@ -822,7 +822,7 @@ def test_nothing_to_stratify_by():
     ids=repr,
 )
 def test_arrays_of_the_caller_are_not_written_to(y):
-    y = y.copy()
+    before, y = y, y.copy()
     y.flags.writeable = False
     weights = np.ones(len(y))
     weights.flags.writeable = False
@@ -835,6 +835,9 @@ def test_arrays_of_the_caller_are_not_written_to(y):
     for method in (targets.predict, targets.predict_proba, targets.decision_function):
         method(output)
     targets.score(output, y, weights)
+    assert repr(y.tolist()) == repr(before.tolist())  # equal also where both are NaN
+    assert (weights == 1).all()
+    assert not output.any()
 
 
 def test_pickles_and_repeats(output):
