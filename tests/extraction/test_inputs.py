@@ -121,6 +121,7 @@ def test_features_of_grey_arrays_are_those_of_their_images(convert, expand):
     np.testing.assert_array_equal(features(X[..., None] if expand else X), of_images)
 
 
+@pytest.mark.filterwarnings("ignore:.*fourth channel of an array")
 def test_features_of_arrays_with_alpha_are_those_of_their_images():
     of_images = features([Image.fromarray(image) for image in NOISE])
     np.testing.assert_array_equal(features(NOISE), of_images)
@@ -151,9 +152,9 @@ def test_list_is_copied():
         (np.zeros((1, 8, 9, 3), np.uint8), r"shape \(1, 8, 9, 3\), expected \(H, W\)"),
         (np.zeros((0, 9, 3), np.uint8), r"has no pixels: shape \(0, 9, 3\)"),
         (np.zeros((9, 0), np.uint8), r"has no pixels: shape \(9, 0\)"),
-        (np.zeros((8, 9), np.int64), "dtype int64, expected uint8.*astype"),
-        (np.zeros((8, 9), np.int8), "dtype int8, expected uint8"),
-        (np.zeros((8, 9), np.uint32), "dtype uint32, expected uint8"),
+        (np.ones((8, 9), np.int64), r"dtype int64 with values in \[1, 1\].*astype"),
+        (np.ones((8, 9), np.int8), "dtype int8 with values"),
+        (np.ones((8, 9), np.uint32), "dtype uint32 with values"),
         (np.zeros((8, 9), complex), "dtype complex128, expected uint8"),
         (np.full((8, 9), "a"), "dtype <U1, expected uint8"),
         (np.full((8, 9), None), "is an array of objects, expected one of numbers"),
@@ -256,12 +257,12 @@ def test_table_of_numbers_is_refused():
         features(np.zeros((4, 64)))
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (2, 8, 8, 2), (2, 2, 8, 8, 3)])
+@pytest.mark.parametrize("shape", [(), (5,), (8, 8, 2), (2, 2, 8, 8, 3)])
 def test_numeric_array_of_another_shape_is_refused(shape):
     with pytest.raises(
         ValueError, match=rf"shape {shape}".replace("(", r"\(").replace(")", r"\)")
     ):
-        features(np.zeros(shape, np.uint8))
+        features(np.zeros(shape, np.uint8) if len(shape) != 3 else [np.zeros(shape, np.uint8)])
 
 
 def test_int64_array_is_refused_with_the_repair():
