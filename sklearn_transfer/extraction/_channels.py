@@ -17,13 +17,13 @@ def first_convolution(module):
 def input_channels(module, stated, size):
     """Channels of the images that a network takes; `stated` is what its configuration says.
 
-    Where its first convolution takes another number, a pass of zeros of `size` decides.
+    Where its first convolution takes another number, passes of zeros of `size` decide.
     """
     name = first_convolution(module)
     found = stated if name is None else module.get_submodule(name).in_channels
-    if found == stated or not _accepts(module, (found, *size)):
+    if found == stated or _accepts(module, (stated, *size)):
         return stated
-    return found
+    return found if _accepts(module, (found, *size)) else stated
 
 
 def _accepts(module, shape):

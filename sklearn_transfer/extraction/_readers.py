@@ -96,8 +96,11 @@ class ImageReader(_ImageSamples):
 
     def note_dark(self, pixels, note):
         """Remark on pixels of an 8-bit picture that use a small part of their range."""
-        if note is not None and self.value_range == "auto" and 0 < pixels.max() < _DARK:
-            note(Narrow("uint8", float(pixels.max()), 255.0))
+        if note is None or self.value_range != "auto":
+            return
+        brightest = pixels.max()
+        if 0 < brightest < _DARK:
+            note(Narrow("uint8", float(brightest), 255.0))
 
 
 class CallableReader(_ImageSamples):
