@@ -299,7 +299,10 @@ def test_bytes_decode_as_their_file(corpus, name):
 def test_image_opened_by_pillow_decodes_as_its_file(corpus, name):
     path, _ = corpus[name]
     with Image.open(path) as image:
-        np.testing.assert_array_equal(decode(image), decode(path))
+        of_image, of_file = decode(image), decode(path)
+    # Of 16-bit color Pillow keeps the high bytes, and blends alpha by them.
+    tolerance = 2 if name in ("rgb_16.png", "rgba_16.png", "grey_alpha_16.png") else 0
+    np.testing.assert_allclose(of_image, of_file, atol=tolerance)
 
 
 def test_no_two_files_have_the_same_digest(corpus):
