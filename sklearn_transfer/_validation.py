@@ -57,6 +57,25 @@ def visual_block(estimator, caption):
     )
 
 
+def shortened(value, limit=200):
+    """`repr` of a user's value for a message; the middle of a long one is left out.
+
+    >>> shortened("a/path")
+    "'a/path'"
+    >>> shortened("x" * 1000, 20)
+    "'xxxxxxxxxx...xxxxxxxxxx' (1000 characters)"
+    """
+    half = limit // 2
+    if isinstance(value, str | bytes):
+        if len(value) <= limit:
+            return repr(value)
+        dots = "..." if isinstance(value, str) else b"..."
+        kind = "characters" if isinstance(value, str) else "bytes"
+        return f"{value[:half] + dots + value[-half:]!r} ({len(value)} {kind})"
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
+
+
 def did_you_mean(word, options, n=3):
     """End of an error message: the options nearest to `word`, or nothing.
 
