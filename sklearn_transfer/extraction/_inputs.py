@@ -13,6 +13,7 @@ import numpy as np
 import xxhash
 from PIL import Image
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._digests import array_digest, digest
 from sklearn_transfer.extraction._threads import in_child_of_fork
 
@@ -164,7 +165,7 @@ def _shape_hint(shape):
 def describe(sample):
     """What to call a sample in a message."""
     if isinstance(sample, (str, os.PathLike)):
-        return repr(str(os.fsdecode(sample)))
+        return shortened(os.fsdecode(sample))
     if isinstance(sample, bytes):
         return f"{len(sample)} bytes"
     if isinstance(sample, np.ndarray):

@@ -370,3 +370,12 @@ def test_a_message_calls_a_sample(sample, name):
 def test_path_that_cannot_be_a_file_is_refused(path, reason):
     with pytest.raises(ValueError, match=f"row 0 .*{reason}"):
         features([path])
+
+
+def test_long_string_in_place_of_a_path_is_shortened():
+    with pytest.raises(ValueError, match="File name too long") as caught:
+        features([COLOUR[0], "a" * 100_000 + "b" * 100_000])
+    message = str(caught.value)
+    assert len(message) < 600
+    assert "aaa...bbb" in message
+    assert "(200000 characters)" in message
