@@ -165,7 +165,7 @@ def _shape_hint(shape):
 def describe(sample):
     """What to call a sample in a message."""
     if isinstance(sample, (str, os.PathLike)):
-        return shortened(os.fsdecode(sample))
+        return shortened(str(os.fsdecode(sample)))
     if isinstance(sample, bytes):
         return f"{len(sample)} bytes"
     if isinstance(sample, np.ndarray):
