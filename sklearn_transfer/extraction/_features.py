@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from sklearn_transfer.extraction import _inputs
 from sklearn_transfer.extraction._base import _BasePretrained
+from sklearn_transfer.extraction._containers import as_samples
 
 
 class ReadsImages:
@@ -17,7 +17,7 @@ class ReadsImages:
 
     def _check_samples(self, X, reset):
         if self.preprocess is not None:
-            return _inputs.as_samples(X)
+            return as_samples(X)
         finite = self.on_error == "raise"
         options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": finite}
         X = validate_data(self, X, reset=reset, **options)

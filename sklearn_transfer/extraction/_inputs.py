@@ -1,11 +1,14 @@
-"""Samples in the containers that people use, and their contents."""
+"""Single samples: what they are called, what they hold, and the digest they go by."""
 
+import base64
 import math
 import os
 import stat
 import struct
 import threading
 import time
+import urllib.parse
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,7 +20,7 @@ from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._digests import array_digest, digest
 from sklearn_transfer.extraction._threads import in_child_of_fork
 
-_SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
+SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
 _ORIENTATION = 0x0112
 
 # A file younger than this may change again within the clock's resolution.
@@ -74,94 +77,6 @@ class InputSpec:
         return [replace(self, mean=(mean,), std=(std,)) for mean, std in pairs]
 
 
-def as_samples(X):
-    """Sequence of samples (a list, or a numeric array of images) from any container.
-
-    Raises ValueError when X is a single sample, has several columns, or has a shape
-    that fits no set of images.
-    """
-    if isinstance(X, (str, bytes, os.PathLike, Image.Image)):
-        raise ValueError(
-            f"X must be a sequence of samples, got one {type(X).__name__}; "
-            "put it into a list: [X]"
-        )
-    if hasattr(X, "columns") and hasattr(X, "shape"):
-        X = _only_column(X)
-    if isinstance(X, np.ndarray):
-        samples = _array_samples(X)
-    elif hasattr(X, "to_list"):
-        samples = X.to_list()
-    elif isinstance(X, (list, tuple)):
-        samples = list(X)
-    else:
-        raise ValueError(
-            f"X must be a list, tuple, array, Series or one-column DataFrame of samples,"
-            f" got {type(X).__name__}; a sample is {_SAMPLE_KINDS}"
-        )
-    if len(samples) == 0:
-        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
-    return samples
-
-
-def taken(samples, rows):
-    """Some of the samples that `as_samples` gave."""
-    if isinstance(samples, np.ndarray):
-        return samples[rows]
-    return [samples[i] for i in rows]
-
-
-def _only_column(X):
-    if len(X.columns) != 1:
-        raise ValueError(
-            f"X has {len(X.columns)} columns {list(X.columns)[:5]}, expected the one with"
-            " the samples; select it, for instance with ColumnTransformer"
-        )
-    return X[X.columns[0]]
-
-
-def _array_samples(X):
-    if X.dtype.kind in "OUT":
-        if X.ndim == 2 and X.shape[1] == 1:
-            X = X[:, 0]
-        if X.ndim != 1:
-            raise ValueError(
-                f"X is an array of {X.dtype} with shape {X.shape}, expected (n_samples,)"
-                " or (n_samples, 1)"
-            )
-        return X.tolist()
-    if X.dtype.kind not in "buif":
-        raise ValueError(
-            f"X has dtype {X.dtype}, expected images as numbers, or paths, bytes or"
-            " images in a list or an array of dtype object"
-        )
-    if X.ndim == 3 and X.shape[2] in (1, 3, 4):
-        raise ValueError(
-            f"X of shape {X.shape} looks like one image; pass X[None] for one image, or"
-            f" X[..., None] for {X.shape[0]} gray images"
-        )
-    if X.ndim == 3 or (X.ndim == 4 and not _channels_first(X.shape)):
-        return X
-    raise ValueError(
-        f"X is a numeric array of shape {X.shape}, expected images (n_samples, height,"
-        f" width) or (n_samples, height, width, channels).{_shape_hint(X.shape)}"
-    )
-
-
-def _channels_first(shape):
-    return shape[3] not in (1, 3, 4) and shape[1] in (1, 3, 4)
-
-
-def _shape_hint(shape):
-    if len(shape) == 4:
-        return " Put the channels last: X.transpose(0, 2, 3, 1)"
-    if len(shape) == 2:
-        return (
-            " Reshape the rows to images, or pass preprocess=None if each row is the"
-            " module's own input"
-        )
-    return ""
-
-
 def describe(sample):
     """What to call a sample in a message."""
     if isinstance(sample, (str, os.PathLike)):
@@ -191,7 +106,10 @@ def known_digest(sample):
 
     A path has one if its file was read before and has not changed since.
     """
+    sample = _plain(sample)
     if isinstance(sample, (str, os.PathLike)):
+        if _is_data_uri(sample):
+            return None
         status = _stat(sample)
         key = _memo.get(_file_identity(sample, status))
         if key is None:
@@ -209,6 +127,9 @@ def read_sample(sample, key=None):
 
     `key` is what `known_digest` gave for it, if it did.
     """
+    sample = _plain(sample)
+    if _is_data_uri(sample):
+        sample = _data_of_uri(sample)
     if isinstance(sample, (str, os.PathLike)):
         return _read_path(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
@@ -221,7 +142,48 @@ def read_sample(sample, key=None):
         return key or array_digest(sample), sample
     if _is_missing(sample):
         raise BadSampleError(f"missing value ({sample!r})")
-    raise BadSampleError(f"is of type {type(sample).__name__}, expected {_SAMPLE_KINDS}")
+    raise BadSampleError(
+        f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_advice_on(sample)}"
+    )
+
+
+def _plain(sample):
+    """Tensors and other arrays as NumPy's, and rows {"bytes", "path"} as what they hold."""
+    if isinstance(sample, (str, bytes, np.ndarray, np.generic, Image.Image)):
+        return sample
+    if isinstance(sample, Mapping) and {"bytes", "path"} & sample.keys():
+        content = sample.get("bytes")
+        return sample.get("path") if content is None else content
+    if hasattr(sample, "detach") and hasattr(sample, "cpu"):
+        return sample.detach().cpu().numpy()
+    if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
+        return np.asarray(sample)
+    return sample
+
+
+def _advice_on(sample):
+    if isinstance(sample, tuple) and len(sample) == 2:
+        return "; of pairs (image, label) pass the images: [image for image, label in X]"
+    if hasattr(sample, "read"):
+        return "; pass what it holds: file.read()"
+    return ""
+
+
+def _is_data_uri(sample):
+    return isinstance(sample, str) and sample[:5].lower() == "data:"
+
+
+def _data_of_uri(uri):
+    """Bytes of a `data:` URI (RFC 2397)."""
+    head, comma, data = uri.partition(",")
+    try:
+        if not comma:
+            raise ValueError("it has no comma before its data")
+        if head.lower().endswith(";base64"):
+            return base64.b64decode(urllib.parse.unquote_to_bytes(data), validate=True)
+        return urllib.parse.unquote_to_bytes(data)
+    except ValueError as error:
+        raise BadSampleError(f"is a data: URI that cannot be decoded: {error}") from error
 
 
 def _is_missing(sample):

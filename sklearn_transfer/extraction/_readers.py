@@ -12,7 +12,7 @@ from sklearn_transfer.extraction._threads import alone
 _DARK = 32
 
 
-class _Reader:
+class Reader:
     """One sample at a time: `read`, `prepare` and `finish`.
 
     `prepare` runs in several threads, and `finish` in one, in the order of the rows.
@@ -26,7 +26,7 @@ class _Reader:
         return prepared
 
 
-class RowReader(_Reader):
+class RowReader(Reader):
     """Rows that are the module's input already."""
 
     unit, key = "row", "rows"
@@ -51,7 +51,7 @@ class RowReader(_Reader):
         return content
 
 
-class _ImageSamples(_Reader):
+class _ImageSamples(Reader):
     """Samples that are images, however they are prepared."""
 
     unit = "image"

@@ -52,9 +52,9 @@ class Blended:
     @staticmethod
     def message(remarks):
         return (
-            "the fourth channel of an array (H, W, 4) was taken for alpha and blended the image"
-            " with the background. If it holds something else, such as near infrared, pass"
-            " image[..., :3], or take a network with n_channels=4. If it is alpha,"
+            "the fourth channel of an array (H, W, 4) was taken for alpha and blended the"
+            " image with the background. If it holds something else, such as near infrared,"
+            " pass image[..., :3], or take a network with n_channels=4. If it is alpha,"
             " PIL.Image.fromarray(image) says so"
         )
 

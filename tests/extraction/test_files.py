@@ -1,13 +1,12 @@
 """Files whose values Pillow alone does not give back, each against what was written."""
 
 import io
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from sklearn_transfer.extraction._files import BadFileError, decode_file
+from sklearn_transfer.extraction._files import decode_file
 from tests.extraction import file_writers as write
 
 H, W = 21, 27

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction._inputs import as_samples, describe
+from sklearn_transfer.extraction._containers import as_samples
+from sklearn_transfer.extraction._inputs import describe
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)
 COLOUR, GREY = NOISE[..., :3], NOISE[..., 0]
@@ -198,8 +199,11 @@ def test_pillow_image_without_pixels_is_refused(size, mode):
         (3, "is of type int, expected a path, encoded bytes, a PIL image"),
         (3.5, "is of type float, expected a path"),
         ([[1, 2], [3, 4]], "is of type list, expected a path"),
-        ({"path": "a.png"}, "is of type dict, expected a path"),
-        (torch.zeros(3, 8, 8), "is of type Tensor, expected a path"),
+        ({"file": "a.png"}, "is of type dict, expected a path"),
+        ({"bytes": None, "path": None}, r"missing value \(None\)"),
+        ({"bytes": None, "path": "a.png"}, "no such file"),
+        (torch.zeros(3, 8, 8), "channels first"),
+        (("a.png", 1), r"is of type tuple, .*\[image for image, label in X\]"),
         (io.BytesIO(b"x"), "is of type BytesIO, expected a path"),
     ],
     ids=repr,
@@ -301,7 +305,6 @@ def test_frame_with_one_name_twice_is_refused(paths):
 @pytest.mark.parametrize(
     "X",
     [
-        torch.zeros(2, 8, 8, 3),
         {"a": "a.png"},
         {"a.png"},
         (path for path in ["a.png"]),

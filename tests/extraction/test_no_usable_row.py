@@ -36,9 +36,7 @@ def test_rows_are_as_wide_as_beside_a_good_one(layers, engine):
 
 
 def test_it_is_told():
-    with pytest.warns(
-        UserWarning, match=r"1 of 1 samples .* NaN; .* row 0 .*missing"
-    ):
+    with pytest.warns(UserWarning, match=r"1 of 1 samples .* NaN; .* row 0 .*missing"):
         extractor().transform([None])
 
 
@@ -75,9 +73,7 @@ def test_callable_knows_its_width_from_fit():
 
 
 def test_callable_that_never_saw_a_good_row_says_so():
-    with pytest.raises(
-        ValueError, match=r"none of the 1 samples can be .*Call fit with"
-    ):
+    with pytest.raises(ValueError, match=r"none of the 1 samples can be .*Call fit with"):
         extractor(preprocess=to_input).transform([None])
 
 
