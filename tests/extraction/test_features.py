@@ -421,7 +421,7 @@ class Photos(list):
 n = int(sys.argv[1])
 estimator = PretrainedFeatures(trained_net(), cache=None)
 from sklearn_transfer.extraction import _features
-_features._inputs.as_samples = lambda X: X
+_features.as_samples = lambda X: X
 out = estimator.transform(Photos(range(n)))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - out.nbytes // 1024)
 """
