@@ -12,6 +12,7 @@ from sklearn_transfer.extraction._decoded import (
     ORIENTATION,
     BadFileError,
     Decoded,
+    describe_error,
     load_image,
     open_image,
     open_with_raw_mode,
@@ -43,7 +44,12 @@ def decode_file(content):
         return decode_fits(content)
     image = open_image(content)
     read = _READERS.get(image.format)
-    return Decoded(load_image(image)) if read is None else read(image, content)
+    if read is None:
+        return Decoded(load_image(image))
+    try:
+        return read(image, content)
+    except (IndexError, ValueError, struct.error) as error:  # headers that end early
+        raise BadFileError(describe_error(error)) from error
 
 
 def _without_alpha(image):
@@ -94,7 +100,9 @@ def _read_ppm(image, content):
     """Samples above 8 bits as written, with the largest value that the header states."""
     offset, args = image.tile[0][2:]
     kind = content[:2]
-    max_value = args[1] if args[0] in ("L", "RGB") else 65535 if image.mode == "I" else 0
+    max_value = 65535 if image.mode == "I" else 255
+    if isinstance(args, tuple):
+        max_value = args[1]
     if kind not in (b"P2", b"P3", b"P5", b"P6") or max_value <= 255:
         return Decoded(load_image(image))
     width, height = image.size
@@ -107,8 +115,8 @@ def _read_ppm(image, content):
         array = _read_plain_values(content[offset:], n_values, what)
     if array.size and array.max() > max_value:
         raise BadFileError(
-            f"{what} has the value {array.max()}, expected at most the {max_value} that its"
-            " header states; export it again"
+            f"is {what} with the value {array.max()}, expected at most the {max_value} that"
+            " its header states; export it again"
         )
     value_range = None if max_value == 65535 else (0, max_value)
     return _color_array(array.reshape(shape), value_range)
@@ -118,7 +126,7 @@ def _read_plain_values(text, n_values, what):
     tokens = re.sub(rb"#[^\r\n]*", b"", text).split()[:n_values]
     if len(tokens) < n_values or not all(token.isdigit() for token in tokens):
         raise BadFileError(
-            f"{what} is damaged: expected {n_values} whole numbers after the header, found"
+            f"is {what}, damaged: expected {n_values} whole numbers after the header, found"
             f" {sum(token.isdigit() for token in tokens)}; export it again"
         )
     return np.array([min(int(token), 65535) for token in tokens], np.uint16)
@@ -129,12 +137,14 @@ def _read_jpeg2000(image, content):
     start = content.find(_CODESTREAM)
     n_channels, precision = struct.unpack_from(">HB", content, start + 40)
     bits, signed = (precision & 127) + 1, precision > 127
-    if start < 0 or bits <= 8 or image.mode not in ("I;16", "LA", "RGB", "RGBA"):
+    if start < 0 or bits <= 8 or image.mode not in ("L", "I;16", "LA", "RGB", "RGBA"):
         return Decoded(load_image(image))
     if bits > 16 or image.mode != "I;16":
         what = f"a JPEG 2000 file of {n_channels} x {bits} bits"
         if _YCBCR_COLORS.search(content, 0, start):
-            raise BadFileError(f"{what} in YCbCr is not supported; convert it to RGB")
+            raise BadFileError(
+                f"is {what} in YCbCr, which is not supported; convert it to RGB"
+            )
         array = _decode_jpeg2000(content, what)
     else:  # Pillow shifts what it reads to 16 bits, and lifts signed values above 0
         array = np.asarray(load_image(image)).astype(np.uint16) >> (16 - bits)
@@ -150,12 +160,14 @@ def _decode_jpeg2000(content, what):
         from imagecodecs import jpeg2k_decode
     except ImportError as error:
         raise BadFileError(
-            f"{what} is read by imagecodecs, which is not installed: {FORMATS_EXTRA}"
+            f"is {what}, which imagecodecs reads, but that is not installed: {FORMATS_EXTRA}"
         ) from error
     try:
         return jpeg2k_decode(content)
     except Exception as error:
-        raise BadFileError(f"{what} cannot be decoded: {error}; export it again") from error
+        raise BadFileError(
+            f"is {what} that cannot be decoded ({error}); export it again"
+        ) from error
 
 
 def _read_tga(image, content):
@@ -243,6 +255,15 @@ def _icon_entries(content):
             yield (width or 256, height or 256), size, offset
 
 
+def _read_pcx(image, content):
+    """Without its palette, which comes last, a file of 256 colors would pass for gray."""
+    image = load_image(image)
+    has_palette = content[-769:-768] == b"\x0c"
+    if image.mode == "L" and not has_palette and content[68:70] != b"\2\0":
+        raise BadFileError("is a PCX file without its palette; copy or export it again")
+    return Decoded(image)
+
+
 def _read_psd(image, content):
     """A fourth channel is the merged layers' alpha where the number of layers is negative."""
     image = load_image(image)
@@ -288,6 +309,7 @@ _READERS = {
     "DIB": _read_bmp,
     "ICO": _read_icon,
     "CUR": _read_icon,
+    "PCX": _read_pcx,
     "PSD": _read_psd,
     "SGI": _read_sgi,
     "SUN": _read_sun,

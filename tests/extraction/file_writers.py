@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -40,11 +41,21 @@ def with_tag(content, tag, value):
     return bytes(changed)
 
 
-def without_tag(content, tag):
-    """A little-endian TIFF whose tag is renamed to a private one, which readers skip."""
+def rename_tag(content, tag, name):
+    """A little-endian TIFF whose tag has another number."""
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         offset = file.pages[0].tags[tag].offset
-    return content[:offset] + struct.pack("<H", 65000) + content[offset + 2 :]
+    return content[:offset] + struct.pack("<H", name) + content[offset + 2 :]
+
+
+def shorten_first_strip(content):
+    """A little-endian TIFF of which the first strip is said to have half of its bytes."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        counts = file.pages[0].tags[279]
+    changed = bytearray(content)
+    code = {3: "<H", 4: "<I"}[counts.dtype.value]
+    struct.pack_into(code, changed, counts.valueoffset, counts.value[0] // 2)
+    return bytes(changed)
 
 
 def fits(array, *cards, bits=None, extension=False):
@@ -77,15 +88,24 @@ def card(keyword, value):
     return f"{keyword:<8}= {value!s:>20} / a comment"
 
 
-def png(array, transparent=None, **chunks):
+# First row and column of each pass of an interlaced PNG, and the steps.
+_PASSES = (
+    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2)),
+    *((0, 1, 2, 2), (1, 0, 2, 1)),
+)
+
+
+def png(array, transparent=None, interlaced=False, **chunks):
     """PNG of 8 or 16 bits from (H, W) or (H, W, 2|3|4)."""
     array = np.atleast_3d(array)
     height, width, n_channels = array.shape
     color_type = {1: 0, 2: 4, 3: 2, 4: 6}[n_channels]
     bits = array.dtype.itemsize * 8
-    rows = array.astype(array.dtype.newbyteorder(">")).reshape(height, -1)
-    lines = b"".join(b"\0" + row.tobytes() for row in rows)
-    header = struct.pack(">2I5B", width, height, bits, color_type, 0, 0, 0)
+    array = array.astype(array.dtype.newbyteorder(">"))
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    parts = [array[top::down, left::right] for top, left, down, right in passes]
+    lines = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    header = struct.pack(">2I5B", width, height, bits, color_type, 0, 0, interlaced)
     parts = [(b"IHDR", header)]
     parts += [(name.encode(), data) for name, data in chunks.items()]
     if transparent is not None:
@@ -116,7 +136,7 @@ def tga(array, alpha_bits=8, attribute_type=None):
 
 
 def bmp(pixels, header_size=40, masks=None):
-    """Uncompressed BMP, top row first: bytes (H, W, 4) as blue, green, red, rest, or uint16."""
+    """Uncompressed BMP, top row first: bytes (H, W, 4) from blue to the rest, or uint16."""
     height, width = pixels.shape[:2]
     bits = 32 if pixels.ndim == 3 else 16
     compression = 0 if masks is None else 3
@@ -178,3 +198,16 @@ def pnm(array, max_value, plain=False):
         lines = [" ".join(map(str, row)) for row in array.reshape(height, -1)]
         return header + "\n# between\n".join(lines).encode()
     return header + array.astype(">u2" if max_value > 255 else np.uint8).tobytes()
+
+
+def jpeg2000(array, bits):
+    """JPEG 2000 without loss, of samples of so many bits."""
+    return imagecodecs.jpeg2k_encode(array, level=0, reversible=True, bitspersample=bits)
+
+
+def dds(array):
+    """DDS of X8R8G8B8 from (H, W, 4), whose fourth byte no flag declares."""
+    height, width = array.shape[:2]
+    flags = struct.pack("<8I", 32, 0x40, 0, 32, 0xFF0000, 0xFF00, 0xFF, 0)
+    header = struct.pack("<7I44x", 124, 0x1007, height, width, 4 * width, 0, 0) + flags
+    return b"DDS " + header + struct.pack("<I16x", 0x1000) + array[..., [2, 1, 0, 3]].tobytes()
