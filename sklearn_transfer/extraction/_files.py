@@ -219,25 +219,35 @@ def _top_bits(size, content, start):
 
 
 def _read_icon(image, content):
-    """Alpha that is 0 everywhere is unused, and the mask of one bit says what is seen."""
+    """Alpha of a bitmap that is 0 everywhere is unused, its mask says what is to be seen."""
     image = load_image(image)
-    if image.mode != "RGBA" or image.getextrema()[3] != (0, 0):
+    entry = next(_bitmap_entries(content, image.size), None)
+    is_cursor = image.format == "CUR"  # whose entries do not state their bits
+    if image.mode != "RGBA" or image.getextrema()[3] != (0, 0) or not (entry or is_cursor):
         return Decoded(image)
-    opaque = _without_alpha(image)
-    mask = _and_mask(image, content)
+    image = _without_alpha(image)
+    mask = _read_mask(content, image.size, *entry) if entry else None
     if mask is not None and mask.any():
-        opaque.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
-    return Decoded(opaque)
+        image.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
+    return Decoded(image)
 
 
-def _and_mask(image, content):
-    """Where the largest entry of an icon hides the image, None where it has no mask."""
-    entry = next((e for e in _icon_entries(content) if e[0] == image.size), None)
-    if entry is None or content[entry[2] : entry[2] + 4] == b"\x89PNG":
-        return None
-    (width, height), size, offset = entry
+def _bitmap_entries(content, size):
+    """Offsets and lengths of the bitmaps of 32 bits of this size."""
+    for i in range(int.from_bytes(content[4:6], "little")):
+        width, height, _, _, _, bits, length, offset = struct.unpack_from(
+            "<4B2H2I", content, 6 + 16 * i
+        )
+        is_png = content[offset : offset + 4] == b"\x89PNG"
+        if bits == 32 and not is_png and (width or 256, height or 256) == size:
+            yield offset, length
+
+
+def _read_mask(content, size, offset, length):
+    """Where an icon hides its image, None where the file does not say."""
+    width, height = size
     stride = -(-width // 32) * 4
-    end = offset + size
+    end = offset + length
     packed = np.frombuffer(content[end - stride * height : end], np.uint8)
     if packed.size < stride * height:
         return None
@@ -245,14 +255,16 @@ def _and_mask(image, content):
     return bits[::-1].astype(bool)
 
 
-def _icon_entries(content):
-    """Sizes, lengths and offsets of the images of 32 bits."""
-    for i in range(int.from_bytes(content[4:6], "little")):
-        width, height, _, _, _, bits, size, offset = struct.unpack_from(
-            "<4B2H2I", content, 6 + 16 * i
-        )
-        if bits == 32:
-            yield (width or 256, height or 256), size, offset
+def _read_dds(image, content):
+    """Pillow below 12 takes pixels that an uncompressed file lacks for black."""
+    (flags,), (bits,) = (
+        struct.unpack_from("<I", content, 80),
+        struct.unpack_from("<I", content, 88),
+    )
+    if flags & 0x40:
+        n_bytes = image.size[0] * image.size[1] * (bits // 8)
+        require_values(content, 128, n_bytes, np.uint8, "a DDS file")
+    return Decoded(load_image(image))
 
 
 def _read_pcx(image, content):
@@ -309,6 +321,7 @@ _READERS = {
     "DIB": _read_bmp,
     "ICO": _read_icon,
     "CUR": _read_icon,
+    "DDS": _read_dds,
     "PCX": _read_pcx,
     "PSD": _read_psd,
     "SGI": _read_sgi,

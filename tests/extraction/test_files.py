@@ -406,6 +406,12 @@ def test_a_fourth_byte_that_the_header_does_not_declare_is_ignored(content):
     np.testing.assert_array_equal(np.asarray(image), COLOR8)
 
 
+def test_a_transparent_png_in_an_icon_stays_transparent():
+    file = io.BytesIO()
+    Image.fromarray(UNUSED).save(file, "ICO", sizes=[(16, 16)])
+    assert decode_file(file.getvalue()).pixels.getextrema()[3] == (0, 0)
+
+
 def test_the_mask_of_an_icon_counts_where_its_alpha_is_unused():
     mask = RNG.random((H, W)) < 0.5
     found = decoded_array(write.icon(BGRX, mask))
@@ -597,6 +603,7 @@ def test_many_channels_count_as_pixels(monkeypatch):
             tiff_gray(FIVE, planarconfig="contig"),
             r"is a 8-bit TIFF \(gray with 4 extra samples, uncompressed\), which Pillow",
         ),
+        (tiff_gray(GRAY16, byteorder=">", bigtiff=True), "is a big-endian BigTIFF, which"),
         (write.jpeg2000(COLOR16, 16), "is a JPEG 2000 file of 3 x 16 bits, which imagecodecs"),
     ],
 )
