@@ -22,13 +22,27 @@ def pack_bits(array, bits):
 
 
 def packed_tiff(array, bits, byteorder="<", photometric="minisblack"):
-    """TIFF of samples of 10, 12 or 14 bits; tifffile mixes them up in big-endian files."""
-    content = tiff(array, bitspersample=bits, byteorder=byteorder, photometric=photometric)
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        (start,), (length,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
-    packed = pack_bits(array.reshape(len(array), -1), bits)
-    assert len(packed) == length
-    return content[:start] + packed + content[start + length :]
+    """TIFF of one strip of samples of any number of bits, without compression."""
+    height, width = array.shape[:2]
+    n_samples = 1 if array.ndim == 2 else array.shape[2]
+    data = pack_bits(array.reshape(height, -1), bits)
+    data += bytes(len(data) % 2)
+    kinds = {"miniswhite": 0, "minisblack": 1, "rgb": 2}
+    bits_at = 8 + len(data)  # three values do not fit into their tag
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: kinds[photometric], 273: 8}
+    tags |= {277: n_samples, 278: height, 279: len(data)}
+    entries = b""
+    for tag, value in tags.items():
+        if tag == 258 and n_samples > 1:
+            entries += struct.pack(byteorder + "2H2I", tag, 3, n_samples, bits_at)
+        else:
+            entries += struct.pack(byteorder + "2H2I", tag, 4, 1, value)
+    bits_of_all = struct.pack(f"{byteorder}{n_samples}H", *[bits] * n_samples)
+    directory = bits_at + len(bits_of_all)
+    order = b"II" if byteorder == "<" else b"MM"
+    header = order + struct.pack(byteorder + "HI", 42, directory)
+    table = struct.pack(byteorder + "H", len(tags)) + entries + bytes(4)
+    return header + data + bits_of_all + table
 
 
 def with_tag(content, tag, value):

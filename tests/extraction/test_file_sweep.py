@@ -141,17 +141,16 @@ def test_tiff_of_one_bit_has_the_values_that_were_written(photometric):
 
 @pytest.mark.parametrize("bits", [2, 4])
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
-def test_tiff_of_few_bits_has_the_values_that_were_written(bits, photometric):
-    for byteorder, part in itertools.product("<>", ("one", "strips")):
-        shape = (H, W, 3) if photometric == "rgb" else (H, W)
-        array = RNG.integers(0, 2**bits, shape, np.uint8)
-        options = {"photometric": photometric, "byteorder": byteorder, **PARTS[part]}
-        decoded = decode_file(write.tiff(array, bitspersample=bits, **options))
-        black, white = decoded.value_range or (0, 255)
-        found = (np.asarray(decoded.pixels) - black) / (white - black)
-        stored = array / (2**bits - 1)
-        expected = 1 - stored if photometric == "miniswhite" else stored
-        np.testing.assert_allclose(found, expected, atol=0.5 / 255)
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_tiff_of_few_bits_has_the_values_that_were_written(bits, photometric, byteorder):
+    shape = (H, W, 3) if photometric == "rgb" else (H, W)
+    array = RNG.integers(0, 2**bits, shape, np.uint8)
+    decoded = decode_file(write.packed_tiff(array, bits, byteorder, photometric))
+    black, white = decoded.value_range or (0, 255)
+    found = (np.asarray(decoded.pixels) - black) / (white - black)
+    stored = array / (2**bits - 1)
+    expected = 1 - stored if photometric == "miniswhite" else stored
+    np.testing.assert_allclose(found, expected, atol=0.5 / 255)
 
 
 @pytest.mark.parametrize("bits", [9, 10, 11, 12, 13, 14, 15])
