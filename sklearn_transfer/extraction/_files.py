@@ -38,17 +38,17 @@ def decode_file(content):
     """
     if not content:
         raise BadFileError("the file is empty")
-    if content.startswith(TIFF_SIGNATURES):
-        return decode_tiff(content)
-    if content.startswith(b"SIMPLE"):
-        return decode_fits(content)
-    image = open_image(content)
-    read = _READERS.get(image.format)
-    if read is None:
-        return Decoded(load_image(image))
     try:
-        return read(image, content)
-    except (IndexError, ValueError, struct.error) as error:  # headers that end early
+        if content.startswith(TIFF_SIGNATURES):
+            return decode_tiff(content)
+        if content.startswith(b"SIMPLE"):
+            return decode_fits(content)
+        image = open_image(content)
+        read = _READERS.get(image.format)
+        return Decoded(load_image(image)) if read is None else read(image, content)
+    except BadFileError:
+        raise
+    except Exception as error:  # a damaged header makes sizes and offsets of any kind
         raise BadFileError(describe_error(error)) from error
 
 
@@ -119,7 +119,7 @@ def _read_ppm(image, content):
             " its header states; export it again"
         )
     value_range = None if max_value == 65535 else (0, max_value)
-    return _color_array(array.reshape(shape), value_range)
+    return _color_array(array.reshape(shape).astype(np.uint16), value_range)
 
 
 def _read_plain_values(text, n_values, what):
@@ -129,15 +129,17 @@ def _read_plain_values(text, n_values, what):
             f"is {what}, damaged: expected {n_values} whole numbers after the header, found"
             f" {sum(token.isdigit() for token in tokens)}; export it again"
         )
-    return np.array([min(int(token), 65535) for token in tokens], np.uint16)
+    return np.array([int(token) for token in tokens], np.int64)
 
 
 def _read_jpeg2000(image, content):
     """8 bits as Pillow has them; above, the values of as many bits as the header states."""
     start = content.find(_CODESTREAM)
+    if start < 0:
+        return Decoded(load_image(image))
     n_channels, precision = struct.unpack_from(">HB", content, start + 40)
     bits, signed = (precision & 127) + 1, precision > 127
-    if start < 0 or bits <= 8 or image.mode not in ("L", "I;16", "LA", "RGB", "RGBA"):
+    if bits <= 8 or image.mode not in ("L", "I;16", "LA", "RGB", "RGBA"):
         return Decoded(load_image(image))
     if bits > 16 or image.mode != "I;16":
         what = f"a JPEG 2000 file of {n_channels} x {bits} bits"
@@ -196,10 +198,9 @@ def _read_bmp(image, content):
     """The mask of alpha says whether there is any, and only some headers have one."""
     start = 14 if image.format == "BMP" else 0  # where the header of the bitmap begins
     image = load_image(image)
-    size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", content, start)
-    mask = struct.unpack_from("<I", content, start + 52)[0]
-    if size < 56 or compression != 3:
-        mask = 0
+    header = content[start : start + 56].ljust(56, b"\0")
+    size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", header)
+    mask = int.from_bytes(header[52:], "little") if size >= 56 and compression == 3 else 0
     if image.mode == "RGBA" and mask == 0:
         image = _without_alpha(image)
     elif image.mode == "RGB" and bits == 16 and mask == 0x8000 and start:
@@ -256,11 +257,8 @@ def _read_mask(content, size, offset, length):
 
 
 def _read_dds(image, content):
-    """Pillow below 12 takes pixels that an uncompressed file lacks for black."""
-    (flags,), (bits,) = (
-        struct.unpack_from("<I", content, 80),
-        struct.unpack_from("<I", content, 88),
-    )
+    """Older Pillow takes pixels that an uncompressed file lacks for black."""
+    flags, _, bits = struct.unpack_from("<3I", content, 80)
     if flags & 0x40:
         n_bytes = image.size[0] * image.size[1] * (bits // 8)
         require_values(content, 128, n_bytes, np.uint8, "a DDS file")

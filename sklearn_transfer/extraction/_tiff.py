@@ -157,6 +157,7 @@ def _from_pillow(image, content, tags, layout, value_range):
         array = array.astype(np.int16)
     elif layout.sample in ("u12", "u16"):
         array = array.astype(np.uint16)
+    value_range = _confirm_range(array, value_range)
     return Decoded(_black_is_zero(array, layout, value_range), value_range)
 
 
@@ -175,7 +176,12 @@ def _wide_color(image, content, layout, value_range):
     low = open_with_raw_mode(content, f"{image.mode};{'16L' if is_big_endian else '16B'}")
     low = np.asarray(ImageOps.exif_transpose(low))
     array = (np.asarray(image).astype(np.uint16) << 8) | low
-    return Decoded(array, value_range, 3, layout.alpha)
+    return Decoded(array, _confirm_range(array, value_range), 3, layout.alpha)
+
+
+def _confirm_range(array, value_range):
+    """The range that the tags state, if no value is above it."""
+    return value_range if value_range and array.max() <= value_range[1] else None
 
 
 def _black_is_zero(array, layout, value_range):
@@ -212,6 +218,7 @@ def _from_tifffile(content, tags, layout, value_range):
     array = turn_upright(array, layout.orientation)
     if layout.photometric in (PALETTE, CMYK, YCBCR, LAB):
         return _to_rgb(array, tags, layout)
+    value_range = _confirm_range(array, value_range)
     array = _black_is_zero(array, layout, value_range)
     if array.ndim == 2:
         return Decoded(array, value_range)

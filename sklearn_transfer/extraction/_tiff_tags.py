@@ -75,6 +75,8 @@ class Layout:
     @property
     def alpha(self):
         """What the first extra sample is; one that no tag speaks of is alpha, as in Pillow."""
+        if self.n_samples <= self.n_colors:
+            return None
         if self.extras:
             return {1: "associated", 2: "unassociated", 999: "unassociated"}.get(
                 self.extras[0]
@@ -89,7 +91,8 @@ class Layout:
             words.append(f"with {self.n_samples - self.n_colors} extra samples")
         name = COMPRESSIONS.get(self.compression, f"compression {self.compression}")
         planar = "planar " if self.is_planar else ""
-        return f"a {self.bits}-bit {kind}{planar}TIFF ({' '.join(words)}, {name})"
+        article = "an" if self.bits in (8, 11) else "a"
+        return f"{article} {self.bits}-bit {kind}{planar}TIFF ({' '.join(words)}, {name})"
 
 
 def read_tags(content, image):

@@ -222,7 +222,7 @@ def test_tiff_of_jpeg_looks_as_it_did(name, part):
 
 @pytest.mark.parametrize("compression", ["webp", "jpeg2000", "jpegxl", "png", "lerc"])
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
-def test_tiff_of_rare_codecs_is_read_or_refused(compression, dtype):
+def test_tiff_of_rare_codecs_has_the_values_that_were_written(compression, dtype):
     array = random_values(dtype, (H, W, 3))
     options = {"photometric": "rgb", "compression": compression}
     if compression != "lerc":

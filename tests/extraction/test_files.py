@@ -226,6 +226,7 @@ OME = '<OME><Image><Pixels SignificantBits="12" Type="uint16"/></Image></OME>'
         (tiff_gray(GRAY12, description=OME), (0, 4095)),
         (tiff_gray(GRAY12, extratags=[(281, 3, 1, 4095, True)]), (0, 4095)),
         (tiff_gray(GRAY12, extratags=[(281, 3, 1, 4001, True)]), None),
+        (tiff_gray(GRAY16, description=OME), None),
         (tiff_gray(GRAY12), None),
         (write.tiff(COLOR12, photometric="rgb", description=OME), (0, 4095)),
         (write.png(GRAY12, sBIT=b"\x0c"), None),
@@ -526,6 +527,7 @@ def test_a_fits_of_8_bits_has_the_pixels_of_pillow():
         ),
         (write.fits(SIGNED16, write.card("BZERO", "abc")), "BZERO = 'abc', expected a number"),
         (write.fits(np.zeros((0, 0), np.uint8)), "FITS file without an image"),
+        (b"P2 1 1 65535 70000", "the value 70000, expected at most the 65535"),
         (write.pnm(GRAY16 | 4096, 4095), "expected at most the 4095 that its header states"),
         (write.tga(RGBA8[..., :2], alpha_bits=0), "16 bits that declares no alpha.*PNG"),
         (
@@ -601,7 +603,7 @@ def test_many_channels_count_as_pixels(monkeypatch):
         ),
         (
             tiff_gray(FIVE, planarconfig="contig"),
-            r"is a 8-bit TIFF \(gray with 4 extra samples, uncompressed\), which Pillow",
+            r"is an 8-bit TIFF \(gray with 4 extra samples, uncompressed\), which Pillow",
         ),
         (tiff_gray(GRAY16, byteorder=">", bigtiff=True), "is a big-endian BigTIFF, which"),
         (write.jpeg2000(COLOR16, 16), "is a JPEG 2000 file of 3 x 16 bits, which imagecodecs"),
