@@ -5,8 +5,6 @@ import math
 import re
 from dataclasses import dataclass
 
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
 from sklearn_transfer.extraction._decoded import ORIENTATION, BadFileError, import_tifffile
 
 BIG_ENDIAN_BIGTIFF = b"MM\x00\x2b"  # Pillow reads the little-endian form alone
@@ -112,6 +110,8 @@ def _parse_tags(content):
     if content.startswith(BIG_ENDIAN_BIGTIFF):
         with import_tifffile("a big-endian BigTIFF").TiffFile(io.BytesIO(content)) as file:
             return {tag.code: tag.value for tag in file.pages[0].tags}
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
     tags = ImageFileDirectory_v2(content[: 16 if 43 in content[2:4] else 8])
     file = io.BytesIO(content)
     file.seek(tags.next)
@@ -190,6 +190,8 @@ def _refuse_photometric(photometric, tags):
 
 def has_empty_segments(tags, layout, n_bytes):
     """Whether a strip or tile is left empty; raises where one lies outside of the file."""
+    if layout.compression == 6:  # may keep its one stream elsewhere
+        return False
     width, height = layout.size
     tile = (tags.get(322), tags.get(323)) if 324 in tags else (width, tags.get(278, height))
     offsets = tag_values(tags, 324 if 324 in tags else 273)

@@ -304,6 +304,15 @@ def test_of_several_pages_the_first_is_taken(array, options):
     np.testing.assert_array_equal(decoded_array(content), array)
 
 
+def test_a_tile_that_was_left_out_is_black():
+    tiles = [RGBA16[:16, :16, 0], None, GRAY16[:16, :16], np.ones((16, 16), np.uint16)]
+    content = write.tiff(
+        iter(tiles), shape=(32, 32), dtype=np.uint16, tile=(16, 16), photometric="minisblack"
+    )
+    tiles[1] = np.zeros((16, 16))
+    np.testing.assert_array_equal(decoded_array(content), np.block([tiles[:2], tiles[2:]]))
+
+
 def test_of_an_empty_first_unit_of_fits_the_next_is_taken():
     content = write.fits(GRAY16.view(np.int16), extension=True)
     np.testing.assert_array_equal(decoded_array(content), GRAY16.view(np.int16))
