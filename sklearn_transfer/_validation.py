@@ -119,7 +119,7 @@ def doubtful_values(y):
 
 
 def resolve_task(y, task="auto"):
-    """"classification" or "regression": `task`, or where that is "auto" what y says.
+    """ "classification" or "regression": `task`, or where that is "auto" what y says.
 
     Numbers with fractions are a regression's; whole numbers that may be either raise.
     """

@@ -182,7 +182,7 @@ def rank_backbones(
 
 
 def _kind_of_task(y, score, cv, estimator, task):
-    """What the estimator says that y is, else `task`, else y, where something depends on it."""
+    """What the estimator says that y is, else `task`, else y where that matters."""
     said = _said_by(estimator)
     if said is not None and task not in ("auto", said):
         raise ValueError(
@@ -192,9 +192,8 @@ def _kind_of_task(y, score, cv, estimator, task):
     rates_classes = score in _SCORES and score != "logme"
     if rates_classes and "regression" in (said, task):
         raise ValueError(
-            f"score={score!r} rates classes, and "
-            f"{'estimator' if said else 'task'} asks for a regression: give score='logme' or a "
-            "function."
+            f"score={score!r} rates classes, and {'estimator' if said else 'task'} asks for a "
+            "regression: give score='logme' or a function."
         )
     if said is None and (score == "logme" or (cv is not None and estimator is None)):
         return resolve_task(y, task)

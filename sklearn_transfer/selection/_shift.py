@@ -236,7 +236,7 @@ def _tests(X, T, y, n_permutations, random_state):
         "auc_p_value": classifier.p_value,
     }
     if y is not None:
-        label = label_shift_test(X, y, T, **options)
+        label = label_shift_test(X, y, T, task="classification", **options)
         found["label_p_value"] = label.p_value
         found["classes"] = label.classes.tolist()
         found["source_priors"] = label.source_priors.tolist()
