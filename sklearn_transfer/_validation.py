@@ -37,6 +37,25 @@ def check_sample_weight(sample_weight, X, dtype):
     return _check_sample_weight(sample_weight, X, dtype=dtype, copy=True)
 
 
+def own_weights(sample_weight, X, owner):
+    """Weights that a user gives to the rows of X: at least 0, not all 0; None stays None."""
+    if sample_weight is None:
+        return None
+    if not np.any(sample_weight):
+        raise ValueError(
+            f"sample_weight is 0 in every row, which leaves {owner} no sample: give a "
+            "positive weight to those that count."
+        )
+    weights = check_sample_weight(sample_weight, X, np.float64)
+    if (weights < 0).any():
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise ValueError(
+            f"sample_weight is {weights[row]:.4g} in row {row}: {owner} takes weights of at "
+            "least 0, where 0 leaves a row out."
+        )
+    return weights
+
+
 def weight_request(estimator, method):
     """What "fit" or "score" of it requests as `sample_weight`: True, False, a name or None."""
     if not hasattr(estimator, "_get_metadata_request"):
@@ -45,8 +64,8 @@ def weight_request(estimator, method):
 
 
 def scorer_takes_weights(scorer):
-    """Whether the metric of a scikit-learn scorer has a `sample_weight`."""
-    return "sample_weight" in signature(scorer._score_func).parameters
+    """Whether a scorer, or the metric of one of scikit-learn's, has a `sample_weight`."""
+    return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters
 
 
 def visual_block(estimator, caption):
@@ -119,7 +138,7 @@ def doubtful_values(y):
 
 
 def resolve_task(y, task="auto"):
-    """ "classification" or "regression": `task`, or where that is "auto" what y says.
+    """Either "classification" or "regression": `task`, or what y says where that is "auto".
 
     Numbers with fractions are a regression's; whole numbers that may be either raise.
     """
