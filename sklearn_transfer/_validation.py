@@ -41,9 +41,9 @@ def own_weights(sample_weight, X, owner):
     """Weights that a user gives to the rows of X: at least 0, not all 0; None stays None."""
     if sample_weight is None:
         return None
-    if not np.any(sample_weight):
+    if not np.asarray(sample_weight).any():
         raise ValueError(
-            f"sample_weight is 0 in every row, which leaves {owner} no sample: give a "
+            f"sample_weight is zero in every row, which leaves {owner} no sample: give a "
             "positive weight to those that count."
         )
     weights = check_sample_weight(sample_weight, X, np.float64)

@@ -93,7 +93,7 @@ def test_the_representation_sees_no_row_of_weight_0():
     ("wrong", "said"),
     [
         (np.where(np.arange(60) == 7, -1.0, 1.0), "sample_weight is -1 in row 7"),
-        (np.zeros(60), "sample_weight is 0 in every row"),
+        (np.zeros(60), "sample_weight is zero in every row"),
         (np.full(60, np.nan), "sample_weight contains NaN"),
         (np.ones(59), r"sample_weight.shape == \(59,\), expected \(60,\)"),
     ],
