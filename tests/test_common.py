@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_transfer import (
@@ -158,7 +158,7 @@ TABULAR = [
     (NearestNeighborWeights(), 40),
     (ImportanceWeighted(LogisticRegression()), 54),
     (ImportanceWeighted(Ridge()), 52),
-    (ImportanceWeighted(make_pipeline(StandardScaler(), LogisticRegression())), 53),
+    (ImportanceWeighted(make_pipeline(Normalizer(), LogisticRegression())), 53),
     (CORAL(), 46),
     (SubspaceAlignment(), 46),
     (TransferComponentAnalysis(), 46),
