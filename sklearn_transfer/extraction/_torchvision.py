@@ -3,11 +3,14 @@
 import functools
 import math
 import os
+from functools import partial
 
+import torch
 from torch import nn
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _weights
+from sklearn_transfer.extraction._checkpoints import read_checkpoint
 from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._records import Backbone, Stage
 
@@ -81,6 +84,16 @@ def create_for(name, state_dict):
     if tensor is None or len(tensor) == module.get_submodule(classifier(module)).out_features:
         return module
     return create(name, num_classes=len(tensor), **options)
+
+
+def _trunk_names(name):
+    """Names of the parameters that every checkpoint of a network holds."""
+    options = {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": False}
+    with torch.device("meta"):
+        last = classifier(create(name, **options))
+    return _weights.parameter_names(partial(create, name, **options), (last,) if last else ())
 
 
 def classifier(module):
@@ -158,8 +171,8 @@ def build(name, weights, size):
     if name not in names():
         known = [f"torchvision/{other}" for other in names()]
         raise ValueError(
-            f"model={f'torchvision/{name}'!r} is no classification network of torchvision."
-            f"{did_you_mean(f'torchvision/{name}', known)}"
+            f"model={shortened(f'torchvision/{name}')} is no classification network"
+            f" of torchvision.{did_you_mean(f'torchvision/{name}', known)}"
         )
     label = f"torchvision/{name}"
     if weights == "pretrained":
@@ -172,9 +185,10 @@ def build(name, weights, size):
     elif weights is None:
         origin, module = "random weights", create(name)
     else:
-        origin, state_dict = _weights.origin_of(weights), _weights.read_weights(weights)
-        module = create_for(name, state_dict)
-        _weights.load_strictly(module, state_dict, label)
+        checkpoint = read_checkpoint(weights).under_names(_trunk_names(name), label)
+        origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
+        with _weights.misfit(label, origin):
+            module.load_state_dict(checkpoint.state_dict)
     return record(module, label, origin, spec(name, size))
 
 
