@@ -14,6 +14,47 @@ module loads neither torch nor timm.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what editors and type checkers see
+    from sklearn_transfer import alignment as alignment
+    from sklearn_transfer import datasets as datasets
+    from sklearn_transfer import extraction as extraction
+    from sklearn_transfer import finetuning as finetuning
+    from sklearn_transfer import heads as heads
+    from sklearn_transfer import plotting as plotting
+    from sklearn_transfer import selection as selection
+    from sklearn_transfer import weighting as weighting
+    from sklearn_transfer._validation import TargetDomain as TargetDomain
+    from sklearn_transfer.alignment import CORAL as CORAL
+    from sklearn_transfer.alignment import OptimalTransport as OptimalTransport
+    from sklearn_transfer.alignment import SubspaceAlignment as SubspaceAlignment
+    from sklearn_transfer.alignment import (
+        TransferComponentAnalysis as TransferComponentAnalysis,
+    )
+    from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
+    from sklearn_transfer.finetuning import AutoencoderFeatures as AutoencoderFeatures
+    from sklearn_transfer.finetuning import FineTunedClassifier as FineTunedClassifier
+    from sklearn_transfer.finetuning import FineTunedRegressor as FineTunedRegressor
+    from sklearn_transfer.heads import PrototypeClassifier as PrototypeClassifier
+    from sklearn_transfer.heads import ZeroShotClassifier as ZeroShotClassifier
+    from sklearn_transfer.heads import episodes as episodes
+    from sklearn_transfer.plotting import DomainDisplay as DomainDisplay
+    from sklearn_transfer.plotting import NegativeTransferDisplay as NegativeTransferDisplay
+    from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
+    from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
+    from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
+    from sklearn_transfer.selection import rank_backbones as rank_backbones
+    from sklearn_transfer.selection import shift_report as shift_report
+    from sklearn_transfer.weighting import KLIEP as KLIEP
+    from sklearn_transfer.weighting import KMM as KMM
+    from sklearn_transfer.weighting import ULSIF as ULSIF
+    from sklearn_transfer.weighting import DEVScorer as DEVScorer
+    from sklearn_transfer.weighting import DomainClassifierWeights as DomainClassifierWeights
+    from sklearn_transfer.weighting import ImportanceWeighted as ImportanceWeighted
+    from sklearn_transfer.weighting import ImportanceWeightedScorer as ImportanceWeightedScorer
+    from sklearn_transfer.weighting import LabelShiftWeights as LabelShiftWeights
+    from sklearn_transfer.weighting import NearestNeighborWeights as NearestNeighborWeights
 
 __version__ = "0.1.0.dev0"
 
@@ -59,11 +100,13 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+if not TYPE_CHECKING:  # else a checker believes any name to be here
+
+    def __getattr__(name):
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(_HOME[name])
+        return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 
 
 def __dir__():

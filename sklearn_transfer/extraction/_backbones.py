@@ -45,12 +45,14 @@ def load_backbone(
     input_size=None,
     random_state=0,
     device="auto",
+    n_channels=None,
     n_features_in=3,
     n_outputs=None,
 ):
     """Record of the network that the parameters of an extractor describe.
 
-    Built once a process for equal parameters and content; `n_features_in` reaches a
+    Built once a process for equal parameters and content; `n_channels` is the number of
+    channels of images, where it is not the network's own; `n_features_in` reaches a
     factory, and `n_outputs` one that takes it (`takes_outputs`). Raises ValueError for
     unknown names and weights that do not fit, and FileNotFoundError where weights cannot
     be had.
@@ -64,6 +66,7 @@ def load_backbone(
         _model_key(model, sizes),
         _weights_key(weights),
         size,
+        n_channels,
         random_state,
         str(place),
     )
@@ -71,7 +74,7 @@ def load_backbone(
         is_new = key not in _registry
         if is_new:
             with one_core(), _seeded(random_state), torch.inference_mode(False):
-                backbone = _build(model, weights, size, sizes)
+                backbone = _build(model, weights, size, n_channels, sizes)
                 _registry[key] = _finish(backbone, model, place)
         _registry.move_to_end(key)
         backbone = _registry[key]
@@ -186,14 +189,28 @@ def resolve_device(device):
     return place
 
 
-def _build(model, weights, size, sizes):
+def _build(model, weights, size, n_channels, sizes):
     if not isinstance(model, str):
-        return _build_from_object(model, weights, size, sizes)
+        backbone = _build_from_object(model, weights, size, sizes)
+        _require_channels(backbone, n_channels)
+        return backbone
+    given = (weights, size, n_channels)
     if model.startswith("torchvision/"):
-        return _torchvision.build(model.removeprefix("torchvision/"), weights, size)
+        return _torchvision.build(model.removeprefix("torchvision/"), *given)
     if model.startswith(("hf-hub:", "hf_hub:")):
-        return _timm.build_from_hub(model, weights, size)
-    return _timm.build(model, weights, size)
+        return _timm.build_from_hub(model, *given)
+    return _timm.build(model, *given)
+
+
+def _require_channels(backbone, n_channels):
+    """Raise ValueError where a network that was given takes another number of channels."""
+    spec = backbone.spec
+    if spec is not None and n_channels not in (None, spec.channels):
+        raise ValueError(
+            f"n_channels={n_channels}, but {backbone.label} takes {spec.channels}; n_channels"
+            " adapts the first layer of networks by name alone. Leave it at None, or give a"
+            " module whose first layer takes that many"
+        )
 
 
 def _finish(backbone, model, place):
@@ -251,15 +268,14 @@ def _object_record(module, label, origin, size):
     if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
         return _timm.record(module, label, origin, size)
     if type(module).__module__.startswith("torchvision.models."):
-        spec = _torchvision.default_spec(type(module), size)
-        return _torchvision.record(module, label, origin, spec)
+        return _torchvision.record_of_module(module, label, origin, size)
     output = ("", "output")
     return Backbone(
         label,
         origin,
         module,
         stages=children(module),
-        spec=_timm.spec_from_config(config, size),
+        spec=_timm.spec_of(module, size),
         embedding=output,
         final_map=output,
         logits=output,

@@ -76,7 +76,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _make_reader(self, backbone):
-        """Object that digests and prepares samples, as `_ImageReader` does."""
+        """Object that digests and prepares samples, as `ImageReader` does."""
 
     @abstractmethod
     def _load_backbone(self):

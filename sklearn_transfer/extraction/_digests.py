@@ -17,7 +17,7 @@ import xxhash
 from sklearn_transfer.extraction._threads import in_child_of_fork
 
 # Grows whenever the meaning of a cached vector changes.
-KEY_VERSION = 2
+KEY_VERSION = 3
 
 # Versioned libraries: their classes count by name, others by methods and constants.
 _LIBRARIES = {"builtins", "abc", "torch", "torchvision", "timm", "PIL", "numpy"}

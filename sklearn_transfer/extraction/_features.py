@@ -6,17 +6,18 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from sklearn_transfer.extraction import _inputs, _transforms
 from sklearn_transfer.extraction._base import _BasePretrained
-from sklearn_transfer.extraction._digests import array_digest, digest
+from sklearn_transfer.extraction._containers import as_samples
 
 
 class ReadsImages:
-    """Mixin of estimators with `preprocess` and `background`: X and its samples."""
+    """Mixin of estimators with `preprocess`, `background` and `value_range`."""
+
+    value_range = "auto"
 
     def _check_samples(self, X, reset):
         if self.preprocess is not None:
-            return _inputs.as_samples(X)
+            return as_samples(X)
         finite = self.on_error == "raise"
         options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": finite}
         X = validate_data(self, X, reset=reset, **options)
@@ -24,12 +25,22 @@ class ReadsImages:
         return X
 
     def _make_reader(self, backbone):
+        from sklearn_transfer.extraction import _readers
+        from sklearn_transfer.extraction._decoding import parse_background
+        from sklearn_transfer.extraction._values import parse_value_range
+
+        value_range = parse_value_range(self.value_range)
         if self.preprocess is None:
-            return _RowReader()
-        background = _inputs.parse_background(self.background)
-        if self.preprocess == "auto":
-            return _ImageReader(_require_spec(backbone), background)
-        return _CallableReader(self.preprocess, background)
+            return _readers.RowReader()
+        background = parse_background(self.background)
+        if self.preprocess != "auto":
+            return _readers.CallableReader(self.preprocess, background, value_range)
+        if value_range is None:
+            raise ValueError(
+                "value_range=None hands the samples' own values to a callable preprocess, but"
+                " preprocess='auto'; use 'auto', 'dtype' or a pair (low, high)"
+            )
+        return _readers.ImageReader(_require_spec(backbone), background, value_range)
 
 
 class PretrainedFeatures(ReadsImages, _BasePretrained):
@@ -48,7 +59,7 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         ("torchvision/alexnet"), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a
         module, which is copied and never trained or changed, or an importable callable
         `(n_features_in) -> torch.nn.Module` that is given the number of columns (channels) of
-        X where `preprocess=None`, else 3.
+        X where `preprocess=None`, else `n_channels`, or 3.
     weights : "pretrained", None, path or dict, default="pretrained"
         "pretrained" looks into installed packages, then into the local cache, then at the
         hub; for a module or a callable it means the weights that it has. None draws random
@@ -71,19 +82,35 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         the class token. "flatten" keeps every value: wide, and large in the cache.
     input_size : int or (height, width), default=None
         Size in pixels that images are brought to; None is the network's own.
+    n_channels : int or None, default=None
+        Number of channels of the images, for a network by name: its pretrained first layer is
+        adapted as timm does it, by summing its weights for 1 channel and by repeating and
+        scaling them for any other number. None is the network's own number, which is also read
+        from a module, or from a state dict given as `weights`. A callable `model` is given it.
+    value_range : "auto", "dtype", (low, high) or None, default="auto"
+        Which values are black and white. "auto" takes 8-bit values as they are, scales uint16
+        by 65535, and floats by 1, unless a file states a smaller range of its own; a warning
+        tells of images that use so small a part of this range that they hold fewer bits (a
+        12-bit camera's in uint16), and integers of other types raise an error where their
+        range is not clear. "dtype" scales by the range of the type without asking. A pair is a
+        window, such as (0, 4095) for 12 bits or (-1000, 400) for Hounsfield units: `low`
+        becomes black, `high` white, and values beyond are clipped; any type of numbers is
+        accepted. None is for a callable `preprocess` alone, which then gets an array (height,
+        width[, channels]) of the sample's own values instead of an image.
     preprocess : "auto", callable or None, default="auto"
-        "auto" resizes, crops and normalises as the network was trained; a module that is
+        "auto" resizes, crops and normalizes as the network was trained; a module that is
         given says so in timm's attribute `pretrained_cfg`, and torchvision's get the usual
-        values for ImageNet. A callable takes
-        an upright RGB `PIL.Image` and returns an array or tensor (channels, height,
-        width). None means that X holds the module's input already, as numbers of shape
-        (n_samples, ...); tables are accepted.
+        values for ImageNet. A callable takes an upright RGB `PIL.Image` and returns an array
+        or tensor (channels, height, width). It is called for one image at a time, in the order
+        of the rows, since it may keep state; one that may run in several threads at once says
+        so by an attribute `thread_safe = True`. None means that X holds the module's input
+        already, as numbers of shape (n_samples, ...); tables are accepted.
     cache : "memory", path or None, default="memory"
         "memory" keeps features by content of the image, for the whole process, at most
         1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES). A path is a folder ("~"
-        is the home folder), made if need be, in which features are kept for all processes that name it, now and
-        later, at most 10 GiB (SKLEARN_TRANSFER_DISK_CACHE_BYTES). In both, those used
-        longest ago go first. None computes anew.
+        is the home folder), made if need be, in which features are kept for all processes
+        that name it, now and later, at most 10 GiB (SKLEARN_TRANSFER_DISK_CACHE_BYTES). In
+        both, those used longest ago go first. None computes anew.
     engine : {"auto", "torch", "openvino", "onnxruntime"}, default="auto"
         What runs the network. "auto" is, on a CPU and for networks that consist of layers of
         timm, torchvision and torch alone, the fastest one installed ("openvino" from the
@@ -132,14 +159,18 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
     Notes
     -----
     X is a list, tuple, Series, 1-D array, one-column DataFrame or (n_samples, 1) array of
-    samples, or a numeric array (n_samples, height, width[, 1|3|4]). A sample is a path,
-    the bytes of an image file, a `PIL.Image`, or an array (height, width[, 1|3|4]) of
-    uint8, uint16 or float in [0, 1]; sizes may differ.
+    samples, or a numeric array (n_samples, height, width[, channels]). A sample is a path,
+    the bytes of an image file, a `PIL.Image`, or an array (height, width[, channels]) of
+    uint8, uint16 or float in [0, 1], or of any type of numbers with `value_range=(low, high)`;
+    sizes may differ. For a network of 1 or 3 channels an array has 1, 3 or 4 channels, of
+    which the fourth is alpha, and gray and color are converted; for any other number it has
+    exactly that many, which are taken as they are, and none is taken for alpha.
 
     Images are turned upright by their EXIF orientation, transparency is laid upon
-    `background`, 16-bit and float values are scaled by their range (65535 and 1), the first
-    frame of an animation is taken, and images with more pixels than Pillow's limit are
-    refused.
+    `background`, values are scaled as `value_range` says, the first frame of an animation is
+    taken, and images with more pixels than Pillow's limit are refused. Warnings about values,
+    and about alpha channels that hide all of an image or hardly look like alpha, are given
+    once, by the call that computes the features, not when they come from the cache.
 
     `fit` learns nothing: it builds the network and checks parameters, and `transform` works
     without it. Features of a row do not depend on the other rows. They are cached under
@@ -194,6 +225,8 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
     _parameter_constraints: dict = {
         **_BasePretrained._parameter_constraints,
         "input_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+        "value_range": [StrOptions({"auto", "dtype"}), tuple, list, np.ndarray, None],
         "preprocess": [StrOptions({"auto"}), callable, None],
         "background": [str, "array-like"],
     }
@@ -206,6 +239,8 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         layers=None,
         pooling="auto",
         input_size=None,
+        n_channels=None,
+        value_range="auto",
         preprocess="auto",
         cache="memory",
         engine="auto",
@@ -223,6 +258,8 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         self.layers = layers
         self.pooling = pooling
         self.input_size = input_size
+        self.n_channels = n_channels
+        self.value_range = value_range
         self.preprocess = preprocess
         self.cache = cache
         self.engine = engine
@@ -244,7 +281,8 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
             input_size=self.input_size,
             random_state=self.random_state,
             device=self.device,
-            n_features_in=getattr(self, "_n_inputs", 3),
+            n_channels=self.n_channels,
+            n_features_in=getattr(self, "_n_inputs", self.n_channels or 3),
         )
 
     def __sklearn_tags__(self):
@@ -265,106 +303,3 @@ def _require_spec(backbone):
             " holds its input already, or give the module timm's attribute pretrained_cfg"
         )
     return backbone.spec
-
-
-class _TensorReader:
-    """What is ready for the network once it is stacked."""
-
-    scaling = None
-
-
-class _RowReader(_TensorReader):
-    """Rows that are the module's input already."""
-
-    unit, key = "row", "rows"
-    shape_source = "as the rows of X are"
-
-    def shape(self, samples):
-        return samples.shape[1:] if len(samples) else None
-
-    def is_quick(self, sample):
-        """Whether a sample is ready sooner than a thread is reached."""
-        return True
-
-    def known_digest(self, sample):
-        return array_digest(sample) if np.isfinite(sample).all() else None
-
-    def read(self, sample, key=None):
-        if key is None and not np.isfinite(sample).all():
-            raise _inputs.BadSampleError("contains NaN or infinity")
-        return key or array_digest(sample), sample
-
-    def prepare(self, content):
-        return content
-
-
-class _ImageSamples:
-    """Samples that are images, however they are prepared."""
-
-    unit = "image"
-
-    def is_quick(self, sample):
-        return False
-
-    def known_digest(self, sample):
-        return _inputs.known_digest(sample)
-
-    def read(self, sample, key=None):
-        return _inputs.read_sample(sample, key)
-
-
-class _ImageReader(_ImageSamples):
-    """Images brought to a network's input as its specification says."""
-
-    shape_source = "as input_size says, or else the network"
-
-    def __init__(self, spec, background):
-        self.spec, self.background = spec, background
-        self.key = digest("spec", repr(spec), background)
-        self.scaling = (spec.mean, spec.std)
-
-    def shape(self, samples):
-        return self.spec.shape
-
-    def is_quick(self, sample):
-        return _transforms.needs_crop_alone(sample, self.spec)
-
-    def prepare(self, content):
-        if self.is_quick(content):
-            return _transforms.centre(content, self.spec)
-        image = _inputs.decode(content, self.background)
-        return _transforms.eval_transform(image, self.spec)
-
-
-class _CallableReader(_ImageSamples, _TensorReader):
-    """Images brought to a network's input by the user's own function."""
-
-    shape_source = "as preprocess returns them"
-
-    def __init__(self, function, background):
-        self.function, self.background = function, background
-        self.key = digest("callable", function, background)
-
-    def shape(self, samples):
-        """Shape of the first sample that can be read; None if there is none."""
-        for sample in samples:
-            try:
-                return self.prepare(self.read(sample)[1]).shape
-            except _inputs.BadSampleError:
-                continue
-        return None
-
-    def prepare(self, content):
-        image = _inputs.decode(content, self.background)
-        result = self.function(image)
-        if hasattr(result, "detach"):
-            result = result.detach().cpu().numpy()
-        if not hasattr(result, "shape") or len(result.shape) == 0:
-            raise ValueError(
-                f"preprocess returned {type(result).__name__}, expected an array or tensor"
-                " (channels, height, width)"
-            )
-        output = np.array(result, dtype=np.float32)
-        if not np.isfinite(output).all():
-            raise _inputs.BadSampleError("preprocess gives NaN or infinity")
-        return output

@@ -1,25 +1,27 @@
-"""Samples as people hold them, read, and decoded to RGB."""
+"""Single samples: what they are called, what they hold, and the digest they go by."""
 
-import io
+import base64
 import math
 import os
 import stat
 import struct
 import threading
 import time
+import urllib.parse
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xxhash
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._digests import array_digest, digest
 from sklearn_transfer.extraction._threads import in_child_of_fork
 
-_SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, 1|3|4)"
+SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
 _ORIENTATION = 0x0112
-_WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 # A file younger than this may change again within the clock's resolution.
 _SETTLED_NS = 2_000_000_000
@@ -44,7 +46,7 @@ class InputSpec:
     """How a network wants its images.
 
     `resize` is the size in pixels (height, width) that an image is scaled to, as
-    `crop_mode` says, before the centre of `size` is taken: "center" keeps the aspect
+    `crop_mode` says, before the center of `size` is taken: "center" keeps the aspect
     ratio and covers it, "squash" fills it, "border" keeps the ratio and pads.
     `mean` and `std` are per channel, for values in [0, 1].
     """
@@ -64,95 +66,21 @@ class InputSpec:
     def shape(self):
         return (self.channels, *self.size)
 
+    @property
+    def converts(self):
+        """Whether gray, color and alpha are converted to the channels of the network."""
+        return self.channels in (1, 3)
 
-def as_samples(X):
-    """Sequence of samples (a list, or a numeric array of images) from any container.
-
-    Raises ValueError when X is a single sample, has several columns, or has a shape
-    that fits no set of images.
-    """
-    if isinstance(X, (str, bytes, os.PathLike, Image.Image)):
-        raise ValueError(
-            f"X must be a sequence of samples, got one {type(X).__name__}; "
-            "put it into a list: [X]"
-        )
-    if hasattr(X, "columns") and hasattr(X, "shape"):
-        X = _only_column(X)
-    if isinstance(X, np.ndarray):
-        samples = _array_samples(X)
-    elif hasattr(X, "to_list"):
-        samples = X.to_list()
-    elif isinstance(X, (list, tuple)):
-        samples = list(X)
-    else:
-        raise ValueError(
-            f"X must be a list, tuple, array, Series or one-column DataFrame of samples,"
-            f" got {type(X).__name__}; a sample is {_SAMPLE_KINDS}"
-        )
-    if len(samples) == 0:
-        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
-    return samples
-
-
-def taken(samples, rows):
-    """Some of the samples that `as_samples` gave."""
-    if isinstance(samples, np.ndarray):
-        return samples[rows]
-    return [samples[i] for i in rows]
-
-
-def _only_column(X):
-    if len(X.columns) != 1:
-        raise ValueError(
-            f"X has {len(X.columns)} columns {list(X.columns)[:5]}, expected the one with"
-            " the samples; select it, for instance with ColumnTransformer"
-        )
-    return X[X.columns[0]]
-
-
-def _array_samples(X):
-    if X.dtype.kind in "OUT":
-        if X.ndim == 2 and X.shape[1] == 1:
-            X = X[:, 0]
-        if X.ndim != 1:
-            raise ValueError(
-                f"X is an array of {X.dtype} with shape {X.shape}, expected (n_samples,)"
-                " or (n_samples, 1)"
-            )
-        return X.tolist()
-    if X.dtype.kind not in "buif":
-        raise ValueError(
-            f"X has dtype {X.dtype}, expected images as numbers, or paths, bytes or"
-            " images in a list or an array of dtype object"
-        )
-    if X.ndim == 3 and X.shape[2] in (1, 3, 4):
-        raise ValueError(
-            f"X of shape {X.shape} looks like one image; pass X[None] for one image, or"
-            f" X[..., None] for {X.shape[0]} grey images"
-        )
-    if X.ndim == 3 or (X.ndim == 4 and X.shape[3] in (1, 3, 4)):
-        return X
-    raise ValueError(
-        f"X is a numeric array of shape {X.shape}, expected images (n_samples, height,"
-        f" width) or (n_samples, height, width, 1|3|4).{_shape_hint(X.shape)}"
-    )
-
-
-def _shape_hint(shape):
-    if len(shape) == 4 and shape[1] in (1, 3, 4):
-        return " Put the channels last: X.transpose(0, 2, 3, 1)"
-    if len(shape) == 2:
-        return (
-            " Reshape the rows to images, or pass preprocess=None if each row is the"
-            " module's own input"
-        )
-    return ""
+    def by_channel(self):
+        """Specification of each channel alone."""
+        pairs = zip(self.mean, self.std, strict=True)
+        return [replace(self, mean=(mean,), std=(std,)) for mean, std in pairs]
 
 
 def describe(sample):
     """What to call a sample in a message."""
     if isinstance(sample, (str, os.PathLike)):
-        return repr(str(os.fsdecode(sample)))
+        return shortened(str(os.fsdecode(sample)))
     if isinstance(sample, bytes):
         return f"{len(sample)} bytes"
     if isinstance(sample, np.ndarray):
@@ -178,7 +106,10 @@ def known_digest(sample):
 
     A path has one if its file was read before and has not changed since.
     """
+    sample = _plain(sample)
     if isinstance(sample, (str, os.PathLike)):
+        if _is_data_uri(sample):
+            return None
         status = _stat(sample)
         key = _memo.get(_file_identity(sample, status))
         if key is None:
@@ -196,6 +127,9 @@ def read_sample(sample, key=None):
 
     `key` is what `known_digest` gave for it, if it did.
     """
+    sample = _plain(sample)
+    if _is_data_uri(sample):
+        sample = _data_of_uri(sample)
     if isinstance(sample, (str, os.PathLike)):
         return _read_path(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
@@ -204,11 +138,52 @@ def read_sample(sample, key=None):
     if isinstance(sample, Image.Image):
         return _image_digest(sample), sample
     if isinstance(sample, np.ndarray):
-        _checked_array(sample)
+        check_array_sample(sample)
         return key or array_digest(sample), sample
     if _is_missing(sample):
         raise BadSampleError(f"missing value ({sample!r})")
-    raise BadSampleError(f"is of type {type(sample).__name__}, expected {_SAMPLE_KINDS}")
+    raise BadSampleError(
+        f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_advice_on(sample)}"
+    )
+
+
+def _plain(sample):
+    """Tensors and other arrays as NumPy's, and rows {"bytes", "path"} as what they hold."""
+    if isinstance(sample, (str, bytes, np.ndarray, np.generic, Image.Image)):
+        return sample
+    if isinstance(sample, Mapping) and {"bytes", "path"} & sample.keys():
+        content = sample.get("bytes")
+        return sample.get("path") if content is None else content
+    if hasattr(sample, "detach") and hasattr(sample, "cpu"):
+        return sample.detach().cpu().numpy()
+    if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
+        return np.asarray(sample)
+    return sample
+
+
+def _advice_on(sample):
+    if isinstance(sample, tuple) and len(sample) == 2:
+        return "; of pairs (image, label) pass the images: [image for image, label in X]"
+    if hasattr(sample, "read"):
+        return "; pass what it holds: file.read()"
+    return ""
+
+
+def _is_data_uri(sample):
+    return isinstance(sample, str) and sample[:5].lower() == "data:"
+
+
+def _data_of_uri(uri):
+    """Bytes of a `data:` URI (RFC 2397)."""
+    head, comma, data = uri.partition(",")
+    try:
+        if not comma:
+            raise ValueError("it has no comma before its data")
+        if head.lower().endswith(";base64"):
+            return base64.b64decode(urllib.parse.unquote_to_bytes(data), validate=True)
+        return urllib.parse.unquote_to_bytes(data)
+    except ValueError as error:
+        raise BadSampleError(f"is a data: URI that cannot be decoded: {error}") from error
 
 
 def _is_missing(sample):
@@ -277,21 +252,19 @@ def _image_digest(image):
             image.load()
             orientation = image.getexif().get(_ORIENTATION)
     except Exception as error:  # Pillow's decoders raise whatever their format trips on
-        raise BadSampleError(_reason(error)) from error
+        raise BadSampleError(reason_of(error)) from error
     transparency = image.info.get("transparency")
     palette = image.palette and (image.palette.mode, image.getpalette(None))
     appearance = (image.mode, image.size, palette, transparency, orientation)
     return digest(appearance, image.tobytes())
 
 
-def _checked_array(array):
-    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+def check_array_sample(array):
+    """The array, if it has the shape of an image; raises BadSampleError."""
+    if array.ndim not in (2, 3):
         raise BadSampleError(
-            f"array of shape {array.shape} has its channels first; put them last:"
-            " image.transpose(1, 2, 0)"
+            f"array of shape {array.shape}, expected (H, W) or (H, W, channels)"
         )
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise BadSampleError(f"array of shape {array.shape}, expected (H, W) or (H, W, 1|3|4)")
     if array.size == 0:
         raise BadSampleError(f"has no pixels: shape {array.shape}")
     if array.dtype.hasobject:
@@ -299,132 +272,10 @@ def _checked_array(array):
     return array
 
 
-def decode(content, background):
-    """Upright RGB image from what `read_sample` returned.
-
-    EXIF orientation is applied, transparency composited on `background` (an RGB
-    triple), 16-bit and float values scaled by their range, and of an animation the
-    first frame taken. Raises BadSampleError.
-    """
-    if isinstance(content, np.ndarray):
-        image = _from_array(_checked_array(content))
-    elif isinstance(content, bytes):
-        image = _from_bytes(content)
-    else:
-        image = content
-    try:
-        return _to_rgb(ImageOps.exif_transpose(image), background)
-    except BadSampleError:
-        raise
-    except Exception as error:  # as above
-        raise BadSampleError(_reason(error)) from error
-
-
-def parse_background(background):
-    """RGB triple from a colour name, a hex string or a triple of 0 to 255."""
-    if isinstance(background, str):
-        try:
-            return ImageColor.getrgb(background)[:3]
-        except ValueError as error:
-            raise ValueError(
-                f"background={background!r} is no colour that Pillow knows; use a name"
-                " such as 'white', a string such as '#ffffff', or a triple"
-            ) from error
-    triple = tuple(background)
-    if len(triple) != 3 or not all(
-        isinstance(v, (int, np.integer)) and 0 <= v <= 255 for v in triple
-    ):
-        raise ValueError(f"background={background!r}: expected three integers 0 to 255")
-    return tuple(int(value) for value in triple)
-
-
-def _from_bytes(content):
-    if not content:
-        raise BadSampleError("the file is empty")
-    try:
-        image = Image.open(io.BytesIO(content))
-        _refuse_bomb(image.size)
-        image.load()
-    except BadSampleError:
-        raise
-    except Exception as error:  # as above
-        raise BadSampleError(_reason(error)) from error
-    return image
-
-
-def _refuse_bomb(size):
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and size[0] * size[1] > limit:
-        raise BadSampleError(
-            f"{size[0]} x {size[1]} pixels are more than the {limit} that Pillow takes for"
-            " safe; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-        )
-
-
-def _reason(error):
+def reason_of(error):
+    """What an error of a decoder tells of a sample."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image in a format that Pillow reads"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"{error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
     return f"{type(error).__name__}: {error}"
-
-
-def _from_array(array):
-    array = _to_uint8(array)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _to_uint8(array):
-    kind = array.dtype.kind
-    if array.dtype == np.uint8:
-        return array
-    if kind == "u" and array.dtype.itemsize == 2:  # of either byte order
-        return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if kind == "b":
-        return array.astype(np.uint8) * np.uint8(255)
-    if kind == "f":
-        return _float_to_uint8(array)
-    raise BadSampleError(
-        f"has dtype {array.dtype}, expected uint8, uint16 or float in [0, 1]; if its"
-        " values are 0 to 255, pass image.astype('uint8')"
-    )
-
-
-def _float_to_uint8(array):
-    low, high = float(array.min()), float(array.max())
-    if math.isnan(low) or math.isnan(high):
-        raise BadSampleError("contains NaN")
-    if low < -1e-6 or high > 1 + 1e-6:
-        raise BadSampleError(
-            f"has float values in [{low:g}, {high:g}], expected [0, 1]; divide by the"
-            " largest value that its source can hold"
-        )
-    return np.rint(np.clip(array, 0, 1) * np.float32(255)).astype(np.uint8)
-
-
-def _to_rgb(image, background):
-    if 0 in image.size:
-        raise BadSampleError(f"has no pixels: {image.size[0]} x {image.size[1]}")
-    if image.mode in _WIDE_MODES:
-        return _from_wide(image).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, (*background, 255))
-        return Image.alpha_composite(canvas, image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _from_wide(image):
-    array = np.asarray(image)
-    if image.mode == "I":  # 32 bits that hold 16: older Pillow, and some TIFF files
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high > 65535:
-            raise BadSampleError(
-                f"has integer values in [{low}, {high}], expected at most 16 bits;"
-                " scale them to float in [0, 1]"
-            )
-    if array.dtype.kind in "iu":
-        array = array.astype(np.uint16)
-    return _from_array(array)

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections import deque
 from contextlib import closing, nullcontext, suppress
+from functools import partial
 from itertools import chain, islice
 
 import joblib
@@ -13,6 +14,7 @@ import numpy as np
 from sklearn_transfer.extraction._cache import Answer
 from sklearn_transfer.extraction._digests import KEY_VERSION, digest
 from sklearn_transfer.extraction._inputs import BadSampleError, describe, naming_input
+from sklearn_transfer.extraction._remarks import Remarks
 from sklearn_transfer.extraction._threads import Threads, one_core
 
 # Samples looked up at once, claimed at once, and at most handed to a thread at once.
@@ -43,7 +45,10 @@ class Extraction:
         self.n_threads = _n_threads(estimator.n_jobs)
         self.n_handed = min(max(len(samples) // (4 * self.n_threads), 1), _HANDED)
         self.n_ahead = (8 + 2 * self.n_threads) // self.n_handed
+        if self.reader.is_ordered:  # whole pictures wait for their turn
+            self.n_handed, self.n_ahead = 1, self.n_threads
         self.collect, self.output, self.bad, self.n_cached = collect, None, [], 0
+        self.estimator, self.remarks = estimator, Remarks()
         setting = (KEY_VERSION, backbone.digest, self.reader.key)
         setting += (self.precision, self.engine_name)
         self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
@@ -69,6 +74,7 @@ class Extraction:
         if self.started is not None:
             self.seconds = time.perf_counter() - self.started
         self._settle_bad()
+        self.remarks.warn(len(self.samples), self.place)
         return self
 
     def _known(self):
@@ -97,7 +103,7 @@ class Extraction:
         with closing(self._prepared(self._claimed(self._read(rows), busy))) as prepared:
             try:
                 for row, key, payload in prepared:
-                    self._take(row, key, payload)
+                    self._take(row, key, self._unless_bad(row, self.reader.finish, payload))
             except Exception:
                 with suppress(Exception):  # what was prepared before stays in the cache
                     self._drain()
@@ -140,13 +146,21 @@ class Extraction:
 
     def _read_one(self, row):
         """Row, digest and content of one sample; or in place of content what is wrong."""
-        sample = self.samples[row]
+        key = self.keys.pop(row, None)
+        found = self._unless_bad(row, self.reader.read, self.samples[row], key)
+        return (row, None, found) if isinstance(found, BadSampleError) else (row, *found)
+
+    def _unless_bad(self, row, function, content, *args):
+        """What a function makes of a sample, or what is wrong with it; notes name the row."""
+        if isinstance(content, BadSampleError):
+            return content
         try:
-            return (row, *self.reader.read(sample, self.keys.pop(row, None)))
+            return function(content, *args)
         except BadSampleError as error:
-            return row, None, error
+            return error
         except Exception as error:
-            self._add_place(error, row)
+            where = f"{self.place(row)} ({describe(self.samples[row])})"
+            error.add_note(f"while preparing {where}")
             raise
 
     def _claimed(self, items, busy):
@@ -184,19 +198,8 @@ class Extraction:
     def _prepare_one(self, item):
         """Row, digest and payload of one sample; or in place of payload what is wrong."""
         row, key, content = item
-        if isinstance(content, BadSampleError):
-            return item
-        try:
-            return row, key, self.reader.prepare(content)
-        except BadSampleError as error:
-            return row, key, error
-        except Exception as error:
-            self._add_place(error, row)
-            raise
-
-    def _add_place(self, error, row):
-        where = f"{self.place(row)} ({describe(self.samples[row])})"
-        error.add_note(f"while preparing {where}")
+        note = partial(self.remarks.add, row)
+        return row, key, self._unless_bad(row, self.reader.prepare, content, note)
 
     def _ahead(self, function, items):
         """Results in order; where threads read the samples, they stay a bit ahead."""
@@ -372,11 +375,8 @@ class Extraction:
         if not self.bad:
             return
         row, error = min(self.bad, key=lambda pair: pair[0])
-        if self.output is None:
-            raise ValueError(
-                f"none of the {len(self.samples)} samples can be used; the first is row"
-                f" {row} ({describe(self.samples[row])}): {error}"
-            ) from error
+        if self.output is None and self.collect:
+            self._allocate_unseen(row, error)
         if self.collect:
             self.output[[row for row, _ in self.bad]] = np.nan
         warnings.warn(
@@ -385,6 +385,22 @@ class Extraction:
             UserWarning,
             stacklevel=2,
         )
+
+    def _allocate_unseen(self, row, error):
+        """Output where no row can be used, as wide as a good row would have made it."""
+        shape = self.reader.shape(self.samples) or getattr(
+            self.estimator, "_input_shape", None
+        )
+        if shape is None:
+            raise ValueError(
+                f"none of the {len(self.samples)} samples can be used, and no earlier one"
+                f" tells how wide a row of features is; the first is row {row}"
+                f" ({describe(self.samples[row])}): {error}. Call fit with a sample that can"
+                " be read"
+            ) from error
+        shape = tuple(shape)
+        self.widths = [self.estimator._width(self.backbone, tap, shape) for tap in self.taps]
+        self.output = self.allocate((len(self.samples), sum(self.widths)), dtype=np.float32)
 
 
 def _results(function, items):

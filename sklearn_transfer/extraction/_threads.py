@@ -72,6 +72,20 @@ def _note_fork():
     _is_forked = True
 
 
+_user_code = threading.RLock()
+
+
+@in_child_of_fork
+def _renew_lock():
+    global _user_code
+    _user_code = threading.RLock()
+
+
+def alone():
+    """Context in which a function of the user's runs, which may keep state: one at a time."""
+    return _user_code
+
+
 def run_here(function, *args):
     """Result of a function in which a network works; in a child of fork by `run_apart`."""
     return run_apart(function, *args) if _is_forked else function(*args)

@@ -11,12 +11,13 @@ import torch
 
 from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _torchvision, _weights
+from sklearn_transfer.extraction._channels import for_channels, input_channels
 from sklearn_transfer.extraction._checkpoints import read_checkpoint
 from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._records import Backbone, Stage, children
 
 
-def build(name, weights, size):
+def build(name, weights, size, n_channels=None):
     """Record of a network by its name in timm, such as "resnet50.a1_in1k"."""
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
@@ -25,25 +26,59 @@ def build(name, weights, size):
     if name != arch:
         _check_tag(name, arch)
         config = timm.models.get_pretrained_cfg(name)
-    options = {}
+    options = {} if n_channels is None else {"in_chans": n_channels}
     if size is not None and config is not None and config.fixed_input_size:
         options["img_size"] = size
     if weights is None:
-        module = timm.create_model(name, pretrained=False, **options)
+        module = _create(name, pretrained=False, **options)
         return record(module, name, "random weights", size)
     origin, state_dict = _find_weights(name, weights, config, options)
     if state_dict is None:
-        module = timm.create_model(name, pretrained=True, **options)
+        module = _create(name, pretrained=True, **options)
         return record(module, name, origin, size)
     overlay = {"state_dict": state_dict, "custom_load": False}
     if weights != "pretrained":
         options["num_classes"] = _n_classes(state_dict, config, overlay)
+        own = _own_channels(name, state_dict, config, n_channels, origin)
+        if own is not None:
+            module = _create(name, pretrained=False, **{**options, "in_chans": own})
+            _weights.load_strictly(module, state_dict, name)
+            return record(module, name, origin, size)
     with _weights.misfit(name, origin):
-        module = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay=overlay, **options
-        )
+        module = _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     module.pretrained_cfg.pop("state_dict", None)
     return record(module, name, origin, size)
+
+
+def _create(name, **options):
+    try:
+        return timm.create_model(name, **options)
+    except TypeError as error:
+        if "in_chans" not in str(error):
+            raise
+        raise ValueError(
+            f"n_channels={options['in_chans']}: {name} has a fixed number of channels; take"
+            " another network, or n_channels=None"
+        ) from error
+
+
+def _own_channels(name, state_dict, config, n_channels, origin):
+    """Channels of a user's checkpoint, where they are not those the network came with."""
+    first = config and config.first_conv
+    tensor = state_dict.get(f"{first}.weight") if isinstance(first, str) else None
+    if tensor is None or tensor.ndim != 4 or tensor.shape[1] == config.input_size[0]:
+        return None
+    found = tensor.shape[1]
+    with torch.device("meta"):  # some networks first move pixels into channels
+        usual = timm.create_model(name, pretrained=False).get_submodule(first).in_channels
+    if found == usual:
+        return None
+    if n_channels not in (None, found):
+        raise ValueError(
+            f"n_channels={n_channels}, but the weights from {origin} are for {found} channels"
+            f" ({first}.weight has shape {tuple(tensor.shape)}); leave it at None"
+        )
+    return found
 
 
 def _unknown_model(name, known):
@@ -125,7 +160,7 @@ def _classifiers(config):
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def build_from_hub(name, weights, size):
+def build_from_hub(name, weights, size, n_channels=None):
     """Record of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
     repo = name.partition(":")[2]
     try:
@@ -140,10 +175,10 @@ def build_from_hub(name, weights, size):
     config = json.loads(Path(folder, "config.json").read_text())
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
     options = {"img_size": size} if fixed and size is not None else {}
+    if n_channels is not None:
+        options["in_chans"] = n_channels
     with _weights.misfit(name, folder):
-        module = timm.create_model(
-            f"local-dir:{folder}", pretrained=weights == "pretrained", **options
-        )
+        module = _create(f"local-dir:{folder}", pretrained=weights == "pretrained", **options)
     origin = f"hub {repo}" if weights == "pretrained" else "random weights"
     if weights is not None and weights != "pretrained":
         origin = _weights.load_strictly(module, weights, name)
@@ -158,7 +193,7 @@ def record(module, label, origin, size):
         origin,
         module,
         stages=_stages(module),
-        spec=spec_from_config(module.pretrained_cfg, size),
+        spec=spec_of(module, size),
         has_classifier=getattr(module, "num_classes", 0) > 0,
         auto_pooling=_head_pooling(module),
         prefix_tokens=getattr(module, "num_prefix_tokens", int(class_token)),
@@ -194,17 +229,22 @@ def _head_pooling(module):
     return {"token": "cls", "max": "max", "fastmax": "max"}.get(kind, "avg")
 
 
-def spec_from_config(config, size):
-    """Input spec from timm's configuration of a network; None where it has none."""
+def spec_of(module, size):
+    """Input spec from timm's configuration of a network; None where it has none.
+
+    The channels are those that the network takes, whatever its configuration says.
+    """
+    config = getattr(module, "pretrained_cfg", None)
     if not config or not config.get("input_size"):
         return None
     data = timm.data.resolve_data_config({}, pretrained_cfg=config)
     size = size or tuple(data["input_size"][1:])
+    n_channels = input_channels(module, data["input_size"][0], size)
     return InputSpec(
         size,
         tuple(math.floor(edge / data["crop_pct"]) for edge in size),
-        tuple(map(float, data["mean"])),
-        tuple(map(float, data["std"])),
+        for_channels(data["mean"], n_channels, "mean"),
+        for_channels(data["std"], n_channels, "std"),
         data["interpolation"],
         data["crop_mode"],
     )

@@ -10,6 +10,12 @@ from torch import nn
 
 from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _weights
+from sklearn_transfer.extraction._channels import (
+    adapt_first_convolution,
+    first_convolution,
+    for_channels,
+    input_channels,
+)
 from sklearn_transfer.extraction._checkpoints import read_checkpoint
 from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._records import Backbone, Stage
@@ -80,10 +86,14 @@ def create_for(name, state_dict):
         auxiliary = any(key.lower().startswith("aux") for key in state_dict)
         options = {"aux_logits": auxiliary, "init_weights": False}
     module = create(name, **options)
-    tensor = state_dict.get(f"{classifier(module)}.weight")
-    if tensor is None or len(tensor) == module.get_submodule(classifier(module)).out_features:
-        return module
-    return create(name, num_classes=len(tensor), **options)
+    last = classifier(module)
+    tensor = None if last is None else state_dict.get(f"{last}.weight")
+    if tensor is not None and len(tensor) != module.get_submodule(last).out_features:
+        module = create(name, num_classes=len(tensor), **options)
+    tensor = state_dict.get(f"{first_convolution(module)}.weight")
+    if tensor is not None and tensor.ndim == 4:
+        adapt_first_convolution(module, tensor.shape[1])
+    return module
 
 
 def _trunk_names(name):
@@ -145,7 +155,7 @@ def channels_last_maps(module):
     return type(module).__name__ == "SwinTransformer"
 
 
-def spec(name, size):
+def _spec_of_preset(name, size, n_channels):
     """Input spec of the default weights, for another `size` at the same proportion."""
     preset = _models().get_model_weights(name).DEFAULT.transforms()
     crop, resize = preset.crop_size[0], preset.resize_size[0]
@@ -153,20 +163,13 @@ def spec(name, size):
     return InputSpec(
         size,
         tuple(math.floor(edge * resize / crop) for edge in size),
-        tuple(preset.mean),
-        tuple(preset.std),
+        for_channels(preset.mean, n_channels, "mean"),
+        for_channels(preset.std, n_channels, "std"),
         preset.interpolation.value,
     )
 
 
-def default_spec(cls, size):
-    """Input spec of a module given without a name: the usual one for ImageNet."""
-    size = size or ((299, 299) if cls.__name__ == "Inception3" else (224, 224))
-    resize = tuple(math.floor(edge / 0.875) for edge in size)
-    return InputSpec(size, resize, **_IMAGENET, interpolation="bilinear")
-
-
-def build(name, weights, size):
+def build(name, weights, size, n_channels=None):
     """Record of a network by its name in torchvision, such as "alexnet"."""
     if name not in names():
         known = [f"torchvision/{other}" for other in names()]
@@ -189,7 +192,37 @@ def build(name, weights, size):
         origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
         with _weights.misfit(label, origin):
             module.load_state_dict(checkpoint.state_dict)
-    return record(module, label, origin, spec(name, size))
+    found = _with_channels(module, n_channels, label)
+    return record(module, label, origin, _spec_of_preset(name, size, found))
+
+
+def _with_channels(module, n_channels, label):
+    """Adapt a network to `n_channels`, unless None; returns the number that it takes."""
+    layer = module.get_submodule(first_convolution(module))
+    if n_channels in (None, layer.in_channels):
+        return layer.in_channels
+    if layer.in_channels != 3:
+        raise ValueError(
+            f"n_channels={n_channels}, but the weights of {label} are for {layer.in_channels}"
+            " channels; leave it at None"
+        )
+    if getattr(module, "transform_input", False):
+        raise ValueError(
+            f"n_channels={n_channels}: {label} scales three channels by itself; take another"
+            " network, such as timm's of that name"
+        )
+    adapt_first_convolution(module, n_channels)
+    return n_channels
+
+
+def record_of_module(module, label, origin, size):
+    """Record of a module given without a name: its input is the usual one for ImageNet."""
+    size = size or ((299, 299) if type(module).__name__ == "Inception3" else (224, 224))
+    resize = tuple(math.floor(edge / 0.875) for edge in size)
+    n_channels = input_channels(module, 3, size)
+    mean, std = (for_channels(_IMAGENET[key], n_channels, key) for key in ("mean", "std"))
+    spec = InputSpec(size, resize, mean, std, interpolation="bilinear")
+    return record(module, label, origin, spec)
 
 
 def _embedding(module, last, last_map):

@@ -1,4 +1,8 @@
-"""RGB images brought to a network's input size, for evaluation and for training."""
+"""Pictures brought to a network's input size, for evaluation and for training.
+
+A picture is an RGB or L image of Pillow, or for a network of another number of channels than 1
+or 3 a uint8 array (height, width, channels), whose channels are treated one by one.
+"""
 
 import functools
 import math
@@ -21,10 +25,13 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def eval_transform(image, spec):
-    """Scaled centre crop of an RGB image as uint8 (height, width, channels).
+    """Scaled center crop of a picture as uint8 (height, width, channels).
 
     The same pixels as timm's evaluation transform.
     """
+    if isinstance(image, np.ndarray):
+        bands = zip(_bands(image), spec.by_channel(), strict=True)
+        return np.concatenate([eval_transform(*band) for band in bands], axis=2)
     if spec.channels == 1:
         image = image.convert("L")
     height, width = _scaled_size(image.size, spec)
@@ -40,30 +47,47 @@ def eval_transform(image, spec):
     return np.asarray(crop).reshape(*spec.size, spec.channels)
 
 
+def shrunk(picture, least):
+    """Picture as an array, scaled down where its shorter edge has more than `least` pixels."""
+    if isinstance(picture, np.ndarray):
+        bands = [shrunk(band, least) for band in _bands(picture)]
+        return np.stack(bands, axis=2)
+    if min(picture.size) > least:
+        ratio = least / min(picture.size)
+        size = tuple(max(round(edge * ratio), 1) for edge in picture.size)
+        picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return np.asarray(picture)
+
+
+def _bands(array):
+    """Channels of an array (height, width, channels) as gray images."""
+    return [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(array, 2, 0)]
+
+
 def needs_crop_alone(content, spec):
-    """Whether content is an RGB array of the size that images are scaled to."""
+    """Whether content is an array of the network's channels, of the size to scale to."""
     if not (isinstance(content, np.ndarray) and content.dtype == np.uint8):
         return False
     if content.ndim != 3 or content.size == 0:
         return False
     height, width = content.shape[:2]
     return (
-        content.shape[2:] == (3,) == (spec.channels,)
+        content.shape[2] == spec.channels
         and _scaled_size((width, height), spec) == (height, width)
         and height >= spec.size[0]
         and width >= spec.size[1]
     )
 
 
-def centre(array, spec):
-    """What `eval_transform` gives for such an array: the centre of it."""
+def center(array, spec):
+    """What `eval_transform` gives for such an array: the center of it."""
     top, bottom = _kept(array.shape[0], spec.size[0])
     left, right = _kept(array.shape[1], spec.size[1])
     return array[top:bottom, left:right]
 
 
 def _kept(scaled, wanted):
-    """First and last pixel of one scaled edge that a centre crop keeps."""
+    """First and last pixel of one scaled edge that a center crop keeps."""
     start = max(round((scaled - wanted) / 2), 0)
     return start, min(start + wanted, scaled)
 
@@ -120,6 +144,10 @@ def make_augmentation(augment, spec):
       at a time. What they draw from `random`, numpy's global generator or torch on the CPU
       follows from the seed; a generator of their own does not.
 
+    For a network of another number of channels than 1 or 3, a callable gets and returns a
+    uint8 array of that many channels, "standard" leaves saturation as it is, and torchvision's
+    policies, which are defined for gray and color alone, are refused.
+
     The result can be pickled if the callable can. Raises ValueError for another `augment`.
 
     References
@@ -130,6 +158,12 @@ def make_augmentation(augment, spec):
        augmentation", ICCV 2021.
     """
     if isinstance(augment, str) and augment in _POLICIES:
+        if augment in _FOR_COLOR and not spec.converts:
+            raise ValueError(
+                f"augment={augment!r} is defined for images of 1 or 3 channels, but the"
+                f" network takes {spec.channels}; use 'flip', 'standard' or a callable that"
+                " takes and returns an array (height, width, channels)"
+            )
         return functools.partial(_POLICIES[augment], spec=spec)
     if callable(augment):
         return functools.partial(_by_callable, function=augment, spec=spec)
@@ -171,7 +205,9 @@ def _by_callable(image, seed, *, function, spec):
 
     with seeded(seed):
         result = function(image.copy())
-    return eval_transform(_checked_result(result), spec)
+    if spec.converts:
+        return eval_transform(_checked_result(result), spec)
+    return eval_transform(_checked_array(result, spec), spec)
 
 
 _POLICIES = {
@@ -182,6 +218,7 @@ _POLICIES = {
     "trivial": functools.partial(_by_torchvision, policy="TrivialAugmentWide"),
 }
 AUGMENTATIONS = tuple(_POLICIES)
+_FOR_COLOR = ("randaugment", "trivial")
 
 
 @functools.cache
@@ -189,6 +226,20 @@ def _torchvision_policy(name):
     from torchvision.transforms import v2
 
     return getattr(v2, name)()
+
+
+def _checked_array(result, spec):
+    is_fitting = isinstance(result, np.ndarray) and result.dtype == np.uint8
+    if not is_fitting or result.ndim != 3 or result.shape[2] != spec.channels:
+        got = type(result).__name__
+        if isinstance(result, np.ndarray):
+            got = f"an array of {result.dtype} with shape {result.shape}"
+        raise ValueError(
+            f"augment returned {got}, expected a uint8 array (height, width, {spec.channels})"
+        )
+    if 0 in result.shape:
+        raise ValueError(f"augment returned an array without pixels: shape {result.shape}")
+    return result
 
 
 def _checked_result(result):
@@ -230,14 +281,22 @@ def _pixels(image, spec):
 
 
 def _random_part(image, spec, rng):
-    """Random part of the image, resampled in one step and mirrored or not."""
+    """Random part of the picture, resampled in one step and mirrored or not."""
+    size = image.shape[1::-1] if isinstance(image, np.ndarray) else image.size
+    box = _random_box(size, rng)
+    is_mirrored = rng.random() < 0.5
+    if isinstance(image, np.ndarray):
+        parts = [_resampled(band, spec, box, is_mirrored) for band in _bands(image)]
+        return np.stack(list(map(np.asarray, parts)), axis=2)
     if spec.channels == 1:
         image = image.convert("L")
+    return _resampled(image, spec, box, is_mirrored)
+
+
+def _resampled(image, spec, box, is_mirrored):
     resample = Image.Resampling[spec.interpolation.upper()]
-    image = image.resize(spec.size[::-1], resample, box=_random_box(image.size, rng))
-    if rng.random() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return image
+    image = image.resize(spec.size[::-1], resample, box=box)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else image
 
 
 def _random_box(size, rng):
@@ -257,10 +316,14 @@ def _random_box(size, rng):
 
 
 def _jittered(image, brightness, contrast, saturation):
-    """Image b * (c * (s * x + (1 - s) * grey(x)) + (1 - c) * mean(grey)), clipped once.
+    """Image b * (c * (s * x + (1 - s) * gray(x)) + (1 - c) * mean(gray)), clipped once.
 
-    Brightness, contrast and saturation as linear maps commute, so their order is no matter.
+    Brightness, contrast and saturation as linear maps commute, so their order does not matter.
+    An array, whose channels are no colors, has s = 1 and the mean over all of its channels.
     """
+    if isinstance(image, np.ndarray):
+        values = brightness * (contrast * image + (1 - contrast) * image.mean())
+        return np.rint(values.clip(0, 255)).astype(np.uint8)
     counts = np.reshape(image.histogram(), (-1, 256))
     levels = counts @ np.arange(256) / counts[0].sum()
     weights = _LUMA if len(levels) == 3 else np.ones(1)

@@ -22,8 +22,8 @@ from sklearn_transfer._validation import (
     forget_fit,
     visual_block,
 )
+from sklearn_transfer.extraction._containers import taken
 from sklearn_transfer.extraction._features import ReadsImages
-from sklearn_transfer.extraction._inputs import taken
 from sklearn_transfer.extraction._threads import run_here
 from sklearn_transfer.finetuning._columns import naming_rows
 from sklearn_transfer.finetuning._persistence import Saved

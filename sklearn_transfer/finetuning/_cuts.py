@@ -12,6 +12,7 @@ from sklearn_transfer.extraction._digests import array_digest
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._engines import resolve_engine
 from sklearn_transfer.extraction._loop import Extraction
+from sklearn_transfer.extraction._readers import Reader
 from sklearn_transfer.extraction._splits import Resumption
 from sklearn_transfer.extraction._taps import Tap
 from sklearn_transfer.extraction._threads import in_child_of_fork
@@ -135,7 +136,7 @@ def _placed(array, backbone):
     return batch
 
 
-class PayloadReader:
+class PayloadReader(Reader):
     """Network input that is ready, such as augmented views."""
 
     unit = "view"
@@ -153,5 +154,5 @@ class PayloadReader:
     def read(self, sample, key=None):
         return key or self.known_digest(sample), sample
 
-    def prepare(self, content):
+    def prepare(self, content, note=None):
         return content

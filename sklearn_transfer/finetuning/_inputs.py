@@ -4,6 +4,8 @@ import math
 import os
 import tempfile
 import weakref
+from collections import deque
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,8 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._base import checked_folder
-from sklearn_transfer.extraction._inputs import BadSampleError, decode, describe
+from sklearn_transfer.extraction._inputs import BadSampleError, describe
+from sklearn_transfer.extraction._remarks import Remarks
 from sklearn_transfer.extraction._threads import Threads
+from sklearn_transfer.extraction._transforms import shrunk
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_TRAINING_BYTES"
 _DEFAULT_LIMIT = 2 << 30
@@ -49,16 +53,21 @@ def read_pixels(samples, reader, n_threads, folder, place=row_of):
 
     Raises ValueError that names the row of a sample that cannot be read.
     """
+    remarks = Remarks()
 
     def read(row):
         def prepared(sample):
-            return reader.prepare(reader.read(sample)[1])
+            return reader.prepare(reader.read(sample)[1], partial(remarks.add, row))
 
         return _guarded(prepared, samples[row], place(row))
 
+    def finished(row, prepared):
+        return _guarded(lambda _: reader.finish(prepared), samples[row], place(row))
+
     output = None
     with Threads(n_threads) as pool:
-        for row, payload in enumerate(pool.map(read, range(len(samples)))):
+        for row, prepared in enumerate(_ahead(pool, read, len(samples), n_threads)):
+            payload = finished(row, prepared)
             if output is None:
                 output = allocate((len(samples), *payload.shape), payload.dtype, folder)
             if payload.shape != output.shape[1:]:
@@ -67,30 +76,45 @@ def read_pixels(samples, reader, n_threads, folder, place=row_of):
                     f" {payload.shape} for {place(row)}; it must end in one size"
                 )
             output[row] = payload
+    remarks.warn(len(samples), place)
     return output
 
 
+def _ahead(pool, function, n, n_threads):
+    """Results of a function of 0, 1, ... n - 1 in order, of which few wait at a time."""
+    running = deque()
+    for row in range(n):
+        running.append(pool.submit(function, row))
+        if len(running) > 2 * n_threads:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
 def read_images(samples, reader, n_threads, folder, place=row_of):
-    """Upright RGB images of samples, no larger than twice what the network sees."""
+    """Upright pictures of samples, no larger than twice what the network sees."""
+    remarks = Remarks()
 
     def read(row):
-        return _guarded(lambda sample: _image(sample, reader), samples[row], place(row))
+        def picture(sample):
+            return _picture(sample, reader, partial(remarks.add, row))
+
+        return _guarded(picture, samples[row], place(row))
 
     images = KeptImages(folder)
     with Threads(n_threads) as pool:
-        for image in pool.map(read, range(len(samples))):
+        for image in _ahead(pool, read, len(samples), n_threads):
             images.append(image)
+    remarks.warn(len(samples), place)
     return images
 
 
-def _image(sample, reader):
-    image = decode(reader.read(sample)[1], reader.background)
-    least = _LARGEST_RATIO * max(reader.spec.resize)
-    if min(image.size) > least:
-        ratio = least / min(image.size)
-        size = tuple(max(round(edge * ratio), 1) for edge in image.size)
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return np.asarray(image)
+def _picture(sample, reader, note):
+    image, is_8_bit = reader.decoding.picture(reader.read(sample)[1], note)
+    array = shrunk(image, _LARGEST_RATIO * max(reader.spec.resize))
+    if is_8_bit:
+        reader.note_dark(array, note)
+    return array
 
 
 def _guarded(function, sample, place):
@@ -182,7 +206,9 @@ class Augmented:
             return torch.from_numpy(np.stack(list(pool.map(view, rows))))
 
     def view(self, row, epoch):
-        image = Image.fromarray(np.asarray(self.images[row]))
+        image = np.asarray(self.images[row])
+        if image.shape[2] == 3:  # else channels that Pillow does not know
+            image = Image.fromarray(image)
         try:
             return self.augmentation(image, (self.seed, epoch, row))
         except Exception as error:

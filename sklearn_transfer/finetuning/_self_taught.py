@@ -62,6 +62,8 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
     input_size : int, default=None
         Edge in pixels of the square that images are brought to; None is 32. Small images lose
         little by a small one, and time grows with its square.
+    value_range : "auto", "dtype", (low, high) or None, default="auto"
+        Which values are black and white, as in `PretrainedFeatures`.
     preprocess : "auto", callable or None, default="auto"
         "auto" brings images to `input_size`, by the shorter edge and a central crop, in three
         channels. A callable takes an upright RGB `PIL.Image` and returns an array (channels,
@@ -153,6 +155,7 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         "early_stopping": ["boolean", Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "input_size": [Interval(Integral, 1, None, closed="left"), None],
+        "value_range": [StrOptions({"auto", "dtype"}), tuple, list, np.ndarray, None],
         "preprocess": [StrOptions({"auto"}), callable, None],
         "background": [str, "array-like"],
         "device": [str],
@@ -175,6 +178,7 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         early_stopping=False,
         validation_fraction=0.1,
         input_size=None,
+        value_range="auto",
         preprocess="auto",
         background="white",
         device="auto",
@@ -193,6 +197,7 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.input_size = input_size
+        self.value_range = value_range
         self.preprocess = preprocess
         self.background = background
         self.device = device

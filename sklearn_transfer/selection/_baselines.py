@@ -6,9 +6,11 @@ from torch import nn
 
 from sklearn_transfer.extraction import PretrainedFeatures
 from sklearn_transfer.extraction._backbones import load_backbone
-from sklearn_transfer.extraction._features import _ImageReader
-from sklearn_transfer.extraction._inputs import InputSpec, parse_background
+from sklearn_transfer.extraction._decoding import parse_background
+from sklearn_transfer.extraction._inputs import InputSpec
+from sklearn_transfer.extraction._readers import ImageReader
 from sklearn_transfer.extraction._taps import resolve_taps
+from sklearn_transfer.extraction._values import parse_value_range
 
 _LARGEST = 32  # pixels of an edge
 
@@ -78,8 +80,19 @@ class RawPixels(PretrainedFeatures):
         if self.preprocess is None:
             return super()._make_reader(backbone)
         size = tuple(int(edge) for edge in np.minimum(self._edges(), _LARGEST))
-        spec = InputSpec(size, size, mean=(0.0,) * 3, std=(1.0,) * 3)
-        return _ImageReader(spec, parse_background(self.background))
+        n_channels = self._n_channels()
+        spec = InputSpec(size, size, mean=(0.0,) * n_channels, std=(1.0,) * n_channels)
+        value_range = parse_value_range(self.value_range) or "auto"
+        return ImageReader(spec, parse_background(self.background), value_range)
+
+    def _n_channels(self):
+        """Channels of the samples: those of the network that this stands for."""
+        if self.n_channels is not None:
+            return self.n_channels
+        if isinstance(self.model, str) and self.weights in (None, "pretrained"):
+            return 3
+        spec = super()._load_backbone().spec
+        return 3 if spec is None else spec.channels
 
     def _edges(self):
         size = _LARGEST if self.input_size is None else self.input_size

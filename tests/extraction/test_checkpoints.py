@@ -442,7 +442,8 @@ def test_networks_are_saved_in_the_home_folder(crops, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("cache", ["Memory", "memory "])
-def test_a_misspelt_cache_of_a_fine_tuner_is_told(cache, crops):
+def test_a_misspelt_cache_of_a_fine_tuner_is_told(cache, crops, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     tuner = FineTunedClassifier(networks.trained_net(), freeze="all", cache=cache)
     with pytest.raises(ValueError, match="Did you mean 'memory'"):
         tuner.fit(crops, np.arange(9) % 2)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _inputs
+from sklearn_transfer.extraction._decoding import Decoding
 from sklearn_transfer.extraction._inputs import BadSampleError
 
 BACKGROUND = (10, 200, 90)
@@ -247,7 +248,7 @@ BAD = {
     "float_255.tif": (values(UNIT * 255), r"float values in \[0, 255\], expected \[0, 1\]"),
     "float_negative.tif": (values(UNIT - 0.5), r"float values in \[-0.5, 0.5\]"),
     "float_nan.tif": (values(np.where(UNIT > 0.5, np.nan, UNIT)), "contains NaN"),
-    "integer_32.tif": (values(RAMP.astype(np.int32) * 2), "expected at most 16 bits"),
+    "integer_32.tif": (values(RAMP.astype(np.int32) * 2), "nothing says which of them"),
 }
 
 
@@ -262,7 +263,7 @@ def corpus(tmp_path_factory):
 
 
 def decode(path):
-    image = _inputs.decode(_inputs.read_sample(path)[1], BACKGROUND)
+    image = Decoding(BACKGROUND).picture(_inputs.read_sample(path)[1]).image
     assert image.mode == "RGB"
     return np.asarray(image).astype(float)
 
@@ -298,7 +299,10 @@ def test_bytes_decode_as_their_file(corpus, name):
 def test_image_opened_by_pillow_decodes_as_its_file(corpus, name):
     path, _ = corpus[name]
     with Image.open(path) as image:
-        np.testing.assert_array_equal(decode(image), decode(path))
+        of_image, of_file = decode(image), decode(path)
+    # Of 16-bit color Pillow keeps the high bytes, and blends alpha by them.
+    tolerance = 2 if name in ("rgb_16.png", "rgba_16.png", "grey_alpha_16.png") else 0
+    np.testing.assert_allclose(of_image, of_file, atol=tolerance)
 
 
 def test_no_two_files_have_the_same_digest(corpus):
@@ -387,10 +391,13 @@ def test_good_files_alone_give_no_warning(corpus):
     assert caught == []
 
 
-def test_bad_files_alone_are_an_error_even_if_errors_are_to_be_nan(corpus):
-    paths = [corpus[name][0] for name in ("empty.jpg", "text.jpg")]
-    with pytest.raises(ValueError, match=r"none of the 2 samples.*row 0 \(.*empty.jpg.*empty"):
-        extractor(on_error="nan").transform(paths)
+def test_bad_files_alone_give_rows_of_nan_as_they_do_beside_a_good_one(corpus):
+    paths = [corpus[name][0] for name in ("empty.jpg", "text.jpg", "grey.png")]
+    with pytest.warns(UserWarning, match=r"2 of 3 samples.*row 0 \(.*empty.jpg.*empty"):
+        beside = extractor(on_error="nan").transform(paths)
+    with pytest.warns(UserWarning, match=r"2 of 2 samples.*row 0 \(.*empty.jpg.*empty"):
+        alone = extractor(on_error="nan").transform(paths[:2])
+    np.testing.assert_array_equal(alone, beside[:2])
 
 
 def test_missing_file_is_found_before_any_is_read(corpus, monkeypatch):

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _disk_cache, _inputs
+from sklearn_transfer.extraction._decoding import Decoding
 from tests.networks import CountingNet, trained_net
 from tests.processes import Worker, as_nobody, call, read_only, with_small_files
 from tests.stores import close_stores, query
@@ -223,14 +224,14 @@ def test_file_that_changed_unseen_gives_other_features_in_the_next_process(tmp_p
 
 def transform_by_steps(pipe, folder, paths):
     """Ask for leave before each image is decoded."""
-    decode = _inputs.decode
+    picture = Decoding.picture
 
     def asking(*args):
         pipe.send("may I?")
         pipe.recv()
-        return decode(*args)
+        return picture(*args)
 
-    _inputs.decode = asking
+    Decoding.picture = asking
     make(folder, batch_size=2, n_jobs=1).transform(paths)
 
 
@@ -351,13 +352,13 @@ def corrupt(path):
 
 def transform_both_ways(folder, paths):
     """Two threads that meet the same two bad images in opposite order."""
-    decode, net = _inputs.decode, trained_net()
+    picture, net = Decoding.picture, trained_net()
 
     def slow(*args):
         time.sleep(0.005)
-        return decode(*args)
+        return picture(*args)
 
-    _inputs.decode = slow
+    Decoding.picture = slow
     bad = [corrupt(path) for path in paths[:2]]
     samples = [bad[0], *paths, bad[1]]
 

@@ -12,7 +12,7 @@ from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer.extraction import _transforms
 from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._transforms import centre, eval_transform, needs_crop_alone
+from sklearn_transfer.extraction._transforms import center, eval_transform, needs_crop_alone
 
 
 def photo(height, width, seed=0):
@@ -176,7 +176,7 @@ def test_array_of_the_scaled_size_is_only_cropped(size):
     spec = spec_of((224, 224), 0.875, "center", "bicubic")
     image = photo(*size)
     assert needs_crop_alone(np.asarray(image), spec)
-    np.testing.assert_array_equal(centre(np.asarray(image), spec), eval_transform(image, spec))
+    np.testing.assert_array_equal(center(np.asarray(image), spec), eval_transform(image, spec))
 
 
 @pytest.mark.parametrize(

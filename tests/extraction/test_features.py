@@ -133,11 +133,12 @@ def test_nan_on_error_keeps_the_other_rows(crops):
     np.testing.assert_array_equal(out[[0, 2]], expected)
 
 
-def test_nan_on_error_with_no_good_row_is_an_error():
-    with pytest.raises(
-        ValueError, match="none of the 2 samples can be used; the first is row 0"
-    ):
-        PretrainedFeatures(trained_net(), on_error="nan").fit(["a"]).transform(["a", "b"])
+def test_nan_on_error_with_no_good_row_gives_rows_of_nan():
+    estimator = PretrainedFeatures(trained_net(), on_error="nan").fit(["a"])
+    with pytest.warns(UserWarning, match="2 of 2 samples"):
+        features = estimator.transform(["a", "b"])
+    assert features.shape == (2, len(estimator.get_feature_names_out()))
+    assert np.isnan(features).all()
 
 
 def test_nan_on_error_keeps_the_other_rows_of_a_table():

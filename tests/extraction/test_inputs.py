@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction._inputs import as_samples, describe
+from sklearn_transfer.extraction._containers import as_samples
+from sklearn_transfer.extraction._inputs import describe
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)
 COLOUR, GREY = NOISE[..., :3], NOISE[..., 0]
@@ -121,6 +122,7 @@ def test_features_of_grey_arrays_are_those_of_their_images(convert, expand):
     np.testing.assert_array_equal(features(X[..., None] if expand else X), of_images)
 
 
+@pytest.mark.filterwarnings("ignore:.*fourth channel of an array")
 def test_features_of_arrays_with_alpha_are_those_of_their_images():
     of_images = features([Image.fromarray(image) for image in NOISE])
     np.testing.assert_array_equal(features(NOISE), of_images)
@@ -151,9 +153,9 @@ def test_list_is_copied():
         (np.zeros((1, 8, 9, 3), np.uint8), r"shape \(1, 8, 9, 3\), expected \(H, W\)"),
         (np.zeros((0, 9, 3), np.uint8), r"has no pixels: shape \(0, 9, 3\)"),
         (np.zeros((9, 0), np.uint8), r"has no pixels: shape \(9, 0\)"),
-        (np.zeros((8, 9), np.int64), "dtype int64, expected uint8.*astype"),
-        (np.zeros((8, 9), np.int8), "dtype int8, expected uint8"),
-        (np.zeros((8, 9), np.uint32), "dtype uint32, expected uint8"),
+        (np.ones((8, 9), np.int64), r"dtype int64 with values in \[1, 1\].*astype"),
+        (np.ones((8, 9), np.int8), "dtype int8 with values"),
+        (np.ones((8, 9), np.uint32), "dtype uint32 with values"),
         (np.zeros((8, 9), complex), "dtype complex128, expected uint8"),
         (np.full((8, 9), "a"), "dtype <U1, expected uint8"),
         (np.full((8, 9), None), "is an array of objects, expected one of numbers"),
@@ -197,8 +199,11 @@ def test_pillow_image_without_pixels_is_refused(size, mode):
         (3, "is of type int, expected a path, encoded bytes, a PIL image"),
         (3.5, "is of type float, expected a path"),
         ([[1, 2], [3, 4]], "is of type list, expected a path"),
-        ({"path": "a.png"}, "is of type dict, expected a path"),
-        (torch.zeros(3, 8, 8), "is of type Tensor, expected a path"),
+        ({"file": "a.png"}, "is of type dict, expected a path"),
+        ({"bytes": None, "path": None}, r"missing value \(None\)"),
+        ({"bytes": None, "path": "a.png"}, "no such file"),
+        (torch.zeros(3, 8, 8), "channels first"),
+        (("a.png", 1), r"is of type tuple, .*\[image for image, label in X\]"),
         (io.BytesIO(b"x"), "is of type BytesIO, expected a path"),
     ],
     ids=repr,
@@ -256,12 +261,12 @@ def test_table_of_numbers_is_refused():
         features(np.zeros((4, 64)))
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (2, 8, 8, 2), (2, 2, 8, 8, 3)])
+@pytest.mark.parametrize("shape", [(), (5,), (8, 8, 2), (2, 2, 8, 8, 3)])
 def test_numeric_array_of_another_shape_is_refused(shape):
     with pytest.raises(
         ValueError, match=rf"shape {shape}".replace("(", r"\(").replace(")", r"\)")
     ):
-        features(np.zeros(shape, np.uint8))
+        features(np.zeros(shape, np.uint8) if len(shape) != 3 else [np.zeros(shape, np.uint8)])
 
 
 def test_int64_array_is_refused_with_the_repair():
@@ -300,7 +305,6 @@ def test_frame_with_one_name_twice_is_refused(paths):
 @pytest.mark.parametrize(
     "X",
     [
-        torch.zeros(2, 8, 8, 3),
         {"a": "a.png"},
         {"a.png"},
         (path for path in ["a.png"]),
@@ -369,3 +373,12 @@ def test_a_message_calls_a_sample(sample, name):
 def test_path_that_cannot_be_a_file_is_refused(path, reason):
     with pytest.raises(ValueError, match=f"row 0 .*{reason}"):
         features([path])
+
+
+def test_long_string_in_place_of_a_path_is_shortened():
+    with pytest.raises(ValueError, match="File name too long") as caught:
+        features([COLOUR[0], "a" * 100_000 + "b" * 100_000])
+    message = str(caught.value)
+    assert len(message) < 600
+    assert "aaa...bbb" in message
+    assert "(200000 characters)" in message

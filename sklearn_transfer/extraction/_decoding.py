@@ -1,0 +1,258 @@
+"""What a sample holds as a picture with the channels that a network takes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps
+
+from sklearn_transfer.extraction._files import BadFileError, decode_file
+from sklearn_transfer.extraction._inputs import BadSampleError, check_array_sample, reason_of
+from sklearn_transfer.extraction._remarks import Blended, Invisible
+from sklearn_transfer.extraction._values import to_gray_levels
+
+_WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+# Formats of at most 16 bits that Pillow hands out in 32.
+_SIXTEEN_BIT_FORMATS = {"PNG", "PPM", "JPEG2000"}
+_OPAQUE = 255
+
+
+class Picture(NamedTuple):
+    """An upright picture, and whether its values had 8 bits from the start.
+
+    `image` is an RGB image of Pillow where the network takes 1 or 3 channels, else a uint8
+    array (height, width, channels).
+    """
+
+    image: Image.Image | np.ndarray
+    is_8_bit: bool
+
+
+class _Values(NamedTuple):
+    """Values of an array or of a file, before they are scaled."""
+
+    array: np.ndarray
+    stated: tuple | None = None
+    n_color_channels: int | None = None
+    alpha: str | None = None
+    is_file: bool = False
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How samples become pictures.
+
+    Parameters
+    ----------
+    background : tuple
+        RGB triple that transparent pixels are laid upon.
+    value_range : str, tuple or None
+        As `parse_value_range` gives it. None, for a function of the user's, leaves values as
+        they are: a picture is then an array (height, width[, channels]).
+    n_channels : int
+        Channels that the network takes. With 1 or 3, gray, color and alpha are converted;
+        with any other number a sample must have exactly that many, which are taken as they
+        are.
+    """
+
+    background: tuple = (255, 255, 255)
+    value_range: str | tuple | None = "auto"
+    n_channels: int = 3
+
+    def picture(self, content, note=None):
+        """`Picture` of what `read_sample` returned.
+
+        EXIF orientation is applied, and of an animation the first frame taken. `note` is
+        called with remarks. Raises BadSampleError.
+        """
+        try:
+            opened = _opened(content)
+            if self.value_range is None:
+                return Picture(_own_values(opened), False)
+            if isinstance(opened, Image.Image):
+                return self._from_image(opened, note)
+            return self._from_values(opened, note)
+        except BadSampleError:
+            raise
+        except Exception as error:  # Pillow's decoders raise whatever their format trips on
+            raise BadSampleError(reason_of(error)) from error
+
+    @property
+    def _converts(self):
+        return self.n_channels in (1, 3)
+
+    def _from_image(self, image, note):
+        """From an image of Pillow with 8 bits a channel."""
+        if self._converts:
+            return Picture(self._to_rgb(image, note), True)
+        bands = image.getbands()
+        if len(bands) != self.n_channels or image.mode not in ("LA", "RGBA"):
+            raise BadSampleError(
+                f"is an image of mode {image.mode}, but the network takes {self.n_channels}"
+                f" channels; pass an array (height, width, {self.n_channels})"
+            )
+        array = np.asarray(image)
+        return Picture(to_gray_levels(array, self.value_range), True)
+
+    def _to_rgb(self, image, note):
+        if not image.has_transparency_data:
+            return self._windowed(_as_rgb(image))
+        return self._composited(self._windowed(image.convert("RGBA")), note)
+
+    def _windowed(self, image):
+        """The colors of an RGB or RGBA image through the window, where the user gave one."""
+        if not isinstance(self.value_range, tuple):
+            return image
+        levels = np.arange(256, dtype=np.uint8)
+        table = to_gray_levels(levels, self.value_range).tolist()
+        return image.point(table * 3 + list(range(256)) * (image.mode == "RGBA"))
+
+    def _composited(self, image, note):
+        """RGBA image on the background."""
+        if note is not None and image.getextrema()[3] == (0, 0):
+            note(Invisible())
+        canvas = Image.new("RGBA", image.size, (*self.background, 255))
+        return Image.alpha_composite(canvas, image).convert("RGB")
+
+    def _from_values(self, values, note):
+        array = values.array
+        is_8_bit = array.dtype == np.uint8
+        n = 1 if array.ndim == 2 else array.shape[2]
+        if not self._converts:
+            self._require_channels(array, n)
+            scaled = self._scaled(values, array, note)
+            return Picture(scaled.reshape(*array.shape[:2], n), is_8_bit)
+        n_color, has_alpha = self._split_channels(values, n)
+        color = self._scaled(values, array if n == 1 else array[..., :n_color], note)
+        if n_color == 1:
+            color = color.reshape(array.shape[:2])
+        image = _as_rgb(Image.fromarray(np.ascontiguousarray(color)))
+        if not has_alpha:
+            return Picture(image, is_8_bit)
+        alpha = self._alpha(values, array[..., n_color])
+        if values.alpha == "associated":
+            return Picture(self._laid_on(image, alpha, note), is_8_bit)
+        if not values.is_file and note is not None and _hardly_alpha(alpha):
+            note(Blended())
+        image.putalpha(Image.fromarray(alpha))
+        return Picture(self._composited(image, note), is_8_bit)
+
+    def _split_channels(self, values, n):
+        """Number of color channels of an array of n, and whether the next one is alpha."""
+        if values.n_color_channels in (1, 3):
+            return values.n_color_channels, values.alpha is not None
+        if values.n_color_channels is None:
+            if n in (1, 3):
+                return n, False
+            if n == 4:
+                return 3, True
+        takes = "1 channel" if self.n_channels == 1 else f"{self.n_channels} channels"
+        raise BadSampleError(
+            f"array of shape {values.array.shape}, expected (H, W) or (H, W, 1|3|4) for a"
+            f" network of {takes}{_advice(values.array.shape, (1, 3, 4))}"
+        )
+
+    def _require_channels(self, array, n):
+        if n != self.n_channels:
+            raise BadSampleError(
+                f"array of shape {array.shape}, expected (H, W, {self.n_channels}) for a"
+                f" network of {self.n_channels} channels"
+                f"{_advice(array.shape, (self.n_channels,))}"
+            )
+
+    def _scaled(self, values, array, note):
+        return to_gray_levels(array, self.value_range, values.stated, note)
+
+    def _alpha(self, values, alpha):
+        """Alpha as uint8, opaque at 255."""
+        if alpha.dtype == np.uint8:
+            return np.ascontiguousarray(alpha)
+        if isinstance(self.value_range, tuple):
+            raise BadSampleError(
+                f"has an alpha channel of {alpha.dtype}, whose range"
+                f" value_range={self.value_range} does not tell; drop it: image[..., :3]"
+            )
+        return np.ascontiguousarray(to_gray_levels(alpha, self.value_range, values.stated))
+
+    def _laid_on(self, image, alpha, note):
+        """Colors that were multiplied by alpha, on the background."""
+        if note is not None and not alpha.any():
+            note(Invisible())
+        rest = 255 - alpha[..., None].astype(np.float64)
+        color = np.asarray(image) + rest / 255 * np.array(self.background)
+        return Image.fromarray(np.rint(color.clip(0, 255)).astype(np.uint8))
+
+
+def parse_background(background):
+    """RGB triple from a color name, a hex string or a triple of 0 to 255."""
+    if isinstance(background, str):
+        try:
+            return ImageColor.getrgb(background)[:3]
+        except ValueError as error:
+            raise ValueError(
+                f"background={background!r} is no color that Pillow knows; use a name"
+                " such as 'white', a string such as '#ffffff', or a triple"
+            ) from error
+    triple = tuple(background)
+    if len(triple) != 3 or not all(
+        isinstance(v, (int, np.integer)) and 0 <= v <= 255 for v in triple
+    ):
+        raise ValueError(f"background={background!r}: expected three integers 0 to 255")
+    return tuple(int(value) for value in triple)
+
+
+def _opened(content):
+    """An upright 8-bit image of Pillow, or `_Values`."""
+    if isinstance(content, np.ndarray):
+        return _Values(check_array_sample(content))
+    if isinstance(content, Image.Image):
+        return _upright(content)
+    try:
+        decoded = decode_file(content)
+    except BadFileError as error:
+        raise BadSampleError(str(error)) from error
+    if isinstance(decoded.pixels, Image.Image):
+        return _upright(decoded.pixels, decoded.value_range)
+    facts = (decoded.value_range, decoded.n_color_channels, decoded.alpha)
+    return _Values(decoded.pixels, *facts, is_file=True)
+
+
+def _upright(image, stated=None):
+    is_16_bit_file = image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS
+    image = ImageOps.exif_transpose(image)
+    if 0 in image.size:
+        raise BadSampleError(f"has no pixels: {image.size[0]} x {image.size[1]}")
+    if image.mode not in _WIDE_MODES:
+        return image
+    array = np.asarray(image)
+    return _Values(array.astype(np.uint16) if is_16_bit_file else array, stated)
+
+
+def _own_values(opened):
+    """Copy of the values that a sample itself has; palettes are looked up."""
+    if isinstance(opened, _Values):
+        return opened.array.copy()
+    if opened.mode == "P":
+        opened = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+    return np.array(opened)
+
+
+def _as_rgb(image):
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _advice(shape, fitting):
+    """How to bring an array to a number of channels that fits."""
+    if len(shape) == 3 and shape[0] in fitting:
+        return "; it has its channels first, put them last: image.transpose(1, 2, 0)"
+    if len(shape) == 3 and fitting == (1, 3, 4):
+        return (
+            f"; choose three of its channels, or take a network of {shape[2]}:"
+            f" PretrainedFeatures(n_channels={shape[2]})"
+        )
+    return ""
+
+
+def _hardly_alpha(alpha):
+    """Whether fewer than half of the pixels are fully opaque or fully transparent."""
+    return np.isin(alpha, (0, _OPAQUE)).mean() < 0.5

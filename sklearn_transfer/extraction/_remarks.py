@@ -1,0 +1,90 @@
+"""What is noticed about single samples while they are read, told once at the end of a call."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+_N_LEVELS = 256
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Values that use a small part of the range that they are scaled by.
+
+    `largest` is the largest value and `full` the one that becomes white.
+    """
+
+    dtype: str
+    largest: float
+    full: float
+
+    @staticmethod
+    def message(remarks):
+        widest = max(remarks, key=lambda remark: remark.largest / remark.full)
+        levels = int(_N_LEVELS * widest.largest / widest.full) + 1
+        return (
+            f"{widest.dtype} values reach at most {widest.largest:g}. Scaled by"
+            f" {widest.full:g} they use {levels} of {_N_LEVELS} gray levels, and the network"
+            " sees nearly black images. Pass PretrainedFeatures(value_range="
+            f"{_likely_pair(widest)}) if that is the range of the source, or"
+            " value_range='dtype' if the images are as dark as that"
+        )
+
+
+@dataclass(frozen=True)
+class Invisible:
+    """An alpha channel that is 0 everywhere."""
+
+    @staticmethod
+    def message(remarks):
+        return (
+            "the alpha channel is 0 everywhere, so nothing of the image is visible on the"
+            " background, and all such images have equal features. If that channel has no"
+            " meaning, drop it: image.convert('RGB'), or image[..., :3] of an array"
+        )
+
+
+@dataclass(frozen=True)
+class Blended:
+    """A fourth channel of an array, taken for alpha, that hardly looks like alpha."""
+
+    @staticmethod
+    def message(remarks):
+        return (
+            "the fourth channel of an array (H, W, 4) was taken for alpha and blended the"
+            " image with the background. If it holds something else, such as near infrared,"
+            " pass image[..., :3], or take a network with n_channels=4. If it is alpha,"
+            " PIL.Image.fromarray(image) says so"
+        )
+
+
+class Remarks:
+    """Remarks on the samples of one call; threads may add to it."""
+
+    def __init__(self):
+        self.noticed = []
+
+    def add(self, row, remark):
+        self.noticed.append((row, remark))
+
+    def warn(self, n_samples, row_label):
+        """Give one warning for each kind of remark; `row_label` names a row in messages."""
+        for kind in (Narrow, Invisible, Blended):
+            found = [pair for pair in self.noticed if isinstance(pair[1], kind)]
+            if found:
+                first = row_label(min(row for row, _ in found))
+                text = kind.message([remark for _, remark in found])
+                warnings.warn(
+                    f"In {len(found)} of {n_samples} images, first in {first}, {text}",
+                    UserWarning,
+                    stacklevel=3,
+                )
+        self.noticed = []
+
+
+def _likely_pair(remark):
+    """(0, the largest value of the fewest bits that hold the values)."""
+    if np.dtype(remark.dtype).kind == "f":
+        return f"(0, {remark.largest:g})"
+    return f"(0, {2 ** int(remark.largest).bit_length() - 1})"

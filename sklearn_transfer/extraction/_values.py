@@ -1,0 +1,137 @@
+"""Pixel values of any type as the gray levels 0 to 255 that networks are fed with."""
+
+import math
+from numbers import Real
+
+import numpy as np
+
+from sklearn_transfer.extraction._inputs import BadSampleError
+from sklearn_transfer.extraction._remarks import Narrow
+
+# Below this share of its range a type holds fewer bits than it could: 14 bits in uint16.
+_NARROW_SHARE = {"uint16": 0.25}
+_OTHER_NARROW_SHARE = 0.125
+_UINT16_MAX = 65535
+_EXPECTED = "expected uint8, uint16 or float in [0, 1], or numbers with a value_range"
+
+
+def parse_value_range(value_range):
+    """The parameter as "auto", "dtype", None, or a pair of floats (black, white)."""
+    if value_range is None or (
+        isinstance(value_range, str) and value_range in ("auto", "dtype")
+    ):
+        return value_range
+    try:
+        pair = tuple(value_range)
+    except TypeError:
+        pair = ()
+    if (
+        isinstance(value_range, str)
+        or len(pair) != 2
+        or not all(isinstance(v, Real) and math.isfinite(v) for v in pair)
+        or not pair[0] < pair[1]
+    ):
+        raise ValueError(
+            f"value_range={value_range!r}: expected 'auto', 'dtype', None, or a pair"
+            " (low, high) of finite numbers with low < high, such as (0, 4095)"
+        )
+    return (float(pair[0]), float(pair[1]))
+
+
+def to_gray_levels(array, value_range, stated=None, note=None):
+    """Values of an array as uint8.
+
+    `value_range` is what `parse_value_range` gave, and `stated` the pair that a file states,
+    which counts for "auto". `note` is called with a remark about values that use a small part
+    of their type's range. Raises BadSampleError where nothing says how to scale the values.
+    """
+    if isinstance(value_range, tuple):
+        return _by_window(array, *value_range)
+    if value_range == "auto" and stated is not None:
+        return _by_window(array, *stated)
+    kind = array.dtype.kind
+    if array.dtype == np.uint8:
+        return array
+    if kind == "b":
+        return array.astype(np.uint8) * np.uint8(255)
+    if kind == "f":
+        return _from_unit_interval(array, value_range, note)
+    if kind not in "ui":
+        raise BadSampleError(f"has dtype {array.dtype}, {_EXPECTED}")
+    if kind == "u" and array.dtype.itemsize == 2:  # of either byte order
+        if value_range == "auto":
+            note_narrow(array, _UINT16_MAX, note)
+        return _from_uint16(array)
+    if value_range == "dtype":
+        limits = np.iinfo(array.dtype)
+        return _by_window(array, float(limits.min), float(limits.max))
+    return _from_integers(array)
+
+
+def note_narrow(array, full, note):
+    """Remark on values that are small beside `full`, the one that becomes white."""
+    largest = array.max()
+    name = array.dtype.newbyteorder("=").name
+    share = _NARROW_SHARE.get(name, _OTHER_NARROW_SHARE)
+    if note is not None and 0 < largest < share * full:
+        note(Narrow(name, float(largest), full))
+
+
+def _from_uint16(array):
+    return ((array.astype(np.uint32) * 255 + 32767) // _UINT16_MAX).astype(np.uint8)
+
+
+def _from_unit_interval(array, value_range, note):
+    low, high = float(array.min()), float(array.max())
+    if math.isnan(low) or math.isnan(high):
+        raise BadSampleError("contains NaN")
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise BadSampleError(
+            f"has float values in [{low:g}, {high:g}], expected [0, 1]; divide by the"
+            " largest value that its source can hold, or pass"
+            f" PretrainedFeatures(value_range=(low, high)), {_suggested(low, high)}"
+        )
+    if value_range == "auto":
+        note_narrow(array, 1.0, note)
+    return np.rint(np.clip(array, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def _from_integers(array):
+    """Integers whose type does not say what white is: 16 bits where that is clear."""
+    low, high = int(array.min()), int(array.max())
+    if low >= 0 and (high == 0 or _holds_16_bits(array.dtype, high)):
+        return _from_uint16(array)
+    raise BadSampleError(
+        f"has dtype {array.dtype} with values in [{low}, {high}], and nothing says which of"
+        f" them are black and white; pass PretrainedFeatures(value_range=(low, high)),"
+        f" {_suggested(low, high)}, or image.astype('uint8') if they are 0 to 255"
+    )
+
+
+def _holds_16_bits(dtype, high):
+    return dtype.itemsize > 2 and _NARROW_SHARE["uint16"] <= high / _UINT16_MAX <= 1
+
+
+def _suggested(low, high):
+    """A pair to try, in words: whole bits from 0 on, else the values that were seen."""
+    if low >= 0 and float(high).is_integer() and high < 2**32:
+        return f"for instance (0, {2 ** int(high).bit_length() - 1})"
+    return f"for instance ({low:g}, {high:g}) for what this image holds"
+
+
+def _by_window(array, low, high):
+    """Values from `low` to `high` as 0 to 255; those beyond are clipped."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind in "ui" and size <= 2:
+        first, last = (np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)
+        table = _windowed(np.arange(first, last + 1, dtype=np.float64), low, high)
+        return table[array.astype(np.int32) - first]
+    if kind not in "buif":
+        raise BadSampleError(f"has dtype {array.dtype}, {_EXPECTED}")
+    if kind == "f" and np.isnan(array).any():
+        raise BadSampleError("contains NaN")
+    return _windowed(array.astype(np.float64), low, high)
+
+
+def _windowed(values, low, high):
+    return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,78 @@
+"""Fourth channels that are no alpha, and alpha that hides everything."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sklearn_transfer import PretrainedFeatures
+
+NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 4), dtype=np.uint8)
+COLOR = NOISE[..., :3]
+
+
+def features(samples, **options):
+    options = {"weights": None, "input_size": 32, **options}
+    return PretrainedFeatures("test_resnet.r160_in1k", cache=None, **options).transform(
+        samples
+    )
+
+
+def with_alpha(alpha):
+    return np.dstack([COLOR, np.broadcast_to(alpha, COLOR.shape[:2]).astype(np.uint8)])
+
+
+def as_png(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FORMS = {
+    "array": lambda array: array,
+    "16-bit array": lambda array: array.astype(np.uint16) * 257,
+    "float array": lambda array: array / 255,
+    "image": Image.fromarray,
+    "PNG": as_png,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_image_that_is_invisible_is_told_of(form):
+    message = "In 1 of 2 images, first in row 1, the alpha channel is 0 everywhere"
+    with pytest.warns(UserWarning, match=message):
+        features([COLOR, form(with_alpha(0))])
+
+
+def test_palette_that_is_transparent_is_told_of():
+    image = Image.fromarray(np.zeros((8, 9), np.uint8), "P")
+    image.info["transparency"] = 0
+    with pytest.warns(UserWarning, match="the alpha channel is 0 everywhere"):
+        features([image])
+
+
+@pytest.mark.parametrize("name", ["array", "16-bit array", "float array"])
+def test_fourth_channel_that_hardly_looks_like_alpha_is_told_of(name):
+    near_infrared = np.linspace(20, 230, COLOR[..., 0].size).reshape(COLOR.shape[:2])
+    array = FORMS[name](with_alpha(near_infrared))
+    with pytest.warns(UserWarning, match=r"fourth channel of an array.*image\[..., :3\]"):
+        features([array])
+
+
+@pytest.mark.parametrize("name", ["image", "PNG"])
+def test_image_that_says_alpha_is_believed(name):
+    sample = FORMS[name](with_alpha(np.linspace(20, 230, 30)))
+    assert np.isfinite(features([sample])).all()
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_cutout_with_a_soft_edge_is_silent(form):
+    """Most of a matte is 0 or 255."""
+    alpha = np.clip(np.linspace(-500, 755, 30), 0, 255)
+    assert np.isfinite(features([form(with_alpha(alpha))])).all()
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_opaque_alpha_is_silent_and_changes_nothing(form):
+    np.testing.assert_array_equal(features([form(with_alpha(255))]), features([COLOR]))
