@@ -104,6 +104,8 @@ def did_you_mean(word, options, n=3):
     >>> did_you_mean("midle", ["shallow", "middle", "deep"])
     " Did you mean 'middle'?"
     """
+    if len(str(word)) > 200:  # a text in the place of a name
+        return ""
     near = difflib.get_close_matches(str(word), [str(o) for o in options], n, 0.6)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 

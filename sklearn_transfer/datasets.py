@@ -213,7 +213,7 @@ def load_photo_crops(
         for row, (_, _, pixels) in enumerate(crops):
             samples[row] = pixels
     else:
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         domain = "" if shift is None else f"_{shift}{float(severity)}"
         samples = []

@@ -12,7 +12,13 @@ from numbers import Integral
 
 import torch
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction import _timm, _torchvision, _weights
+from sklearn_transfer.extraction._checkpoints import (
+    read_checkpoint,
+    refuse_bad_numbers,
+    refuse_quantised,
+)
 from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Backbone, children
 from sklearn_transfer.extraction._threads import in_child_of_fork, one_core
@@ -51,6 +57,8 @@ def load_backbone(
     unknown names and weights that do not fit, and FileNotFoundError where weights cannot
     be had.
     """
+    if isinstance(model, torch.nn.Module):
+        refuse_quantised(model, type(model).__name__)
     size = _checked_size(input_size)
     place = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
@@ -129,11 +137,11 @@ def _weights_key(weights):
     if weights is None or weights == "pretrained":
         return weights
     if isinstance(weights, Mapping):
-        return digest(dict(weights))
-    path = os.path.realpath(os.fspath(weights))
+        return digest(read_checkpoint(weights).state_dict)
+    path = os.path.realpath(os.path.expanduser(os.fspath(weights)))
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # the latter of a path with a null character
         return path
     return (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -165,7 +173,7 @@ def _checked_size(input_size):
     pair = (input_size,) * 2 if isinstance(input_size, Integral) else tuple(input_size)
     if len(pair) != 2 or not all(isinstance(v, Integral) and v > 0 for v in pair):
         raise ValueError(
-            f"input_size={input_size!r}: expected pixels as an int or (height, width)"
+            f"input_size={shortened(input_size)}: expected pixels as an int or (height, width)"
         )
     return (int(pair[0]), int(pair[1]))
 
@@ -179,7 +187,8 @@ def resolve_device(device):
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"device={device!r} is not to be had here ({str(error).splitlines()[0]});"
+            f"device={shortened(device)} is not to be had here"
+            f" ({shortened(str(error).splitlines()[0])});"
             " use 'auto', 'cpu' or 'cuda'"
         ) from error
     return place
@@ -214,6 +223,7 @@ def _finish(backbone, model, place):
     parameters = backbone.module.named_parameters()
     untrained = frozenset(name for name, p in parameters if not p.requires_grad)
     module = backbone.module.float().eval().requires_grad_(False)
+    refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = _weights.state_dict_digest(module.state_dict())
     named = isinstance(model, str)
     structure = model if named else digest(module)
@@ -248,13 +258,13 @@ def _build_from_object(model, weights, size, sizes):
                 f"model={label} returned {type(module).__name__}, expected a callable that"
                 " takes the number of input features and returns a torch.nn.Module"
             )
+        refuse_quantised(module, label)
     origin = "own weights"
     if weights is None and isinstance(model, torch.nn.Module):
         origin = "random weights"
         _draw_anew(module, label)
     elif weights is not None and weights != "pretrained":
-        origin = _weights.origin_of(weights)
-        _weights.load_strictly(module, weights, label)
+        origin = _weights.load_strictly(module, weights, label)
     return _object_record(module, label, origin, size)
 
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import check_feature_names_in, visual_block
+from sklearn_transfer._validation import check_feature_names_in, shortened, visual_block
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._inputs import naming_input
@@ -295,7 +295,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
             return _cache.NullStore()
         if isinstance(self.cache, str) and self.cache == "memory":
             return _cache.memory_store()
-        return disk_store(_checked_folder(self.cache))
+        return disk_store(checked_folder(self.cache))
 
     def _engine_name(self, backbone):
         from sklearn_transfer.extraction._engines import resolve_engine
@@ -332,18 +332,21 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _checked_folder(cache):
-    """A path for the disk store; refuses what is rather a slip of the pen."""
-    folder = os.fspath(cache)
+def checked_folder(cache):
+    """Path of the folder that a value of `cache` means, with "~" as the home folder.
+
+    Refuses what is rather a slip of the pen.
+    """
+    folder = os.path.expanduser(os.fspath(cache))
     is_file = os.path.exists(folder) and not os.path.isdir(folder)
     if os.path.isdir(folder):
         return folder
-    near = isinstance(cache, str) and get_close_matches(cache.lower(), ["memory"], 1, 0.9)
+    near = get_close_matches(folder.lower()[:20], ["memory"], 1, 0.9)
     if near or not folder or is_file:
         problem = "is a file" if is_file else "is no folder"
         hint = " Did you mean 'memory'?" if near else ""
         raise ValueError(
-            f"cache={cache!r} {problem}; expected 'memory', None, or a folder, which need"
-            f" not exist yet.{hint}"
+            f"cache={shortened(cache)} {problem}; expected 'memory', None, or a folder, which"
+            f" need not exist yet.{hint}"
         )
     return folder

@@ -66,7 +66,10 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         hub; for a module or a callable it means the weights that it has. None draws random
         weights from `random_state`, the control that shows what pretraining brings. A path
         is a `.safetensors`, `.pth` or `.pt` file with a state dict; it is read without
-        executing anything. A dict is a state dict.
+        executing anything; "~" is the home folder. A dict is a state dict. Of a training
+        checkpoint that keeps a moving average beside the weights ("state_dict_ema",
+        "model_ema" and the like) the average is taken, as timm does, and prefixes such as
+        "model." or "module." are removed; to choose otherwise, pass the tensors as a dict.
     layers : str, int, None or list of these, default=None
         Where features are taken. None is the pooled embedding before the classifier (of a
         module that is neither timm's nor torchvision's: its output);
@@ -105,10 +108,10 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         already, as numbers of shape (n_samples, ...); tables are accepted.
     cache : "memory", path or None, default="memory"
         "memory" keeps features by content of the image, for the whole process, at most
-        1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES). A path is a folder, made
-        if need be, in which features are kept for all processes that name it, now and
-        later, at most 10 GiB (SKLEARN_TRANSFER_DISK_CACHE_BYTES). In both, those used
-        longest ago go first. None computes anew.
+        1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES). A path is a folder ("~"
+        is the home folder), made if need be, in which features are kept for all processes
+        that name it, now and later, at most 10 GiB (SKLEARN_TRANSFER_DISK_CACHE_BYTES). In
+        both, those used longest ago go first. None computes anew.
     engine : {"auto", "torch", "openvino", "onnxruntime"}, default="auto"
         What runs the network. "auto" is, on a CPU and for networks that consist of layers of
         timm, torchvision and torch alone, the fastest one installed ("openvino" from the

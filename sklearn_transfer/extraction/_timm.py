@@ -3,14 +3,16 @@
 import json
 import math
 import os
+from functools import partial
 from pathlib import Path
 
 import timm
 import torch
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _torchvision, _weights
 from sklearn_transfer.extraction._channels import for_channels, input_channels
+from sklearn_transfer.extraction._checkpoints import read_checkpoint
 from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._records import Backbone, Stage, children
 
@@ -30,7 +32,7 @@ def build(name, weights, size, n_channels=None):
     if weights is None:
         module = _create(name, pretrained=False, **options)
         return record(module, name, "random weights", size)
-    origin, state_dict = _find_weights(name, weights, config)
+    origin, state_dict = _find_weights(name, weights, config, options)
     if state_dict is None:
         module = _create(name, pretrained=True, **options)
         return record(module, name, origin, size)
@@ -82,7 +84,7 @@ def _own_channels(name, state_dict, config, n_channels, origin):
 def _unknown_model(name, known):
     names = [*known, *(f"torchvision/{other}" for other in _torchvision.names())]
     return (
-        f"model={name!r} is no network that timm or torchvision knows."
+        f"model={shortened(name)} is no network that timm or torchvision knows."
         f"{did_you_mean(name, names)} List them with timm.list_models('*resnet*');"
         " those of torchvision are written 'torchvision/alexnet'"
     )
@@ -93,15 +95,18 @@ def _check_tag(name, arch):
     tagged = timm.list_pretrained(f"{arch}.*")
     if name not in tagged and name not in known:
         raise ValueError(
-            f"model={name!r}: {arch} has no weights of that tag, only"
+            f"model={shortened(name)}: {arch} has no weights of that tag, only"
             f" {', '.join(tagged) or 'none'}.{did_you_mean(name, tagged)}"
         )
 
 
-def _find_weights(name, weights, config):
+def _find_weights(name, weights, config, options):
     """Where the weights are, and the state dict, or None if timm has to download them."""
     if weights != "pretrained":
-        return _weights.origin_of(weights), _weights.read_weights(weights)
+        build = partial(timm.create_model, name, pretrained=False, **options)
+        names = _weights.parameter_names(build, _classifiers(config))
+        checkpoint = read_checkpoint(weights).under_names(names, name)
+        return checkpoint.origin, checkpoint.state_dict
     state_dict = _weights.packaged_weights(name)
     if state_dict is not None:
         return f"package {_weights.package_hint(name)}", state_dict
@@ -140,9 +145,8 @@ def _n_classes(state_dict, config, overlay):
     """Classes of a user's checkpoint, which need not be those the network came with."""
     if config is None:
         return None
-    classifier = config.classifier
-    first = classifier[0] if isinstance(classifier, tuple) else classifier
-    tensor = state_dict.get(f"{first}.weight")
+    first = _classifiers(config)[:1]
+    tensor = state_dict.get(f"{first[0] if first else None}.weight")
     count = 0 if tensor is None else tensor.shape[0]
     if count == (config.num_classes or 0) + (config.label_offset or 0):
         return config.num_classes
@@ -150,15 +154,21 @@ def _n_classes(state_dict, config, overlay):
     return count
 
 
+def _classifiers(config):
+    """Names of the layers that classify in a network of timm's, by its configuration."""
+    names = (config and config.classifier) or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def build_from_hub(name, weights, size, n_channels=None):
     """Record of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
     repo = name.partition(":")[2]
     try:
         folder = _weights.hub_snapshot(repo, config_only=weights != "pretrained")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of a name that no repository has
         raise _weights.missing_weights_error(
             name,
-            error,
+            shortened(str(error)),
             "config.json and model.safetensors",
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error
@@ -171,8 +181,7 @@ def build_from_hub(name, weights, size, n_channels=None):
         module = _create(f"local-dir:{folder}", pretrained=weights == "pretrained", **options)
     origin = f"hub {repo}" if weights == "pretrained" else "random weights"
     if weights is not None and weights != "pretrained":
-        origin = _weights.origin_of(weights)
-        _weights.load_strictly(module, weights, name)
+        origin = _weights.load_strictly(module, weights, name)
     return record(module, name, origin, size)
 
 

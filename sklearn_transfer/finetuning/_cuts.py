@@ -1,11 +1,13 @@
 """Frozen parts: their activations are computed once, by the engines of features."""
 
+import os
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 
 from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction._base import checked_folder
 from sklearn_transfer.extraction._digests import array_digest
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._engines import resolve_engine
@@ -42,7 +44,7 @@ def activation_store(cache):
     if cache is None:
         return _cache.NullStore()
     if cache != "memory":
-        return disk_store(f"{cache}/activations")
+        return disk_store(os.path.join(checked_folder(cache), "activations"))
     if _store is None:
         _store = _ActivationStore(_cache.limit(_LIMIT_VARIABLE))
     return _store

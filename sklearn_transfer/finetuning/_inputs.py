@@ -13,6 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sklearn_transfer.extraction import _cache
+from sklearn_transfer.extraction._base import checked_folder
 from sklearn_transfer.extraction._inputs import BadSampleError, describe
 from sklearn_transfer.extraction._remarks import Remarks
 from sklearn_transfer.extraction._threads import Threads
@@ -33,8 +34,9 @@ def folder_of(cache):
     """Folder for temporary files, where `cache` names one."""
     if cache in (None, "memory"):
         return None
-    os.makedirs(cache, exist_ok=True)
-    return cache
+    folder = checked_folder(cache)
+    os.makedirs(folder, exist_ok=True)
+    return folder
 
 
 def allocate(shape, dtype, folder=None):

@@ -8,6 +8,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer.extraction._checkpoints import refuse_bad_numbers
+
 _WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
 _FORMAT = 1
 _PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
@@ -89,6 +91,7 @@ def save(estimator, folder):
     """Write a fitted estimator into a folder, made if need be."""
     from safetensors.torch import save_file
 
+    folder = os.path.expanduser(os.fspath(folder))
     os.makedirs(folder, exist_ok=True)
     state = estimator._network.state_dict()
     start = estimator._start or {}
@@ -124,6 +127,7 @@ def load(cls, folder, given):
     from sklearn_transfer.finetuning._freezing import Frozen
     from sklearn_transfer.finetuning._targets import Targets
 
+    folder = os.path.expanduser(os.fspath(folder))
     record = _read(cls, folder)
     missing = [name for name in record["objects"] if name in _NEEDED and name not in given]
     if missing:
@@ -154,6 +158,7 @@ def fill(network, state, label):
             f"the saved weights do not fit model={label}; pass the network that was"
             f" fine-tuned. {error}"
         ) from error
+    refuse_bad_numbers(network, label, "its saved weights")
 
 
 def _read(cls, folder):

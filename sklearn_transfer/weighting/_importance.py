@@ -13,7 +13,11 @@ from sklearn.utils.validation import (
 
 from sklearn_transfer._validation import own_weights, source_rows, split_domains
 from sklearn_transfer.weighting._kmm import KMM
-from sklearn_transfer.weighting._weighted_fit import check_takes_weights, fit_with_weights
+from sklearn_transfer.weighting._weighted_fit import (
+    check_takes_weights,
+    fit_with_weights,
+    score_with_weights,
+)
 
 
 def combined_weights(owner, X, y, X_target, sample_weight):
@@ -306,7 +310,7 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
                 sample_weight = _safe_indexing(sample_weight, rows)
         if sample_weight is None:
             return estimator.score(X, y)
-        return estimator.score(X, y, sample_weight=sample_weight)
+        return score_with_weights(estimator, X, y, sample_weight)
 
     def _fitted(self):
         check_is_fitted(self, "estimator_")

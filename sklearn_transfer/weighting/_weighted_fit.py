@@ -7,6 +7,7 @@ a stack, an ensemble or a calibration. Other steps get them only where their req
 from copy import deepcopy
 from inspect import signature
 
+import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
@@ -30,15 +31,31 @@ def check_takes_weights(estimator, owner):
 
 def fit_with_weights(estimator, X, y, weights):
     """Fitted clone of `estimator`, the same whether metadata routing is on or off."""
+    own = {type(part) for part in _parts(estimator) if hasattr(part, "_metadata_request")}
     estimator = clone(estimator)
     routed = all(_is_routed(part) for part in _parts(estimator))
     with config_context(enable_metadata_routing=routed):
         if routed:
             _request(estimator, True)
-            return estimator.fit(X, y, sample_weight=weights)
+            estimator.fit(X, y, sample_weight=weights)
+            _withdraw_requests(estimator, own)
+            return estimator
         # Some meta-estimators and classes from elsewhere refuse weights where it is on.
         _keep_target_scorers(estimator)
         return estimator.fit(X, y, **dict.fromkeys(_names(estimator), weights))
+
+
+def score_with_weights(estimator, X, y, weights):
+    """Weighted score of a fitted estimator, the same whether metadata routing is on or off."""
+    routed = all(_is_routed(part) for part in _parts(estimator))
+    with config_context(enable_metadata_routing=routed):
+        if routed and _routes(estimator):
+            estimator = deepcopy(estimator)  # requests are not left on the fitted one
+            _request(estimator, True)
+            for part in _reachable(estimator):
+                if hasattr(part, "score"):
+                    _answer(part, "score", True)
+        return estimator.score(X, y, sample_weight=weights)
 
 
 def _refusing(estimator):
@@ -111,8 +128,7 @@ def _supports_routing(estimator):
 def _request(estimator, wanted):
     """Answer all open requests for weights in a clone: `wanted` where it predicts."""
     for method in ("fit", "score"):
-        if _takes_weights(estimator, method) and weight_request(estimator, method) is None:
-            getattr(estimator, f"set_{method}_request")(sample_weight=wanted)
+        _answer(estimator, method, wanted)
     if getattr(estimator, "scoring", None) is not None and _routes(estimator):
         estimator.scoring = _weighted(estimator.scoring)
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else None
@@ -143,6 +159,53 @@ def _keep_target_scorers(estimator):
 
 def _guarded(scorer):
     return _OwnWeights(scorer) if hasattr(scorer, "X_target") else scorer
+
+
+def _answer(estimator, method, wanted):
+    if not hasattr(estimator, f"set_{method}_request"):
+        return
+    if _takes_weights(estimator, method) and weight_request(estimator, method) is None:
+        getattr(estimator, f"set_{method}_request")(sample_weight=wanted)
+
+
+def _withdraw_requests(fitted, own):
+    """Delete answers from a fitted estimator and from all that it made of clones and scorers.
+
+    A request refers to the estimator it was set on, so that it would keep that one alive in
+    pickles, and skops would not find an end. Classes in `own` keep those that the user set.
+    """
+    for part in _reachable(fitted):
+        if type(part) not in own and "_metadata_request" in vars(part):
+            del part._metadata_request
+
+
+def _reachable(value, seen=None):
+    """Estimators, scorers and scikit-learn's records among the attributes, at any depth."""
+    seen = {} if seen is None else seen
+    if isinstance(value, list | tuple):
+        inner = value
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        inner = value.ravel()
+    elif _holds_estimators(value):
+        yield value
+        inner = vars(value).values()
+    else:
+        return
+    if id(value) not in seen:
+        seen[id(value)] = value
+        for item in list(inner):
+            yield from _reachable(item, seen)
+
+
+def _holds_estimators(value):
+    if isinstance(value, type) or not hasattr(value, "__dict__"):
+        return False
+    name = type(value).__module__
+    return hasattr(value, "get_params") or (
+        name.startswith("sklearn.") and not name.startswith("sklearn.utils.")
+    )
 
 
 def _weighted(scoring):

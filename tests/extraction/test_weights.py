@@ -45,9 +45,9 @@ def test_no_package_stands_for_another_network_or_tag():
 
 def test_names_are_mapped_and_not_taken_in_order(monkeypatch):
     """The same tensors in another order in the file give the same state dict."""
-    load = _weights._load_torch
+    load = _weights.load_torch
     monkeypatch.setattr(
-        _weights, "_load_torch", lambda path: dict(reversed(list(load(path).items())))
+        _weights, "load_torch", lambda path: dict(reversed(list(load(path).items())))
     )
     assert state_dict_digest(packaged_weights(MODELS[0])) == _digest_in_order()
 

@@ -1,0 +1,275 @@
+"""What a file or mapping of weights holds: which state, under which names, of what kind."""
+
+import argparse
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sklearn_transfer._validation import did_you_mean, shortened
+
+# Where training programs keep weights, in the order in which timm looks for them: a moving
+# average before the weights as the last step left them.
+_AVERAGES = (
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema_model",
+    "model_ema_state_dict",
+    "ema_model_state_dict",
+    "params_ema",
+    "ema",
+)
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "module")
+# What compiling and data-parallel training put before every name.
+_PREFIXES = ("_orig_mod.", "module.")
+# Tensors that are no part of a network: counters, averages, states of optimizers.
+_BYSTANDER = re.compile(
+    r"n_averaged$|(model_)?ema[._]|(optimizer|optim|lr_scheduler|scheduler)[._]|"
+    r"(.*\.)?total_(ops|params)$"
+)
+_QUANTISED_LAYERS = (
+    "torch.ao.nn.quantized",
+    "torch.ao.nn.intrinsic.quantized",
+    "torch.nn.quantized",
+    "torch.nn.intrinsic.quantized",
+)
+_DEEPEST = 4  # wrappers within wrappers
+
+
+class Checkpoint(NamedTuple):
+    """Tensors by name, and where they are from in words that name what was chosen."""
+
+    state_dict: dict
+    origin: str
+
+    def under_names(self, names, label):
+        """The part that holds all of a network's `names`, without the prefix it is under.
+
+        An average is preferred to what it is the average of. Where no part holds them all,
+        everything stays, and loading will say what is missing.
+        """
+        names = list(names)
+        found = [p for p in _prefixes(self.state_dict, names) if _holds(self, p, names)]
+        if not found:
+            return self
+        prefix = _chosen(found, self.origin, label)
+        state_dict = {
+            name[len(prefix) :]: tensor
+            for name, tensor in self.state_dict.items()
+            if name.startswith(prefix)
+        }
+        known = set(names)
+        state_dict = {
+            name: tensor
+            for name, tensor in state_dict.items()
+            if name in known or (_is_tensor(tensor) and not _BYSTANDER.match(name))
+        }
+        said = f" (its names under {prefix!r})" if prefix else ""
+        return Checkpoint(state_dict, self.origin + said)
+
+
+def read_checkpoint(weights):
+    """`Checkpoint` from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
+
+    Files are read without executing anything in them. Raises ValueError for what holds no
+    weights, or those of a quantised network.
+    """
+    origin = origin_of(weights)
+    if isinstance(weights, Mapping):
+        content = weights
+    else:
+        content = _read_file(os.path.expanduser(os.fspath(weights)))
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"weights={_shown(weights)} is no state dict: expected names to tensors, got"
+            f" {type(content).__name__}"
+        )
+    content, keys = _unwrapped(content)
+    _refuse_quantised_state(content, weights)
+    content = _flat(content)
+    average = next((key for key in keys if key in _AVERAGES), None)
+    if average is not None:
+        origin += f" (its moving average, {average!r})"
+    if not any(_is_tensor(value) for value in content.values()):
+        raise ValueError(
+            f"weights={_shown(weights)} is no state dict: expected names to tensors,"
+            f" got {len(content)} entries of which {shortened(list(content)[:3])} are no"
+            " tensors"
+        )
+    for prefix in _PREFIXES:
+        if all(str(name).startswith(prefix) for name in content):
+            content = {name[len(prefix) :]: tensor for name, tensor in content.items()}
+    return Checkpoint(content, origin)
+
+
+def origin_of(weights):
+    """What messages call a value of the parameter `weights`."""
+    return "given mapping" if isinstance(weights, Mapping) else os.fspath(weights)
+
+
+def _shown(weights):
+    return "a mapping" if isinstance(weights, Mapping) else shortened(os.fspath(weights))
+
+
+def _is_tensor(value):
+    return hasattr(value, "detach")
+
+
+def _unwrapped(content):
+    """What the wrappers around a state dict hold, and the keys of these."""
+    keys = []
+    while len(keys) < _DEEPEST:
+        key = next((k for k in (*_AVERAGES, *_WRAPPERS) if _is_state(content.get(k))), None)
+        if key is None:
+            break
+        keys.append(key)
+        content = content[key]
+    return content, keys
+
+
+def _flat(content):
+    """Tensors by name, those of parts saved apart under the name of the part."""
+    flat = {name: value for name, value in content.items() if _is_tensor(value)}
+    for key, part in content.items():
+        if isinstance(key, str) and key not in _WRAPPERS and _is_state(part):
+            flat |= {f"{key}.{name}": value for name, value in part.items()}
+    return flat or dict(content)
+
+
+def _is_state(value):
+    """Whether a value is a mapping that holds tensors by name, or a wrapper of one."""
+    return isinstance(value, Mapping) and any(
+        isinstance(name, str)
+        and (_is_tensor(inner) or (name in (*_AVERAGES, *_WRAPPERS) and _is_state(inner)))
+        for name, inner in value.items()
+    )
+
+
+def _prefixes(state_dict, names):
+    """What stands before one of the names, wherever it ends a name of the state dict."""
+    if not names:
+        return []
+    probe = max(names, key=len)
+    ends = [name for name in state_dict if f".{name}".endswith(f".{probe}")]
+    found = {name[: len(name) - len(probe)] for name in ends}
+    return sorted(found, key=lambda prefix: (len(prefix), prefix))
+
+
+def _holds(checkpoint, prefix, names):
+    return all(prefix + name in checkpoint.state_dict for name in names)
+
+
+def _chosen(prefixes, origin, label):
+    averages = [p for p in prefixes if "ema" in re.split(r"[._]", p)]
+    found = averages or [p for p in prefixes if not p] or prefixes
+    if len(found) > 1:
+        raise ValueError(
+            f"the weights from {origin} hold {label!r} {len(found)} times, under"
+            f" {shortened(found)}: pass a mapping with the tensors of one of them"
+        )
+    return found[0]
+
+
+def _read_file(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"weights={shortened(path)}: no such file; expected 'pretrained', None, a mapping"
+            " or a .safetensors, .pth or .pt file with a state dict."
+            f"{did_you_mean(path, ['pretrained'])}"
+        )
+    try:
+        if path.endswith(".safetensors"):
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return load_torch(path)
+    except Exception as error:  # each format has errors of its own
+        raise ValueError(
+            f"weights={shortened(path)} cannot be read as a state dict"
+            f" ({_reason(path, error)}); save one with torch.save(module.state_dict(), path)"
+            " or as safetensors"
+        ) from error
+
+
+def load_torch(path):
+    """Content of a file of torch's, in which only tensors and plain values are built."""
+    import torch
+
+    # timm's training script keeps its arguments beside the weights.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(path, error):
+    import torch
+
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # not a file of that kind
+        names = []
+    names = [name for name in names if name != "argparse.Namespace"]
+    if any(name.startswith("torch.ao.nn.quantized") for name in names):
+        return "it holds a quantised network; take the weights from before quantisation"
+    if names:
+        return f"beside tensors it holds {', '.join(names[:3])}, which are not built"
+    return shortened(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def refuse_quantised(module, label):
+    """Raise a ValueError for a module that computes with quantised weights."""
+    layers = [(n, type(m)) for n, m in module.named_modules() if _is_quantised(m)]
+    if layers:
+        name, kind = layers[0]
+        raise ValueError(
+            f"model={label} is quantised: {name or 'itself'!r} is"
+            f" {kind.__module__}.{kind.__name__}. Give the network as it was before"
+            " quantisation, in float32; engine and precision say how it is run"
+        )
+
+
+def _is_quantised(module):
+    if type(module).__module__.startswith(_QUANTISED_LAYERS):
+        return True
+    own = module.parameters(recurse=False)
+    return any(not (p.is_floating_point() or p.is_complex()) or p.is_quantized for p in own)
+
+
+def _refuse_quantised_state(state_dict, weights):
+    for name, value in state_dict.items():
+        if "_packed_params" in str(name) or _holds_quantised(str(name), value):
+            raise ValueError(
+                f"weights={_shown(weights)} are those of a quantised network ({name!r} says"
+                " so): pass the weights from before quantisation, in float32, bfloat16 or"
+                " float16"
+            )
+
+
+def _holds_quantised(name, value):
+    if not _is_tensor(value):
+        return False
+    is_small = str(value.dtype) in ("torch.int8", "torch.uint8")
+    return value.is_quantized or (is_small and name.endswith("weight"))
+
+
+def refuse_bad_numbers(module, label, origin):
+    """Raise a ValueError if weights or running statistics of a module are NaN or infinite."""
+    import torch
+
+    statistics = [
+        (name, buffer)
+        for name, buffer in module.named_buffers()
+        if name.rpartition(".")[2] in ("running_mean", "running_var")
+    ]
+    named = [*module.named_parameters(), *statistics]
+    bad = [name for name, tensor in named if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        tensors = dict(named)
+        n_bad = int((~torch.isfinite(tensors[bad[0]])).sum())
+        raise ValueError(
+            f"{label} ({origin}) has weights that are NaN or infinite: {n_bad} of"
+            f" {tensors[bad[0]].numel()} in {bad[0]!r}"
+            f"{f', and others in {shortened(bad[1:3])}' if bad[1:] else ''}; {len(bad)} of"
+            f" {len(named)} tensors are affected. The training that made them diverged, or"
+            " they were saved in too narrow a type: take an earlier checkpoint"
+        )

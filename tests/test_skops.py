@@ -1,0 +1,233 @@
+"""Fitted estimators survive skops, which builds nothing but what it is told to trust."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_transfer import (
+    CORAL,
+    KLIEP,
+    KMM,
+    ULSIF,
+    DEVScorer,
+    DomainClassifierWeights,
+    ImportanceWeighted,
+    ImportanceWeightedScorer,
+    LabelShiftWeights,
+    NearestNeighborWeights,
+    OptimalTransport,
+    PrototypeClassifier,
+    SubspaceAlignment,
+    TargetDomain,
+    TransferComponentAnalysis,
+    ZeroShotClassifier,
+)
+
+sio = pytest.importorskip("skops.io")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3))
+T = RNG.normal(0.7, 0.5, size=(50, 3))
+Y = np.array(["a", "b", "c"])[X[:, :3].argmax(axis=1)]
+BOTH = np.stack([X[:, 0] > 0, X[:, 1] > 0], axis=1).astype(int)
+# What skops does not know of scikit-learn's itself; what else is trusted must be ours.
+SKLEARN = ("sklearn.calibration.", "sklearn.metrics.", "sklearn.model_selection.")
+SKLEARN += ("sklearn.utils._bunch.",)
+
+
+def logistic():
+    return LogisticRegression()
+
+
+def scaled():
+    return make_pipeline(StandardScaler(), logistic())
+
+
+def search(estimator, **options):
+    name = "C" if isinstance(estimator, LogisticRegression) else "logisticregression__C"
+    return GridSearchCV(estimator, {name: [0.1, 1]}, cv=2, **options)
+
+
+def loaded(estimator):
+    """Fitted estimator after skops; the names that had to be trusted are few, and ours."""
+    content = sio.dumps(estimator)
+    names = sio.get_untrusted_types(data=content)
+    others = [name for name in names if not name.startswith("sklearn_transfer.")]
+    assert all(name.startswith(SKLEARN) for name in others), others
+    assert len(names) - len(others) <= 4
+    return sio.loads(content, trusted=names)
+
+
+WEIGHTERS = [
+    KMM,
+    KLIEP,
+    ULSIF,
+    DomainClassifierWeights,
+    NearestNeighborWeights,
+    LabelShiftWeights,
+]
+
+
+@pytest.mark.parametrize("kind", WEIGHTERS)
+def test_weighters_survive(kind):
+    fitted = kind().fit(X, Y, X_target=T)
+    again = loaded(fitted)
+    np.testing.assert_array_equal(again.weights_, fitted.weights_)
+    if hasattr(fitted, "predict_weights") and kind is not LabelShiftWeights:
+        np.testing.assert_array_equal(again.predict_weights(T), fitted.predict_weights(T))
+
+
+ALIGNERS = [CORAL, SubspaceAlignment, TransferComponentAnalysis, OptimalTransport]
+
+
+@pytest.mark.parametrize("kind", ALIGNERS)
+def test_aligners_survive(kind):
+    if kind is OptimalTransport:
+        pytest.importorskip("ot")
+    fitted = kind().fit(X, Y, X_target=T)
+    np.testing.assert_array_equal(loaded(fitted).transform(T), fitted.transform(T))
+
+
+def test_prototypes_survive():
+    fitted = PrototypeClassifier().fit(X, Y)
+    np.testing.assert_array_equal(loaded(fitted).predict_proba(T), fitted.predict_proba(T))
+
+
+def test_classes_without_samples_survive():
+    attributes = {"a": [1, 0, 0], "b": [0, 1, 0], "c": [0, 0, 1], "d": [1, 1, 0]}
+    fitted = ZeroShotClassifier().fit(X, Y, attributes=attributes)
+    np.testing.assert_array_equal(loaded(fitted).predict(T), fitted.predict(T))
+
+
+WEIGHTED = {
+    "linear": logistic(),
+    "pipeline": scaled(),
+    "search": search(logistic()),
+    "search of pipelines": search(scaled(), scoring="accuracy"),
+    "search by several scores": search(
+        scaled(), scoring=["accuracy", "f1_macro"], refit="accuracy"
+    ),
+    "search in a pipeline": make_pipeline(StandardScaler(), search(logistic())),
+    "stack": StackingClassifier([("a", logistic()), ("b", GaussianNB())], cv=2),
+    "vote": VotingClassifier([("a", logistic()), ("b", GaussianNB())]),
+    "bag": BaggingClassifier(logistic(), n_estimators=2, random_state=0),
+    "calibrated": CalibratedClassifierCV(logistic(), cv=2),
+    "one against the rest": OneVsRestClassifier(logistic()),
+    "several penalties": LogisticRegressionCV(Cs=2, cv=2),
+    "selected": make_pipeline(SelectFromModel(logistic()), logistic()),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_weighted_estimators_survive(kind, routing):
+    with config_context(enable_metadata_routing=routing):
+        fitted = ImportanceWeighted(WEIGHTED[kind]).fit(X, Y, X_target=T)
+        again = loaded(fitted)
+        np.testing.assert_array_equal(again.predict(T), fitted.predict(T))
+        np.testing.assert_array_equal(again.weights_, fitted.weights_)
+
+
+@pytest.mark.parametrize("kind", [MultiOutputClassifier, ClassifierChain])
+def test_weighted_estimators_of_several_outputs_survive(kind):
+    fitted = ImportanceWeighted(kind(logistic())).fit(X, BOTH, X_target=T)
+    np.testing.assert_array_equal(loaded(fitted).predict(T), fitted.predict(T))
+
+
+def test_weights_from_a_representation_survive():
+    fitted = ImportanceWeighted(
+        logistic(), DomainClassifierWeights(), representation=StandardScaler()
+    ).fit(X, Y, X_target=T)
+    np.testing.assert_array_equal(loaded(fitted).predict(T), fitted.predict(T))
+
+
+@pytest.mark.parametrize("kind", [CalibratedClassifierCV, GridSearchCV])
+def test_what_holds_weighted_estimators_survives(kind):
+    more = {"param_grid": {"estimator__C": [1, 2]}} if kind is GridSearchCV else {}
+    fitted = kind(ImportanceWeighted(logistic()), **more, cv=2)
+    fitted.fit(X, Y, X_target=TargetDomain(T))
+    np.testing.assert_array_equal(loaded(fitted).predict(T), fitted.predict(T))
+
+
+@pytest.mark.parametrize("kind", [ImportanceWeightedScorer, DEVScorer])
+def test_searches_by_scores_of_the_target_survive(kind):
+    options = {} if kind is DEVScorer else {"weighter": KMM()}
+    fitted = search(logistic(), scoring=kind("accuracy", X_target=T, **options)).fit(X, Y)
+    np.testing.assert_array_equal(loaded(fitted).predict(T), fitted.predict(T))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_no_request_is_left_on_what_was_fitted(kind):
+    fitted = ImportanceWeighted(WEIGHTED[kind]).fit(X, Y, X_target=T)
+    assert b"_metadata_request" not in pickle.dumps(fitted)
+
+
+def test_requests_of_the_user_stay():
+    with config_context(enable_metadata_routing=True):
+        inner = logistic().set_fit_request(sample_weight=True)
+        fitted = ImportanceWeighted(make_pipeline(StandardScaler(), inner))
+        fitted.fit(X, Y, X_target=T)
+        step = fitted.estimator_[-1]
+        request = step.get_metadata_routing()
+        assert request.fit.requests["sample_weight"] is True
+        assert not hasattr(fitted.estimator_[0], "_metadata_request")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_scores_take_weights_wherever_the_estimator_is(kind, routing):
+    """Whole weights count as repeated rows, and nothing is left on the estimator."""
+    counts = np.random.default_rng(1).integers(0, 3, len(X))
+    with config_context(enable_metadata_routing=routing):
+        fitted = ImportanceWeighted(WEIGHTED[kind]).fit(X, Y, X_target=T)
+        repeated = fitted.score(np.repeat(X, counts, axis=0), np.repeat(Y, counts))
+        assert fitted.score(X, Y, sample_weight=counts) == pytest.approx(repeated)
+        loaded(fitted)
+
+
+def test_cross_validated_predictions_are_as_before():
+    """Withdrawn requests change no fit: those of a fold are equal to a fit by hand."""
+    model = ImportanceWeighted(scaled())
+    folds = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
+    found = cross_val_predict(
+        model, X, Y, cv=folds, params={"X_target": TargetDomain(T)}, method="predict_proba"
+    )
+    weights = KMM().fit(X[:30], X_target=T).weights_
+    scaler = StandardScaler().fit(X[:30])
+    expected = logistic().fit(scaler.transform(X[:30]), Y[:30], sample_weight=weights)
+    np.testing.assert_allclose(
+        found[30:], expected.predict_proba(scaler.transform(X[30:])), rtol=1e-5
+    )
+
+
+def test_estimators_are_parts_of_the_check():
+    """The list above grows with the package."""
+    from sklearn_transfer import alignment, heads, weighting
+
+    tested = {*WEIGHTERS, *ALIGNERS, PrototypeClassifier, ZeroShotClassifier}
+    public = {
+        getattr(stage, name)
+        for stage in (alignment, heads, weighting)
+        for name in stage.__all__
+    }
+    estimators = {
+        kind for kind in public if isinstance(kind, type) and issubclass(kind, BaseEstimator)
+    }
+    tested |= {ImportanceWeighted, ImportanceWeightedScorer, DEVScorer}
+    assert estimators == tested
