@@ -272,7 +272,7 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _load_backbone(self):
+    def _load_backbone(self, n_outputs=None):
         from sklearn_transfer.extraction._backbones import load_backbone
 
         return load_backbone(
@@ -283,6 +283,7 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
             device=self.device,
             n_channels=self.n_channels,
             n_features_in=getattr(self, "_n_inputs", self.n_channels or 3),
+            n_outputs=n_outputs,
         )
 
     def __sklearn_tags__(self):
