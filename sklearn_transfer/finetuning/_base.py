@@ -434,7 +434,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
             weights = "given"
         else:
             weights = "pretrained" if isinstance(source.model, str) else "its own"
-        return f"{model}, {weights} weights, freeze={self.freeze!r}, {self.max_epochs} epochs"
+        freeze = shortened(self.freeze)
+        return f"{model}, {weights} weights, freeze={freeze}, {self.max_epochs} epochs"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -138,8 +138,8 @@ def load(cls, folder, given):
     missing = [name for name in lost if _last(name) in _NEEDED]
     if missing:
         raise ValueError(
-            f"{os.fspath(folder)!r} was saved with {' and '.join(missing)} of your own, which"
-            f" a file cannot hold: pass {cls.__name__}.load(folder,"
+            f"{shortened(os.fspath(folder))} was saved with {' and '.join(missing)} of your"
+            f" own, which a file cannot hold: pass {cls.__name__}.load(folder,"
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
     _warn_of_lost([name for name in lost if _last(name) not in _ONLY_AT_THE_START])
@@ -207,7 +207,8 @@ def _read(cls, folder):
             record = json.load(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{os.fspath(folder)!r} holds no {_RECORD}; expected a folder that save() wrote"
+            f"{shortened(os.fspath(folder))} holds no {_RECORD}; expected a folder that"
+            " save() wrote"
         ) from error
     except ValueError as error:
         raise _damaged(path, error) from error
@@ -215,12 +216,13 @@ def _read(cls, folder):
         raise _damaged(path, "it does not tell class and format")
     if record["class"] != cls.__name__:
         raise ValueError(
-            f"{os.fspath(folder)!r} holds a {record['class']}: use {record['class']}.load"
+            f"{shortened(os.fspath(folder))} holds a {record['class']}: use"
+            f" {record['class']}.load"
         )
     if record["format"] != _FORMAT:
         raise ValueError(
-            f"{os.fspath(folder)!r} has format {record['format']}, expected {_FORMAT}: it was"
-            " written by another version of sklearn_transfer"
+            f"{shortened(os.fspath(folder))} has format {record['format']}, expected"
+            f" {_FORMAT}: it was written by another version of sklearn_transfer"
         )
     if not record.keys() >= _ENTRIES:
         raise _damaged(path, f"{', '.join(sorted(_ENTRIES - record.keys()))} missing")
@@ -239,7 +241,7 @@ def _read_weights(folder):
 
 
 def _damaged(path, why):
-    return ValueError(f"{path!r} is damaged ({why}): save it again")
+    return ValueError(f"{shortened(path)} is damaged ({why}): save it again")
 
 
 def _warn_of_lost(lost):
