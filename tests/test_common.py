@@ -171,6 +171,12 @@ TABULAR = [
     (ZeroShotClassifier(gamma=1.0, normalize=False, temperature=1.0), 54),
     (FineTunedClassifier(networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 70),
     (FineTunedRegressor(networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 63),
+    (
+        FineTunedClassifier(
+            PretrainedFeatures(networks.perceptron, preprocess=None), freeze=None, lr=1e-2
+        ),
+        70,
+    ),
     (AutoencoderFeatures(preprocess=None), 46),
     (AutoencoderFeatures(4, preprocess=None, noise=0.2, mask=0.3, max_epochs=3), 46),
 ]
@@ -225,10 +231,26 @@ def _tuner_forms(crops, folder):
             {"model": networks.staged(), "freeze": "early", "augment": "flip"},
             crops,
         ),
+        "estimator": (
+            {
+                "model": PretrainedFeatures(networks.staged(), input_size=24),
+                "freeze": "early",
+            },
+            crops,
+        ),
     }, tiny
 
 
-TUNER_FORMS = ["table", "tensors", "module", "factory", "probe", "paths", "augmented"]
+TUNER_FORMS = [
+    "table",
+    "tensors",
+    "module",
+    "factory",
+    "probe",
+    "paths",
+    "augmented",
+    "estimator",
+]
 
 
 @pytest.mark.parametrize("estimator", [FineTunedClassifier, FineTunedRegressor])

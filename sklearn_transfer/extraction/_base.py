@@ -18,6 +18,8 @@ from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._inputs import naming_input
 from sklearn_transfer.extraction._loop import Extraction
 
+_LONGEST_NAME = 255  # bytes of the name of a file on the usual file systems
+
 
 class Pass(NamedTuple):
     """What one pass over samples gave, and what it cost.
@@ -342,7 +344,8 @@ def checked_folder(cache):
     if os.path.isdir(folder):
         return folder
     near = get_close_matches(folder.lower()[:20], ["memory"], 1, 0.9)
-    if near or not folder or is_file:
+    names = [len(os.fsencode(name)) for name in folder.split(os.sep)]
+    if near or not folder or is_file or max(names) > _LONGEST_NAME:
         problem = "is a file" if is_file else "is no folder"
         hint = " Did you mean 'memory'?" if near else ""
         raise ValueError(

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._threads import in_child_of_fork
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_CACHE_BYTES"
@@ -186,7 +187,7 @@ def limit(variable=_LIMIT_VARIABLE, default=_DEFAULT_LIMIT):
     if value is None:
         return default
     if not value.isdecimal():
-        raise ValueError(f"{variable}={value!r}: expected a number of bytes")
+        raise ValueError(f"{variable}={shortened(value)}: expected a number of bytes")
     return int(value)
 
 

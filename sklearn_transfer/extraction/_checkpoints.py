@@ -231,8 +231,11 @@ def refuse_quantised(module, label):
 def _is_quantised(module):
     if type(module).__module__.startswith(_QUANTISED_LAYERS):
         return True
-    own = module.parameters(recurse=False)
-    return any(not (p.is_floating_point() or p.is_complex()) or p.is_quantized for p in own)
+    return any(_is_small(p) for p in module.parameters(recurse=False))
+
+
+def _is_small(tensor):
+    return tensor.is_quantized or str(tensor.dtype) in ("torch.int8", "torch.uint8")
 
 
 def _refuse_quantised_state(state_dict, weights):
@@ -248,8 +251,7 @@ def _refuse_quantised_state(state_dict, weights):
 def _holds_quantised(name, value):
     if not _is_tensor(value):
         return False
-    is_small = str(value.dtype) in ("torch.int8", "torch.uint8")
-    return value.is_quantized or (is_small and name.endswith("weight"))
+    return value.is_quantized or (_is_small(value) and name.endswith("weight"))
 
 
 def refuse_bad_numbers(module, label, origin):

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from itertools import compress, count
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction import _sqlite
 from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore, limit
 from sklearn_transfer.extraction._claims import Membership
@@ -384,8 +385,8 @@ class DiskStore:
         if _sqlite.is_damage(error):
             repair = "clear_cache() makes it anew"
         warnings.warn(
-            f"The feature cache in {self.folder!r} is {kept} from here on ({error}); features"
-            f" are right but kept in the memory of this process alone: {repair}",
+            f"The feature cache in {shortened(self.folder)} is {kept} from here on ({error});"
+            f" features are right but kept in the memory of this process alone: {repair}",
             UserWarning,
             stacklevel=2,
         )

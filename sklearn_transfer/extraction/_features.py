@@ -273,10 +273,11 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _load_backbone(self):
+    def _load_backbone(self, n_outputs=None):
         from sklearn_transfer.extraction._backbones import load_backbone
 
-        return load_backbone(self.model, self.weights, **self._network_options())
+        options = {**self._network_options(), "n_outputs": n_outputs}
+        return load_backbone(self.model, self.weights, **options)
 
     def _has_backbone(self):
         if "sklearn_transfer.extraction._backbones" not in sys.modules:

@@ -197,7 +197,9 @@ def _stat(path):
     try:
         return os.stat(path)
     except FileNotFoundError as error:
-        raise BadSampleError("no such file") from error
+        is_home = os.fsdecode(path).startswith("~")
+        hint = "; '~' stays as it is in samples, use os.path.expanduser" if is_home else ""
+        raise BadSampleError(f"no such file{hint}") from error
     except (OSError, ValueError) as error:
         raise BadSampleError(getattr(error, "strerror", None) or str(error)) from error
 

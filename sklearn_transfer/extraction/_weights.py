@@ -15,6 +15,7 @@ from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._checkpoints import load_torch, read_checkpoint
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_LONGEST_NAME = 100  # of a network that has a package
 _LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 
@@ -63,6 +64,8 @@ def package_hint(model):
 
 def _package_record(model):
     name, _, tag = model.partition(".")
+    if not name.isidentifier() or len(name) > _LONGEST_NAME:  # of a hub, or no name at all
+        return None
     file = resources.files(__package__) / "packaged_weights" / f"{name}.json"
     if not file.is_file():
         return None
@@ -157,7 +160,8 @@ def missing_weights_error(model, reason, file, origin):
     return FileNotFoundError(
         f"The pretrained weights of {shortened(model)} are in no installed package and in"
         f" no local cache, and downloading them failed: {reason}.\n"
-        f"Bring {file} from {origin}, for instance with a machine that is online, and pass\n"
+        f"Bring {file} from {_cut(origin)}, for instance with a machine that is online, and"
+        " pass\n"
         f"{install}"
         f"    PretrainedFeatures({shortened(model)}, weights='path/to/{file}')\n"
         "or take the default network, whose weights are on board, or weights=None for"

@@ -20,15 +20,16 @@ from sklearn_transfer._validation import (
     check_feature_names_in,
     check_sample_weight,
     forget_fit,
+    shortened,
     visual_block,
 )
 from sklearn_transfer.extraction._containers import taken
-from sklearn_transfer.extraction._features import ReadsImages
+from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._threads import run_here
 from sklearn_transfer.finetuning._columns import naming_rows
 from sklearn_transfer.finetuning._persistence import Saved
+from sklearn_transfer.finetuning._reading import ReadsAsFeatures
 
-_OWN = object()  # the parameter of the estimator
 # Samples whose activations are in memory at once while predicting.
 _KNOWN_ROWS = 1000
 # What is kept of the record of a network, beside the trained module.
@@ -47,13 +48,11 @@ _FACTS = (
 )
 
 
-class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
+class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
     """A network that is trained on samples; a subclass says what the targets are."""
 
-    on_error = "raise"
-
     _parameter_constraints: dict = {
-        "model": [str, callable],
+        "model": [str, callable, PretrainedFeatures],
         "weights": [str, os.PathLike, Mapping, None],
         "freeze": [str, Integral, list, tuple, None],
         "schedule": [StrOptions({"constant", "lp-ft", "gradual"})],
@@ -327,30 +326,14 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
             self._network.to(self._device)
             self._record = self._make_record()
 
-    def _load_backbone(self, weights=_OWN):
-        """Record of the pretrained network, and whether it was made for the outputs."""
-        from sklearn_transfer.extraction._backbones import load_backbone, takes_outputs
-
-        owns_head = takes_outputs(self.model)
-        drawn = self.weights is None or not isinstance(self.model, str)
-        backbone = load_backbone(
-            self.model,
-            self.weights if weights is _OWN else weights,
-            input_size=self.input_size,
-            random_state=self._seed if drawn else 0,
-            device=self.device,
-            n_features_in=getattr(self, "_n_inputs", 3),
-            n_outputs=self._targets.n_outputs if owns_head else None,
-        )
-        return backbone, owns_head
-
     def _augmentation(self, backbone):
         if isinstance(self.augment, str) and self.augment == "none":
             return None
-        if self.preprocess != "auto":
+        preprocess = self._source().preprocess
+        if preprocess != "auto":
             raise ValueError(
-                f"augment={self.augment!r} needs preprocess='auto', got"
-                f" {self.preprocess!r}; use augment='none', or augment in preprocess"
+                f"augment={shortened(self.augment)} needs preprocess='auto', got"
+                f" {shortened(preprocess)}; use augment='none', or augment in preprocess"
             )
         from sklearn_transfer.extraction._transforms import make_augmentation
 
@@ -441,22 +424,24 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
         return visual_block(self, self._caption())
 
     def _caption(self):
-        model = self.model
+        source = self._source()
+        model = source.model
         if not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
-        if self.weights is None:
+        if source.weights is None:
             weights = "random"
-        elif isinstance(self.weights, Mapping) or self.weights != "pretrained":
+        elif isinstance(source.weights, Mapping) or source.weights != "pretrained":
             weights = "given"
         else:
-            weights = "pretrained" if isinstance(self.model, str) else "its own"
-        return f"{model}, {weights} weights, freeze={self.freeze!r}, {self.max_epochs} epochs"
+            weights = "pretrained" if isinstance(source.model, str) else "its own"
+        freeze = shortened(self.freeze)
+        return f"{model}, {weights} weights, freeze={freeze}, {self.max_epochs} epochs"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.target_tags.required = True
-        if self.preprocess is not None:
+        if self._source().preprocess is not None:
             tags.input_tags.two_d_array = False
             tags.input_tags.three_d_array = True
             tags.input_tags.string = True

@@ -8,6 +8,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.finetuning._base import _BaseFineTuned, first_column
 
 
@@ -20,11 +21,14 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
 
     Parameters
     ----------
-    model : str, torch.nn.Module or callable, default="tf_efficientnet_lite0"
-        Network, as `PretrainedFeatures` takes it. A module is copied and never changed. An
-        importable callable `(n_features_in)` returns a module on which a linear head is put;
-        one that takes `(n_features_in, n_outputs)` returns a module that ends in the outputs.
+    model : str, Module, callable or PretrainedFeatures, default="tf_efficientnet_lite0"
+        Network, as `PretrainedFeatures` takes it. A module of torch is copied, never changed.
+        An importable callable `(n_features_in)` returns a module on which a linear head is
+        put; one that takes `(n_features_in, n_outputs)` one that ends in the outputs.
         Parameters of a module that do not require gradients stay as they are.
+        A `PretrainedFeatures`, which is never fitted or changed, brings network, weights and
+        all options of reading, also those that are no parameters here (`n_channels`,
+        `value_range`); they are searched as `model__input_size`. See the notes.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
@@ -181,6 +185,14 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     fitted estimator. A pickle holds the trained network, in the memory of the CPU. Trainings
     in several threads of a process wait for each other.
 
+    With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
+    `value_range`, `preprocess`, `background` and, for random weights and callables,
+    `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this
+    estimator then stay at their defaults, and its own `layers` and `pooling` at theirs. How
+    the network is run is said here alone: `cache`, `engine`, `device`, `precision`,
+    `batch_size`, `n_jobs` and `verbose` of the model are not looked at, and a sample that
+    cannot be read is an error, whatever its `on_error`.
+
     References
     ----------
     .. [1] J. Yosinski et al. "How transferable are features in deep neural networks?".
@@ -334,8 +346,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         )
         if not same:
             raise ValueError(
-                f"classes={classes!r} are not those of the first call, {self.classes_!r}; call"
-                " fit to begin anew"
+                f"classes={shortened(classes)} are not those of the first call,"
+                f" {shortened(self.classes_)}; call fit to begin anew"
             )
 
     def predict(self, X):

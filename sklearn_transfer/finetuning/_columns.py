@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_transfer._validation import check_consistent_length
+from sklearn_transfer._validation import check_consistent_length, shortened
 
 _LABELS = "biufUO"  # kinds of arrays that hold labels
 
@@ -95,7 +95,9 @@ def _named(names, columns):
     check_consistent_length(*columns)
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
-        raise ValueError(f"y has several columns of the name {repeated[0]!r}: rename them.")
+        raise ValueError(
+            f"y has several columns of the name {shortened(repeated[0])}: rename them."
+        )
     return Table(columns, names, False)
 
 

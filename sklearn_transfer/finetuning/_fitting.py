@@ -252,9 +252,7 @@ class Fitting:
         estimator = self.estimator
         if estimator.freeze_norm != "auto":
             return estimator.freeze_norm
-        is_factory = not isinstance(estimator.model, (str, torch.nn.Module))
-        drawn = estimator.weights is None or (estimator.weights == "pretrained" and is_factory)
-        return not drawn
+        return not estimator._draws_weights()
 
     def _probe(self, phase):
         """Fit the head on the embeddings of the network as it came."""

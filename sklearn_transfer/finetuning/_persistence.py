@@ -8,13 +8,17 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._checkpoints import refuse_bad_numbers
+from sklearn_transfer.extraction._features import PretrainedFeatures
 
 _WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
 _FORMAT = 1
 _PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
 # What prediction needs and a file cannot hold, where it is an object of the user's.
-_NEEDED = ("model", "preprocess")
+_NEEDED = ("model", "preprocess", "background", "value_range")
+_OF_MODEL = "model__"  # before the parameters of a model that is an estimator
+_TUPLES = ("input_size", "value_range")  # lists in JSON
 _START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "input_shape", "fitted"}
@@ -51,8 +55,9 @@ class Saved:
             The folder.
         **params : objects
             Parameters that replace the saved ones. `model` and `preprocess` are needed where
-            they were objects of your own, which files cannot hold; other such parameters,
-            which matter for training alone, have their default.
+            they were objects of your own, which files cannot hold (`model__model` and
+            `model__preprocess` where `model` was a `PretrainedFeatures`); other such
+            parameters, which matter for training alone, have their default.
 
         Returns
         -------
@@ -68,8 +73,8 @@ class Saved:
         from sklearn_transfer.finetuning import _freezing
         from sklearn_transfer.finetuning._network import Network
 
-        weights = None if isinstance(self.model, str) else "pretrained"
-        backbone, owns_head = self._load_backbone(weights)
+        weights = None if isinstance(self._source().model, str) else "pretrained"
+        backbone, owns_head = self._load_backbone(weights=weights)
         network = Network(backbone, self._targets.n_outputs, owns_head)
         network.to(backbone.device).eval()
         options = {"dtype": torch.float32, "device": backbone.device}
@@ -97,17 +102,17 @@ def save(estimator, folder):
     start = estimator._start or {}
     state |= {f"{_START}{name}": tensor for name, tensor in start.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    params, objects = {}, []
-    for name, value in estimator.get_params(deep=False).items():
-        plain = _plain(value)
-        if plain is _UNSUITABLE:
-            objects.append(name)
-        else:
-            params[name] = plain
+    params, objects = _divided(estimator.get_params(deep=False))
+    features = None
+    if type(estimator.model) is PretrainedFeatures:
+        features, inner = _divided(estimator.model.get_params(deep=False))
+        objects.remove("model")
+        objects += [f"{_OF_MODEL}{name}" for name in inner]
     record = {
         "format": _FORMAT,
         "class": type(estimator).__name__,
         "params": params,
+        "features": features,
         "objects": objects,
         "targets": estimator._targets.to_json(),
         "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
@@ -129,15 +134,16 @@ def load(cls, folder, given):
 
     folder = os.path.expanduser(os.fspath(folder))
     record = _read(cls, folder)
-    missing = [name for name in record["objects"] if name in _NEEDED and name not in given]
+    lost = [name for name in record["objects"] if not _is_given(name, given)]
+    missing = [name for name in lost if _last(name) in _NEEDED]
     if missing:
         raise ValueError(
-            f"{os.fspath(folder)!r} was saved with {' and '.join(missing)} of your own, which"
-            f" a file cannot hold: pass {cls.__name__}.load(folder,"
+            f"{shortened(os.fspath(folder))} was saved with {' and '.join(missing)} of your"
+            f" own, which a file cannot hold: pass {cls.__name__}.load(folder,"
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
-    estimator = cls(**{**_params(record["params"]), **given})
-    _warn_of_lost(record, given)
+    _warn_of_lost([name for name in lost if _last(name) not in _ONLY_AT_THE_START])
+    estimator = cls(**{**_params(record["params"]), **_with_model(record, given)})
     vars(estimator).update(_rebuilt(record["fitted"]))
     if "feature_names_in_" in record:
         names = np.asarray(record["feature_names_in_"], dtype=object)
@@ -147,6 +153,39 @@ def load(cls, folder, given):
     frozen = Frozen(parameters, modules, record["boundary"])
     estimator._restore(_read_weights(folder), frozen, tuple(record["input_shape"]))
     return estimator
+
+
+def _divided(params):
+    """Parameters that JSON holds, and the names of the others."""
+    plain = {name: _plain(value) for name, value in params.items()}
+    objects = [name for name, value in plain.items() if value is _UNSUITABLE]
+    return {n: value for n, value in plain.items() if n not in objects}, objects
+
+
+def _last(name):
+    return name.removeprefix(_OF_MODEL)
+
+
+def _is_given(name, given):
+    return name in given or (name.startswith(_OF_MODEL) and "model" in given)
+
+
+def _with_model(record, given):
+    """Given parameters, with the saved `PretrainedFeatures` as model where there was one."""
+    saved = record.get("features")
+    if saved is None:
+        return given
+    if "model" in given:
+        if not isinstance(given["model"], PretrainedFeatures):
+            raise ValueError(
+                "The network was saved with model=PretrainedFeatures(...), and model="
+                f"{shortened(given['model'])} was given, which does not say how samples are"
+                " read: pass model__model=... instead, or a PretrainedFeatures"
+            )
+        return given
+    inner = {_last(n): value for n, value in given.items() if n.startswith(_OF_MODEL)}
+    outer = {n: value for n, value in given.items() if not n.startswith(_OF_MODEL)}
+    return {**outer, "model": PretrainedFeatures(**{**_params(saved), **inner})}
 
 
 def fill(network, state, label):
@@ -168,7 +207,8 @@ def _read(cls, folder):
             record = json.load(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{os.fspath(folder)!r} holds no {_RECORD}; expected a folder that save() wrote"
+            f"{shortened(os.fspath(folder))} holds no {_RECORD}; expected a folder that"
+            " save() wrote"
         ) from error
     except ValueError as error:
         raise _damaged(path, error) from error
@@ -176,12 +216,13 @@ def _read(cls, folder):
         raise _damaged(path, "it does not tell class and format")
     if record["class"] != cls.__name__:
         raise ValueError(
-            f"{os.fspath(folder)!r} holds a {record['class']}: use {record['class']}.load"
+            f"{shortened(os.fspath(folder))} holds a {record['class']}: use"
+            f" {record['class']}.load"
         )
     if record["format"] != _FORMAT:
         raise ValueError(
-            f"{os.fspath(folder)!r} has format {record['format']}, expected {_FORMAT}: it was"
-            " written by another version of sklearn_transfer"
+            f"{shortened(os.fspath(folder))} has format {record['format']}, expected"
+            f" {_FORMAT}: it was written by another version of sklearn_transfer"
         )
     if not record.keys() >= _ENTRIES:
         raise _damaged(path, f"{', '.join(sorted(_ENTRIES - record.keys()))} missing")
@@ -200,11 +241,10 @@ def _read_weights(folder):
 
 
 def _damaged(path, why):
-    return ValueError(f"{path!r} is damaged ({why}): save it again")
+    return ValueError(f"{shortened(path)} is damaged ({why}): save it again")
 
 
-def _warn_of_lost(record, given):
-    lost = [n for n in record["objects"] if n not in given and n not in _ONLY_AT_THE_START]
+def _warn_of_lost(lost):
     if lost:
         warnings.warn(
             f"{' and '.join(lost)} of your own could not be saved: partial_fit would train"
@@ -241,6 +281,8 @@ def _plain(value):
         return value
     if isinstance(value, np.bool_):
         return bool(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return value.tolist()
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
@@ -267,5 +309,5 @@ def _rebuilt(value):
 
 def _params(params):
     params = {name: _rebuilt(value) for name, value in params.items()}
-    size = params.get("input_size")
-    return {**params, "input_size": tuple(size) if isinstance(size, list) else size}
+    pairs = {n: tuple(params[n]) for n in _TUPLES if isinstance(params.get(n), list)}
+    return {**params, **pairs}

@@ -13,11 +13,14 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
 
     Parameters
     ----------
-    model : str, torch.nn.Module or callable, default="tf_efficientnet_lite0"
-        Network, as `PretrainedFeatures` takes it. A module is copied and never changed. An
-        importable callable `(n_features_in)` returns a module on which a linear head is put;
-        one that takes `(n_features_in, n_outputs)` returns a module that ends in the outputs.
+    model : str, Module, callable or PretrainedFeatures, default="tf_efficientnet_lite0"
+        Network, as `PretrainedFeatures` takes it. A module of torch is copied, never changed.
+        An importable callable `(n_features_in)` returns a module on which a linear head is
+        put; one that takes `(n_features_in, n_outputs)` one that ends in the outputs.
         Parameters of a module that do not require gradients stay as they are.
+        A `PretrainedFeatures`, which is never fitted or changed, brings network, weights and
+        all options of reading, also those that are no parameters here (`n_channels`,
+        `value_range`); they are searched as `model__input_size`. See the notes.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
@@ -163,6 +166,14 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     batch is halved once, with a warning. Ctrl-C in an epoch ends the training and leaves a
     fitted estimator. A pickle holds the trained network, in the memory of the CPU. Trainings
     in several threads of a process wait for each other.
+
+    With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
+    `value_range`, `preprocess`, `background` and, for random weights and callables,
+    `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this
+    estimator then stay at their defaults, and its own `layers` and `pooling` at theirs. How
+    the network is run is said here alone: `cache`, `engine`, `device`, `precision`,
+    `batch_size`, `n_jobs` and `verbose` of the model are not looked at, and a sample that
+    cannot be read is an error, whatever its `on_error`.
 
     References
     ----------

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
 from sklearn_transfer.finetuning._row_weights import checked_weights, class_weights
 from sklearn_transfer.finetuning._tasks import KINDS, Plan, Task, checked_plans
@@ -343,10 +343,10 @@ def _block(table: Table, name, column, width, kind, alone) -> Block:
     """The columns of a task, with what messages call them."""
     values = table.columns[column : column + width]
     names = table.names or range(len(table.columns))
-    places = [f"column {names[column + j]!r} of y" for j in range(width)]
+    places = [f"column {shortened(names[column + j])} of y" for j in range(width)]
     if table.flat or (alone and kind == "multiclass"):
         return Block(values, "y", ["y"], strict=True)
-    where = places[0] if width == 1 else f"task {name!r} of y"
+    where = places[0] if width == 1 else f"task {shortened(name)} of y"
     return Block(values, where, places, strict=False)
 
 
@@ -359,8 +359,9 @@ def _names(plans, table):
             name = table.names[column]
             if plan.name not in (None, name):
                 raise ValueError(
-                    f"tasks[{j}] has the name {plan.name!r}, and its column of y is {name!r}: "
-                    "tasks go with the columns of y in order, under their names."
+                    f"tasks[{j}] has the name {shortened(plan.name)}, and its column of y is "
+                    f"{shortened(name)}: tasks go with the columns of y in order, under "
+                    "their names."
                     f"{did_you_mean(plan.name, table.names)}"
                 )
         found.append(name if plan.name is None else plan.name)

@@ -13,7 +13,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import _safe_indexing, column_or_1d, doubtful_values
+from sklearn_transfer._validation import (
+    _safe_indexing,
+    column_or_1d,
+    doubtful_values,
+    shortened,
+)
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
 
@@ -154,7 +159,8 @@ def _members(y, n_way, n_needed):
     few = counts < n_needed
     if few.any():
         named = ", ".join(
-            f"{c!r} ({n})" for c, n in zip(classes[few].tolist(), counts[few], strict=True)
+            f"{shortened(c)} ({n})"
+            for c, n in zip(classes[few].tolist(), counts[few], strict=True)
         )
         raise ValueError(
             f"n_shot + n_query = {n_needed} samples of each class are drawn, and too few are "

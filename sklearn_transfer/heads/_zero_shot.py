@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import column_or_1d, forget_fit, validate_data
+from sklearn_transfer._validation import column_or_1d, forget_fit, shortened, validate_data
 from sklearn_transfer.heads._attributes import described, labelled_vectors
 from sklearn_transfer.heads._bilinear import Path, compatibility
 from sklearn_transfer.heads._class_folds import (
@@ -232,7 +232,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = self._chosen[0]
         if not len(self.classes_):
             raise ValueError(
-                f"predict_over={self.predict_over!r}, and attributes describes no "
+                f"predict_over={shortened(self.predict_over)}, and attributes describes no "
                 f"{self.predict_over} class: describe one, or predict over others."
             )
 

@@ -11,6 +11,7 @@ from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._readers import ImageReader
 from sklearn_transfer.extraction._taps import resolve_taps
 from sklearn_transfer.extraction._values import parse_value_range
+from sklearn_transfer.finetuning._base import _BaseFineTuned
 
 _LARGEST = 32  # pixels of an edge
 
@@ -23,6 +24,8 @@ def from_scratch(estimator):
         for name in parameters
         if name.split("__")[-1] == "weights"
         and name[: -len("weights")] + "model" in parameters
+        # The model of a fine-tuner may be an estimator, which is one of these itself.
+        and not isinstance(parameters[name[: -len("weights")] + "model"], PretrainedFeatures)
     ]
     pretrained = [n for n in networks if _is_pretrained(parameters, n)]
     if not pretrained:
@@ -48,17 +51,26 @@ def _says_pretrained(weights):
 
 def on_raw_pixels(estimator):
     """The same estimator with pixels in the place of each PretrainedFeatures."""
+    parameters = estimator.get_params()
     found = {
         name: RawPixels(**value.get_params(deep=False))
-        for name, value in estimator.get_params().items()
-        if isinstance(value, PretrainedFeatures)
+        for name, value in parameters.items()
+        if isinstance(value, PretrainedFeatures) and not _is_trained(estimator, name)
     }
     if not found:
         raise ValueError(
             f"baseline='raw' looked in {type(estimator).__name__} for PretrainedFeatures to "
-            "put pixels in their place, and found none. Give an estimator as baseline."
+            "put pixels in their place, and found none (a fine-tuner is nothing without its "
+            "network). Give an estimator as baseline, or 'scratch'."
         )
     return clone(estimator).set_params(**found)
+
+
+def _is_trained(estimator, name):
+    """Whether a parameter is the network of a fine-tuner, which is nothing without one."""
+    owner = name.rpartition("__")[0]
+    owner = estimator.get_params()[owner] if owner else estimator
+    return name.split("__")[-1] == "model" and isinstance(owner, _BaseFineTuned)
 
 
 def _nothing_learnt(n_features_in):

@@ -18,7 +18,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import did_you_mean, resolve_task
+from sklearn_transfer._validation import did_you_mean, resolve_task, shortened
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
@@ -270,8 +270,8 @@ def _with_params(kind, model, params):
     unknown = [name for name in params if name not in known or name in ("model", "layers")]
     if unknown:
         raise ValueError(
-            f"features_params holds {unknown[0]!r}, which is no parameter to give here; "
-            f"expected some of {[n for n in known if n not in ('model', 'layers')]}."
+            f"features_params holds {shortened(unknown[0])}, which is no parameter to give "
+            f"here; expected some of {[n for n in known if n not in ('model', 'layers')]}."
             f"{did_you_mean(unknown[0], known)}"
         )
     return kind(model, **params)

@@ -13,6 +13,7 @@ from sklearn_transfer._validation import (
     did_you_mean,
     own_weights,
     scorer_takes_weights,
+    shortened,
     split_domains,
 )
 from sklearn_transfer.weighting._importance import combined_weights
@@ -169,8 +170,9 @@ class ImportanceWeightedScorer(_TargetScorer):
             takes = "sample_weight" in signature(scorer).parameters
         if not takes:
             raise TypeError(
-                f"scoring={self.scoring!r} takes no sample_weight, so it cannot be weighted: "
-                "give another metric, such as 'accuracy' or 'neg_mean_squared_error'."
+                f"scoring={shortened(self.scoring)} takes no sample_weight, so it cannot be "
+                "weighted: give another metric, such as 'accuracy' or "
+                "'neg_mean_squared_error'."
             )
         return scorer
 
@@ -234,8 +236,9 @@ class DEVScorer(_TargetScorer):
             return self.scoring
         if self.scoring not in _SAMPLE_SCORES:
             raise ValueError(
-                f"scoring={self.scoring!r} is none of {sorted(_SAMPLE_SCORES)}, which score "
-                "single samples: give one of them or a callable that returns a score for "
+                f"scoring={shortened(self.scoring)} is none of {sorted(_SAMPLE_SCORES)}, "
+                "which score single samples: give one of them or a callable that returns a "
+                "score for "
                 f"each sample.{did_you_mean(self.scoring, _SAMPLE_SCORES)}"
             )
         return _SAMPLE_SCORES[self.scoring]
@@ -268,8 +271,8 @@ def _log_likelihood(estimator, X, y):
     unknown = [label for label in np.unique(labels) if label not in places]
     if unknown:
         raise ValueError(
-            f"y holds {unknown[0]!r}, which is none of the classes that the estimator was "
-            "fitted on, so its log loss is infinite. Stratify the folds."
+            f"y holds {shortened(unknown[0])}, which is none of the classes that the "
+            "estimator was fitted on, so its log loss is infinite. Stratify the folds."
         )
     columns = [places[label] for label in labels]
     likelihood = probabilities[np.arange(len(labels)), columns]

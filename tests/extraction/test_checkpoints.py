@@ -4,6 +4,7 @@ import argparse
 import copy
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -406,6 +407,12 @@ def test_a_path_may_start_in_the_home_folder(crops, tmp_path, monkeypatch):
     torch.save(AVERAGE, tmp_path / "w.pth")
     again = PretrainedFeatures(TINY, weights="~/w.pth").transform(crops)
     assert not np.array_equal(again, found)
+
+
+@pytest.mark.parametrize("path", ["~/a.png", Path("~/a.png")])
+def test_samples_in_the_home_folder_are_told_how_to_be_found(path):
+    with pytest.raises(ValueError, match=r"no such file; '~' .* use os.path.expanduser"):
+        PretrainedFeatures(TINY, weights=RAW).transform([path])
 
 
 @pytest.mark.parametrize("kind", ["features", "fine-tuning"])

@@ -1,0 +1,112 @@
+"""What a fine-tuner trains and how it reads samples: both as `PretrainedFeatures` does."""
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from sklearn_transfer._validation import shortened
+from sklearn_transfer.extraction._features import PretrainedFeatures
+
+# What an estimator given as `model` brings, and the defaults that stay here then.
+_BROUGHT = {
+    "weights": "pretrained",
+    "input_size": None,
+    "preprocess": "auto",
+    "background": "white",
+}
+# Parameters of such an estimator that mean nothing here: their defaults, and why.
+_WITHOUT_MEANING = {
+    "layers": (None, "the head is put on the embedding, and freeze names layers"),
+    "pooling": ("auto", "the head is put on the embedding as the network pools it"),
+}
+
+
+class ReadsAsFeatures:
+    """Mixin of fine-tuners: network and samples are those of a `PretrainedFeatures`.
+
+    It is made of the estimator that is given as `model`, or of the own parameters of the same
+    names, so that each option of reading has one meaning and stands in one place.
+    """
+
+    def _source(self):
+        """The estimator whose parameters describe network and reading: `model`, or this."""
+        return self.model if isinstance(self.model, PretrainedFeatures) else self
+
+    def _features(self, **changes):
+        """A `PretrainedFeatures` of its own, with other parameters in `changes`.
+
+        How it runs is of no matter but for the device: nothing is extracted with it.
+        """
+        source = self._source()
+        if source is self:
+            features = PretrainedFeatures(**self._own_params())
+        else:
+            self._check_source(source)
+            # Not a clone, which would copy a module as well.
+            features = type(source)(**source.get_params(deep=False))
+            features._validate_params()
+        features.set_params(device=self.device, on_error="raise", **changes)
+        if features.preprocess is None and hasattr(self, "_n_inputs"):
+            features._n_inputs = self._n_inputs
+        return features
+
+    def _own_params(self):
+        is_drawn = self.weights is None or not isinstance(self.model, str)
+        seed = getattr(self, "_seed", 0) if is_drawn else 0
+        params = {name: getattr(self, name) for name in ("model", *_BROUGHT)}
+        return {**params, "random_state": seed}
+
+    def _check_source(self, source):
+        name = type(source).__name__
+        for own, default in _BROUGHT.items():
+            value = getattr(self, own)
+            if not _is_default(value, default):
+                raise ValueError(
+                    f"{own}={shortened(value)} was given beside model={name}(...), which says"
+                    f" that itself: leave {own} at {default!r} and set"
+                    f" model__{own}={shortened(value)}"
+                )
+        for other, (default, why) in _WITHOUT_MEANING.items():
+            value = getattr(source, other)
+            if not _is_default(value, default):
+                raise ValueError(
+                    f"model={name}({other}={shortened(value)}) cannot be fine-tuned: {why}."
+                    f" Set model__{other}={default!r}"
+                )
+
+    def _check_samples(self, X, reset):
+        """Sequence of samples from X; `reset` as in scikit-learn's validate_data."""
+        features = self._features()
+        if features.preprocess is not None:
+            return features._check_samples(X, reset)
+        # Columns are checked here, since their names and number belong to this estimator.
+        X = validate_data(self, X, reset=reset, dtype=np.float32, allow_nd=True)
+        self._n_inputs = X.shape[1]
+        return X
+
+    def _make_reader(self, backbone):
+        return self._features()._make_reader(backbone)
+
+    def _load_backbone(self, **changes):
+        """Record of the pretrained network, and whether it was made for the outputs."""
+        from sklearn_transfer.extraction._backbones import takes_outputs
+
+        features = self._features(**changes)
+        owns_head = takes_outputs(features.model)
+        n_outputs = self._targets.n_outputs if owns_head else None
+        return features._load_backbone(n_outputs), owns_head
+
+    def _draws_weights(self):
+        """Whether training begins with random weights."""
+        import torch
+
+        source = self._source()
+        is_factory = not isinstance(source.model, (str, torch.nn.Module))
+        is_own = isinstance(source.weights, str) and source.weights == "pretrained"
+        return source.weights is None or (is_own and is_factory)
+
+
+def _is_default(value, default):
+    """Whether a parameter, perhaps an array or a mapping, has its default."""
+    if value is None or default is None:
+        return value is default
+    return isinstance(value, str) and value == default
