@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import _safe_indexing, column_or_1d
+from sklearn_transfer._validation import _safe_indexing, column_or_1d, one_line
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
 
@@ -25,6 +25,8 @@ class EpisodesResult(NamedTuple):
     interval: tuple
     n_way: int
     n_shot: int
+
+    __repr__ = one_line
 
     def __str__(self):
         half = (self.interval[1] - self.interval[0]) / 2
