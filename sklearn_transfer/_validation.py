@@ -98,6 +98,24 @@ def shortened(value, limit=200):
     return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
 
 
+def one_line(result):
+    """`repr` of a named tuple in which long arrays are told by their shape.
+
+    >>> from collections import namedtuple
+    >>> one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
+    'Result(mean=0.5, scores=<array of shape (600,)>)'
+    """
+    parts = [f"{name}={_brief(value)}" for name, value in result._asdict().items()]
+    return f"{type(result).__name__}({', '.join(parts)})"
+
+
+def _brief(value):
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    text = str(value.tolist())
+    return text if len(text) <= 60 else f"<array of shape {value.shape}>"
+
+
 def did_you_mean(word, options, n=3):
     """End of an error message: the options nearest to `word`, or nothing.
 

@@ -320,7 +320,8 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         elif isinstance(weights, Mapping):
             weights = "weights from a mapping"
         elif weights == "pretrained":
-            weights = "pretrained weights"
+            named = isinstance(self.model, str)
+            weights = "pretrained weights" if named else "its own weights"
         digest_seen = getattr(self, "weights_sha256_", "")
         seen = f" {digest_seen[:8]}" if digest_seen else ""
         layers = self.layers if isinstance(self.layers, (list, tuple)) else [self.layers]

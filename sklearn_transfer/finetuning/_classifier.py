@@ -382,6 +382,21 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         """
         return self._decoded("predict_proba", X)
 
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            As in `fit`.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes), or list of these
+            As in `predict_proba`; computed from the logits, so that no entry is -inf.
+        """
+        return self._decoded("predict_log_proba", X)
+
     def decision_function(self, X):
         """Outputs of the network.
 

@@ -259,6 +259,11 @@ class Targets:
         output = self._checked(output)
         return self._joined([t.predict_proba(output[:, t.columns]) for t in self.tasks])
 
+    def predict_log_proba(self, output):
+        """Logarithms of `predict_proba`, from the logits: finite for all finite outputs."""
+        output = self._checked(output)
+        return self._joined([t.predict_log_proba(output[:, t.columns]) for t in self.tasks])
+
     def decision_function(self, output):
         """Logits: an array, or a list with one a task.
 

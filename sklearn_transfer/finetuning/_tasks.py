@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.metrics import r2_score
 from sklearn.utils import assert_all_finite
 
@@ -52,6 +52,10 @@ class Task:
 
     def predict_proba(self, output):
         """Probabilities, or None where the task has none."""
+        return None
+
+    def predict_log_proba(self, output):
+        """Logarithms of the probabilities, or None where the task has none."""
         return None
 
     def decision_function(self, output):
@@ -117,6 +121,10 @@ class MulticlassTask(Task):
         """Probabilities (n, n_classes)."""
         return softmax(output, axis=1)
 
+    def predict_log_proba(self, output):
+        """Logarithms of the probabilities (n, n_classes)."""
+        return log_softmax(output, axis=1)
+
     def decision_function(self, output):
         """Logits (n, n_classes), or for two classes what the second has more (n,)."""
         return output[:, 1] - output[:, 0] if output.shape[1] == 2 else output.copy()
@@ -164,6 +172,10 @@ class MultilabelTask(Task):
     def predict_proba(self, output):
         """Probability of each label (n, n_labels)."""
         return expit(output)
+
+    def predict_log_proba(self, output):
+        """Logarithm of the probability of each label (n, n_labels)."""
+        return log_expit(output)
 
     def decision_function(self, output):
         """Logits (n, n_labels)."""

@@ -17,6 +17,7 @@ from sklearn_transfer._validation import (
     _safe_indexing,
     column_or_1d,
     doubtful_values,
+    one_line,
     shortened,
 )
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
@@ -30,6 +31,8 @@ class EpisodesResult(NamedTuple):
     interval: tuple
     n_way: int
     n_shot: int
+
+    __repr__ = one_line
 
     def __str__(self):
         half = (self.interval[1] - self.interval[0]) / 2

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
@@ -366,6 +366,22 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
             Softmax of the negative squared distances over the temperature.
         """
         return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Logarithms of `predict_proba`, finite where probabilities vanish; -inf for a
+            class without samples alone.
+        """
+        return log_softmax(self._logits(X), axis=1)
 
     def _logits(self, X):
         distances = self._distances(self._rows(X))

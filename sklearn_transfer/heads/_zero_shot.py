@@ -5,7 +5,7 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -376,6 +376,23 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
             order.
         """
         return softmax(self._logits(X, attributes), axis=1)
+
+    def predict_log_proba(self, X, attributes=None):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        attributes : mapping, (vectors, labels) or DataFrame, default=None
+            Classes to choose from, as in `predict`.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Logarithms of `predict_proba`, finite where probabilities vanish.
+        """
+        return log_softmax(self._logits(X, attributes), axis=1)
 
     def _logits(self, X, attributes):
         check_is_fitted(self)

@@ -10,14 +10,18 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from sklearn_transfer._validation import both_domains, check_classes, shortened
+from sklearn_transfer._validation import both_domains, check_classes, one_line, shortened
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
 from sklearn_transfer.selection._two_sample import default_classifier, half_rows
 
-LabelShiftResult = namedtuple(
-    "LabelShiftResult",
-    ["statistic", "p_value", "classes", "source_priors", "target_priors", "n_permutations"],
-)
+_FIELDS = "statistic p_value classes source_priors target_priors n_permutations"
+
+
+class LabelShiftResult(namedtuple("LabelShiftResult", _FIELDS)):
+    """What `label_shift_test` found; see there."""
+
+    __slots__ = ()
+    __repr__ = one_line
 
 
 @validate_params(

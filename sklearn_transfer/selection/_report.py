@@ -27,6 +27,8 @@ _ADVICE = {
     ),
 }
 
+_SHOWN = 20  # classes of which the shares are shown
+
 
 @dataclass(frozen=True, repr=False)
 class ShiftReport:
@@ -117,9 +119,10 @@ class ShiftReport:
             yield "Label shift", f"p = {self.label_p_value:.3g}{self._doubt()}"
         yield "Effective source rows", f"{self.ess:.0f} ({self.ess_share:.0%})"
         yield "Target outside of the source", f"{self.outside_share:.0%}"
+        yield from self._shares()
 
     def __str__(self):
-        lines = [f"{name:32}{value}" for name, value in self._rows()]
+        lines = [f"{name:31} {value}" for name, value in self._rows()]
         return "\n".join(["Shift report", *lines, self.advice])
 
     __repr__ = __str__
@@ -130,19 +133,21 @@ class ShiftReport:
             f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
             for name, value in self._rows()
         )
-        rows += "".join(self._shares())
         return (
             f"<table><caption>Shift report</caption><tbody>{rows}</tbody></table>"
             f"<p><strong>{html.escape(self.advice)}</strong></p>"
         )
 
     def _shares(self):
+        """Shares of the classes; of many classes those that differ most."""
         if self.classes is None:
             return
-        shares = zip(self.classes, self.source_priors, self.target_priors, strict=True)
-        for label, source, target in shares:
-            yield (
-                f"<tr><th style='text-align:left'>Share of {html.escape(str(label))}</th>"
-                f"<td style='text-align:left'>{source:.0%} in the source, about {target:.0%} "
-                f"in the target{', not to be trusted' if self._doubt() else ''}</td></tr>"
-            )
+        shares = list(zip(self.classes, self.source_priors, self.target_priors, strict=True))
+        by_difference = sorted(shares, key=lambda share: -abs(share[1] - share[2]))
+        shown = by_difference[:_SHOWN] if len(shares) > _SHOWN else shares
+        doubt = ", not to be trusted" if self._doubt() else ""
+        for label, source, target in shown:
+            value = f"{source:.0%} in the source, about {target:.0%} in the target{doubt}"
+            yield f"Share of {label}", value
+        if len(shares) > len(shown):
+            yield "Other classes", f"{len(shares) - len(shown)}, which differ less"

@@ -306,7 +306,7 @@ def test_html_names_network_weights_and_layers(crops):
 def test_html_of_a_fitted_estimator_names_the_digest(crops):
     estimator = PretrainedFeatures(trained_net()).fit(crops)
     html = Pipeline([("features", estimator)])._repr_html_()
-    assert f"CountingNet, pretrained weights {estimator.weights_sha256_[:8]}" in html
+    assert f"CountingNet, its own weights {estimator.weights_sha256_[:8]}" in html
 
 
 def test_feature_names_say_layer_and_number(crops):

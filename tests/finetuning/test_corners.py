@@ -11,7 +11,7 @@ import torch
 from skorch.callbacks import EpochScoring, LRScheduler
 from torch import nn
 
-from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
+from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, ImportanceWeighted
 from sklearn_transfer.finetuning import _base
 from tests import networks
 from tests.finetuning.test_accelerator import ROOT
@@ -386,3 +386,12 @@ def test_errors_of_a_network_tell_of_rows(tmp_path):
         "Linear was given samples of shape (3,), as the saved network was; give the network"
         " that was trained"
     ]
+
+
+def test_logarithms_of_probabilities_reach_through_weights():
+    X, y = table()
+    with pytest.warns(UserWarning, match="got no target samples"):
+        model = ImportanceWeighted(tuner()).fit(X, y)
+    found = model.predict_log_proba(X)
+    np.testing.assert_allclose(np.exp(found), model.predict_proba(X))
+    np.testing.assert_array_equal(found, model.estimator_.predict_log_proba(X))

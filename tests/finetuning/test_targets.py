@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.sparse import csr_array, csr_matrix
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
@@ -846,3 +846,27 @@ def test_pickles_and_repeats(output):
     back = pickle.loads(pickle.dumps(targets))
     np.testing.assert_array_equal(back.predict(output), targets.predict(output))
     np.testing.assert_array_equal(targets.encode(y)[0], targets.encode(y)[0])
+
+
+def test_logarithms_of_probabilities_stay_finite_where_these_vanish():
+    targets = Targets.classification(["cat", "owl", "dog"])
+    output = np.array([[0.0, 2000.0, -3.0], [1.0, 2.0, 3.0]])
+    found = targets.predict_log_proba(output)
+    assert targets.predict_proba(output)[0, 0] == 0
+    np.testing.assert_allclose(found, log_softmax(output, axis=1))
+    assert found[0, 0] == -2000
+
+
+def test_logarithms_of_probabilities_of_several_labels():
+    targets = Targets.classification([[0, 1], [1, 0]])
+    output = np.array([[-2000.0, 0.5]])
+    np.testing.assert_allclose(targets.predict_log_proba(output), log_expit(output))
+
+
+def test_logarithms_of_probabilities_of_several_tasks():
+    targets = Targets.classification(
+        {"a": ["x", "y"], "b": [0.5, 1.5]}, tasks=[{}, {"kind": "regression"}]
+    )
+    first, second = targets.predict_log_proba(np.array([[0.0, 1.0, 0.3]]))
+    np.testing.assert_allclose(first, log_softmax([[0.0, 1.0]], axis=1))
+    assert second is None

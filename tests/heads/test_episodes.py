@@ -142,3 +142,12 @@ def test_missing_labels_are_refused():
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         episodes(np.zeros((39, 2)), [0, 1] * 20, n_way=2)
+
+
+def test_repr_is_one_line_without_the_scores():
+    X, y = load_digits(return_X_y=True)
+    result = episodes(X, y, n_episodes=120, random_state=0)
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 200
+    assert f"mean={result.mean!r}" in repr(result)
+    assert "scores=<array of shape (120,)>" in repr(result)

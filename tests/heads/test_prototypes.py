@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.spatial.distance import cdist
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.model_selection import GridSearchCV
@@ -500,3 +500,28 @@ def test_prediction_is_one_product(blobs, monkeypatch):
     head._placed = head._placed.view(Counted)
     head.predict(X)
     assert calls.count("matmul") == 1
+
+
+@each
+def test_logarithms_of_probabilities_are_those_of_a_log_softmax(blobs, head):
+    X, y = blobs
+    head = clone(head).fit(X, y)
+    np.testing.assert_allclose(
+        head.predict_log_proba(X), log_softmax(head.decision_function(X), axis=1), atol=1e-12
+    )
+    np.testing.assert_allclose(np.exp(head.predict_log_proba(X)), head.predict_proba(X))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logarithms_of_probabilities_that_vanish_are_finite(dtype):
+    head = PrototypeClassifier(temperature=1e-3, center=None).fit(np.eye(3), [0, 1, 2])
+    X = np.eye(3, dtype=dtype)
+    assert (head.predict_proba(X) == 0).any()
+    expected = np.where(np.eye(3) == 1, 0, -2000)  # squared distance 2 over the temperature
+    np.testing.assert_allclose(head.predict_log_proba(X), expected, rtol=1e-5, atol=1e-12)
+
+
+def test_logarithm_of_the_probability_of_a_class_without_samples():
+    head = PrototypeClassifier().partial_fit(np.eye(2), [0, 1], classes=[0, 1, 2])
+    found = head.predict_log_proba(np.eye(2))
+    np.testing.assert_array_equal(np.isneginf(found), [[False, False, True]] * 2)

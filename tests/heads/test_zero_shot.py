@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.optimize import approx_fprime
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
@@ -687,3 +687,19 @@ def test_attributes_travel_through_searches(task):
     search.fit(X, y, **fit)
     assert scores.min() > 0.6
     assert search.best_score_ > 0.6
+
+
+def test_logarithms_of_probabilities_that_vanish_are_finite(task):
+    X, y, attributes = task
+    model = ZeroShotClassifier(temperature=1e-4).fit(X, y, attributes=attributes)
+    found = model.predict_log_proba(X)
+    assert (model.predict_proba(X) == 0).any()
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, log_softmax(model.decision_function(X), axis=1))
+
+
+def test_logarithms_of_probabilities_of_classes_named_later(task):
+    X, y, attributes = task
+    model = ZeroShotClassifier().fit(X, y, attributes=attributes)
+    found = model.predict_log_proba(X, attributes=attributes)
+    np.testing.assert_allclose(np.exp(found), model.predict_proba(X, attributes=attributes))

@@ -102,3 +102,12 @@ def test_labels_of_another_length_are_refused():
 def test_continuous_labels_are_refused():
     with pytest.raises(ValueError, match="continuous"):
         label_shift_test([[0.0], [1.0]], [0.5, 1.2], [[0.0]])
+
+
+def test_repr_is_one_line_with_many_classes():
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 40
+    X = rng.normal(size=(400, 2)) + y[:, None]
+    found = label_shift_test(X, y, X, n_permutations=19, random_state=0)
+    assert "\n" not in repr(found)
+    assert "source_priors=<array of shape (40,)>" in repr(found)

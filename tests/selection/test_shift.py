@@ -8,6 +8,7 @@ import pytest
 
 from sklearn_transfer import TargetDomain, shift_report
 from sklearn_transfer.selection import _overlap, _shift
+from sklearn_transfer.selection._report import ShiftReport
 from tests.levels import assert_level_is_kept, most_alarms, power
 
 
@@ -267,6 +268,29 @@ def test_text_names_every_test_and_the_advice():
     found = report(normal(0, 60, 1), normal(1, 60, 1, 1))
     for words in ("Squared MMD", "Classifier", "Label shift", "Effective", found.advice):
         assert words in str(found)
+
+
+def test_text_has_the_shares_of_the_classes():
+    X = normal(0, 60, 1)
+    found = report(X, normal(1, 60, 1, 1), np.where(X[:, 0] > 0, "day", "night"))
+    source, target = found.source_priors[0], found.target_priors[0]
+    line = f"Share of day                    {source:.0%} in the source, about {target:.0%} in"
+    assert line in str(found)
+
+
+@pytest.mark.parametrize("show", [str, ShiftReport._repr_html_])
+def test_of_many_classes_the_shares_that_differ_most_are_shown(show):
+    shares = [0.5 / 999] * 999 + [0.5]
+    found = ShiftReport(
+        *(10, 10, 1, 0.1, 0.001, 0.9, 0.001, 5.0, 0.5, 0.0, 0.9, "reweight classes", 0.05),
+        label_p_value=0.001,
+        classes=list(range(1000)),
+        source_priors=shares,
+        target_priors=[0.6, *shares[1:-1], 0.0],
+    )
+    assert "Share of 999" in show(found)
+    assert show(found).count("Share of") == 20
+    assert "980, which differ less" in show(found)
 
 
 class Collector(HTMLParser):
