@@ -98,8 +98,9 @@ class KLIEP(RatioWeighter):
 
     As coefficients are positive the ratio cannot fall faster than its kernels: in 20
     dimensions it ranks samples worse than `ULSIF` and `DomainClassifierWeights`. One target
-    row leaves nothing to choose gamma by, and "cv" then is "median". Memory grows with
-    n + m n_centers. Without a target only `weights_`, `mean_weight_` and `ess_` are set.
+    row leaves nothing to choose gamma by, and "cv" then is "median". Target rows twice as far
+    out as all others have no say in the choice, which one of them would decide. Memory grows
+    with n + m n_centers. Without a target only `weights_`, `mean_weight_` and `ess_` are set.
 
     References
     ----------

@@ -72,8 +72,9 @@ class DomainClassifierWeights(RatioWeighter):
 
     `weights_` belong to models that did not see the row, so a classifier that learns rows by
     heart does no harm; `predict_weights` of rows that were in `fit` has no such guard: use
-    `weights_` for them. One source row has weight 1. Calibration needs two rows of each
-    domain. Without a target nothing is fitted and all weights are 1.
+    `weights_` for them. A source row far from all others is looked up at the edge of the
+    others, as odds grow without bound. One source row has weight 1. Calibration needs two
+    rows of each domain. Without a target nothing is fitted and all weights are 1.
 
     References
     ----------
