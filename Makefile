@@ -12,6 +12,11 @@ else
 SELECTION = -m "not slow"
 endif
 
+# Everything runs over the cores, four at most, as each process holds networks of its own. What
+# ARGS selects runs in one process, where --pdb works and nothing is loaded twice.
+SPREAD = $(if $(ARGS),,-n logical --maxprocesses 4 --dist worksteal)
+SLOWEST = $(if $(CI),--durations 15)
+
 .PHONY: demo test lint format coverage bench clean
 
 demo: $(STAMP)
@@ -21,7 +26,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks --json benchmarks/latest.json
 
 test: lint
-	$(BIN)/python -m pytest $(SELECTION) $(ARGS)
+	$(BIN)/python -m pytest $(SELECTION) $(SPREAD) $(SLOWEST) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,14 +4,17 @@ import difflib
 import warnings
 from importlib import import_module
 from inspect import signature
+from numbers import Number
 
 import numpy as np
 from sklearn.utils import _safe_indexing
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
     _check_sample_weight,
     _get_feature_names,
+    assert_all_finite,
     check_array,
     check_consistent_length,
     column_or_1d,
@@ -34,6 +37,25 @@ def check_sample_weight(sample_weight, X, dtype):
     return _check_sample_weight(sample_weight, X, dtype=dtype, copy=True)
 
 
+def own_weights(sample_weight, X, owner):
+    """Weights that a user gives to the rows of X: at least 0, not all 0; None stays None."""
+    if sample_weight is None:
+        return None
+    if not np.asarray(sample_weight).any():
+        raise ValueError(
+            f"sample_weight is zero in every row, which leaves {owner} no sample: give a "
+            "positive weight to those that count."
+        )
+    weights = check_sample_weight(sample_weight, X, np.float64)
+    if (weights < 0).any():
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise ValueError(
+            f"sample_weight is {weights[row]:.4g} in row {row}: {owner} takes weights of at "
+            "least 0, where 0 leaves a row out."
+        )
+    return weights
+
+
 def weight_request(estimator, method):
     """What "fit" or "score" of it requests as `sample_weight`: True, False, a name or None."""
     if not hasattr(estimator, "_get_metadata_request"):
@@ -42,8 +64,8 @@ def weight_request(estimator, method):
 
 
 def scorer_takes_weights(scorer):
-    """Whether the metric of a scikit-learn scorer has a `sample_weight`."""
-    return "sample_weight" in signature(scorer._score_func).parameters
+    """Whether a scorer, or the metric of one of scikit-learn's, has a `sample_weight`."""
+    return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters
 
 
 def visual_block(estimator, caption):
@@ -104,6 +126,78 @@ def import_optional(module, extra, purpose):
         raise ImportError(
             f'{purpose} needs {error.name}: pip install "sklearn-transfer[{extra}]"'
         ) from error
+
+
+# Whole numbers up to so many values, of so many rows each on average, are classes.
+_FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
+
+
+def doubtful_values(y):
+    """Number of distinct whole numbers in y where they may be a regression's, else 0.
+
+    They are classes without a doubt where they are categories, or at most two; at most 20
+    of five rows each on average, of two where they count from 0 or 1 without a gap; or where
+    they count so and all have the same number of rows, two or more, give or take one.
+    """
+    if str(getattr(y, "dtype", "")) == "category":
+        return 0
+    y = np.asarray(y)
+    if y.dtype == object and all(isinstance(v, Number | np.number) for v in y.ravel()):
+        y = np.asarray(y.tolist())
+    if y.dtype.kind not in "iuf" or not np.isfinite(y).all() or (y != np.floor(y)).any():
+        return 0
+    values, counts = np.unique(y, return_counts=True)
+    n_values, mean = len(values), y.size / max(len(values), 1)
+    if n_values <= 2:
+        return 0
+    are_codes = values[0] in (0, 1) and values[-1] - values[0] == n_values - 1
+    if n_values <= _FEW_VALUES and mean >= (_ROWS_OF_CODES if are_codes else _SEVERAL_ROWS):
+        return 0
+    if are_codes and mean >= _ROWS_OF_CODES and np.ptp(counts) <= 1:
+        return 0
+    return n_values
+
+
+def resolve_task(y, task="auto"):
+    """Either "classification" or "regression": `task`, or what y says where that is "auto".
+
+    Numbers with fractions are a regression's; whole numbers that may be either raise.
+    """
+    if task != "auto":
+        return task
+    assert_all_finite(np.asarray(y), input_name="y")
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        # numbers beyond int64 are cast to it there, and many classes are no fault
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        kind = type_of_target(y, input_name="y")
+    if kind.startswith("continuous"):
+        return "regression"
+    if kind.startswith("multi") and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        raise ValueError(
+            f"y has {np.shape(y)[1]} columns of whole numbers: pass task='regression' if they "
+            "are the outputs of a regression; classes must be one column."
+        )
+    if n_values := doubtful_values(y):
+        raise ValueError(
+            f"y holds {n_values} distinct whole numbers in {len(y)} rows, which may be the "
+            "numbers of a regression or classes: pass task='regression' or "
+            "task='classification'."
+        )
+    return "classification"
+
+
+def check_classes(y, task, user, instead=""):
+    """Raise where y may hold the numbers of a regression and `task` is "auto".
+
+    `user` takes classes; `instead` says what to do with numbers.
+    """
+    n_values = doubtful_values(y) if task == "auto" else 0
+    if n_values:
+        raise ValueError(
+            f"y holds {n_values} distinct whole numbers in {len(y)} rows, which look like the "
+            f"numbers of a regression, and {user} takes classes: pass task='classification' "
+            f"if they are classes{instead}."
+        )
 
 
 class TargetDomain:

@@ -1,10 +1,15 @@
+import os
 import random
+
+# Small matrices gain nothing from threads, which wait in busy loops where other programs run
+# beside: five times the time in all. Libraries read this once, and child processes inherit it.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 import numpy as np
 import pytest
 import torch
 
-# Tiny tensors gain nothing from threads, which stall when other programs run beside.
 torch.set_num_threads(1)
 
 

@@ -88,11 +88,21 @@ def check_cache(make, samples):
     assert cached.cache_info().misses == misses == len(samples)
 
 
+DEPTHS = ("shallow", "middle", "deep", ["shallow", None])
+
+
 def check_depths(make, samples):
-    for layers in ("shallow", "middle", "deep", ["shallow", None]):
+    for layers in DEPTHS:
         features = make(layers=layers).fit_transform(samples)
         assert np.isfinite(features).all(), layers
         assert features.std(axis=0).max() > 0, layers
+
+
+def check_depths_of_one_pass(make, samples):
+    """The same for large networks, which are compiled once for all depths."""
+    make().precompute(samples, layers=DEPTHS)
+    check_depths(make, samples)
+    assert make().fit(samples).cache_info().misses == len(samples)
 
 
 def check_feature_names(make, samples):

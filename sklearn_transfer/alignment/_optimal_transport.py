@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_transfer._blas import one_blas_thread
-from sklearn_transfer._validation import import_optional
+from sklearn_transfer._validation import doubtful_values, import_optional
 from sklearn_transfer.alignment import _couplings
 from sklearn_transfer.alignment._base import ColumnAligner, centre
 
@@ -38,7 +38,7 @@ class OptimalTransport(ColumnAligner):
         units nor the distance of the domains matter. Large values draw all rows to the mean of
         the target. 0 or None is exact: a row goes to one target row, or to few.
     class_reg : {"l1l2", "lpl1"} or None, default=None
-        A penalty, by the labels in y, where a target row receives from several classes:
+        A penalty, by the classes in y, where a target row receives from several classes:
         "l1l2" adds the length of what each class sends to it and is convex; "lpl1" the root
         of its mass, which separates more. Needs a `reg` above 0.
     eta : float, default=0.1
@@ -167,6 +167,14 @@ class OptimalTransport(ColumnAligner):
                 "rows as y, and a reg above 0. Without them set class_reg=None."
             )
         check_classification_targets(y)
+        if n_values := doubtful_values(y):
+            warnings.warn(
+                f"class_reg={self.class_reg!r} takes the {n_values} distinct whole numbers in "
+                "y for classes, and they look like the numbers of a regression: give bins of "
+                "them as y, or class_reg=None. Texts as y are classes without this warning.",
+                UserWarning,
+                stacklevel=6,
+            )
         classes, codes = np.unique(column_or_1d(y), return_inverse=True)
         return np.eye(len(classes))[codes]
 

@@ -62,14 +62,7 @@ def load_backbone(
     size = _checked_size(input_size)
     place = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
-    key = (
-        _model_key(model, sizes),
-        _weights_key(weights),
-        size,
-        n_channels,
-        random_state,
-        str(place),
-    )
+    key = _registry_key(model, weights, size, random_state, place, n_channels, sizes)
     with _registry_lock:
         is_new = key not in _registry
         if is_new:
@@ -81,6 +74,18 @@ def load_backbone(
     if is_new:
         trim_registry()
     return backbone
+
+
+def is_loaded(model, weights, *, input_size, random_state, device, n_channels, n_features_in):
+    """Whether `load_backbone` has the network of these parameters at hand."""
+    settings = (_checked_size(input_size), random_state, resolve_device(device), n_channels)
+    key = _registry_key(model, weights, *settings, (n_features_in,))
+    return key in _registry
+
+
+def _registry_key(model, weights, size, random_state, place, n_channels, sizes):
+    settings = (size, n_channels, random_state, str(place))
+    return (_model_key(model, sizes), _weights_key(weights), *settings)
 
 
 def clear_registry():

@@ -84,6 +84,10 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
     def _load_backbone(self):
         """Record of the network the parameters describe."""
 
+    @abstractmethod
+    def _has_backbone(self):
+        """Whether that network is in memory, so that nothing needs to be loaded."""
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Build the network and check the parameters; nothing is learned from X.
@@ -221,6 +225,9 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features=None):
         """Names of the output features: the layer and a number.
 
+        Before `fit` they are known only where the network is in memory already: nothing is
+        loaded or downloaded for them, so that an estimator can be displayed anywhere.
+
         Parameters
         ----------
         input_features : array-like of str or None, default=None
@@ -230,8 +237,15 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         -------
         names : ndarray of str objects of shape (n_features,)
             For instance "embedding_0" or "middle_17".
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`, if the network would have to be loaded.
         """
         check_feature_names_in(self, input_features)
+        if not hasattr(self, "weights_sha256_") and not self._has_backbone():
+            check_is_fitted(self, "weights_sha256_")
         backbone = self._load_backbone()
         shape = self._known_shape(backbone)
         names = [

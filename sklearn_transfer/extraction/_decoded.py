@@ -73,6 +73,18 @@ def open_with_raw_mode(content, raw_mode):
     return load_image(image)
 
 
+def import_tifffile(what):
+    """The module tifffile, or BadFileError that says what needs it."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise BadFileError(
+            f"is {what}, which Pillow does not read right and tifffile does, but that is not"
+            f" installed: {FORMATS_EXTRA}"
+        ) from error
+    return tifffile
+
+
 def refuse_bomb(size, bytes_per_pixel=1):
     """Raise BadFileError if an image of this size is too large to be decoded safely."""
     limit = Image.MAX_IMAGE_PIXELS
@@ -111,8 +123,8 @@ def require_values(content, offset, n_values, dtype, what):
     dtype = np.dtype(dtype)
     if offset + n_values * dtype.itemsize > len(content):
         raise BadFileError(
-            f"{what} is truncated: its header promises {n_values * dtype.itemsize} bytes of"
-            f" pixels, found {max(0, len(content) - offset)}; copy or export the file again"
+            f"is {what}, truncated: expected {n_values * dtype.itemsize} bytes of pixels,"
+            f" found {max(0, len(content) - offset)}; copy or export it again"
         )
     values = np.frombuffer(content, dtype, n_values, offset)
     return values.astype(dtype.newbyteorder("="))

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from sklearn_transfer._validation import shortened
+from sklearn_transfer.extraction._decoded import describe_error
 from sklearn_transfer.extraction._files import BadFileError, decode_file
-from sklearn_transfer.extraction._inputs import BadSampleError, check_array_sample, reason_of
+from sklearn_transfer.extraction._inputs import BadSampleError, check_array_sample
 from sklearn_transfer.extraction._remarks import Blended, Invisible
 from sklearn_transfer.extraction._values import to_gray_levels
 
@@ -76,7 +77,7 @@ class Decoding:
         except BadSampleError:
             raise
         except Exception as error:  # Pillow's decoders raise whatever their format trips on
-            raise BadSampleError(reason_of(error)) from error
+            raise BadSampleError(describe_error(error)) from error
 
     @property
     def _converts(self):

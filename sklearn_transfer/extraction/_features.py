@@ -1,5 +1,6 @@
 """Images to features."""
 
+import sys
 from numbers import Integral
 
 import numpy as np
@@ -275,16 +276,24 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
     def _load_backbone(self, n_outputs=None):
         from sklearn_transfer.extraction._backbones import load_backbone
 
-        return load_backbone(
-            self.model,
-            self.weights,
-            input_size=self.input_size,
-            random_state=self.random_state,
-            device=self.device,
-            n_channels=self.n_channels,
-            n_features_in=getattr(self, "_n_inputs", self.n_channels or 3),
-            n_outputs=n_outputs,
-        )
+        options = {**self._network_options(), "n_outputs": n_outputs}
+        return load_backbone(self.model, self.weights, **options)
+
+    def _has_backbone(self):
+        if "sklearn_transfer.extraction._backbones" not in sys.modules:
+            return False
+        from sklearn_transfer.extraction._backbones import is_loaded
+
+        return is_loaded(self.model, self.weights, **self._network_options())
+
+    def _network_options(self):
+        return {
+            "input_size": self.input_size,
+            "random_state": self.random_state,
+            "device": self.device,
+            "n_channels": self.n_channels,
+            "n_features_in": getattr(self, "_n_inputs", self.n_channels or 3),
+        }
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

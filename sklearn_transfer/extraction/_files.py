@@ -12,6 +12,7 @@ from sklearn_transfer.extraction._decoded import (
     ORIENTATION,
     BadFileError,
     Decoded,
+    describe_error,
     load_image,
     open_image,
     open_with_raw_mode,
@@ -37,13 +38,18 @@ def decode_file(content):
     """
     if not content:
         raise BadFileError("the file is empty")
-    if content.startswith(TIFF_SIGNATURES):
-        return decode_tiff(content)
-    if content.startswith(b"SIMPLE"):
-        return decode_fits(content)
-    image = open_image(content)
-    read = _READERS.get(image.format)
-    return Decoded(load_image(image)) if read is None else read(image, content)
+    try:
+        if content.startswith(TIFF_SIGNATURES):
+            return decode_tiff(content)
+        if content.startswith(b"SIMPLE"):
+            return decode_fits(content)
+        image = open_image(content)
+        read = _READERS.get(image.format)
+        return Decoded(load_image(image)) if read is None else read(image, content)
+    except BadFileError:
+        raise
+    except Exception as error:  # a damaged header makes sizes and offsets of any kind
+        raise BadFileError(describe_error(error)) from error
 
 
 def _without_alpha(image):
@@ -94,7 +100,9 @@ def _read_ppm(image, content):
     """Samples above 8 bits as written, with the largest value that the header states."""
     offset, args = image.tile[0][2:]
     kind = content[:2]
-    max_value = args[1] if args[0] in ("L", "RGB") else 65535 if image.mode == "I" else 0
+    max_value = 65535 if image.mode == "I" else 255
+    if isinstance(args, tuple):
+        max_value = args[1]
     if kind not in (b"P2", b"P3", b"P5", b"P6") or max_value <= 255:
         return Decoded(load_image(image))
     width, height = image.size
@@ -107,34 +115,38 @@ def _read_ppm(image, content):
         array = _read_plain_values(content[offset:], n_values, what)
     if array.size and array.max() > max_value:
         raise BadFileError(
-            f"{what} has the value {array.max()}, expected at most the {max_value} that its"
-            " header states; export it again"
+            f"is {what} with the value {array.max()}, expected at most the {max_value} that"
+            " its header states; export it again"
         )
     value_range = None if max_value == 65535 else (0, max_value)
-    return _color_array(array.reshape(shape), value_range)
+    return _color_array(array.reshape(shape).astype(np.uint16), value_range)
 
 
 def _read_plain_values(text, n_values, what):
     tokens = re.sub(rb"#[^\r\n]*", b"", text).split()[:n_values]
     if len(tokens) < n_values or not all(token.isdigit() for token in tokens):
         raise BadFileError(
-            f"{what} is damaged: expected {n_values} whole numbers after the header, found"
+            f"is {what}, damaged: expected {n_values} whole numbers after the header, found"
             f" {sum(token.isdigit() for token in tokens)}; export it again"
         )
-    return np.array([min(int(token), 65535) for token in tokens], np.uint16)
+    return np.array([int(token) for token in tokens], np.int64)
 
 
 def _read_jpeg2000(image, content):
     """8 bits as Pillow has them; above, the values of as many bits as the header states."""
     start = content.find(_CODESTREAM)
+    if start < 0:
+        return Decoded(load_image(image))
     n_channels, precision = struct.unpack_from(">HB", content, start + 40)
     bits, signed = (precision & 127) + 1, precision > 127
-    if start < 0 or bits <= 8 or image.mode not in ("I;16", "LA", "RGB", "RGBA"):
+    if bits <= 8 or image.mode not in ("L", "I;16", "LA", "RGB", "RGBA"):
         return Decoded(load_image(image))
     if bits > 16 or image.mode != "I;16":
         what = f"a JPEG 2000 file of {n_channels} x {bits} bits"
         if _YCBCR_COLORS.search(content, 0, start):
-            raise BadFileError(f"{what} in YCbCr is not supported; convert it to RGB")
+            raise BadFileError(
+                f"is {what} in YCbCr, which is not supported; convert it to RGB"
+            )
         array = _decode_jpeg2000(content, what)
     else:  # Pillow shifts what it reads to 16 bits, and lifts signed values above 0
         array = np.asarray(load_image(image)).astype(np.uint16) >> (16 - bits)
@@ -150,12 +162,14 @@ def _decode_jpeg2000(content, what):
         from imagecodecs import jpeg2k_decode
     except ImportError as error:
         raise BadFileError(
-            f"{what} is read by imagecodecs, which is not installed: {FORMATS_EXTRA}"
+            f"is {what}, which imagecodecs reads, but that is not installed: {FORMATS_EXTRA}"
         ) from error
     try:
         return jpeg2k_decode(content)
     except Exception as error:
-        raise BadFileError(f"{what} cannot be decoded: {error}; export it again") from error
+        raise BadFileError(
+            f"is {what} that cannot be decoded ({error}); export it again"
+        ) from error
 
 
 def _read_tga(image, content):
@@ -184,10 +198,9 @@ def _read_bmp(image, content):
     """The mask of alpha says whether there is any, and only some headers have one."""
     start = 14 if image.format == "BMP" else 0  # where the header of the bitmap begins
     image = load_image(image)
-    size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", content, start)
-    mask = struct.unpack_from("<I", content, start + 52)[0]
-    if size < 56 or compression != 3:
-        mask = 0
+    header = content[start : start + 56].ljust(56, b"\0")
+    size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", header)
+    mask = int.from_bytes(header[52:], "little") if size >= 56 and compression == 3 else 0
     if image.mode == "RGBA" and mask == 0:
         image = _without_alpha(image)
     elif image.mode == "RGB" and bits == 16 and mask == 0x8000 and start:
@@ -207,25 +220,35 @@ def _top_bits(size, content, start):
 
 
 def _read_icon(image, content):
-    """Alpha that is 0 everywhere is unused, and the mask of one bit says what is seen."""
+    """Alpha of a bitmap that is 0 everywhere is unused, its mask says what is to be seen."""
     image = load_image(image)
-    if image.mode != "RGBA" or image.getextrema()[3] != (0, 0):
+    entry = next(_bitmap_entries(content, image.size), None)
+    is_cursor = image.format == "CUR"  # whose entries do not state their bits
+    if image.mode != "RGBA" or image.getextrema()[3] != (0, 0) or not (entry or is_cursor):
         return Decoded(image)
-    opaque = _without_alpha(image)
-    mask = _and_mask(image, content)
+    image = _without_alpha(image)
+    mask = _read_mask(content, image.size, *entry) if entry else None
     if mask is not None and mask.any():
-        opaque.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
-    return Decoded(opaque)
+        image.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
+    return Decoded(image)
 
 
-def _and_mask(image, content):
-    """Where the largest entry of an icon hides the image, None where it has no mask."""
-    entry = next((e for e in _icon_entries(content) if e[0] == image.size), None)
-    if entry is None or content[entry[2] : entry[2] + 4] == b"\x89PNG":
-        return None
-    (width, height), size, offset = entry
+def _bitmap_entries(content, size):
+    """Offsets and lengths of the bitmaps of 32 bits of this size."""
+    for i in range(int.from_bytes(content[4:6], "little")):
+        width, height, _, _, _, bits, length, offset = struct.unpack_from(
+            "<4B2H2I", content, 6 + 16 * i
+        )
+        is_png = content[offset : offset + 4] == b"\x89PNG"
+        if bits == 32 and not is_png and (width or 256, height or 256) == size:
+            yield offset, length
+
+
+def _read_mask(content, size, offset, length):
+    """Where an icon hides its image, None where the file does not say."""
+    width, height = size
     stride = -(-width // 32) * 4
-    end = offset + size
+    end = offset + length
     packed = np.frombuffer(content[end - stride * height : end], np.uint8)
     if packed.size < stride * height:
         return None
@@ -233,14 +256,22 @@ def _and_mask(image, content):
     return bits[::-1].astype(bool)
 
 
-def _icon_entries(content):
-    """Sizes, lengths and offsets of the images of 32 bits."""
-    for i in range(int.from_bytes(content[4:6], "little")):
-        width, height, _, _, _, bits, size, offset = struct.unpack_from(
-            "<4B2H2I", content, 6 + 16 * i
-        )
-        if bits == 32:
-            yield (width or 256, height or 256), size, offset
+def _read_dds(image, content):
+    """Older Pillow takes pixels that an uncompressed file lacks for black."""
+    flags, _, bits = struct.unpack_from("<3I", content, 80)
+    if flags & 0x40:
+        n_bytes = image.size[0] * image.size[1] * (bits // 8)
+        require_values(content, 128, n_bytes, np.uint8, "a DDS file")
+    return Decoded(load_image(image))
+
+
+def _read_pcx(image, content):
+    """Without its palette, which comes last, a file of 256 colors would pass for gray."""
+    image = load_image(image)
+    has_palette = content[-769:-768] == b"\x0c"
+    if image.mode == "L" and not has_palette and content[68:70] != b"\2\0":
+        raise BadFileError("is a PCX file without its palette; copy or export it again")
+    return Decoded(image)
 
 
 def _read_psd(image, content):
@@ -288,6 +319,8 @@ _READERS = {
     "DIB": _read_bmp,
     "ICO": _read_icon,
     "CUR": _read_icon,
+    "DDS": _read_dds,
+    "PCX": _read_pcx,
     "PSD": _read_psd,
     "SGI": _read_sgi,
     "SUN": _read_sun,

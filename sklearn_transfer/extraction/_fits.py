@@ -89,7 +89,7 @@ def _decode_unit(content, offset, header, shape):
             " green and blue; save one plane, or pass the array"
         )
     refuse_bomb((shape[-1], shape[-2]), abs(bits) // 8 * (3 if len(shape) == 3 else 1))
-    stored = require_values(content, offset, math.prod(shape), _TYPES[bits], "FITS file")
+    stored = require_values(content, offset, math.prod(shape), _TYPES[bits], "a FITS file")
     values = _apply_scale(stored, header, bits).reshape(shape)
     if len(shape) == 2:
         return Decoded(np.ascontiguousarray(values[::-1]))

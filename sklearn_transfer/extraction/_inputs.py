@@ -17,6 +17,7 @@ import xxhash
 from PIL import Image
 
 from sklearn_transfer._validation import shortened
+from sklearn_transfer.extraction._decoded import describe_error
 from sklearn_transfer.extraction._digests import array_digest, digest
 from sklearn_transfer.extraction._threads import in_child_of_fork
 
@@ -254,7 +255,7 @@ def _image_digest(image):
             image.load()
             orientation = image.getexif().get(_ORIENTATION)
     except Exception as error:  # Pillow's decoders raise whatever their format trips on
-        raise BadSampleError(reason_of(error)) from error
+        raise BadSampleError(describe_error(error)) from error
     transparency = image.info.get("transparency")
     palette = image.palette and (image.palette.mode, image.getpalette(None))
     appearance = (image.mode, image.size, palette, transparency, orientation)
@@ -272,12 +273,3 @@ def check_array_sample(array):
     if array.dtype.hasobject:
         raise BadSampleError("is an array of objects, expected one of numbers")
     return array
-
-
-def reason_of(error):
-    """What an error of a decoder tells of a sample."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image in a format that Pillow reads"
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"{error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-    return f"{type(error).__name__}: {error}"

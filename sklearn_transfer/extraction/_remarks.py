@@ -1,5 +1,6 @@
 """What is noticed about single samples while they are read, told once at the end of a call."""
 
+import threading
 import warnings
 from dataclasses import dataclass
 
@@ -19,15 +20,17 @@ class Narrow:
     largest: float
     full: float
 
-    @staticmethod
-    def message(remarks):
-        widest = max(remarks, key=lambda remark: remark.largest / remark.full)
-        levels = int(_N_LEVELS * widest.largest / widest.full) + 1
+    @property
+    def share(self):
+        return self.largest / self.full
+
+    def message(self):
+        levels = int(_N_LEVELS * self.share) + 1
         return (
-            f"{widest.dtype} values reach at most {widest.largest:g}. Scaled by"
-            f" {widest.full:g} they use {levels} of {_N_LEVELS} gray levels, and the network"
+            f"{self.dtype} values reach at most {self.largest:g}. Scaled by"
+            f" {self.full:g} they use {levels} of {_N_LEVELS} gray levels, and the network"
             " sees nearly black images. Pass PretrainedFeatures(value_range="
-            f"{_likely_pair(widest)}) if that is the range of the source, or"
+            f"{_likely_pair(self)}) if that is the range of the source, or"
             " value_range='dtype' if the images are as dark as that"
         )
 
@@ -36,8 +39,9 @@ class Narrow:
 class Invisible:
     """An alpha channel that is 0 everywhere."""
 
-    @staticmethod
-    def message(remarks):
+    share = 0.0
+
+    def message(self):
         return (
             "the alpha channel is 0 everywhere, so nothing of the image is visible on the"
             " background, and all such images have equal features. If that channel has no"
@@ -49,8 +53,9 @@ class Invisible:
 class Blended:
     """A fourth channel of an array, taken for alpha, that hardly looks like alpha."""
 
-    @staticmethod
-    def message(remarks):
+    share = 0.0
+
+    def message(self):
         return (
             "the fourth channel of an array (H, W, 4) was taken for alpha and blended the"
             " image with the background. If it holds something else, such as near infrared,"
@@ -60,27 +65,31 @@ class Blended:
 
 
 class Remarks:
-    """Remarks on the samples of one call; threads may add to it."""
+    """Remarks on the samples of one call; threads may add to it.
+
+    `noticed` has, for each kind, the number of remarks, the first row, and the remark of the
+    largest `share`, which is the one that is told.
+    """
 
     def __init__(self):
-        self.noticed = []
+        self.noticed, self.lock = {}, threading.Lock()
 
     def add(self, row, remark):
-        self.noticed.append((row, remark))
+        with self.lock:
+            count, first, told = self.noticed.get(type(remark), (0, row, remark))
+            told = max(told, remark, key=lambda known: known.share)
+            self.noticed[type(remark)] = (count + 1, min(first, row), told)
 
     def warn(self, n_samples, row_label):
         """Give one warning for each kind of remark; `row_label` names a row in messages."""
-        for kind in (Narrow, Invisible, Blended):
-            found = [pair for pair in self.noticed if isinstance(pair[1], kind)]
-            if found:
-                first = row_label(min(row for row, _ in found))
-                text = kind.message([remark for _, remark in found])
-                warnings.warn(
-                    f"In {len(found)} of {n_samples} images, first in {first}, {text}",
-                    UserWarning,
-                    stacklevel=3,
-                )
-        self.noticed = []
+        for count, first, told in self.noticed.values():
+            warnings.warn(
+                f"In {count} of {n_samples} images, first in {row_label(first)},"
+                f" {told.message()}",
+                UserWarning,
+                stacklevel=3,
+            )
+        self.noticed = {}
 
 
 def _likely_pair(remark):

@@ -6,14 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import _safe_indexing, column_or_1d, shortened
+from sklearn_transfer._validation import (
+    _safe_indexing,
+    column_or_1d,
+    doubtful_values,
+    shortened,
+)
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
 
@@ -79,7 +84,7 @@ def episodes(
     n_episodes : int, default=600
         Number of episodes, at least 2. The interval narrows with its square root.
     estimator : classifier, default=None
-        It is cloned. None is a `PrototypeClassifier`.
+        It is cloned, and a regressor is refused. None is a `PrototypeClassifier`.
     random_state : int, RandomState instance or None, default=None
         Draws classes and samples. It does not reach `estimator`.
 
@@ -124,6 +129,11 @@ def episodes(
     >>> len(result.scores), bool(0.5 < result.mean < 0.8)
     (50, True)
     """
+    if estimator is not None and is_regressor(estimator):
+        raise ValueError(
+            f"estimator={type(estimator).__name__}() is a regressor, and episodes count right "
+            "classes: give a classifier, and bins of y where y holds numbers."
+        )
     X, y = indexable(X, column_or_1d(y))
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
@@ -155,8 +165,19 @@ def _members(y, n_way, n_needed):
         raise ValueError(
             f"n_shot + n_query = {n_needed} samples of each class are drawn, and too few are "
             f"there of {named}: lower n_query or n_shot, or leave these classes out."
+            f"{_seem_numbers(y)}"
         )
     return [np.flatnonzero(codes == code) for code in range(len(classes))]
+
+
+def _seem_numbers(y):
+    n_values = doubtful_values(y)
+    if not n_values:
+        return ""
+    return (
+        f" y holds {n_values} distinct whole numbers, which look like the numbers of a "
+        "regression: give bins of them as classes."
+    )
 
 
 def _draw(members, n_way, n_shot, n_drawn, random_state):

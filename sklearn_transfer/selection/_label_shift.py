@@ -6,11 +6,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from sklearn_transfer._validation import both_domains, shortened
+from sklearn_transfer._validation import both_domains, check_classes, shortened
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
 from sklearn_transfer.selection._two_sample import default_classifier, half_rows
 
@@ -28,12 +28,21 @@ LabelShiftResult = namedtuple(
         "estimator": [HasMethods(["fit", "predict"]), None],
         "test_size": [Interval(Real, 0, 1, closed="neither")],
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
+        "task": [StrOptions({"auto", "classification"})],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
 )
 def label_shift_test(
-    X, y, X_target, *, estimator=None, test_size=0.5, n_permutations=999, random_state=None
+    X,
+    y,
+    X_target,
+    *,
+    estimator=None,
+    test_size=0.5,
+    n_permutations=999,
+    task="auto",
+    random_state=None,
 ):
     """Test whether the classes have other shares in the target, without target labels.
 
@@ -57,6 +66,9 @@ def label_shift_test(
     n_permutations : int, default=999
         Random splits of the predictions that the given one is compared with. The least
         p-value is 1 / (1 + n_permutations).
+    task : {"auto", "classification"}, default="auto"
+        "auto" refuses many distinct whole numbers, such as ages, by the rule of `logme`,
+        unless `estimator` is given, which predicts classes; "classification" takes any.
     random_state : int, RandomState instance or None, default=None
         Draws the held-out rows and the splits. It does not reach `estimator`.
 
@@ -108,6 +120,8 @@ def label_shift_test(
     0.001 0.9
     """
     check_consistent_length(X, y)
+    if estimator is None:
+        check_classes(y, task, "label_shift_test", ", else give bins of them")
     y = column_or_1d(y)
     check_classification_targets(y)
     X, T = both_domains(X, X_target)

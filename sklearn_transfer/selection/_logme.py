@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.utils._param_validation import StrOptions, validate_params
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length
+from sklearn.utils.validation import check_array, check_consistent_length
 
+from sklearn_transfer._validation import resolve_task
 from sklearn_transfer.selection._scores import _centred, _classes, _svd
 
 _LEAST_NOISE = 1e-12  # variance of the noise, as a share of the mean square of a target
@@ -35,7 +35,11 @@ def logme(X, y, *, task="auto"):
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Labels of any kind, of at least two classes; or numbers, one column an output.
     task : {"auto", "classification", "regression"}, default="auto"
-        "auto" is regression where y holds fractions, else classification.
+        "auto" is regression where y holds fractions, and classification where it holds
+        texts, truth values, categories or a few whole numbers of several rows each. Many
+        distinct whole numbers, such as ages, may be either, and a ValueError asks which:
+        more than 20, or fewer than five rows of each on average (two where they count from
+        0 or 1 without a gap), unless they count so and have equally many rows each.
 
     Returns
     -------
@@ -95,14 +99,7 @@ def logme(X, y, *, task="auto"):
 
 def _targets(X, y, task):
     """One column a class or output."""
-    if task == "auto":
-        assert_all_finite(np.asarray(y), input_name="y")
-        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-            # numbers beyond int64 are cast to it there, and many classes are no fault
-            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            kind = type_of_target(y, input_name="y")
-        task = "regression" if kind.startswith("continuous") else "classification"
-    if task == "classification":
+    if resolve_task(y, task) == "classification":
         codes, counts = _classes(X, y)
         return (codes[:, None] == np.arange(len(counts))).astype(float)
     y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")

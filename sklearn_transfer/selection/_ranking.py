@@ -5,28 +5,28 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
-from sklearn.utils.multiclass import type_of_target
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import did_you_mean, resolve_task, shortened
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 
 _OF_FEATURES = {"gbc": gbc, "h_score": h_score, "logme": logme}
 _OF_LOGITS = {
-    "leep": lambda logits, y: leep(softmax(logits.astype(np.float64), axis=1), y),
-    "nce": lambda logits, y: nce(logits.argmax(axis=1), y),
+    "leep": lambda logits, y, task: leep(softmax(logits.astype(float), axis=1), y, task=task),
+    "nce": lambda logits, y, task: nce(logits.argmax(axis=1), y, task=task),
 }
 _SCORES = {**_OF_FEATURES, **_OF_LOGITS}
 
@@ -40,6 +40,7 @@ _SCORES = {**_OF_FEATURES, **_OF_LOGITS}
         "score": [StrOptions(set(_SCORES)), callable],
         "cv": ["cv_object"],
         "estimator": [HasMethods(["fit", "score"]), None],
+        "task": [StrOptions({"auto", "classification", "regression"})],
         "features_params": [dict, None],
         "n_jobs": "no_validation",
         "verbose": ["verbose"],
@@ -55,6 +56,7 @@ def rank_backbones(
     score="logme",
     cv=None,
     estimator=None,
+    task="auto",
     features_params=None,
     n_jobs=None,
     verbose=False,
@@ -84,10 +86,16 @@ def rank_backbones(
         given `(features, y)` and returns a number.
     cv : int, cross-validation generator or iterable, default=None
         Cross-validate `estimator` on the same features in addition, all candidates on the
-        same folds. None does not; an int is the number of folds, stratified for classes.
+        same folds. None does not; an int is the number of folds, stratified for a
+        classifier.
     estimator : estimator, default=None
-        What is cross-validated. None is a logistic regression on standardised features, a
-        ridge regression where y holds fractions.
+        What is cross-validated, and what says whether y holds classes or numbers, where it
+        is a classifier or a regressor. None is a logistic regression on standardised
+        features, a ridge regression for numbers.
+    task : {"auto", "classification", "regression"}, default="auto"
+        Whether y holds classes or numbers, where no `estimator` says it: "auto" is
+        regression where y holds fractions, and asks about many distinct whole numbers, such
+        as ages, by the rule of `logme`.
     features_params : dict, default=None
         Parameters of `PretrainedFeatures` for models that are not one already, such as
         `{"cache": "folder"}`.
@@ -127,7 +135,8 @@ def rank_backbones(
     Raises
     ------
     ValueError
-        If y does not suit the score, a sample cannot be read, or no candidate is left.
+        If y does not suit the score or may be classes or numbers, a sample cannot be read,
+        or no candidate is left.
 
     See Also
     --------
@@ -161,25 +170,53 @@ def rank_backbones(
     >>> ranking.best.name
     'tf_efficientnet_lite0'
     """
-    y = _checked_labels(X, y, score)
+    kind = _kind_of_task(y, score, cv, estimator, task)
+    y = _checked_labels(X, y, score, kind)
     layers = _layer_choices(layers)
     named = _named_extractors(models, features_params, verbose)
-    task = _Task(X, y, layers, score, *_validation(y, cv, estimator), n_jobs)
+    task = _Task(X, y, layers, score, kind, *_validation(y, cv, estimator, kind), n_jobs)
     rows = [row for name, extractor in named for row in task.candidates(name, extractor)]
     _report(rows, task.warnings)
     rows.sort(key=lambda row: (row.score is None, -(row.score or 0)))
     return BackboneRanking(tuple(rows), task.score_name)
 
 
-def _checked_labels(X, y, score):
+def _kind_of_task(y, score, cv, estimator, task):
+    """What the estimator says that y is, else `task`, else y where that matters."""
+    said = _said_by(estimator)
+    if said is not None and task not in ("auto", said):
+        raise ValueError(
+            f"task={task!r} contradicts the estimator, {type(estimator).__name__}, which is "
+            f"made for {said}: leave task='auto' or give another estimator."
+        )
+    rates_classes = score in _SCORES and score != "logme"
+    if rates_classes and "regression" in (said, task):
+        raise ValueError(
+            f"score={score!r} rates classes, and {'estimator' if said else 'task'} asks for a "
+            "regression: give score='logme' or a function."
+        )
+    if said is None and (score == "logme" or (cv is not None and estimator is None)):
+        return resolve_task(y, task)
+    return said or task
+
+
+def _said_by(estimator):
+    if estimator is None:
+        return None
+    if is_classifier(estimator):
+        return "classification"
+    return "regression" if is_regressor(estimator) else None
+
+
+def _checked_labels(X, y, score, task):
     """Refuse labels that the score does not take before a network runs."""
     y = np.asarray(y)
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         check_consistent_length(X, y)
     if score in _OF_FEATURES:
-        _OF_FEATURES[score](np.zeros((len(y), 1)), y)
+        _OF_FEATURES[score](np.zeros((len(y), 1)), y, task=task)
     elif score in _OF_LOGITS:
-        nce(np.zeros(len(y)), y)
+        nce(np.zeros(len(y)), y, task=task)
     return y
 
 
@@ -264,13 +301,12 @@ def _name(extractor):
     return f"{model}, {os.path.basename(os.fspath(weights))}"
 
 
-def _validation(y, cv, estimator):
+def _validation(y, cv, estimator, task):
     """Estimator and splitter to cross-validate with, or None twice."""
     if cv is None:
         return None, None
     if estimator is None:
-        continuous = type_of_target(y).startswith("continuous")
-        last = Ridge() if continuous else LogisticRegression(max_iter=1000)
+        last = Ridge() if task == "regression" else LogisticRegression(max_iter=1000)
         estimator = make_pipeline(StandardScaler(), last)
     return estimator, check_cv(cv, y, classifier=is_classifier(estimator))
 
@@ -278,8 +314,9 @@ def _validation(y, cv, estimator):
 class _Task:
     """What all candidates are asked; `warnings` are those of scores, with who had them."""
 
-    def __init__(self, X, y, layers, score, estimator, cv, n_jobs):
+    def __init__(self, X, y, layers, score, task, estimator, cv, n_jobs):
         self.X, self.y, self.layers, self.score = X, y, layers, score
+        self.task = "regression" if task == "regression" else "classification"
         self.estimator, self.cv, self.n_jobs = estimator, cv, n_jobs
         self.score_name = score if isinstance(score, str) else _callable_name(score)
         self.rates_logits = score in _OF_LOGITS
@@ -318,7 +355,9 @@ class _Task:
         return row.with_results(cv_mean=float(results.mean()), cv_std=float(results.std()))
 
     def _score(self, row, features, y):
-        score = self.score if callable(self.score) else _SCORES[self.score]
+        score = self.score
+        if not callable(score):
+            score = partial(_SCORES[score], task=self.task)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             value = float(score(features, y))

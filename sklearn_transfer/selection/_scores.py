@@ -14,13 +14,17 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from sklearn_transfer._validation import check_classes
+
+_TASK = StrOptions({"auto", "classification"})
 _SUM_TOLERANCE = 1e-3  # float16 softmax over many classes stays within
 
 
 @validate_params(
-    {"probabilities": ["array-like"], "y": ["array-like"]}, prefer_skip_nested_validation=True
+    {"probabilities": ["array-like"], "y": ["array-like"], "task": [_TASK]},
+    prefer_skip_nested_validation=True,
 )
-def leep(probabilities, y):
+def leep(probabilities, y, *, task="auto"):
     """Log expected empirical prediction of the labels from source probabilities.
 
     Use it where a network with its source classifier is at hand: one pass gives the
@@ -33,6 +37,9 @@ def leep(probabilities, y):
         1.001, and is divided by its sum; else a ValueError names the row.
     y : array-like of shape (n_samples,)
         Labels of any kind, of at least two classes.
+    task : {"auto", "classification"}, default="auto"
+        "auto" refuses many distinct whole numbers, such as ages, by the rule of `logme`;
+        "classification" takes any as classes.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def leep(probabilities, y):
     -0.245
     """
     probabilities = _checked_probabilities(probabilities)
-    codes, counts = _classes(probabilities, y)
+    codes, counts = _classes(probabilities, y, task, "leep")
     joint = _class_sums(probabilities, codes, len(counts))
     mass = joint.sum(axis=0)
     conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
@@ -71,9 +78,10 @@ def leep(probabilities, y):
 
 
 @validate_params(
-    {"source_labels": ["array-like"], "y": ["array-like"]}, prefer_skip_nested_validation=True
+    {"source_labels": ["array-like"], "y": ["array-like"], "task": [_TASK]},
+    prefer_skip_nested_validation=True,
 )
-def nce(source_labels, y):
+def nce(source_labels, y, *, task="auto"):
     """Negative conditional entropy of the labels, given source labels.
 
     Use it where the samples have labels of the source task, or a network's most likely
@@ -85,6 +93,9 @@ def nce(source_labels, y):
         Labels of any kind in the source task.
     y : array-like of shape (n_samples,)
         Labels of any kind, of at least two classes.
+    task : {"auto", "classification"}, default="auto"
+        "auto" refuses many distinct whole numbers, such as ages, by the rule of `logme`;
+        "classification" takes any as classes.
 
     Returns
     -------
@@ -112,7 +123,7 @@ def nce(source_labels, y):
     -0.347
     """
     source, sources = _encoded(source_labels, "source_labels")
-    codes, counts = _classes(source_labels, y)
+    codes, counts = _classes(source_labels, y, task, "nce")
     pairs, joint = np.unique(source * len(counts) + codes, return_counts=True)
     given = sources[pairs // len(counts)]
     return float(joint @ np.log(joint / given) / len(codes))
@@ -123,10 +134,11 @@ def nce(source_labels, y):
         "X": ["array-like"],
         "y": ["array-like"],
         "shrinkage": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
+        "task": [_TASK],
     },
     prefer_skip_nested_validation=True,
 )
-def h_score(X, y, *, shrinkage="auto"):
+def h_score(X, y, *, shrinkage="auto", task="auto"):
     """Variance between classes, relative to all variance of the features.
 
     Fast, and without an iteration; compare features of one task only, since it grows with
@@ -142,6 +154,9 @@ def h_score(X, y, *, shrinkage="auto"):
         Share of the scaled identity in the covariance. "auto" is Ledoit and Wolf's optimum.
         None or 0 is the score as first published, through a pseudo-inverse: with more
         features than samples it is n_classes - 1 for almost any features. At 1 it is 0.
+    task : {"auto", "classification"}, default="auto"
+        "auto" refuses many distinct whole numbers, such as ages, by the rule of `logme`;
+        "classification" takes any as classes.
 
     Returns
     -------
@@ -176,7 +191,7 @@ def h_score(X, y, *, shrinkage="auto"):
     >>> round(h_score(X, y, shrinkage=None), 3)
     1.192
     """
-    X, codes, counts = _features_and_classes(X, y)
+    X, codes, counts = _features_and_classes(X, y, task, "h_score")
     X = _centred(X)
     U, s = _svd(X)
     if not len(s):
@@ -202,10 +217,11 @@ def h_score(X, y, *, shrinkage="auto"):
         "covariance": [StrOptions({"diag", "full", "spherical"})],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "reg_covar": [Interval(Real, 0, None, closed="neither")],
+        "task": [_TASK],
     },
     prefer_skip_nested_validation=True,
 )
-def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6):
+def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6, task="auto"):
     """Negative overlap of the classes, each taken as a Gaussian.
 
     It looks at classes in pairs, so that two classes that cannot be told apart cost the same
@@ -223,6 +239,9 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6):
         Principal components that are kept, at most; None leaves the features as they are.
     reg_covar : float, default=1e-6
         Added to each class's variances, as a share of the mean variance of the features kept.
+    task : {"auto", "classification"}, default="auto"
+        "auto" refuses many distinct whole numbers, such as ages, by the rule of `logme`;
+        "classification" takes any as classes.
 
     Returns
     -------
@@ -253,7 +272,7 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6):
     >>> gbc(X, y) > gbc(X[:, :1], y)
     True
     """
-    X, codes, counts = _features_and_classes(X, y)
+    X, codes, counts = _features_and_classes(X, y, task, "gbc")
     X = _centred(X)
     if n_components is not None:
         U, s = _svd(X)
@@ -318,15 +337,16 @@ def _checked_probabilities(probabilities):
     return P / sums[:, None]
 
 
-def _features_and_classes(X, y):
+def _features_and_classes(X, y, task, user):
     X = check_array(X, dtype=np.float64, input_name="X")
-    return X, *_classes(X, y)
+    return X, *_classes(X, y, task, user)
 
 
-def _classes(X, y):
+def _classes(X, y, task="classification", user="a score"):
     """Number of each row's class from 0 on, and the sizes of the classes."""
     codes, counts = _encoded(y, "y")
     check_consistent_length(X, codes)
+    check_classes(y, task, user, "; a regression is rated by logme")
     if len(counts) < 2:
         raise ValueError(
             "y has one class only: a score needs samples of at least two classes."

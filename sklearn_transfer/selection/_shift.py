@@ -4,11 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from sklearn_transfer._validation import both_domains
+from sklearn_transfer._validation import both_domains, resolve_task
 from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
 from sklearn_transfer.selection._overlap import (
@@ -40,12 +40,21 @@ _CLASSES_LEAVE = 0.1  # share that may stay where classes alone are said to expl
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
         "max_samples": [Interval(Integral, 4, None, closed="left"), None],
+        "task": [StrOptions({"auto", "classification", "regression"})],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
 )
 def shift_report(
-    X, X_target, y=None, *, alpha=0.05, n_permutations=999, max_samples=2000, random_state=None
+    X,
+    X_target,
+    y=None,
+    *,
+    alpha=0.05,
+    n_permutations=999,
+    max_samples=2000,
+    task="auto",
+    random_state=None,
 ):
     """Report how source and target differ, and say in one sentence what to do.
 
@@ -57,7 +66,7 @@ def shift_report(
         Target samples, at least two.
     y : array-like of shape (n_samples,), default=None
         Classes of the source rows, which let the report look for other shares of the
-        classes. Those of a regression, of one class, or of more classes than half the rows
+        classes. Numbers of a regression, one class, or more classes than half the rows
         are not used.
     alpha : float, default=0.05
         Probability of seeing a difference where there is none, over all tests together.
@@ -66,6 +75,9 @@ def shift_report(
         1 / (1 + n_permutations), reaches alpha / number of tests.
     max_samples : int or None, default=2000
         Largest number of rows of each domain that is looked at, drawn at random.
+    task : {"auto", "classification", "regression"}, default="auto"
+        Whether y holds classes or numbers. "auto" takes fractions as numbers, and asks about
+        many distinct whole numbers, such as ages, by the rule of `logme`.
     random_state : int, RandomState instance or None, default=None
         Draws rows, splits and folds.
 
@@ -158,7 +170,7 @@ def shift_report(
     X, T = both_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
     rows = thinning(len(X), max_samples, random_state)
-    labels = _classes(X, y, rows)
+    labels = _classes(X, y, rows, task)
     _check_permutations(n_permutations, alpha / (2 if labels is None else 3))
     X, T = X[rows], T[thinning(len(T), max_samples, random_state)]
     X, T = _scaled(X, T)
@@ -182,14 +194,17 @@ def _check_permutations(n_permutations, level):
         )
 
 
-def _classes(X, y, rows):
+def _classes(X, y, rows, task):
     """Classes of the rows, or None where y says nothing of classes."""
     if y is None:
         return None
     check_consistent_length(X, y)
-    y = column_or_1d(y)[rows]
-    if len(y) > 20 and 2 * len(np.unique(y)) > len(y):  # numbers, on which sklearn warns
+    given, y = y, column_or_1d(y)
+    if len(y) > 20 and 2 * len(np.unique(y)) > len(y):  # of no use even if they are classes
         return None
+    if resolve_task(given, task) == "regression":
+        return None
+    y = y[rows]
     if type_of_target(y) not in ("binary", "multiclass") or len(np.unique(y)) < 2:
         return None
     return y
@@ -221,7 +236,7 @@ def _tests(X, T, y, n_permutations, random_state):
         "auc_p_value": classifier.p_value,
     }
     if y is not None:
-        label = label_shift_test(X, y, T, **options)
+        label = label_shift_test(X, y, T, task="classification", **options)
         found["label_p_value"] = label.p_value
         found["classes"] = label.classes.tolist()
         found["source_priors"] = label.source_priors.tolist()

@@ -5,15 +5,36 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_features, check_is_fitted
+from sklearn.utils.validation import (
+    _num_features,
+    check_consistent_length,
+    check_is_fitted,
+)
 
-from sklearn_transfer._validation import source_rows, split_domains
+from sklearn_transfer._validation import own_weights, source_rows, split_domains
 from sklearn_transfer.weighting._kmm import KMM
 from sklearn_transfer.weighting._weighted_fit import (
     check_takes_weights,
     fit_with_weights,
     score_with_weights,
 )
+
+
+def combined_weights(owner, X, y, X_target, sample_weight):
+    """Fitted weighter and representation, and the product of the user's weights and theirs.
+
+    The product has mean 1. Rows that the user gives no weight are seen by neither.
+    """
+    if sample_weight is None:
+        weighter, representation = fitted_weighter(owner, X, y, X_target)
+        return weighter, representation, weighter.weights_
+    kept = np.flatnonzero(sample_weight)
+    if len(kept) < len(sample_weight):
+        X, y = _safe_indexing(X, kept), None if y is None else _safe_indexing(y, kept)
+    weighter, representation = fitted_weighter(owner, X, y, X_target)
+    weights = sample_weight / sample_weight.max()
+    weights[kept] *= weighter.weights_
+    return weighter, representation, weights / weights.mean()
 
 
 def fitted_weighter(owner, X, y, X_target):
@@ -79,7 +100,8 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
     representation_ : transformer or None
         Fitted representation, if there is one.
     weights_ : ndarray of shape (n_source,)
-        Weights of the source samples: at least 0, mean 1.
+        Weights of the source samples: at least 0, mean 1. Where `fit` was given
+        `sample_weight`, the product of both, scaled to mean 1.
     ess_ : float
         Effective sample size of these weights.
     classes_ : ndarray of shape (n_classes,)
@@ -104,11 +126,13 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
     are answered on a clone.
 
     In a search or cross-validation this is the outermost estimator, and the target travels
-    as `fit(X, y, X_target=TargetDomain(X_target))`. As a step of a Pipeline it needs metadata
-    routing: `set_fit_request(X_target=True)` on it, `transform_input=["X_target"]` on the
-    Pipeline, and the target as a plain array. `CalibratedClassifierCV` works around and
-    inside. Inside `StackingClassifier` it does not: scikit-learn offers the target to the
-    final estimator as well; stack inside this estimator instead.
+    as `fit(X, y, X_target=TargetDomain(X_target))`, beside `sample_weight`, which is sliced
+    with X. With routing on, `set_fit_request(X_target=True, sample_weight=True)` asks for
+    both. As a step of a Pipeline it needs metadata routing: the same request on it,
+    `transform_input=["X_target"]` on the Pipeline, and the target as a plain array.
+    `CalibratedClassifierCV` works around and inside. Inside `StackingClassifier` it does not:
+    scikit-learn offers the target to the final estimator as well; stack inside this estimator
+    instead.
 
     References
     ----------
@@ -146,7 +170,7 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
         self.representation = representation
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, *, X_target=None, sample_domain=None):
+    def fit(self, X, y=None, sample_weight=None, *, X_target=None, sample_domain=None):
         """Estimate weights of the source, then fit the estimator on it with them.
 
         Parameters
@@ -156,6 +180,11 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
             kind that `estimator` and `representation` take, such as paths.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets of X; those of rows of the target domain are not read.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of your own, at least 0, by which those of the domain are multiplied.
+            `estimator` gets the product with the sum of your weights, so that their scale
+            means to it what it means without a domain. Rows of weight 0 are not seen by the
+            weighter and the representation, which count all others alike.
         X_target : samples as X or TargetDomain, default=None
             Target samples. In a search give a `TargetDomain`, which is never sliced.
         sample_domain : array-like of shape (n_samples,), default=None
@@ -171,12 +200,21 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
         ------
         TypeError
             If `estimator`, or the part of it that predicts, takes no `sample_weight`.
+        ValueError
+            If `sample_weight` is negative in a row or 0 in all, among other causes.
         """
         check_takes_weights(self.estimator, type(self).__name__)
+        if sample_weight is not None and sample_domain is not None:
+            rows = np.flatnonzero(source_rows(X, y, sample_domain))
+            check_consistent_length(X, sample_weight)
+            sample_weight = _safe_indexing(sample_weight, rows)
         X, y, X_target = split_domains(X, y, X_target, sample_domain)
-        self.weighter_, self.representation_ = fitted_weighter(self, X, y, X_target)
-        self.weights_, self.ess_ = self.weighter_.weights_, self.weighter_.ess_
-        self.estimator_ = fit_with_weights(self.estimator, X, y, self.weights_)
+        sample_weight = own_weights(sample_weight, X, type(self).__name__)
+        found = combined_weights(self, X, y, X_target, sample_weight)
+        self.weighter_, self.representation_, self.weights_ = found
+        self.ess_ = float(len(self.weights_) ** 2 / (self.weights_ @ self.weights_))
+        scale = 1.0 if sample_weight is None else sample_weight.mean()
+        self.estimator_ = fit_with_weights(self.estimator, X, y, scale * self.weights_)
         return self
 
     @available_if(_estimator_has("predict"))

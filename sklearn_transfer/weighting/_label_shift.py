@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from sklearn_transfer._validation import check_classes
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._classifiers import (
     default_classifier,
@@ -53,6 +54,9 @@ class LabelShiftWeights(BaseWeighter):
         How far the mean log-likelihood of "em" may be from its maximum.
     max_iter : int, default=100
         Largest number of rounds of "em".
+    task : {"auto", "classification"}, default="auto"
+        "auto" refuses many distinct whole numbers as y, such as ages, by the rule of `logme`,
+        unless `estimator` is given, which predicts classes; "classification" takes any.
     random_state : int, RandomState instance or None, default=None
         Draws the folds. It does not reach `estimator`.
 
@@ -136,6 +140,7 @@ class LabelShiftWeights(BaseWeighter):
         "cv": [Interval(Integral, 2, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "task": [StrOptions({"auto", "classification"})],
         "random_state": ["random_state"],
     }
 
@@ -148,6 +153,7 @@ class LabelShiftWeights(BaseWeighter):
         cv=5,
         tol=1e-6,
         max_iter=100,
+        task="auto",
         random_state=None,
     ):
         self.estimator = estimator
@@ -156,10 +162,14 @@ class LabelShiftWeights(BaseWeighter):
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter
+        self.task = task
         self.random_state = random_state
 
     def _estimate(self, X_source, X_target, y_source):
-        self.classes_, codes = np.unique(_labels(y_source), return_inverse=True)
+        labels = _labels(y_source)
+        if self.estimator is None:
+            check_classes(y_source, self.task, "LabelShiftWeights", ", else use KMM")
+        self.classes_, codes = np.unique(labels, return_inverse=True)
         self.source_priors_ = np.bincount(codes) / len(codes)
         if len(self.classes_) == 1:
             self.estimator_ = None

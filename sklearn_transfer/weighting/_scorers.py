@@ -6,15 +6,17 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sklearn_transfer._validation import (
     did_you_mean,
+    own_weights,
     scorer_takes_weights,
     shortened,
     split_domains,
 )
-from sklearn_transfer.weighting._importance import fitted_weighter
+from sklearn_transfer.weighting._importance import combined_weights
 
 _KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored on the same
 
@@ -22,7 +24,8 @@ _KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored 
 class _TargetScorer(BaseEstimator):
     """Scorer that owns target samples and weights the samples it scores.
 
-    A subclass says in `_score` what it makes of the weights.
+    A subclass says in `_score` what it makes of the weights. Metadata routing hands it
+    `sample_weight` only after `set_score_request(sample_weight=True)`.
     """
 
     def __init__(self, scoring, *, X_target, weighter=None, representation=None):
@@ -31,7 +34,26 @@ class _TargetScorer(BaseEstimator):
         self.weighter = weighter
         self.representation = representation
 
-    def __call__(self, estimator, X, y):
+    def set_score_request(self, *, sample_weight):
+        """Say whether metadata routing hands weights of the samples to the scorer.
+
+        Parameters
+        ----------
+        sample_weight : bool or str
+            True where they are wanted, or the name under which they are passed. Before any
+            call they are not wanted.
+
+        Returns
+        -------
+        self : object
+            The scorer.
+        """
+        request = self._get_metadata_request()
+        request.score.add_request(param="sample_weight", alias=sample_weight)
+        self._metadata_request = request
+        return self
+
+    def __call__(self, estimator, X, y, sample_weight=None):
         """Score a fitted estimator on labelled source samples.
 
         Parameters
@@ -42,6 +64,8 @@ class _TargetScorer(BaseEstimator):
             Source samples that the estimator was not fitted on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of your own, at least 0, by which those of the domain are multiplied.
 
         Returns
         -------
@@ -49,22 +73,26 @@ class _TargetScorer(BaseEstimator):
             Greater is better.
         """
         metric = self._metric()
-        return float(self._score(metric, estimator, X, y, *self._weights(X, y)))
+        own = own_weights(sample_weight, X, type(self).__name__)
+        if own is not None and not own.all():
+            kept = np.flatnonzero(own)
+            X, y, own = _safe_indexing(X, kept), _safe_indexing(y, kept), own[kept]
+        return float(self._score(metric, estimator, X, y, *self._weights(X, y, own)))
 
-    def _weights(self, X, y):
+    def _weights(self, X, y, own):
         """Weights of mean 1 of the samples, and the mean of the estimate they come from."""
         if self.X_target is None:
             raise ValueError(
                 f"{type(self).__name__} got X_target=None: give it samples of the target."
             )
         kept = self._kept_weights()
-        key = joblib.hash([self.weighter, self.representation, X, y])
+        key = joblib.hash([self.weighter, self.representation, X, y, own])
         if key not in kept:
             _, _, X_target = split_domains(X, y, self.X_target, None)
-            weighter, _ = fitted_weighter(self, X, y, X_target)
+            weighter, _, weights = combined_weights(self, X, y, X_target, own)
             if len(kept) >= _KEPT:
                 kept.pop(next(iter(kept)))
-            kept[key] = weighter.weights_, weighter.mean_weight_
+            kept[key] = weights, weighter.mean_weight_
         return kept[key]
 
     def _kept_weights(self):
@@ -110,7 +138,9 @@ class ImportanceWeightedScorer(_TargetScorer):
     Notes
     -----
     With weights w of mean 1 and losses l of n samples it is mean(w l), for metrics that
-    average over samples. It is unbiased only as far as the weights are the ratio of the
+    average over samples, where `sample_weight` multiplies w before it is scaled. In a search
+    with metadata routing ask for it by `set_score_request(sample_weight=True)`. The score is
+    unbiased only as far as the weights are the ratio of the
     densities, and noisy where they are few: with an effective sample size of 10 it averages
     over about 10 samples, and a warning says so.
 

@@ -41,6 +41,7 @@ def fit_with_weights(estimator, X, y, weights):
             _withdraw_requests(estimator, own)
             return estimator
         # Some meta-estimators and classes from elsewhere refuse weights where it is on.
+        _keep_target_scorers(estimator)
         return estimator.fit(X, y, **dict.fromkeys(_names(estimator), weights))
 
 
@@ -136,6 +137,30 @@ def _request(estimator, wanted):
         _request(part, wanted and predicts)
 
 
+class _OwnWeights:
+    """A scorer that weights samples for the target itself, and ignores weights it is given."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        return self.scorer(estimator, X, y)
+
+
+def _keep_target_scorers(estimator):
+    """Keep searches in a clone from weighting twice by the domains, where scorers do it."""
+    for part in _parts(estimator):
+        scoring = getattr(part, "scoring", None)
+        if isinstance(scoring, dict):
+            part.scoring = {name: _guarded(scorer) for name, scorer in scoring.items()}
+        elif scoring is not None:
+            part.scoring = _guarded(scoring)
+
+
+def _guarded(scorer):
+    return _OwnWeights(scorer) if hasattr(scorer, "X_target") else scorer
+
+
 def _answer(estimator, method, wanted):
     if not hasattr(estimator, f"set_{method}_request"):
         return
@@ -190,6 +215,8 @@ def _weighted(scoring):
     if isinstance(scoring, list | tuple | set):
         return {name: _weighted(name) for name in scoring}
     scorer = get_scorer(scoring)
+    if hasattr(scorer, "X_target"):
+        return _guarded(scorer) if weight_request(scorer, "score") else scorer
     if hasattr(scorer, "set_score_request") and weight_request(scorer, "score") is None:
         scorer = deepcopy(scorer)
         scorer.set_score_request(sample_weight=scorer_takes_weights(scorer))

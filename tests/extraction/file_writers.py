@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -21,13 +22,27 @@ def pack_bits(array, bits):
 
 
 def packed_tiff(array, bits, byteorder="<", photometric="minisblack"):
-    """TIFF of samples of 10, 12 or 14 bits; tifffile mixes them up in big-endian files."""
-    content = tiff(array, bitspersample=bits, byteorder=byteorder, photometric=photometric)
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        (start,), (length,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
-    packed = pack_bits(array.reshape(len(array), -1), bits)
-    assert len(packed) == length
-    return content[:start] + packed + content[start + length :]
+    """TIFF of one strip of samples of any number of bits, without compression."""
+    height, width = array.shape[:2]
+    n_samples = 1 if array.ndim == 2 else array.shape[2]
+    data = pack_bits(array.reshape(height, -1), bits)
+    data += bytes(len(data) % 2)
+    kinds = {"miniswhite": 0, "minisblack": 1, "rgb": 2}
+    bits_at = 8 + len(data)  # three values do not fit into their tag
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: kinds[photometric], 273: 8}
+    tags |= {277: n_samples, 278: height, 279: len(data)}
+    entries = b""
+    for tag, value in tags.items():
+        if tag == 258 and n_samples > 1:
+            entries += struct.pack(byteorder + "2H2I", tag, 3, n_samples, bits_at)
+        else:
+            entries += struct.pack(byteorder + "2H2I", tag, 4, 1, value)
+    bits_of_all = struct.pack(f"{byteorder}{n_samples}H", *[bits] * n_samples)
+    directory = bits_at + len(bits_of_all)
+    order = b"II" if byteorder == "<" else b"MM"
+    header = order + struct.pack(byteorder + "HI", 42, directory)
+    table = struct.pack(byteorder + "H", len(tags)) + entries + bytes(4)
+    return header + data + bits_of_all + table
 
 
 def with_tag(content, tag, value):
@@ -40,11 +55,21 @@ def with_tag(content, tag, value):
     return bytes(changed)
 
 
-def without_tag(content, tag):
-    """A little-endian TIFF whose tag is renamed to a private one, which readers skip."""
+def rename_tag(content, tag, name):
+    """A little-endian TIFF whose tag has another number."""
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         offset = file.pages[0].tags[tag].offset
-    return content[:offset] + struct.pack("<H", 65000) + content[offset + 2 :]
+    return content[:offset] + struct.pack("<H", name) + content[offset + 2 :]
+
+
+def shorten_first_strip(content):
+    """A little-endian TIFF of which the first strip is said to have half of its bytes."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        counts = file.pages[0].tags[279]
+    changed = bytearray(content)
+    code = {3: "<H", 4: "<I"}[counts.dtype.value]
+    struct.pack_into(code, changed, counts.valueoffset, counts.value[0] // 2)
+    return bytes(changed)
 
 
 def fits(array, *cards, bits=None, extension=False):
@@ -77,15 +102,24 @@ def card(keyword, value):
     return f"{keyword:<8}= {value!s:>20} / a comment"
 
 
-def png(array, transparent=None, **chunks):
+# First row and column of each pass of an interlaced PNG, and the steps.
+_PASSES = (
+    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2)),
+    *((0, 1, 2, 2), (1, 0, 2, 1)),
+)
+
+
+def png(array, transparent=None, interlaced=False, **chunks):
     """PNG of 8 or 16 bits from (H, W) or (H, W, 2|3|4)."""
     array = np.atleast_3d(array)
     height, width, n_channels = array.shape
     color_type = {1: 0, 2: 4, 3: 2, 4: 6}[n_channels]
     bits = array.dtype.itemsize * 8
-    rows = array.astype(array.dtype.newbyteorder(">")).reshape(height, -1)
-    lines = b"".join(b"\0" + row.tobytes() for row in rows)
-    header = struct.pack(">2I5B", width, height, bits, color_type, 0, 0, 0)
+    array = array.astype(array.dtype.newbyteorder(">"))
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    parts = [array[top::down, left::right] for top, left, down, right in passes]
+    lines = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    header = struct.pack(">2I5B", width, height, bits, color_type, 0, 0, interlaced)
     parts = [(b"IHDR", header)]
     parts += [(name.encode(), data) for name, data in chunks.items()]
     if transparent is not None:
@@ -116,7 +150,7 @@ def tga(array, alpha_bits=8, attribute_type=None):
 
 
 def bmp(pixels, header_size=40, masks=None):
-    """Uncompressed BMP, top row first: bytes (H, W, 4) as blue, green, red, rest, or uint16."""
+    """Uncompressed BMP, top row first: bytes (H, W, 4) from blue to the rest, or uint16."""
     height, width = pixels.shape[:2]
     bits = 32 if pixels.ndim == 3 else 16
     compression = 0 if masks is None else 3
@@ -178,3 +212,16 @@ def pnm(array, max_value, plain=False):
         lines = [" ".join(map(str, row)) for row in array.reshape(height, -1)]
         return header + "\n# between\n".join(lines).encode()
     return header + array.astype(">u2" if max_value > 255 else np.uint8).tobytes()
+
+
+def jpeg2000(array, bits):
+    """JPEG 2000 without loss, of samples of so many bits."""
+    return imagecodecs.jpeg2k_encode(array, level=0, reversible=True, bitspersample=bits)
+
+
+def dds(array):
+    """DDS of X8R8G8B8 from (H, W, 4), whose fourth byte no flag declares."""
+    height, width = array.shape[:2]
+    flags = struct.pack("<8I", 32, 0x40, 0, 32, 0xFF0000, 0xFF00, 0xFF, 0)
+    header = struct.pack("<7I44x", 124, 0x1007, height, width, 4 * width, 0, 0) + flags
+    return b"DDS " + header + struct.pack("<I16x", 0x1000) + array[..., [2, 1, 0, 3]].tobytes()

@@ -205,7 +205,7 @@ SIZES = [(1, 5), (5, 1), (1, 1), (10, 10), (375, 500), (900, 2)]
 
 @pytest.mark.parametrize("spec", [SPEC, GREY], ids=["colour", "grey"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("augment", POLICIES, ids=str)
+@pytest.mark.parametrize("augment", POLICIES)
 def test_every_image_becomes_an_input(augment, size, spec):
     image, augmentation = photo(*size), make_augmentation(augment, spec)
     for seed in range(8):
@@ -215,7 +215,7 @@ def test_every_image_becomes_an_input(augment, size, spec):
         assert found.flags.c_contiguous
 
 
-@pytest.mark.parametrize("augment", POLICIES[1:], ids=str)
+@pytest.mark.parametrize("augment", POLICIES[1:])
 def test_pixels_follow_from_the_seed(augment):
     image, augmentation = photo(50, 70), make_augmentation(augment, SPEC)
     seeds = [(epoch, row) for epoch in range(4) for row in range(4)]
@@ -226,7 +226,7 @@ def test_pixels_follow_from_the_seed(augment):
     assert n_distinct == 2 if augment == "flip" else n_distinct > 10
 
 
-@pytest.mark.parametrize("augment", POLICIES, ids=str)
+@pytest.mark.parametrize("augment", POLICIES)
 def test_global_states_stay(augment):
     augmentation, before = make_augmentation(augment, SPEC), global_states()
     for seed in range(10):
@@ -235,7 +235,7 @@ def test_global_states_stay(augment):
 
 
 @pytest.mark.usefixtures("frequent_switches")
-@pytest.mark.parametrize("augment", POLICIES, ids=str)
+@pytest.mark.parametrize("augment", POLICIES)
 def test_threads_give_the_pixels_of_one_thread(augment):
     image, augmentation = photo(40, 50), make_augmentation(augment, SPEC)
     expected = [augmentation(image, seed) for seed in range(60)]
@@ -248,7 +248,7 @@ def test_threads_give_the_pixels_of_one_thread(augment):
 
 
 @pytest.mark.usefixtures("frequent_switches")
-@pytest.mark.parametrize("augment", ["randaugment", "trivial", everything], ids=str)
+@pytest.mark.parametrize("augment", ["randaugment", "trivial", everything])
 def test_a_network_that_trains_beside_draws_as_if_alone(augment):
     image, augmentation = photo(40, 50), make_augmentation(augment, SPEC)
     expected = [augmentation(image, seed) for seed in range(60)]
@@ -431,7 +431,6 @@ def test_result_of_a_callable_goes_through_the_evaluation_transform(function):
         (Image.new("RGBA", (8, 8)), r"mode 'RGBA', expected 'RGB' or 'L'; end it with"),
         (Image.new("F", (8, 8)), "mode 'F'"),
     ],
-    ids=str,
 )
 def test_other_results_are_refused(result, message):
     augmentation = make_augmentation(lambda image: result, SPEC)
@@ -452,7 +451,7 @@ def test_image_of_the_caller_is_not_written_to():
     assert not found.any()
 
 
-@pytest.mark.parametrize("augment", POLICIES, ids=str)
+@pytest.mark.parametrize("augment", POLICIES)
 def test_augmentations_can_be_pickled(augment):
     augmentation = make_augmentation(augment, SPEC)
     copy = pickle.loads(pickle.dumps(augmentation))

@@ -308,9 +308,10 @@ def test_torchvision_module_with_its_head_cut_off_is_taken_at_its_output(
     import torchvision
 
     torch.manual_seed(0)
-    module = torchvision.models.get_model(name, weights=None).eval()
+    options = {"image_size": 64} if "vit" in name else {}
+    module = torchvision.models.get_model(name, weights=None, **options).eval()
     setattr(module, attribute, nn.Identity())
-    images = np.random.default_rng(0).normal(size=(2, 3, 224, 224)).astype(np.float32)
+    images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
     with torch.no_grad():
         expected = module(torch.from_numpy(images)).flatten(1).numpy()
     assert expected.shape == (2, width)

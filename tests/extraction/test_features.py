@@ -320,7 +320,9 @@ def test_feature_names_say_layer_and_number(crops):
 
 def test_feature_names_without_fit():
     clear_registry()
-    assert len(PretrainedFeatures(input_size=64).get_feature_names_out()) == 1280
+    estimator = PretrainedFeatures(input_size=64)
+    estimator._load_backbone()
+    assert len(estimator.get_feature_names_out()) == 1280
 
 
 def test_feature_names_of_unknown_input_need_a_fit(crops):
@@ -419,7 +421,7 @@ class Photos(list):
 n = int(sys.argv[1])
 estimator = PretrainedFeatures(trained_net(), cache=None)
 from sklearn_transfer.extraction import _features
-_features._inputs.as_samples = lambda X: X
+_features.as_samples = lambda X: X
 out = estimator.transform(Photos(range(n)))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - out.nbytes // 1024)
 """

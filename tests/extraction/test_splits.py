@@ -29,7 +29,7 @@ LARGE = [
     ("mobilenetv3_small_100", 64, ["blocks.1", "blocks.4"]),
     ("torchvision/squeezenet1_1", 64, ["features.4", "features.9"]),
     ("torchvision/densenet121", 64, ["features.denseblock2"]),
-    ("torchvision/vit_b_16", 224, ["encoder.layers.encoder_layer_5"]),
+    ("torchvision/vit_b_16", 64, ["encoder.layers.encoder_layer_5"]),
     ("torchvision/googlenet", 64, ["inception4a"]),
     ("tf_efficientnet_lite0", 64, ["blocks.2", "blocks.4"]),
 ]
@@ -47,6 +47,7 @@ def built(name, size):
         import torchvision
 
         options = {"init_weights": True} if "googlenet" in name else {}
+        options |= {"image_size": size} if "vit" in name else {}
         model = torchvision.models.get_model(name.partition("/")[2], weights=None, **options)
         if "googlenet" in name:
             model.aux1 = model.aux2 = None

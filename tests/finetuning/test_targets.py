@@ -180,7 +180,7 @@ def test_labels_of_no_single_sort_are_an_error(y):
         pd.Series([np.array([1, 2]), np.array([1, 2])]),
         {"labels": [{"a"}, {"a", "b"}]},
     ],
-    ids=repr,
+    ids=["lists", "arrays", "series of lists", "series of arrays", "sets"],
 )
 def test_sequences_of_labels_are_an_error_that_names_the_repair(y):
     with pytest.raises(ValueError, match="MultiLabelBinarizer"):

@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer.selection import _two_sample, classifier_two_sample_test
+from tests.levels import assert_level_is_kept
 
 
 def pair(seed, n=100, m=100, d=1, shift=0.0):
@@ -47,29 +48,28 @@ def test_p_value_is_near_that_of_mann_and_whitney():
     assert result.p_value == pytest.approx(expected, abs=0.02)
 
 
-def rejections(n_draws, **options):
-    p_values = [
+def p_values(n_draws, **options):
+    return [
         classifier_two_sample_test(
             *pair(seed, **options), n_permutations=99, random_state=seed
         ).p_value
         for seed in range(n_draws)
     ]
-    return np.mean(np.array(p_values) <= 0.05)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(40, 40), (20, 100)])
 def test_level_is_kept(sizes):
-    assert 0.035 <= rejections(2000, n=sizes[0], m=sizes[1], d=5) <= 0.065
+    assert_level_is_kept(p_values(500, n=sizes[0], m=sizes[1], d=5), uniform=True)
 
 
 def test_level_is_kept_in_few_draws():
-    assert 0.005 <= rejections(300, n=20, m=60, d=2) <= 0.1
+    assert_level_is_kept(p_values(200, n=20, m=60, d=2), uniform=True)
 
 
 @pytest.mark.parametrize("d", [1, 10])
 def test_shift_of_one_standard_deviation_is_seen(d):
-    assert rejections(40, d=d, shift=1) > 0.9
+    assert np.mean(np.array(p_values(40, d=d, shift=1)) <= 0.05) > 0.9
 
 
 def test_few_target_rows_do_not_matter():

@@ -1,0 +1,227 @@
+"""What the tags of a TIFF file say of its first image."""
+
+import io
+import math
+import re
+from dataclasses import dataclass
+
+from sklearn_transfer.extraction._decoded import ORIENTATION, BadFileError, import_tifffile
+
+BIG_ENDIAN_BIGTIFF = b"MM\x00\x2b"  # Pillow reads the little-endian form alone
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
+_PHOTOMETRICS = {
+    WHITE_IS_ZERO: ("WhiteIsZero", 1),
+    BLACK_IS_ZERO: ("gray", 1),
+    RGB: ("RGB", 3),
+    PALETTE: ("palette", 1),
+    CMYK: ("CMYK", 4),
+    YCBCR: ("YCbCr", 3),
+    LAB: ("CIELab", 3),
+}
+COMPRESSIONS = {
+    1: "uncompressed",
+    2: "CCITT",
+    3: "CCITT",
+    4: "CCITT",
+    5: "LZW",
+    6: "JPEG",
+    7: "JPEG",
+    8: "deflate",
+    32773: "PackBits",
+    32946: "deflate",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+}
+_CCITT, _JPEG, WEBP = (2, 3, 4), (6, 7), 50001  # WebP is in no wheel of Pillow
+# What is asked of a file; other tags may be damaged.
+_TAGS = (
+    *(254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 281, 284, 320),
+    *(322, 323, 324, 325, 330, 332, 338, 339, 530, 32997, 50706),
+)
+_ALPHAS = {1: "associated", 2: "unassociated", 999: "unassociated"}  # 999 of Corel Draw
+_SAMPLE_KINDS = {1: "u", 2: "i", 3: "f"}
+_SIGNIFICANT_BITS = re.compile(r'SignificantBits="(\d+)"')  # of OME-XML
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the tags of a file's first image say of its samples."""
+
+    size: tuple[int, int]
+    bits: int
+    kind: str  # "u", "i", or "f", as of a NumPy type
+    n_samples: int
+    photometric: int
+    compression: int
+    is_planar: bool
+    is_big_endian: bool
+    fill_order: int
+    extras: tuple[int, ...]
+    orientation: int
+    subsampling: tuple[int, ...]
+
+    @property
+    def n_colors(self):
+        return _PHOTOMETRICS[self.photometric][1]
+
+    @property
+    def sample(self):
+        """Kind and bits of a sample, such as "u8"."""
+        return f"{self.kind}{self.bits}"
+
+    @property
+    def alpha(self):
+        """What the first extra sample is; one that no tag speaks of is alpha, as in Pillow."""
+        if self.n_samples <= self.n_colors:
+            return None
+        if self.extras:
+            return {1: "associated", 2: "unassociated", 999: "unassociated"}.get(
+                self.extras[0]
+            )
+        is_rgba = self.photometric == RGB and self.n_samples == 4
+        return "unassociated" if is_rgba else None
+
+    def describe(self):
+        kind = {"u": "", "i": "signed ", "f": "float "}[self.kind]
+        words = [_PHOTOMETRICS[self.photometric][0]]
+        if self.n_samples > self.n_colors:
+            words.append(f"with {self.n_samples - self.n_colors} extra samples")
+        name = COMPRESSIONS.get(self.compression, f"compression {self.compression}")
+        planar = "planar " if self.is_planar else ""
+        article = "an" if self.bits in (8, 11) else "a"
+        return f"{article} {self.bits}-bit {kind}{planar}TIFF ({' '.join(words)}, {name})"
+
+
+def read_tags(content, image):
+    try:
+        tags = image.tag_v2 if image is not None else _parse_tags(content)
+        return {tag: tags[tag] for tag in _TAGS if tag in tags}
+    except BadFileError:
+        raise
+    except Exception as error:  # Pillow's parser raises what a damaged table trips it on
+        raise BadFileError(
+            f"is a TIFF file with damaged tags ({type(error).__name__}: {error}); copy or"
+            " export it again"
+        ) from error
+
+
+def _parse_tags(content):
+    if content.startswith(BIG_ENDIAN_BIGTIFF):
+        with import_tifffile("a big-endian BigTIFF").TiffFile(io.BytesIO(content)) as file:
+            return {tag.code: tag.value for tag in file.pages[0].tags}
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    tags = ImageFileDirectory_v2(content[: 16 if 43 in content[2:4] else 8])
+    file = io.BytesIO(content)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
+
+
+def tag_values(tags, tag, default=()):
+    value = tags.get(tag, default)
+    return tuple(value) if isinstance(value, (tuple, list, bytes)) else (value,)
+
+
+def read_layout(tags, is_big_endian):
+    try:
+        size = (int(tags[256]), int(tags[257]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFileError("is a TIFF file that states no size; export it again") from error
+    if min(size) < 1:
+        raise BadFileError(f"has no pixels: {size[0]} x {size[1]}")
+    compression = tags.get(259, 1)
+    photometric = tags.get(262, WHITE_IS_ZERO if compression in _CCITT else None)
+    if compression == 6:  # the old JPEG, whatever the tag says
+        photometric = YCBCR
+    _refuse_photometric(photometric, tags)
+    n_samples = tags.get(277, 3 if compression == 6 else 1)
+    bits, kinds = set(tag_values(tags, 258, (1,))), set(tag_values(tags, 339, (1,)))
+    if len(bits) != 1 or len(kinds) != 1 or not kinds <= {*_SAMPLE_KINDS}:
+        raise BadFileError(
+            f"is a TIFF file of samples of {sorted(bits)} bits in the formats {sorted(kinds)},"
+            " expected one of unsigned, signed or real numbers; convert it first"
+        )
+    if tags.get(32997, 1) != 1:
+        raise BadFileError("is a TIFF volume, expected one plane; save its planes apart")
+    n_colors = _PHOTOMETRICS[photometric][1]
+    if n_samples < n_colors and compression not in _JPEG:
+        raise BadFileError(
+            f"is a TIFF file of {n_samples} samples per pixel, expected {n_colors} for"
+            f" {_PHOTOMETRICS[photometric][0]}; export it again"
+        )
+    return Layout(
+        size=size,
+        bits=bits.pop(),
+        kind=_SAMPLE_KINDS[kinds.pop()],
+        n_samples=n_samples,
+        photometric=photometric,
+        compression=compression,
+        is_planar=tags.get(284, 1) == 2 and n_samples > 1,
+        is_big_endian=is_big_endian,
+        fill_order=tags.get(266, 1),
+        extras=tag_values(tags, 338),
+        orientation=tags.get(ORIENTATION, 1),
+        subsampling=tag_values(tags, 530, (2, 2)),
+    )
+
+
+def _refuse_photometric(photometric, tags):
+    if photometric is None:
+        raise BadFileError(
+            "is a TIFF file that does not say whether 0 is black or white"
+            " (PhotometricInterpretation); save it again with another program"
+        )
+    if photometric not in _PHOTOMETRICS:
+        what = "raw sensor data" if photometric == 32803 else f"photometric {photometric}"
+        raise BadFileError(
+            f"is a TIFF file of {what}, expected gray, RGB, palette, CMYK, YCbCr or CIELab;"
+            " convert it to RGB"
+        )
+    if tags.get(254, 0) & 1 and (330 in tags or 50706 in tags):
+        raise BadFileError(
+            "is a raw or pyramidal TIFF file whose first image is a reduced preview; export"
+            " the full image, for instance with rawpy"
+        )
+    if photometric == CMYK and tags.get(332, 1) != 1:
+        raise BadFileError("is a TIFF file of inks other than CMYK; convert it to RGB")
+
+
+def has_empty_segments(tags, layout, n_bytes):
+    """Whether a strip or tile is left empty; raises where one lies outside of the file."""
+    if layout.compression == 6:  # may keep its one stream elsewhere
+        return False
+    width, height = layout.size
+    tile = (tags.get(322), tags.get(323)) if 324 in tags else (width, tags.get(278, height))
+    offsets = tag_values(tags, 324 if 324 in tags else 273)
+    counts = tag_values(tags, 325 if 324 in tags else 279, (0,) * len(offsets))
+    if not all(tile) or len(offsets) != len(counts):
+        raise BadFileError(f"is {layout.describe()} with damaged tags; export it again")
+    n_segments = math.ceil(width / tile[0]) * math.ceil(height / min(tile[1], height))
+    n_segments *= layout.n_samples if layout.is_planar else 1
+    ends = [offset + count for offset, count in zip(offsets, counts, strict=True)]
+    if len(offsets) < n_segments or max(ends) > n_bytes:
+        raise BadFileError(
+            f"is {layout.describe()}, truncated: expected {n_segments} strips or tiles up to"
+            f" byte {max(ends, default=0)}, found {len(offsets)} in {n_bytes} bytes; copy or"
+            " export it again"
+        )
+    return any(offset == 0 for offset in offsets)
+
+
+def find_value_range(tags, layout):
+    """(black, white) where the file says that its values end below what their type holds.
+
+    MaxSampleValue counts where it is one less than a power of two: else it is the largest
+    value found, as the format has it, and would scale each image by its own.
+    """
+    if layout.kind == "u" and layout.bits not in (1, 8, 16, 32, 64):
+        return (0, 2**layout.bits - 1)
+    if layout.kind != "u" or layout.bits != 16:
+        return None
+    stated = _SIGNIFICANT_BITS.search(str(tags.get(270, "")))
+    white = 2 ** int(stated[1]) - 1 if stated else max(tag_values(tags, 281, (0,)))
+    if isinstance(white, int) and 255 <= white < 65535 and (white + 1).bit_count() == 1:
+        return (0, white)
+    return None
