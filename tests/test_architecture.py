@@ -15,10 +15,11 @@ ALLOWED = {
     "_validation": set(),
     "_kernels": set(),
     "_blas": set(),
+    "_strays": {"_kernels"},
     "datasets": {"_validation"},
     "extraction": {"_validation", "_kernels"},
-    "weighting": {"_validation", "_kernels", "_blas"},
-    "alignment": {"_validation", "_kernels", "_blas"},
+    "weighting": {"_validation", "_kernels", "_blas", "_strays"},
+    "alignment": {"_validation", "_kernels", "_blas", "_strays"},
     "heads": {"_validation", "_kernels", "_blas"},
     "finetuning": {"_validation", "_kernels", "extraction"},
     "selection": {

@@ -10,8 +10,10 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_transfer._strays import stray_rows, warn_of_strays
 from sklearn_transfer._validation import (
     domain_mask,
     forget_fit,
@@ -52,6 +54,9 @@ class BaseAligner(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):
         """Learn the maps of source and target.
 
+        A few rows that lie far from all others of both domains are left out, with a
+        UserWarning that names them; they are mapped as the others are.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -77,7 +82,8 @@ class BaseAligner(TransformerMixin, BaseEstimator):
     def fit_transform(self, X, y=None, *, X_target=None, sample_domain=None):
         """Learn the maps, and map X: rows of the source unless `sample_domain` says else.
 
-        This differs from `fit(X, ...).transform(X)`, where rows count as the target's.
+        This differs from `fit(X, ...).transform(X)`, where rows count as the target's. Rows
+        far from all others are left out of what is learnt, as in `fit`.
 
         Parameters
         ----------
@@ -107,10 +113,22 @@ class BaseAligner(TransformerMixin, BaseEstimator):
 
     def _learn(self, X_source, X_target, y_source):
         self.adapts_ = X_target is not None
-        if self.adapts_:
-            self._align(X_source, X_target, y_source)
-        else:
+        if not self.adapts_:
             self._align_alone(X_source)
+            return
+        strays, others = stray_rows(X_source, X_target)
+        if not strays.any() and not others.any():
+            self._align(X_source, X_target, y_source)
+            return
+        found = [("the source", strays), ("the target", others)]
+        warn_of_strays(type(self).__name__, found, stacklevel=4)
+        self._align_beside(strays, others, X_source, X_target, y_source)
+
+    def _align_beside(self, strays, others, X_source, X_target, y_source):
+        """What `_align` does where rows of two masks lie far from all others."""
+        if y_source is not None:
+            y_source = _safe_indexing(y_source, np.flatnonzero(~strays))
+        self._align(X_source[~strays], X_target[~others], y_source)
 
     def transform(self, X, *, sample_domain=None):
         """Map rows of the target, or of the domains that `sample_domain` tells.

@@ -23,13 +23,17 @@ def exact(ot, M):
 
 
 class Sinkhorn:
-    """Entropic plans for costs that change a little from call to call."""
+    """Entropic plans for costs that change a little from call to call.
 
-    def __init__(self, ot, shape, reg, max_iter, tol):
+    A plan takes `max_iter` iterations at most, and all of them together `most`.
+    """
+
+    def __init__(self, ot, shape, reg, max_iter, most, tol):
         self.ot = ot
         self.a, self.b = np.full(shape[0], 1 / shape[0]), np.full(shape[1], 1 / shape[1])
         self.reg = reg
         self.max_iter = max_iter
+        self.most = most
         self.tol = tol
         self.potentials = None
         self.method = "sinkhorn"
@@ -49,7 +53,7 @@ class Sinkhorn:
                 M,
                 self.reg,
                 method=self.method,
-                numItermax=self.max_iter,
+                numItermax=max(1, min(self.max_iter, self.most - self.n_iter)),
                 stopThr=self.tol / np.sqrt(len(self.b)),  # of a 2-norm; ours is a sum
                 log=True,
                 warn=False,
@@ -60,6 +64,11 @@ class Sinkhorn:
         rows, columns = plan.sum(axis=1) - self.a, plan.sum(axis=0) - self.b
         self.error = float(np.abs(rows).sum() + np.abs(columns).sum())
         return plan
+
+    @property
+    def is_spent(self):
+        """Whether no iterations are left."""
+        return self.n_iter >= self.most
 
 
 def _potentials(log):
@@ -79,7 +88,7 @@ def concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
         slope = 0.5 / np.sqrt(sent + 1e-3)
         before, plan = plan, sinkhorn(M + eta * one_hot @ slope)
         moved = float(np.abs(plan - before).sum())
-        if moved <= tol:
+        if moved <= tol or sinkhorn.is_spent:
             break
     return plan, moved
 
@@ -105,7 +114,7 @@ def convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
             ((plan - best) * slope).sum()
             + reg * (xlogy(plan, plan).sum() - xlogy(best, best).sum())
         )
-        if gap <= tol:
+        if gap <= tol or sinkhorn.is_spent:
             break
         step = minimize_scalar(
             lambda t, start=plan, end=best: value((1 - t) * start + t * end),

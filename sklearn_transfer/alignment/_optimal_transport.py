@@ -15,6 +15,7 @@ from sklearn_transfer._validation import doubtful_values, import_optional
 from sklearn_transfer.alignment import _couplings
 from sklearn_transfer.alignment._base import ColumnAligner, centre
 
+_PLANS = 3  # times max_iter iterations for all plans of a class penalty
 _ROUNDS = 50  # of the outer loop of a class penalty, each of which solves a plan
 _SETTLED = 1e-3  # share of the mass, or of the cost, that the last round may still move
 
@@ -45,15 +46,16 @@ class OptimalTransport(ColumnAligner):
         Weight of the class penalty, relative as `reg` is.
     max_iter : int, default=10000
         Largest number of Sinkhorn iterations for a plan; some hundred are usual, thousands
-        where domains fall into distant groups or `reg` is small. The exact plan has no limit.
+        where domains fall into distant groups or `reg` is small. All plans of a class penalty
+        together take three times as many at most. The exact plan has no limit.
     tol : float, default=1e-4
         Share of the mass that may miss its place when Sinkhorn's iterations end.
 
     Attributes
     ----------
     coupling_ : ndarray of shape (n_source, n_target)
-        Mass that each source row sends to each target row; it sums to 1. This and what
-        follows is set with a target only.
+        Mass that each source row sends to each target row; it sums to 1, and is 0 for rows
+        that were left out. This and what follows is set with a target only.
     X_source_ : ndarray of shape (n_source, n_features)
         Source rows of fit.
     X_moved_ : ndarray of shape (n_source, n_features)
@@ -88,7 +90,8 @@ class OptimalTransport(ColumnAligner):
     Plans come from POT: the network simplex, or Sinkhorn's iterations, in the log domain
     where kernel values would underflow, which is slower. Where they do not come to `tol`, a
     ConvergenceWarning says what to do. "lpl1" minimises linear bounds in turn, "l1l2" takes
-    generalised conditional gradients with an exact line search; both solve up to 50 plans.
+    generalised conditional gradients with an exact line search; both solve up to 50 plans,
+    in 3 `max_iter` iterations at most; a ConvergenceWarning says where that was not enough.
     Memory grows with n_source times n_target, time with that and the number of iterations;
     of the exact plan, about with the cube of the rows. POT loads PyTorch where that is
     installed.
@@ -156,6 +159,16 @@ class OptimalTransport(ColumnAligner):
         # A plan that was left unfinished may give a row no mass: it goes to the mean.
         self.X_moved_ = self.coupling_ @ target / np.where(mass > 0, mass, 1) + mean
 
+    def _align_beside(self, strays, others, X_source, X_target, y_source):
+        super()._align_beside(strays, others, X_source, X_target, y_source)
+        moved = np.empty_like(X_source)
+        moved[~strays] = self.X_moved_
+        if strays.any():
+            moved[strays] = self._move(X_source[strays])
+        coupling = np.zeros((len(X_source), len(X_target)))
+        coupling[np.ix_(~strays, ~others)] = self.coupling_
+        self.X_source_, self.X_moved_, self.coupling_ = X_source.copy(), moved, coupling
+
     def _classes(self, y):
         """Indicator of the classes of source rows, or None where no penalty needs it."""
         if self.class_reg is None:
@@ -185,12 +198,13 @@ class OptimalTransport(ColumnAligner):
             if not ended:
                 self._warn("its exact plan is not optimal", "Give a reg above 0")
             return plan
-        sinkhorn = _couplings.Sinkhorn(ot, M.shape, self.reg, self.max_iter, self.tol)
+        most = self.max_iter if one_hot is None else _PLANS * self.max_iter
+        sinkhorn = _couplings.Sinkhorn(ot, M.shape, self.reg, self.max_iter, most, self.tol)
         plan = sinkhorn(M) if one_hot is None else self._penalised(sinkhorn, M, one_hot)
         self.n_iter_ = sinkhorn.n_iter
         if not sinkhorn.error <= self.tol:  # NaN where numbers overflow
             self._warn(
-                f"after {self.max_iter} iterations {sinkhorn.error:.2g} of the mass misses "
+                f"after {self.n_iter_} iterations {sinkhorn.error:.2g} of the mass misses "
                 f"its place, with tol={self.tol:.2g}",
                 "Raise reg, max_iter or tol, or take reg=0, which is exact",
             )
@@ -204,9 +218,14 @@ class OptimalTransport(ColumnAligner):
             what = (
                 "of the mass still moved" if concave else "of the cost could still be gained"
             )
+            took = (
+                f"{sinkhorn.n_iter} iterations" if sinkhorn.is_spent else f"{_ROUNDS} rounds"
+            )
             self._warn(
-                f"after {_ROUNDS} rounds of class_reg={self.class_reg!r} {left:.2g} {what}",
-                "Lower eta or raise reg",
+                f"after {took} of class_reg={self.class_reg!r} {left:.2g} {what}",
+                "Lower eta, or raise reg or max_iter"
+                if sinkhorn.is_spent
+                else "Lower eta or raise reg",
             )
         return plan
 

@@ -49,6 +49,7 @@ class ShiftReport:
     classes: list | None = None
     source_priors: list | None = None
     target_priors: list | None = None
+    class_p_value: float | None = None
 
     @property
     def advice(self):
@@ -77,6 +78,15 @@ class ShiftReport:
             return f"{self.outside_share:.0%} of the target lies outside of the source"
         return "they remove less than half of the difference"
 
+    def _doubt(self):
+        """What speaks against the assumption of the test of label shift, or nothing."""
+        if self.class_p_value is None or self.class_p_value > self.alpha:
+            return ""
+        return (
+            ", not to be trusted: it takes samples of a class to look the same in both "
+            f"domains, and they differ (p = {self.class_p_value:.3g})"
+        )
+
     def _apart(self):
         """What keeps the domains apart, as a classifier may see more than distances do."""
         apart = []
@@ -104,7 +114,7 @@ class ShiftReport:
         if self.label_p_value is None:
             yield "Label shift", "not tested (no classes)"
         else:
-            yield "Label shift", f"p = {self.label_p_value:.3g}"
+            yield "Label shift", f"p = {self.label_p_value:.3g}{self._doubt()}"
         yield "Effective source rows", f"{self.ess:.0f} ({self.ess_share:.0%})"
         yield "Target outside of the source", f"{self.outside_share:.0%}"
 
@@ -134,5 +144,5 @@ class ShiftReport:
             yield (
                 f"<tr><th style='text-align:left'>Share of {html.escape(str(label))}</th>"
                 f"<td style='text-align:left'>{source:.0%} in the source, about {target:.0%} "
-                "in the target</td></tr>"
+                f"in the target{', not to be trusted' if self._doubt() else ''}</td></tr>"
             )

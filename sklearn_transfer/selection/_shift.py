@@ -21,6 +21,7 @@ from sklearn_transfer.selection._overlap import (
 from sklearn_transfer.selection._permutation import permutation_p_value
 from sklearn_transfer.selection._report import ShiftReport
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test, halves
+from sklearn_transfer.selection._within_classes import same_within_classes
 
 _SEPARATE = 0.99  # Gaussians told apart so well: weights would keep 1 row in 50,000
 _BEYOND = 0.5  # share of the target outside of the source that no weight reaches
@@ -100,6 +101,10 @@ def shift_report(
             Result of `label_shift_test`; None without classes.
         classes, source_priors, target_priors : list or None
             Classes, their shares in y, and their estimated shares in the target.
+        class_p_value : float or None
+            Small where samples of a class differ between the domains, so that `label_p_value`
+            and `target_priors`, which take them for equal, are not to be trusted; None
+            without classes, or with too few rows.
         ess : float
             Effective number of source rows after weighting, times the share of the target
             that weights reach (their mean before scaling, at most 1).
@@ -141,6 +146,12 @@ def shift_report(
        of the target outside.
     6. "fine-tune": else.
 
+    Shares of classes in the target are estimated as if samples of a class looked the same in
+    both domains. Whether they do is looked at beside the three tests, and changes the line on
+    label shift but not the action: source rows drawn in the estimated shares must not be
+    told from the target by a classifier or by kernel means, at level alpha, each test with
+    half of it, on at most 500 rows of each domain.
+
     Weights are odds of a logistic regression on the features and 100 kernel features,
     cross-fitted in five folds, where the log loss also sets the penalty. Distances to the
     source are those to the fifth-nearest row. Inputs alone do not tell whether labels depend
@@ -181,6 +192,11 @@ def shift_report(
     found["outside_share"] = outside_share(X, T)
     found["feature_auc"] = best_feature_auc(X, T, random_state)
     found["action"] = _action(X, T, labels, weights, found, alpha, random_state)
+    if labels is not None:
+        codes, shares = np.searchsorted(found["classes"], labels), found["target_priors"]
+        found["class_p_value"] = same_within_classes(
+            X, codes, np.array(shares), T, found["gamma"], alpha, random_state
+        )
     del found["gamma"], found["chance"]
     return ShiftReport(len(X), len(T), X.shape[1], alpha=alpha, **found)
 

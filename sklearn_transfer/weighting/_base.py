@@ -2,11 +2,13 @@
 
 import warnings
 from abc import abstractmethod
+from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._strays import stray_rows, warn_of_strays
 from sklearn_transfer._validation import forget_fit, source_and_target, validate_data
 
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
@@ -24,12 +26,22 @@ class BaseWeighter(BaseEstimator):
     def _estimate(self, X_source, X_target, y_source):
         """Weights of the source rows, not scaled; sets attributes of its own."""
 
+    def _estimate_beside(self, strays, X_source, X_target, y_source):
+        """What `_estimate` does where source rows of a mask lie far from all others.
+
+        Overridden where they would sway the weights of the others.
+        """
+        return self._estimate(X_source, X_target, y_source)
+
     def _check_source(self, n):
         """Raise where parameters have no answer for n source rows, whatever the target."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):
         """Estimate the weights of the source samples.
+
+        A few target rows that lie far from all others of both domains are left out, with a
+        UserWarning that names them.
 
         Parameters
         ----------
@@ -54,7 +66,11 @@ class BaseWeighter(BaseEstimator):
         self._check_source(len(source))
         weights = np.ones(len(source))
         if target is not None:
-            weights = self._estimate(source, target, y)
+            strays, target = self._without_strays(source, target)
+            estimate = (
+                partial(self._estimate_beside, strays) if strays.any() else self._estimate
+            )
+            weights = estimate(source, target, y)
         self.mean_weight_ = float(weights.mean())
         if self.mean_weight_ == 0:
             self._warn_of_zero()
@@ -66,6 +82,14 @@ class BaseWeighter(BaseEstimator):
         elif 0 < self.mean_weight_ < _FEW:
             self._warn_of_little()
         return self
+
+    def _without_strays(self, source, target):
+        """Mask of source rows far from all others, and the target without such rows."""
+        strays, others = stray_rows(source, target)
+        if others.any():
+            warn_of_strays(type(self).__name__, [("the target", others)], stacklevel=4)
+            target = target[~others]
+        return strays, target
 
     def _warn_of_few(self):
         n = len(self.weights_)
@@ -103,6 +127,16 @@ class RatioWeighter(BaseWeighter):
     """
 
     _ratio_ = None
+
+    def _estimate_beside(self, strays, X_source, X_target, y_source):
+        weights = np.empty(len(X_source))
+        weights[~strays] = self._estimate(X_source[~strays], X_target, None)
+        weights[strays] = self._ratio_(self._near(X_source[strays], X_source[~strays]))
+        return weights
+
+    def _near(self, rows, others):
+        """Where the ratio of rows far from all others is looked up."""
+        return rows
 
     def predict_weights(self, X):
         """Weights of samples that need not have been in `fit`.

@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._strays import stray_rows
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._gaussian_basis import GaussianBasis, LogRatio, Ratio
 from sklearn_transfer.weighting._mixture import fit_mixture
@@ -21,6 +22,7 @@ _FLOOR = -700  # logarithm of ratios that are 0 but for rounding
 _REGS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 _ALONE_REG = 0.1  # where one row leaves nothing to choose by
 _COMPARED = 5000  # rows of the target by which KLIEP chooses
+_DOUBTFUL = 2.0, 3.0  # gap and distance of rows that have no say in KLIEP's choice
 _PAIRS = 2000  # rows of each domain that are left out in turn
 
 
@@ -155,7 +157,8 @@ class KLIEP(RatioWeighter):
         self.gammas_ = _checked(basis.gammas(self._choice(X_target)), "gamma")
         distances = basis.squared_distances(X_target) / basis.median
         log_means = basis.log_means(X_source, self.gammas_)
-        self.scores_ = self._likelihoods(distances, log_means, random_state)
+        usual = ~stray_rows(X_source, X_target, *_DOUBTFUL)[1]
+        self.scores_ = self._likelihoods(distances[usual], log_means, random_state)
         best = int(np.argmax(self.scores_))
         self.gamma_ = float(self.gammas_[best])
         self.centers_ = basis.centers

@@ -139,6 +139,10 @@ class DomainClassifierWeights(RatioWeighter):
             ratios[held] = _Odds(fitted, share, self.max_ratio)(X_source[held])
         return ratios
 
+    def _near(self, rows, others):
+        # Odds grow without bound outside of what the classifier has seen.
+        return np.clip(rows, others.min(axis=0), others.max(axis=0))
+
     def _fitted(self, model, X_source, X_target):
         """A clone of the classifier that tells one domain from the other, calibrated."""
         n, m = len(X_source), len(X_target)

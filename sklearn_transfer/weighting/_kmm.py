@@ -192,12 +192,20 @@ class KMM(BaseWeighter):
         # Threads wait for each other longer than they work on matrices of this size, up to
         # thirty times where another program runs beside.
         with one_blas_thread(len(X_source) <= _EXACT):
-            return self._matched(X_source, X_target)
+            return self._matched(X_source, X_target, X_source)
 
-    def _matched(self, X_source, X_target):
+    def _estimate_beside(self, strays, X_source, X_target, y_source):
+        with one_blas_thread(len(X_source) <= _EXACT):
+            return self._matched(X_source, X_target, X_source[~strays])
+
+    def _matched(self, X_source, X_target, usual):
+        """Weights, by a kernel whose bandwidth and origin are told by usual source rows."""
         region = self._region(len(X_source))
-        kernel = self._kernel(X_source, X_target)
-        X, T = kernel.prepare(X_source, X_target)
+        kernel = self._kernel(usual, X_target)
+        if usual is X_source:
+            X, T = kernel.prepare(X_source, X_target)
+        else:
+            _, X, T = kernel.prepare(usual, X_source, X_target)
         k = kernel.times(X, T, np.full(len(T), len(X) / len(T)))
         trace = float(np.abs(kernel.diagonal(X)).sum())
         problem = Problem(kernel, X, k, region, len(X) * trace)

@@ -181,6 +181,14 @@ class LabelShiftWeights(BaseWeighter):
         self.class_weights_ = self.target_priors_ / self.source_priors_
         return self.class_weights_[codes]
 
+    def _estimate_beside(self, strays, X_source, X_target, y_source):
+        labels = _labels(y_source)
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(np.unique(codes[~strays])) < len(classes):  # a class of nothing but strays
+            return self._estimate(X_source, X_target, y_source)
+        self._estimate(X_source[~strays], X_target, labels[~strays])
+        return self.class_weights_[codes]
+
     def _predicted(self, X, codes, X_target):
         """Log-probabilities of source rows by models that left them out, and of the target."""
         n_classes = len(self.classes_)

@@ -88,20 +88,27 @@ class NearestNeighborWeights(BaseWeighter):
         self.standardize = standardize
 
     def _estimate(self, X_source, X_target, y_source):
-        X, T = _centred(X_source, X_target, self.standardize)
+        return self._estimate_beside(np.zeros(len(X_source), bool), X_source, X_target, None)
+
+    def _estimate_beside(self, strays, X_source, X_target, y_source):
+        X, T = _centred(X_source, X_target, self.standardize, ~strays)
         self.counts_ = shared_counts(X, T, min(self.n_neighbors, len(X)))
         return (self.counts_ + self.smoothing) * (len(X) / len(T))
 
 
-def _centred(X, T, standardize):
-    """Rows of both domains around their mean, in units of their spread."""
-    rows = np.concatenate([X, T])
-    rows -= rows.mean(axis=0)
-    largest = np.abs(rows).max(axis=0)
+def _centred(X, T, standardize, usual):
+    """Rows of both domains around their mean, in units of their spread.
+
+    Rows of X that are not `usual` have no say in either.
+    """
+    rows, usual = np.concatenate([X, T]), np.concatenate([usual, np.ones(len(T), bool)])
+    rows -= rows[usual].mean(axis=0)
+    largest = np.abs(rows[usual]).max(axis=0)
     if not standardize:
         largest[:] = largest.max()
     rows /= np.where(largest > 0, largest, 1)
-    spread = rows.std(axis=0) if standardize else np.sqrt(np.mean(rows**2))
+    seen = rows[usual]
+    spread = seen.std(axis=0) if standardize else np.sqrt(np.mean(seen**2))
     rows /= np.where(spread > 0, spread, 1)
     return rows[: len(X)], rows[len(X) :]
 

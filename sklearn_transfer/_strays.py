@@ -1,0 +1,119 @@
+"""Rows that lie far from all others, on which whole estimates would turn."""
+
+import warnings
+
+import numpy as np
+
+from sklearn_transfer._kernels import BLOCK_BYTES
+
+_GAP, _WIDEST_GAP = 4.5, 7.0  # times as far out as all others: light and heavy tails
+_FAR = 6.0  # least distance, in units within which most rows lie
+_TAIL, _RARE = 20, 7.0  # rows that tell the tail, and the gap in its mean logarithmic step
+_LEAST = 10  # rows that a spread can be told from
+_SAMPLED = 2000  # rows, evenly spaced, by which centre and unit are told
+_NAMED = 5  # rows that a message names
+
+
+def stray_rows(X, T, gap=_GAP, far=_FAR):
+    """Masks of the strays among rows of source and target.
+
+    A stray is one of a few rows, at most 3 and 1 % of its domain, that in some feature lie
+    4.5 to 7 times as far from the median as all others do, more where the others' distances
+    have a heavy tail; and that lies outside of the other domain as well. The unit of a
+    feature is what nine tenths of its values lie within. Being far in comparison with the
+    rest is what tells a stray from heavy tails, rare values and groups of rows. Domains of
+    fewer than ten rows have none. Smaller `gap` and `far` find more.
+    """
+    found = [_Spread(X, gap, far), _Spread(T, gap, far)]
+    masks = [np.zeros(len(rows), dtype=bool) for rows in (X, T)]
+    for i, (rows, spread) in enumerate(zip((X, T), found, strict=True)):
+        if len(spread.far):
+            other = np.delete((T, X)[i], found[1 - i].far, axis=0)
+            masks[i][spread.far[spread.is_outside(rows[spread.far], other)]] = True
+    return masks
+
+
+class _Spread:
+    """Centre and unit of each feature, and the rows that are far in it: `far`."""
+
+    def __init__(self, X, gap, far):
+        n, d = X.shape
+        self.far = np.empty(0, dtype=int)
+        if n < _LEAST:
+            return
+        n_strays = min(3 + n // 100, n // 5)
+        self.centre, self.unit, sizes = np.empty(d), np.empty(d), np.zeros(n)
+        looked_at = np.linspace(0, n - 1, min(n, _SAMPLED)).round().astype(int)
+        n_seen = len(looked_at)
+        place = min(n_seen - 1 - min(3 + n_seen // 100, n_seen // 5), int(0.9 * n_seen))
+        step = max(1, BLOCK_BYTES // (8 * n))
+        for start in range(0, d, step):
+            block = slice(start, start + step)
+            columns = X[:, block].T.copy()
+            seen = columns[:, looked_at]
+            self.centre[block] = centre = np.median(seen, axis=1)
+            self.unit[block] = unit = _units(np.abs(seen - centre[:, None]), place)
+            columns -= centre[:, None]
+            np.abs(columns, out=columns)
+            columns /= unit[:, None]
+            np.maximum(sizes, columns.max(axis=0), out=sizes)
+        self._choose(sizes, n_strays, gap, far)
+
+    def _choose(self, sizes, n_strays, gap, far):
+        order = np.argsort(sizes)
+        n_tail = int(np.clip(len(sizes) // 8, 2, _TAIL))
+        tail = sizes[order[-1 - n_strays - n_tail :]]
+        for k in range(n_strays, 0, -1):
+            last, first = tail[-1 - k], tail[-k]
+            # The mean of these logarithms grows with the heaviness of the tail.
+            below = tail[-1 - k - n_tail : -k]
+            heaviness = np.mean(np.log(below[1:] / below[0])) if below[0] > 0 else 0.0
+            bound = max(
+                far, last * np.clip(np.exp(_RARE * gap / _GAP * heaviness), gap, _WIDEST_GAP)
+            )
+            if first > bound:
+                self.far, self.bound = np.sort(order[-k:]), bound
+                return
+
+    def is_outside(self, rows, other):
+        """Which rows lie beyond those of the other domain where they are far."""
+        beyond = np.abs(rows - self.centre) / self.unit > self.bound
+        margin = 3 * self.unit
+        low, high = other.min(axis=0) - margin, other.max(axis=0) + margin
+        return (beyond & ((rows < low) | (rows > high))).any(axis=1)
+
+
+def _units(away, place):
+    """What most distances in each row of a matrix are within, of sparse ones those not 0."""
+    places = [away.shape[1] // 2, place]
+    middle, units = np.partition(away, places, axis=1)[:, places].T
+    units = units.copy()
+    for i in np.flatnonzero(middle == 0):
+        values = np.sort(away[i][away[i] > 0])
+        if len(values):
+            units[i] = values[int(0.9 * len(values)) if len(values) >= _LEAST else -1]
+        else:
+            units[i] = 1.0
+    return units
+
+
+def warn_of_strays(user, found, stacklevel):
+    """Warn of the rows that `user` leaves out: pairs of a domain's name and a mask."""
+    named = [_named(mask, name) for name, mask in found if mask.any()]
+    one = sum(mask.sum() for _, mask in found) == 1
+    warnings.warn(
+        f"{user} leaves out {' and '.join(named)}, far from all other rows, which would "
+        "sway the result. Look at what is wrong there, and mend or remove "
+        f"{'it' if one else 'them'}.",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def _named(mask, domain):
+    rows = np.flatnonzero(mask).tolist()
+    if len(rows) == 1:
+        return f"row {rows[0]} of {domain}"
+    shown, more = rows[:_NAMED], len(rows) - _NAMED
+    last = f"{more} more" if more > 0 else f"{shown.pop()}"
+    return f"rows {', '.join(map(str, shown))} and {last} of {domain}"
