@@ -108,8 +108,10 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     background : str or (red, green, blue), default="white"
         What transparency is laid upon.
     callbacks : list of skorch callbacks or None, default=None
-        Called while training, as instances or (name, instance); copies are used. Those that
-        set the learning rate or score by themselves are refused.
+        Called while training, as instances or (name, instance); copies that share their
+        parameters are used. `net.history` has "valid_loss" and "valid_score". What they raise
+        reaches the caller, so Optuna's `SkorchPruningCallback` works in `fit`. Those that set
+        the learning rate or score by themselves are refused.
     net_params : dict or None, default=None
         Further parameters of skorch's net, those apart that are the estimator's, such as
         `{"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}` or `{"compile": True}`.

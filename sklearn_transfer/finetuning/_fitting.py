@@ -282,18 +282,19 @@ class Fitting:
         with torch.no_grad():
             outputs = self.network.head(torch.from_numpy(features).to(self.device))
             loss = criterion(outputs, *self.valid.tensors(self.device))
-        return self._validated(loss, outputs.cpu().numpy())
+        return {"valid_loss": float(loss), "valid_score": self._score(outputs.cpu().numpy())}
 
-    def _validated(self, loss, outputs):
-        score = self.targets.score(outputs, self.valid.y, self.valid.sample_weights)
-        return {"valid_loss": float(loss), "valid_score": float(score)}
+    def _score(self, outputs):
+        """Score of the outputs for the validation samples."""
+        return float(self.targets.score(outputs, self.valid.y, self.valid.sample_weights))
 
     def _train_through(self, phase):
         setup = self.net.setup
         train, valid = self._inputs_of_parts(self.cut)
         if not self.standardised:
             self._standardise_by(train)
-        setup.valid = None if valid is None else self.valid.rows(valid)
+        if valid is not None:
+            setup.valid, setup.score = self.valid.rows(valid), self._score
         setup.scaling = self.reader.scaling if self.cut is None else None
         setup.begin_phase(len(self.train), phase)
         if setup.renewed or not (setup.constant and self.history):
@@ -316,7 +317,7 @@ class Fitting:
         last, setup = self.net.history[-1], self.net.setup
         row = {"phase": phase.name, "train_loss": float(last["train_loss"])}
         if setup.valid is not None:
-            row |= self._validated(last["valid_loss"], np.concatenate(setup.outputs))
+            row |= {name: float(last[name]) for name in ("valid_loss", "valid_score")}
         return self._add_to_history({**row, "lr": setup.last_lr, "dur": last["dur"]})
 
     def _add_to_history(self, row):

@@ -1,6 +1,8 @@
 """What users hand on to skorch: parameters of the net, and callbacks."""
 
-from sklearn.base import clone
+import copy
+from inspect import signature
+
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
 from sklearn_transfer._validation import shortened
@@ -46,7 +48,7 @@ def checked_params(params):
 def copies(callbacks):
     """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's.
 
-    ValueError for what is no callback, and for those that cannot work here.
+    They share their parameters, such as the trial that a callback reports to. ValueError for what is no callback, and for those that cannot work here.
     """
     found = []
     for item in callbacks or []:
@@ -68,4 +70,11 @@ def _copy(callback):
             raise ValueError(
                 f"callbacks holds {kind.__name__}, which has no effect: {instead}"
             )
-    return callback if isinstance(callback, type) else clone(callback, safe=False)
+    return callback if isinstance(callback, type) else _fresh(callback)
+
+
+def _fresh(callback):
+    names, state = signature(type(callback)).parameters, vars(callback)
+    if not names.keys() <= state.keys():
+        return copy.copy(callback)  # parameters have other names, as in Optuna's callback
+    return type(callback)(**{name: state[name] for name in names})

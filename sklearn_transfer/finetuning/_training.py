@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 
 from sklearn_transfer._validation import import_optional
@@ -34,6 +34,16 @@ class WeightedLoss:
         return (weights * losses).mean()
 
 
+class ValidScore(Callback):
+    """Records the score of an epoch where callbacks of the user's look for it."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Score the outputs on the validation samples, if there are any."""
+        setup = net.setup
+        if setup.valid is not None and setup.score is not None:
+            net.history.record("valid_score", setup.score(np.concatenate(setup.outputs)))
+
+
 class _Steps:
     """Steps of skorch's loop, on batches that are ready from whatever boundary a phase has.
 
@@ -52,6 +62,7 @@ class _Steps:
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("valid_score", ValidScore()),
         ]
 
     def get_split_datasets(self, X, y=None, **fit_params):
@@ -245,7 +256,7 @@ class Setup:
 
     def forget(self):
         """Let go of what only the training needs."""
-        self.valid, self.outputs, self.bar = None, [], None
+        self.valid, self.score, self.outputs, self.bar = None, None, [], None
 
     def begin_phase(self, n_rows, phase):
         """Start the learning rate's course over the epochs of a phase."""

@@ -1,0 +1,129 @@
+"""Callbacks that watch a training and end it, such as those that prune trials."""
+
+import numpy as np
+import pytest
+from skorch.callbacks import Callback, EarlyStopping
+
+from sklearn_transfer import FineTunedClassifier
+from tests import networks
+
+
+class Pruned(Exception):
+    """Ends a trial."""
+
+
+class Trial:
+    """Takes reports, and wants to end at one of them."""
+
+    def __init__(self, last=None):
+        self.reports, self.last = [], last
+
+    def report(self, value, step):
+        self.reports.append((value, step))
+
+    def should_prune(self):
+        return len(self.reports) == self.last
+
+
+class Pruning(Callback):
+    """Reports to a trial after each epoch, as scikit-learn would name its parameters."""
+
+    def __init__(self, trial, monitor):
+        self.trial, self.monitor = trial, monitor
+
+    def on_epoch_end(self, net, **kwargs):
+        self.trial.report(net.history[-1, self.monitor], len(net.history) - 1)
+        if self.trial.should_prune():
+            raise Pruned(f"Trial was pruned at epoch {len(net.history) - 1}.")
+
+
+class OptunaPruning(Callback):
+    """The same with attributes that are not called as the parameters, as Optuna's callback."""
+
+    def __init__(self, trial, monitor):
+        self._inner = Pruning(trial, monitor)
+
+    def on_epoch_end(self, net, **kwargs):
+        self._inner.on_epoch_end(net, **kwargs)
+
+
+each_kind = pytest.mark.parametrize("kind", [Pruning, OptunaPruning])
+
+
+def table(n=60):
+    X = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+    return X, np.where(X[:, 0] + X[:, 1] > 0, "up", "down")
+
+
+def tuner(**options):
+    options = {"preprocess": None, "freeze": None, "max_epochs": 4, "lr": 1e-2, **options}
+    return FineTunedClassifier(networks.perceptron, **options)
+
+
+def fit(model, X, y):
+    return model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+
+
+@each_kind
+@pytest.mark.parametrize("monitor", ["train_loss", "valid_loss", "valid_score"])
+def test_a_trial_gets_what_the_history_holds(kind, monitor):
+    trial = Trial()
+    model = fit(tuner(callbacks=[kind(trial, monitor)]), *table())
+    expected = [(row[monitor], epoch) for epoch, row in enumerate(model.history_)]
+    np.testing.assert_allclose(trial.reports, expected)
+    assert len(expected) == 4
+
+
+@each_kind
+def test_the_exception_of_a_pruned_trial_reaches_the_caller(kind):
+    trial = Trial(last=2)
+    model = tuner(callbacks=[("prune", kind(trial, "valid_loss"))])
+    with pytest.raises(Pruned, match="Trial was pruned at epoch 1"):
+        fit(model, *table())
+    assert not hasattr(model, "history_")
+
+
+def test_after_a_pruned_trial_the_next_fit_is_as_ever():
+    X, y = table()
+    model = tuner(callbacks=[Pruning(Trial(last=1), "train_loss")])
+    with pytest.raises(Pruned):
+        model.fit(X, y)
+    found = model.set_params(callbacks=None).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(found, tuner().fit(X, y).predict_proba(X))
+
+
+def test_a_pruned_trial_leaves_a_cut_network_whole(images, labels):
+    net = networks.trained_net()
+    options = {"freeze": "shallow", "max_epochs": 2, "batch_size": 8}
+    pruning = Pruning(Trial(last=1), "train_loss")
+    with pytest.raises(Pruned):
+        FineTunedClassifier(net, callbacks=[pruning], **options).fit(images, labels)
+    assert not any("forward" in vars(module) for module in net.modules())
+
+
+def test_training_stops_by_the_score():
+    X, y = table()
+    stop = EarlyStopping("valid_score", 2, lower_is_better=False, sink=lambda text: None)
+    model = fit(tuner(callbacks=[stop], max_epochs=100), X, y)
+    scores = [row["valid_score"] for row in model.history_]
+    assert len(scores) < 100
+    assert max(scores[-2:]) <= max(scores[:-2])
+
+
+def test_optuna_prunes_a_training():
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
+    integration = pytest.importorskip(
+        "optuna_integration", reason="optuna-integration is not installed"
+    )
+    X, y = table()
+    pruner = optuna.pruners.ThresholdPruner(upper=0.0, n_warmup_steps=1)
+    study = optuna.create_study(pruner=pruner)
+
+    def objective(trial):
+        pruning = integration.SkorchPruningCallback(trial, "valid_loss")
+        lr = trial.suggest_float("lr", 1e-4, 1e-2)
+        return fit(tuner(lr=lr, callbacks=[pruning]), X, y).history_[-1]["valid_loss"]
+
+    study.optimize(objective, n_trials=2)
+    assert [trial.state.name for trial in study.trials] == ["PRUNED"] * 2
+    assert [len(trial.intermediate_values) for trial in study.trials] == [2, 2]
