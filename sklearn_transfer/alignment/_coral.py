@@ -24,7 +24,7 @@ class CORAL(ColumnAligner):
     ----------
     reg : float in [0, 1] or "auto", default=1e-3
         Share of each covariance that is replaced by a multiple of the identity with the same
-        trace, so that its unit is of no matter. 0 takes covariances as they are; 1 only
+        trace, so that its unit does not matter. 0 takes covariances as they are; 1 only
         matches means and total variance. "auto" takes Ledoit and Wolf's estimate for each
         domain, for few rows in many dimensions.
 

@@ -187,7 +187,7 @@ def resolve_device(device):
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"device={shortened(device)} is not to be had here"
+            f"device={shortened(device)} is not available"
             f" ({shortened(str(error).splitlines()[0])});"
             " use 'auto', 'cpu' or 'cuda'"
         ) from error

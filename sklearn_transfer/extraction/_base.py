@@ -124,7 +124,7 @@ class _BasePretrained(TransformerMixin, BaseEstimator):
         Returns
         -------
         features : ndarray of shape (n_samples, n_features), float32
-            One row a sample, in the order of X.
+            One row per sample, in the order of X.
 
         Raises
         ------

@@ -34,7 +34,7 @@ class Membership:
             self._file = descriptor
 
     def is_alive(self, number):
-        """Whether the process of that number runs; of the own number True."""
+        """Whether the process of that number runs; True for this process."""
         if number == self.number:
             return True
         if self._file is None:

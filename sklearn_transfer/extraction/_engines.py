@@ -164,7 +164,7 @@ class Plan:
         return forward(backbone, self.taps, self.to_input(batch), precision or self.precision)
 
     def noise(self, n_rows):
-        """Payloads that look like nothing, the same ones at every call."""
+        """Deterministic random payloads."""
         rng = np.random.default_rng(0)
         if self.dtype == np.uint8:
             return rng.integers(0, 256, (n_rows, *self.shape), dtype=np.uint8)

@@ -42,7 +42,7 @@ def connect(path):
     connection = sqlite3.connect(
         path, timeout=WAIT, isolation_level=None, check_same_thread=False
     )
-    connection.text_factory = bytes  # a vector that was damaged into a text is none
+    connection.text_factory = bytes  # a corrupted value then fails its checksum
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -62,7 +62,7 @@ def connect_read_only(path, mode):
     connection = sqlite3.connect(
         f"file:{quote(path)}?{mode}", uri=True, isolation_level=None, check_same_thread=False
     )
-    connection.text_factory = bytes  # a vector that was damaged into a text is none
+    connection.text_factory = bytes  # a corrupted value then fails its checksum
     try:
         check_layout(connection)
     except BaseException:

@@ -318,7 +318,7 @@ def _stage_of(backbone, tap):
 
 
 def pool(activation, pooling, backbone, stage, spatial):
-    """One row a sample, (n, width), from an activation of any layout.
+    """One row per sample, (n, width), from an activation of any layout.
 
     Maps may be channels-first or channels-last, token sequences may begin with class and
     register tokens, which only "cls" and "flatten" see. "gem" is the generalised mean of

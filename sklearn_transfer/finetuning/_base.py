@@ -111,7 +111,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
             Targets; see the class.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples in the loss, of any scale; a row of weight 2 is as two rows.
-            The first head of "lp-ft" and "gradual" alone minds the scale, as
+            Only the first head of "lp-ft" and "gradual" depends on the scale, as
             LogisticRegression does. Rows of weight zero are left out before anything else, as
             if they were not there.
         X_val, y_val : as X and y, default=None
@@ -357,7 +357,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
         Returns
         -------
         features : ndarray of shape (n_samples, n_features), float32
-            One row a sample.
+            One row per sample.
         """
         return self._pass(X, "embedding")
 

@@ -41,7 +41,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     schedule : {"constant", "lp-ft", "gradual"}, default="constant"
         "lp-ft" first fits the head alone, to the optimum of its loss, and then trains what
         `freeze` leaves [2]_. "gradual" then adds a stage at a time, from the deepest down to
-        `freeze`, in half of the epochs [3]_. After a head that fits, `lr` counts a fifth.
+        `freeze`, in half of the epochs [3]_. After the probe phase, 0.2 * `lr` is used.
     max_epochs : int, default=20
         Passes over the training samples.
     lr : float, default=3e-4

@@ -34,7 +34,7 @@ class ReadsAsFeatures:
     def _features(self, **changes):
         """A `PretrainedFeatures` of its own, with other parameters in `changes`.
 
-        How it runs is of no matter but for the device: nothing is extracted with it.
+        Only its device matters for how it runs: nothing is extracted with it.
         """
         source = self._source()
         if source is self:

@@ -317,7 +317,7 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         Returns
         -------
         codes : ndarray of shape (n_samples, n_components), float32
-            One row a sample.
+            One row per sample.
         """
         return self._codes(X)
 

@@ -57,7 +57,7 @@ def _check_table(owner, X):
     except TypeError:  # of one dimension
         raise ValueError(
             f"{type(owner).__name__} estimates weights from X itself, which must then be a "
-            f"2D array of numbers, one row a sample; got {type(X).__name__} of samples. For "
+            f"2D array of numbers, one row per sample; got {type(X).__name__} of samples. For "
             "images pass representation=PretrainedFeatures(), for a 1D array reshape your "
             "data."
         ) from None

@@ -444,7 +444,7 @@ def test_wrong_input_size_is_refused(size, crops):
 
 
 def test_unknown_device_is_refused(crops):
-    with pytest.raises(ValueError, match="device='gpu' is not to be had here"):
+    with pytest.raises(ValueError, match="device='gpu' is not available"):
         features(crops, TINY, weights=None, device="gpu")
 
 
