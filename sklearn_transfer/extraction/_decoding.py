@@ -149,6 +149,11 @@ class Decoding:
             if n == 4:
                 return 3, True
         takes = "1 channel" if self.n_channels == 1 else f"{self.n_channels} channels"
+        if values.is_file:
+            raise BadSampleError(
+                f"has {n} bands, none of which is said to be color or alpha, expected gray or"
+                f" RGB for a network of {takes}{_other_network(n)}"
+            )
         raise BadSampleError(
             f"array of shape {values.array.shape}, expected (H, W) or (H, W, 1|3|4) for a"
             f" network of {takes}{_advice(values.array.shape, (1, 3, 4))}"
@@ -249,11 +254,16 @@ def _advice(shape, fitting):
     if len(shape) == 3 and shape[0] in fitting:
         return "; it has its channels first, put them last: image.transpose(1, 2, 0)"
     if len(shape) == 3 and fitting == (1, 3, 4):
-        return (
-            f"; choose three of its channels, or take a network of {shape[2]}:"
-            f" PretrainedFeatures(n_channels={shape[2]})"
-        )
+        return _other_network(shape[2])
     return ""
+
+
+def _other_network(n):
+    return (
+        f"; choose one or three of its channels, take a network of {n}:"
+        f" PretrainedFeatures(n_channels={n}), or with a callable preprocess value_range=None,"
+        " which hands it the array"
+    )
 
 
 def _hardly_alpha(alpha):

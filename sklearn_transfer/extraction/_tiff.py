@@ -222,7 +222,10 @@ def _from_tifffile(content, tags, layout, value_range):
     array = _black_is_zero(array, layout, value_range)
     if array.ndim == 2:
         return Decoded(array, value_range)
-    return Decoded(array, value_range, layout.n_colors, layout.alpha)
+    n_colors = layout.n_colors
+    if n_colors == 1 and layout.alpha is None:  # bands of equal right: none is the picture
+        n_colors = array.shape[2]
+    return Decoded(array, value_range, n_colors, layout.alpha)
 
 
 def _read_with_tifffile(content, layout):
