@@ -319,7 +319,7 @@ def test_bright_photos_do_not_hide_that_most_are_narrow():
 
 
 def test_each_type_is_told_with_its_own_pair():
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="gray levels") as caught:
         features([DARK, RAMP.astype(np.uint16)])
     found = [str(w.message).partition("value_range=")[2].split(")")[0] for w in caught]
     assert sorted(found) == ["(0, 15", "(0, 4095"]
