@@ -134,7 +134,8 @@ class Decoding:
         alpha = self._alpha(values, array[..., n_color])
         if values.alpha == "associated":
             return Picture(self._laid_on(image, alpha, note), is_8_bit)
-        if not values.is_file and note is not None and _hardly_alpha(alpha):
+        is_doubtful = not values.is_file or values.alpha == "supposed"
+        if is_doubtful and note is not None and _hardly_alpha(alpha):
             note(Blended())
         image.putalpha(Image.fromarray(alpha))
         return Picture(self._composited(image, note), is_8_bit)

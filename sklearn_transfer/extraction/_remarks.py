@@ -65,17 +65,17 @@ class Invisible:
 
 @dataclass(frozen=True)
 class Blended:
-    """A fourth channel of an array, taken for alpha, that hardly looks like alpha."""
+    """A channel that nothing calls alpha, taken for it, and that hardly looks like it."""
 
     kind, share = "blended", 0.0
 
     def message(self):
         return (
-            "the fourth channel of an array (H, W, 4) was taken for alpha and blended the"
-            " image with the background. If it holds something else, such as near infrared,"
-            " pass image[..., :3], take a network with n_channels=4, or with a callable"
-            " preprocess value_range=None, which hands it the array. If it is alpha,"
-            " PIL.Image.fromarray(image) says so"
+            "the fourth channel of an array (H, W, 4), or of a file that does not say what it"
+            " is, was taken for alpha and blended the image with the background. If it holds"
+            " something else, such as near infrared, pass image[..., :3], take a network with"
+            " n_channels=4, or with a callable preprocess value_range=None, which hands it the"
+            " array. If it is alpha, PIL.Image.fromarray(image) says so"
         )
 
 
