@@ -6,7 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sklearn_transfer.extraction._inputs import SAMPLE_KINDS
+from sklearn_transfer.extraction._inputs import (
+    SAMPLE_KINDS,
+    BadSampleError,
+    is_tensor,
+    tensor_array,
+)
 
 
 def as_samples(X):
@@ -19,6 +24,11 @@ def as_samples(X):
         raise ValueError(
             f"X must be a sequence of samples, got one {type(X).__name__}; "
             "put it into a list: [X]"
+        )
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):  # of polars
+        raise ValueError(
+            f"X is a lazy {type(X).__name__}, of which scikit-learn cannot take rows; pass"
+            " X.collect()"
         )
     names = _column_names(X)
     if names is not None:
@@ -44,8 +54,8 @@ def _as_list_or_array(X):
         return X.to_pylist()
     if hasattr(X, "to_list"):  # pandas and polars
         return X.to_list()
-    if hasattr(X, "detach") and hasattr(X, "cpu"):  # torch, also on other devices
-        return X.detach().cpu().numpy()
+    if is_tensor(X):
+        return _array_of_tensor(X)
     if hasattr(X, "shape") and hasattr(X, "__array__"):
         return np.asarray(X)
     if isinstance(X, Sequence) or (hasattr(X, "__getitem__") and _is_dataset(X)):
@@ -54,6 +64,13 @@ def _as_list_or_array(X):
         f"X must be a list, tuple, array, Series or one-column DataFrame of samples,"
         f" got {type(X).__name__}; a sample is {SAMPLE_KINDS}{_advice_on(X)}"
     )
+
+
+def _array_of_tensor(X):
+    try:
+        return tensor_array(X)
+    except BadSampleError as error:
+        raise ValueError(f"X {error}") from error
 
 
 def _is_dataset(X):

@@ -25,7 +25,8 @@ class Decoded:
     not applied yet, or an array (H, W) or (H, W, C) in the file's own type, upright.
     `value_range` is (black, white) where the file states it and the type of the array does
     not. `n_color_channels` says for arrays (H, W, C) how many channels are color; of the
-    others the first is alpha ("unassociated" or "associated") unless `alpha` is None.
+    others the first is alpha ("unassociated", "associated", or "supposed" where the file does
+    not say so) unless `alpha` is None.
     """
 
     pixels: Image.Image | np.ndarray

@@ -134,7 +134,8 @@ class Decoding:
         alpha = self._alpha(values, array[..., n_color])
         if values.alpha == "associated":
             return Picture(self._laid_on(image, alpha, note), is_8_bit)
-        if not values.is_file and note is not None and _hardly_alpha(alpha):
+        is_doubtful = not values.is_file or values.alpha == "supposed"
+        if is_doubtful and note is not None and _hardly_alpha(alpha):
             note(Blended())
         image.putalpha(Image.fromarray(alpha))
         return Picture(self._composited(image, note), is_8_bit)
@@ -149,6 +150,11 @@ class Decoding:
             if n == 4:
                 return 3, True
         takes = "1 channel" if self.n_channels == 1 else f"{self.n_channels} channels"
+        if values.is_file:
+            raise BadSampleError(
+                f"has {n} bands, none of which is said to be color or alpha, expected gray or"
+                f" RGB for a network of {takes}{_other_network(n)}"
+            )
         raise BadSampleError(
             f"array of shape {values.array.shape}, expected (H, W) or (H, W, 1|3|4) for a"
             f" network of {takes}{_advice(values.array.shape, (1, 3, 4))}"
@@ -249,11 +255,16 @@ def _advice(shape, fitting):
     if len(shape) == 3 and shape[0] in fitting:
         return "; it has its channels first, put them last: image.transpose(1, 2, 0)"
     if len(shape) == 3 and fitting == (1, 3, 4):
-        return (
-            f"; choose three of its channels, or take a network of {shape[2]}:"
-            f" PretrainedFeatures(n_channels={shape[2]})"
-        )
+        return _other_network(shape[2])
     return ""
+
+
+def _other_network(n):
+    return (
+        f"; choose one or three of its channels, take a network of {n}:"
+        f" PretrainedFeatures(n_channels={n}), or with a callable preprocess value_range=None,"
+        " which hands it the array"
+    )
 
 
 def _hardly_alpha(alpha):

@@ -5,7 +5,7 @@ import re
 import struct
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sklearn_transfer.extraction._decoded import (
     FORMATS_EXTRA,
@@ -86,13 +86,13 @@ def _join_bytes(image, content, low_order):
     return (np.asarray(image).astype(np.uint16) << 8) | low
 
 
-def _color_array(array, value_range=None):
+def _color_array(array, value_range=None, alpha="unassociated"):
     """Decoded of an array whose even number of channels means gray or color with alpha."""
     if array.ndim == 2:
         return Decoded(array, value_range)
     n_channels = array.shape[2]
     n_color_channels = 1 if n_channels < 3 else 3
-    alpha = "unassociated" if n_channels > n_color_channels else None
+    alpha = alpha if n_channels > n_color_channels else None
     return Decoded(array, value_range, n_color_channels, alpha)
 
 
@@ -139,6 +139,10 @@ def _read_jpeg2000(image, content):
         return Decoded(load_image(image))
     n_channels, precision = struct.unpack_from(">HB", content, start + 40)
     bits, signed = (precision & 127) + 1, precision > 127
+    alpha = "unassociated" if content.find(b"cdef", 0, start) > 0 else "supposed"
+    if bits <= 8 and alpha == "supposed" and image.mode in ("LA", "RGBA"):
+        array = np.asarray(ImageOps.exif_transpose(load_image(image)))
+        return _color_array(array, alpha=alpha)
     if bits <= 8 or image.mode not in ("L", "I;16", "LA", "RGB", "RGBA"):
         return Decoded(load_image(image))
     if bits > 16 or image.mode != "I;16":
@@ -154,7 +158,7 @@ def _read_jpeg2000(image, content):
             array = (array.astype(np.int32) - 2 ** (bits - 1)).astype(np.int16)
     full = array.dtype.itemsize * 8 == bits
     value_range = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    return _color_array(array, None if full else value_range)
+    return _color_array(array, None if full else value_range, alpha)
 
 
 def _decode_jpeg2000(content, what):

@@ -155,11 +155,30 @@ def _plain(sample):
     if isinstance(sample, Mapping) and {"bytes", "path"} & sample.keys():
         content = sample.get("bytes")
         return sample.get("path") if content is None else content
-    if hasattr(sample, "detach") and hasattr(sample, "cpu"):
-        return sample.detach().cpu().numpy()
+    if is_tensor(sample):
+        return tensor_array(sample)
     if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
         return np.asarray(sample)
     return sample
+
+
+def is_tensor(value):
+    """Whether a value is a tensor of torch, without importing torch."""
+    return hasattr(value, "detach") and hasattr(value, "cpu")
+
+
+def tensor_array(tensor):
+    """NumPy's array of a tensor on any device; bfloat16, which NumPy lacks, as float32."""
+    try:
+        tensor = tensor.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        return tensor.numpy()
+    except Exception as error:  # torch raises several types for what NumPy cannot hold
+        raise BadSampleError(
+            f"is a tensor of {tensor.dtype} that NumPy cannot hold ({error}); pass a dense one"
+            " of uint8 or float32"
+        ) from error
 
 
 def _advice_on(sample):
@@ -181,7 +200,8 @@ def _data_of_uri(uri):
         if not comma:
             raise ValueError("it has no comma before its data")
         if head.lower().endswith(";base64"):
-            return base64.b64decode(urllib.parse.unquote_to_bytes(data), validate=True)
+            encoded = b"".join(urllib.parse.unquote_to_bytes(data).split())  # wrapped lines
+            return base64.b64decode(encoded, validate=True)
         return urllib.parse.unquote_to_bytes(data)
     except ValueError as error:
         raise BadSampleError(f"is a data: URI that cannot be decoded: {error}") from error

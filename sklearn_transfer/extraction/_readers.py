@@ -5,7 +5,7 @@ import numpy as np
 from sklearn_transfer.extraction import _inputs, _transforms
 from sklearn_transfer.extraction._decoding import Decoding
 from sklearn_transfer.extraction._digests import array_digest, digest
-from sklearn_transfer.extraction._remarks import Narrow
+from sklearn_transfer.extraction._remarks import Bright, Narrow
 from sklearn_transfer.extraction._threads import alone
 
 # An 8-bit picture whose brightest value is below this uses an eighth of the range.
@@ -86,21 +86,28 @@ class ImageReader(_ImageSamples):
 
     def prepare(self, content, note=None):
         if self.is_quick(content):
-            payload, is_8_bit = _transforms.center(content, self.spec), True
+            image, is_8_bit = content, True
+            payload = _transforms.center(content, self.spec)
         else:
             image, is_8_bit = self.decoding.picture(content, note)
             payload = _transforms.eval_transform(image, self.spec)
         if is_8_bit:
-            self.note_dark(payload, note)
+            self.note_dark(payload, image, note)
         return payload
 
-    def note_dark(self, pixels, note):
-        """Remark on pixels of an 8-bit picture that use a small part of their range."""
+    def note_dark(self, pixels, image, note):
+        """Remark on an 8-bit picture that uses a small part of its range.
+
+        `pixels` is what the network gets of it. The picture itself is looked at only where
+        these are dark: they may be so for the part that they show, or for the scaling.
+        """
         if note is None or self.value_range != "auto":
             return
-        brightest = pixels.max()
+        brightest = _brightest(image) if pixels.max() < _DARK else _DARK
         if 0 < brightest < _DARK:
             note(Narrow("uint8", float(brightest), 255.0))
+        elif brightest:
+            note(Bright())
 
 
 class CallableReader(_ImageSamples):
@@ -146,6 +153,12 @@ class CallableReader(_ImageSamples):
         if not np.isfinite(output).all():
             raise _inputs.BadSampleError("preprocess gives NaN or infinity")
         return output
+
+
+def _brightest(image):
+    if isinstance(image, np.ndarray):
+        return int(image.max())
+    return max(np.ravel(image.getextrema())[1::2].tolist())
 
 
 def _beyond_auto(value_range):

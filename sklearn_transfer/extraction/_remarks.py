@@ -2,11 +2,14 @@
 
 import threading
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
 
 _N_LEVELS = 256
+_told = ContextVar("told", default=None)
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,10 @@ class Narrow:
     dtype: str
     largest: float
     full: float
+
+    @property
+    def kind(self):
+        return self.dtype
 
     @property
     def share(self):
@@ -36,10 +43,17 @@ class Narrow:
 
 
 @dataclass(frozen=True)
+class Bright:
+    """An 8-bit picture that uses its range, which speaks for dark ones beside it."""
+
+    kind, share = "bright", 0.0
+
+
+@dataclass(frozen=True)
 class Invisible:
     """An alpha channel that is 0 everywhere."""
 
-    share = 0.0
+    kind, share = "invisible", 0.0
 
     def message(self):
         return (
@@ -51,16 +65,17 @@ class Invisible:
 
 @dataclass(frozen=True)
 class Blended:
-    """A fourth channel of an array, taken for alpha, that hardly looks like alpha."""
+    """A channel that nothing calls alpha, taken for it, and that hardly looks like it."""
 
-    share = 0.0
+    kind, share = "blended", 0.0
 
     def message(self):
         return (
-            "the fourth channel of an array (H, W, 4) was taken for alpha and blended the"
-            " image with the background. If it holds something else, such as near infrared,"
-            " pass image[..., :3], or take a network with n_channels=4. If it is alpha,"
-            " PIL.Image.fromarray(image) says so"
+            "the fourth channel of an array (H, W, 4), or of a file that does not say what it"
+            " is, was taken for alpha and blended the image with the background. If it holds"
+            " something else, such as near infrared, pass image[..., :3], take a network with"
+            " n_channels=4, or with a callable preprocess value_range=None, which hands it the"
+            " array. If it is alpha, PIL.Image.fromarray(image) says so"
         )
 
 
@@ -76,13 +91,24 @@ class Remarks:
 
     def add(self, row, remark):
         with self.lock:
-            count, first, told = self.noticed.get(type(remark), (0, row, remark))
+            count, first, told = self.noticed.get(remark.kind, (0, row, remark))
             told = max(told, remark, key=lambda known: known.share)
-            self.noticed[type(remark)] = (count + 1, min(first, row), told)
+            self.noticed[remark.kind] = (count + 1, min(first, row), told)
 
     def warn(self, n_samples, row_label):
-        """Give one warning for each kind of remark; `row_label` names a row in messages."""
-        for count, first, told in self.noticed.values():
+        """Give one warning for each kind of remark; `row_label` names a row in messages.
+
+        Dark pictures of 8 bits among more bright ones are photos of the night: none is due.
+        """
+        n_bright = self.noticed.pop(Bright.kind, (0,))[0]
+        if self.noticed.get("uint8", (0,))[0] < n_bright:
+            self.noticed.pop("uint8", None)
+        known = _told.get()
+        for kind, (count, first, told) in self.noticed.items():
+            if known is not None and kind in known:
+                continue
+            if known is not None:
+                known.add(kind)
             warnings.warn(
                 f"In {count} of {n_samples} images, first in {row_label(first)},"
                 f" {told.message()}",
@@ -90,6 +116,16 @@ class Remarks:
                 stacklevel=3,
             )
         self.noticed = {}
+
+
+@contextmanager
+def telling_once():
+    """Context in which several walks over the same samples tell each kind of remark once."""
+    token = _told.set(set())
+    try:
+        yield
+    finally:
+        _told.reset(token)
 
 
 def _likely_pair(remark):

@@ -26,6 +26,7 @@ from sklearn_transfer.extraction._tiff_tags import (
     LAB,
     PALETTE,
     RGB,
+    UNASSOCIATED,
     WEBP,
     WHITE_IS_ZERO,
     YCBCR,
@@ -102,7 +103,7 @@ def _pillow_reads(layout):
     if layout.sample == "u8":
         return _pillow_reads_bytes(layout, n_extra)
     if layout.photometric == RGB and layout.sample == "u16" and not layout.is_planar:
-        return n_extra == 0 or (n_extra == 1 and layout.alpha == "unassociated")
+        return n_extra == 0 or (n_extra == 1 and layout.alpha in UNASSOCIATED)
     if n_extra or layout.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO):
         return False
     is_raw, is_little = layout.compression == 1, not layout.is_big_endian
@@ -124,9 +125,9 @@ def _pillow_reads_bytes(layout, n_extra):
     if n_extra > 1 or layout.alpha is None:
         return False
     if layout.photometric == RGB:
-        return layout.alpha == "unassociated" or not layout.is_planar
+        return layout.alpha in UNASSOCIATED or not layout.is_planar
     if layout.photometric in (BLACK_IS_ZERO, PALETTE):
-        return layout.alpha == "unassociated" and not layout.is_planar
+        return layout.alpha in UNASSOCIATED and not layout.is_planar
     return False
 
 
@@ -143,9 +144,11 @@ def _load_with_pillow(image, layout):
 def _from_pillow(image, content, tags, layout, value_range):
     if layout.photometric == PALETTE:
         return Decoded(_with_wide_palette(image, tags))
-    if layout.bits <= 8 and layout.kind == "u":
+    if layout.bits <= 8 and layout.kind == "u" and layout.alpha != "supposed":
         return Decoded(image)
     image = ImageOps.exif_transpose(image)  # what Pillow has turned says that it is upright
+    if layout.sample == "u8":
+        return Decoded(np.asarray(image), None, 3, layout.alpha)
     if layout.photometric == RGB:
         return _wide_color(image, content, layout, value_range)
     array = np.asarray(image)
@@ -222,7 +225,10 @@ def _from_tifffile(content, tags, layout, value_range):
     array = _black_is_zero(array, layout, value_range)
     if array.ndim == 2:
         return Decoded(array, value_range)
-    return Decoded(array, value_range, layout.n_colors, layout.alpha)
+    n_colors = layout.n_colors
+    if n_colors == 1 and layout.alpha is None:  # bands of equal right: none is the picture
+        n_colors = array.shape[2]
+    return Decoded(array, value_range, n_colors, layout.alpha)
 
 
 def _read_with_tifffile(content, layout):
@@ -256,7 +262,7 @@ def _to_rgb(array, tags, layout):
         array = ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     color = np.ascontiguousarray(array[..., : layout.n_colors])
     image = Image.frombytes(mode, color.shape[1::-1], color.tobytes())
-    if layout.alpha == "unassociated":
+    if layout.alpha in UNASSOCIATED:
         image = image.convert("RGB")
         image.putalpha(Image.fromarray(np.ascontiguousarray(array[..., layout.n_colors])))
     return Decoded(image)

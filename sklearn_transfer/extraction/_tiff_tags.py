@@ -39,6 +39,7 @@ _TAGS = (
     *(254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 281, 284, 320),
     *(322, 323, 324, 325, 330, 332, 338, 339, 530, 32997, 50706),
 )
+UNASSOCIATED = ("unassociated", "supposed")
 _ALPHAS = {1: "associated", 2: "unassociated", 999: "unassociated"}  # 999 of Corel Draw
 _SAMPLE_KINDS = {1: "u", 2: "i", 3: "f"}
 _SIGNIFICANT_BITS = re.compile(r'SignificantBits="(\d+)"')  # of OME-XML
@@ -76,11 +77,9 @@ class Layout:
         if self.n_samples <= self.n_colors:
             return None
         if self.extras:
-            return {1: "associated", 2: "unassociated", 999: "unassociated"}.get(
-                self.extras[0]
-            )
+            return _ALPHAS.get(self.extras[0])
         is_rgba = self.photometric == RGB and self.n_samples == 4
-        return "unassociated" if is_rgba else None
+        return "supposed" if is_rgba else None
 
     def describe(self):
         kind = {"u": "", "i": "signed ", "f": "float "}[self.kind]

@@ -31,6 +31,7 @@ def parse_value_range(value_range):
         or len(pair) != 2
         or not all(isinstance(v, Real) and math.isfinite(v) for v in pair)
         or not pair[0] < pair[1]
+        or math.isinf(float(pair[1]) - float(pair[0]))
     ):
         raise ValueError(
             f"value_range={shortened(value_range)}: expected 'auto', 'dtype', None, or a pair"
@@ -102,10 +103,12 @@ def _from_integers(array):
     low, high = int(array.min()), int(array.max())
     if low >= 0 and (high == 0 or _holds_16_bits(array.dtype, high)):
         return _from_uint16(array)
+    has_8_bits = low >= 0 and high <= 255
+    other = ", or image.astype('uint8') if they are 0 to 255" if has_8_bits else ""
     raise BadSampleError(
         f"has dtype {array.dtype} with values in [{low}, {high}], and nothing says which of"
         f" them are black and white; pass PretrainedFeatures(value_range=(low, high)),"
-        f" {_suggested(low, high)}, or image.astype('uint8') if they are 0 to 255"
+        f" {_suggested(low, high)}{other}"
     )
 
 
@@ -115,6 +118,8 @@ def _holds_16_bits(dtype, high):
 
 def _suggested(low, high):
     """A pair to try, in words: whole bits from 0 on, else the values that were seen."""
+    if math.isinf(low) or math.isinf(high):
+        return "which clips infinity"
     if low >= 0 and float(high).is_integer() and high < 2**32:
         return f"for instance (0, {2 ** int(high).bit_length() - 1})"
     return f"for instance ({low:g}, {high:g}) for what this image holds"

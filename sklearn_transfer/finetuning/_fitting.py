@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sklearn_transfer.extraction._allocator import keep_memory
+from sklearn_transfer.extraction._remarks import telling_once
 from sklearn_transfer.extraction._splits import split
 from sklearn_transfer.extraction._threads import in_child_of_fork
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
@@ -422,11 +423,11 @@ def warn_of_interruption(epoch, n_epochs):
 
 @contextmanager
 def training_scope(device, seed):
-    """Random numbers of our own, and as many cores as may be had."""
+    """Random numbers of our own, as many cores as may be had, and each remark once."""
     devices = [device] if device.type == "cuda" else []
     if device.type == "cpu":
         keep_memory()
-    scopes = (torch.inference_mode(False), torch.enable_grad())
+    scopes = (torch.inference_mode(False), torch.enable_grad(), telling_once())
     with ExitStack() as stack:
         for scope in (_training_lock, torch.random.fork_rng(devices=devices), *scopes):
             stack.enter_context(scope)

@@ -113,7 +113,7 @@ def _picture(sample, reader, note):
     image, is_8_bit = reader.decoding.picture(reader.read(sample)[1], note)
     array = shrunk(image, _LARGEST_RATIO * max(reader.spec.resize))
     if is_8_bit:
-        reader.note_dark(array, note)
+        reader.note_dark(array, image, note)
     return array
 
 

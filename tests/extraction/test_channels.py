@@ -234,6 +234,12 @@ def test_sample_of_other_channels_is_refused(n, make, message):
         PretrainedFeatures(net_of(n)).transform([make()])
 
 
+def test_callable_for_five_channels_is_told_how_to_get_them():
+    estimator = PretrainedFeatures(net_of(5), preprocess=np.asarray)
+    with pytest.raises(ValueError, match=r"callable preprocess value_range=None"):
+        estimator.transform([NOISE[5][0]])
+
+
 def test_array_that_needs_no_scaling_is_only_cropped():
     X = RNG.integers(0, 256, (2, 35, 35, 5), dtype=np.uint8)
     estimator = PretrainedFeatures(net_of(5), cache=None)

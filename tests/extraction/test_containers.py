@@ -205,3 +205,44 @@ def test_uri_and_its_bytes_are_one_sample(paths):
 def test_tensor_is_not_copied():
     tensor = torch.from_numpy(NOISE)
     assert np.shares_memory(_containers.as_samples(tensor), NOISE)
+
+
+def test_bfloat16_tensors_are_as_the_same_values_in_float32():
+    tensor = (torch.from_numpy(NOISE) / 255).to(torch.bfloat16)
+    expected = extractor(cache=None).transform(tensor.float().numpy())
+    for container in (tensor, list(tensor)):
+        found = extractor(cache=None).transform(container)
+        np.testing.assert_array_equal(found, expected)
+
+
+UNHELD = {
+    "sparse": torch.zeros(8, 8, 3).to_sparse(),
+    "without data": torch.zeros(8, 8, 3, device="meta"),
+}
+
+
+@pytest.mark.parametrize("tensor", UNHELD.values(), ids=UNHELD)
+def test_tensor_that_numpy_cannot_hold_is_one_bad_row(tensor):
+    estimator = extractor(cache=None, on_error="nan")
+    with pytest.warns(UserWarning, match="first is row 1 .*that NumPy cannot hold"):
+        found = estimator.transform([NOISE[0], tensor])
+    assert np.isnan(found).all(axis=1).tolist() == [False, True]
+
+
+def test_container_that_numpy_cannot_hold_is_refused_with_the_repair():
+    with pytest.raises(ValueError, match="X is a tensor of torch.float32 .*pass a dense one"):
+        extractor().fit(torch.zeros(2, 8, 8, 3).to_sparse())
+
+
+@pytest.mark.filterwarnings("error")
+def test_lazy_frame_of_polars_is_refused_with_the_repair():
+    with pytest.raises(ValueError, match=r"lazy LazyFrame.*pass X.collect\(\)"):
+        extractor().fit(pl.LazyFrame({"path": ["a.png"]}))
+
+
+def test_uri_may_be_wrapped_in_lines(paths, expected):
+    wrapped = [
+        "data:image/png;base64," + base64.encodebytes(content).decode()
+        for content in contents(paths)
+    ]
+    np.testing.assert_array_equal(extractor(cache=None).transform(wrapped), expected)

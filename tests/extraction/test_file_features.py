@@ -103,3 +103,23 @@ def test_unused_byte_of_a_bitmap_hides_nothing():
     bitmap = start + header + pixels[::-1].tobytes()
     expected = features([(COLOR >> 8).astype(np.uint8)])
     np.testing.assert_array_equal(features([bitmap]), expected)
+
+
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_three_bands_are_red_green_and_blue_as_in_an_array(tmp_path, planarconfig):
+    """GDAL writes color of more than 8 bits as gray with extra samples."""
+    bands = COLOR if planarconfig == "contig" else np.moveaxis(COLOR, 2, 0)
+    options = {"photometric": "minisblack", "planarconfig": planarconfig}
+    tifffile.imwrite(tmp_path / "a.tif", bands, **options)
+    np.testing.assert_array_equal(features([tmp_path / "a.tif"]), features([COLOR]))
+
+
+@pytest.mark.parametrize("n_bands", [2, 4, 5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_bands_that_nothing_calls_color_are_refused(tmp_path, n_bands, dtype):
+    bands = RNG.integers(0, 2, (24, 30, n_bands)).astype(dtype)
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", bands, **options)
+    message = rf"row 0 .*has {n_bands} bands, .*n_channels={n_bands}.*value_range=None"
+    with pytest.raises(ValueError, match=message):
+        features([tmp_path / "a.tif"])

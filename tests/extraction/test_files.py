@@ -192,7 +192,7 @@ def test_values_that_pillow_alone_misreads_are_those_that_were_written(name):
         (write.tiff(RGBA16, photometric="rgb", extrasamples=[2]), 3, "unassociated"),
         (write.tiff(RGBA16, photometric="rgb", extrasamples=[0]), 3, None),
         (write.tiff(RGBA8, photometric="rgb", extrasamples=[0]), 3, None),
-        (tiff_gray(FIVE, planarconfig="contig"), 1, None),
+        (tiff_gray(FIVE, planarconfig="contig"), 5, None),
         (
             tiff_gray(RGBA16[..., :2], planarconfig="contig", extrasamples=[2]),
             1,

@@ -5,9 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
 
-from sklearn_transfer import AutoencoderFeatures, PretrainedFeatures
+from sklearn_transfer import AutoencoderFeatures, FineTunedClassifier, PretrainedFeatures
 
 RAMP = np.arange(24 * 30).reshape(24, 30) * 4095 // 719  # 0 to 4095
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
@@ -276,7 +277,70 @@ def test_autoencoder_tells_of_narrow_values():
         AutoencoderFeatures(n_components=2, max_epochs=1).fit(arrays)
 
 
+def test_fit_with_augmentation_tells_once():
+    """It reads the samples twice: as pictures, and for the scale of their features."""
+    arrays = [np.roll(RAMP, k).astype(np.uint16) for k in range(6)]
+    options = {"weights": None, "input_size": 32, "max_epochs": 1, "augment": "flip"}
+    estimator = FineTunedClassifier("test_resnet.r160_in1k", freeze=None, **options)
+    with pytest.warns(UserWarning, match="uint16 values") as caught:
+        estimator.fit(arrays, np.arange(6) % 2)
+    assert len(caught) == 1
+
+
 def test_scaling_of_ordinary_values_is_silent():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         features([NOISE, NOISE / 255, NOISE.astype(np.uint16) * 257, NOISE[..., 0] > 99])
+
+
+def test_dark_part_of_a_bright_picture_is_silent():
+    """Scaling leaves little of a few bright pixels."""
+    array = np.zeros((600, 600, 3), np.uint8)
+    array[300:302, 100:110] = 200
+    features([array, Image.fromarray(array)])
+
+
+def test_largest_8_bit_value_is_that_of_the_sample():
+    """Not that of the pixels after scaling, which overshoots at edges."""
+    square = np.zeros((8, 8), np.uint8)
+    square[2:6, 2:6] = 16
+    net = timm.create_model("test_resnet", pretrained_cfg={"interpolation": "bicubic"})
+    with pytest.warns(UserWarning, match=r"uint8 values reach at most 16\."):
+        PretrainedFeatures(net, input_size=32, cache=None).transform([square])
+
+
+def test_dark_crops_among_more_bright_ones_are_silent():
+    features([DARK, NOISE, DARK + 1, NOISE[::-1], NOISE[:, ::-1]])
+
+
+def test_bright_photos_do_not_hide_that_most_are_narrow():
+    with pytest.warns(UserWarning, match="In 2 of 3 images, first in row 0, uint8 values"):
+        features([DARK, NOISE, DARK + 1])
+
+
+def test_each_type_is_told_with_its_own_pair():
+    with pytest.warns(UserWarning, match="gray levels") as caught:
+        features([DARK, RAMP.astype(np.uint16)])
+    found = [str(w.message).partition("value_range=")[2].split(")")[0] for w in caught]
+    assert sorted(found) == ["(0, 15", "(0, 4095"]
+
+
+def test_dark_part_of_a_bright_picture_is_silent_in_training():
+    array = np.zeros((3, 600, 600, 3), np.uint8)
+    array[:, 300:302, 100:110] = 200
+    AutoencoderFeatures(max_epochs=1, input_size=16, verbose=0).fit(array)
+
+
+def test_advice_on_8_bits_is_given_only_for_values_of_8_bits():
+    with pytest.raises(ValueError, match=r"\[-5, 300\].*what this image holds\. Repair"):
+        features([np.linspace(-5, 300, 720).reshape(24, 30).astype(np.int16)])
+
+
+def test_infinity_is_no_pair_to_pass():
+    with pytest.raises(ValueError, match=r"\(low, high\)\), which clips infinity\. Repair"):
+        features([np.full((24, 30), np.inf)])
+
+
+def test_window_too_wide_for_a_float_is_refused():
+    with pytest.raises(ValueError, match="pair .* of finite numbers"):
+        features([NOISE], value_range=(-1e308, 1e308))
