@@ -12,6 +12,8 @@ _TAIL, _RARE = 20, 7.0  # rows that tell the tail, and the gap in its mean logar
 _LEAST = 10  # rows that a spread can be told from
 _SAMPLED = 2000  # rows, evenly spaced, by which centre and unit are told
 _NAMED = 5  # rows that a message names
+# With so many of both, distances over all features tell of what single ones do not.
+_MANY_FEATURES, _MANY_ROWS = 10, 50
 
 
 def stray_rows(X, T, gap=_GAP, far=_FAR):
@@ -19,7 +21,8 @@ def stray_rows(X, T, gap=_GAP, far=_FAR):
 
     A stray is one of a few rows, at most 3 and 1 % of its domain, that in some feature lie
     4.5 to 7 times as far from the median as all others do, more where the others' distances
-    have a heavy tail; and that lies outside of the other domain as well. The unit of a
+    have a heavy tail; or 2.75 to 7 times as far over all features together, where single
+    ones may tell nothing; and that lies outside of the other domain as well. The unit of a
     feature is what nine tenths of its values lie within. Being far in comparison with the
     rest is what tells a stray from heavy tails, rare values and groups of rows. Domains of
     fewer than ten rows have none. Smaller `gap` and `far` find more.
@@ -38,11 +41,12 @@ class _Spread:
 
     def __init__(self, X, gap, far):
         n, d = X.shape
-        self.far = np.empty(0, dtype=int)
+        self.far, self.bound, self.reach = np.empty(0, dtype=int), np.inf, np.inf
         if n < _LEAST:
             return
         n_strays = min(3 + n // 100, n // 5)
-        self.centre, self.unit, sizes = np.empty(d), np.empty(d), np.zeros(n)
+        self.centre, self.unit = np.empty(d), np.empty(d)
+        sizes, squares = np.zeros(n), np.zeros(n)
         looked_at = np.linspace(0, n - 1, min(n, _SAMPLED)).round().astype(int)
         n_seen = len(looked_at)
         place = min(n_seen - 1 - min(3 + n_seen // 100, n_seen // 5), int(0.9 * n_seen))
@@ -57,30 +61,41 @@ class _Spread:
             np.abs(columns, out=columns)
             columns /= unit[:, None]
             np.maximum(sizes, columns.max(axis=0), out=sizes)
-        self._choose(sizes, n_strays, gap, far)
-
-    def _choose(self, sizes, n_strays, gap, far):
-        order = np.argsort(sizes)
-        n_tail = int(np.clip(len(sizes) // 8, 2, _TAIL))
-        tail = sizes[order[-1 - n_strays - n_tail :]]
-        for k in range(n_strays, 0, -1):
-            last, first = tail[-1 - k], tail[-k]
-            # The mean of these logarithms grows with the heaviness of the tail.
-            below = tail[-1 - k - n_tail : -k]
-            heaviness = np.mean(np.log(below[1:] / below[0])) if below[0] > 0 else 0.0
-            bound = max(
-                far, last * np.clip(np.exp(_RARE * gap / _GAP * heaviness), gap, _WIDEST_GAP)
-            )
-            if first > bound:
-                self.far, self.bound = np.sort(order[-k:]), bound
-                return
+            with np.errstate(over="ignore"):  # rows so far are found by `sizes`
+                squares += np.einsum("ij,ij->j", columns, columns)
+        self.far, self.bound = _beyond_all(sizes, n_strays, gap, far, _RARE * gap / _GAP)
+        if d >= _MANY_FEATURES and n >= _MANY_ROWS:
+            sizes = np.sqrt(squares)
+            rows, self.reach = _beyond_all(sizes, n_strays, (1 + gap) / 2, 0.0, 2 * _RARE)
+            self.far = np.union1d(self.far, rows)
 
     def is_outside(self, rows, other):
         """Which rows lie beyond those of the other domain where they are far."""
-        beyond = np.abs(rows - self.centre) / self.unit > self.bound
-        margin = 3 * self.unit
-        low, high = other.min(axis=0) - margin, other.max(axis=0) + margin
-        return (beyond & ((rows < low) | (rows > high))).any(axis=1)
+        with np.errstate(over="ignore"):  # of numbers whose squares are infinite
+            away = np.abs(rows - self.centre) / self.unit
+            margin = 3 * self.unit
+            low, high = other.min(axis=0) - margin, other.max(axis=0) + margin
+            outside = ((away > self.bound) & ((rows < low) | (rows > high))).any(axis=1)
+            for i in np.flatnonzero(np.linalg.norm(away, axis=1) > self.reach):
+                nearest = np.linalg.norm((other - rows[i]) / self.unit, axis=1).min()
+                outside[i] |= nearest > self.reach / 2
+        return outside
+
+
+def _beyond_all(sizes, n_strays, gap, far, steepness):
+    """Rows of sizes far beyond all others', at most so many, and the bound they exceed."""
+    order = np.argsort(sizes)
+    n_tail = int(np.clip(len(sizes) // 8, 2, _TAIL))
+    tail = sizes[order[-1 - n_strays - n_tail :]]
+    for k in range(n_strays, 0, -1):
+        last, first = tail[-1 - k], tail[-k]
+        # The mean of these logarithms grows with the heaviness of the tail.
+        below = tail[-1 - k - n_tail : -k]
+        heaviness = np.mean(np.log(below[1:] / below[0])) if below[0] > 0 else 0.0
+        bound = max(far, last * np.clip(np.exp(steepness * heaviness), gap, _WIDEST_GAP))
+        if first > bound:
+            return np.sort(order[-k:]), bound
+    return np.empty(0, dtype=int), np.inf
 
 
 def _units(away, place):

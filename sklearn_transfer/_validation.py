@@ -153,15 +153,19 @@ _FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
 def doubtful_values(y):
     """Number of distinct whole numbers in y where they may be a regression's, else 0.
 
+    Dates and durations count as whole numbers.
+
     They are classes without a doubt where they are categories, or at most two; at most 20
     of five rows each on average, of two where they count from 0 or 1 without a gap; or where
     they count so and all have the same number of rows, two or more, give or take one.
     """
-    if str(getattr(y, "dtype", "")) == "category":
+    if _is_categorical(y):
         return 0
     y = np.asarray(y)
     if y.dtype == object and all(isinstance(v, Number | np.number) for v in y.ravel()):
         y = np.asarray(y.tolist())
+    if y.dtype.kind in "mM" and not np.isnat(y).any():  # dates and durations
+        y = y.astype(np.int64)
     if y.dtype.kind not in "iuf" or not np.isfinite(y).all() or (y != np.floor(y)).any():
         return 0
     values, counts = np.unique(y, return_counts=True)
@@ -174,6 +178,12 @@ def doubtful_values(y):
     if are_codes and mean >= _ROWS_OF_CODES and np.ptp(counts) <= 1:
         return 0
     return n_values
+
+
+def _is_categorical(y):
+    if np.ndim(y) == 2 and hasattr(y, "iloc") and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    return str(getattr(y, "dtype", "")) == "category"
 
 
 def resolve_task(y, task="auto"):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from sklearn_transfer._validation import did_you_mean, shortened
 
 # Where training programs keep weights, in the order in which timm looks for them: a moving
@@ -196,23 +198,37 @@ def load_torch(path):
     """Content of a file of torch's, in which only tensors and plain values are built."""
     import torch
 
-    # timm's training script keeps its arguments beside the weights.
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    with torch.serialization.safe_globals(_plain_values()):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _plain_values():
+    """What training programs keep beside the weights: their arguments, numbers of NumPy's."""
+    import torch
+
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = [type(np.dtype(code)) for code in "?bhilqBHILQefd"]
+    plain = [argparse.Namespace, scalar, np.dtype, *dict.fromkeys(numbers)]
+    if hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
+        # Since torch 2.6 by the names of both NumPy 1 and 2, whichever wrote the file.
+        plain += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return plain
 
 
 def _reason(path, error):
     import torch
 
     try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        with torch.serialization.safe_globals(_plain_values()):
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # not a file of that kind
         names = []
-    names = [name for name in names if name != "argparse.Namespace"]
     if any(name.startswith("torch.ao.nn.quantized") for name in names):
         return "it holds a quantised network; take the weights from before quantisation"
     if names:
         return f"beside tensors it holds {', '.join(names[:3])}, which are not built"
+    if "TorchScript" in str(error):
+        return "it is a TorchScript archive, which holds a program beside its weights"
     return shortened(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 

@@ -204,7 +204,7 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
             If `sample_weight` is negative in a row or 0 in all, among other causes.
         """
         check_takes_weights(self.estimator, type(self).__name__)
-        if sample_weight is not None and sample_domain is not None:
+        if np.ndim(sample_weight) > 0 and sample_domain is not None:
             rows = np.flatnonzero(source_rows(X, y, sample_domain))
             check_consistent_length(X, sample_weight)
             sample_weight = _safe_indexing(sample_weight, rows)

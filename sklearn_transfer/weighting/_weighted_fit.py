@@ -38,11 +38,14 @@ def fit_with_weights(estimator, X, y, weights):
         if routed:
             _request(estimator, True)
             estimator.fit(X, y, sample_weight=weights)
+            _unguard(estimator)
             _withdraw_requests(estimator, own)
             return estimator
         # Some meta-estimators and classes from elsewhere refuse weights where it is on.
         _keep_target_scorers(estimator)
-        return estimator.fit(X, y, **dict.fromkeys(_names(estimator), weights))
+        estimator.fit(X, y, **dict.fromkeys(_names(estimator), weights))
+        _unguard(estimator)
+        return estimator
 
 
 def score_with_weights(estimator, X, y, weights):
@@ -51,10 +54,15 @@ def score_with_weights(estimator, X, y, weights):
     with config_context(enable_metadata_routing=routed):
         if routed and _routes(estimator):
             estimator = deepcopy(estimator)  # requests are not left on the fitted one
+            scorers = [
+                (part, getattr(part, "scoring", None)) for part in _reachable(estimator)
+            ]
             _request(estimator, True)
-            for part in _reachable(estimator):
+            for part, scoring in scorers:
                 if hasattr(part, "score"):
                     _answer(part, "score", True)
+                if hasattr(scoring, "X_target"):  # it multiplies them by its own
+                    part.scoring = scoring.set_score_request(sample_weight=True)
         return estimator.score(X, y, sample_weight=weights)
 
 
@@ -159,6 +167,21 @@ def _keep_target_scorers(estimator):
 
 def _guarded(scorer):
     return _OwnWeights(scorer) if hasattr(scorer, "X_target") else scorer
+
+
+def _unguard(fitted):
+    """Put back the scorers of the user in a fitted estimator, which weight by the target."""
+    for part in _reachable(fitted):
+        for name in vars(part).keys() & {"scoring", "scorer_", "_scorers"}:
+            scoring = getattr(part, name)
+            if isinstance(scoring, dict):
+                found = {
+                    key: scorer.scorer if isinstance(scorer, _OwnWeights) else scorer
+                    for key, scorer in scoring.items()
+                }
+                setattr(part, name, found)
+            elif isinstance(scoring, _OwnWeights):
+                setattr(part, name, scoring.scorer)
 
 
 def _answer(estimator, method, wanted):

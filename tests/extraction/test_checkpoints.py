@@ -107,6 +107,21 @@ def test_timm_writes_its_arguments_beside(tmp_path):
     assert_holds(loaded(saved(content, tmp_path)), RAW)
 
 
+def test_scores_that_are_numbers_of_numpys_may_stand_beside(tmp_path):
+    scores = {"best": np.float64(0.9), "loss": np.float32(0.1), "epoch": np.int64(3)}
+    path = saved({"state_dict": RAW, **scores, "done": np.bool_(True)}, tmp_path)
+    assert_holds(loaded(path), RAW)
+
+
+def test_a_program_of_torchscript_is_named(tmp_path):
+    path = tmp_path / "traced.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch deprecates it, files remain
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    with pytest.raises(ValueError, match=r"\(it is a TorchScript archive, which holds"):
+        loaded(path)
+
+
 PREFIXES = [
     "model.",
     "module.",

@@ -51,6 +51,8 @@ CLASSES = {
     "as many rows of each": np.repeat(np.arange(100), 3),
     "give or take one": np.arange(230) % 100,
     "categories": pd.Series(ages()).astype("category"),
+    "a column of categories": pd.DataFrame({"age": pd.Series(ages()).astype("category")}),
+    "few dates": np.array(["2020-01-01", "2020-06-01", "2021-01-01"] * 5, "datetime64[D]"),
     "fractions": np.linspace(0, 1, 50),
     "twenty classes": np.random.default_rng(0).integers(0, 20, 300),
 }
@@ -66,6 +68,8 @@ NUMBERS = {
     "years": np.random.default_rng(0).integers(1990, 2020, 300),
     "prices": np.random.default_rng(0).integers(1, 50, 60) * 100,
     "ranks": np.arange(50),
+    "durations": pd.Series(pd.to_timedelta(ages(), "D")),
+    "dates": np.datetime64("2020-01-01") + ages(),
     "few numbers of few rows": np.array([18, 25, 31, 40, 52, 18, 25, 31]),
 }
 

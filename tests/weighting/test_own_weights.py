@@ -110,6 +110,15 @@ def test_stacked_domains_take_weights_of_all_rows():
     np.testing.assert_allclose(model.weights_, PRODUCT)
 
 
+def test_one_number_weights_all_rows_of_stacked_domains():
+    stacked, domain = np.concatenate([T, X]), np.repeat([-1, 1], 60)
+    y = np.concatenate([np.zeros(60), NUMBERS])
+    model = weighted().fit(stacked, y, 2.0, sample_domain=domain)
+    np.testing.assert_allclose(model.weights_, DOMAIN)
+    expected = Ridge().fit(X, NUMBERS, sample_weight=2 * DOMAIN)
+    np.testing.assert_allclose(model.predict(T), expected.predict(T))
+
+
 @pytest.mark.parametrize("routing", [False, True])
 def test_a_search_slices_them(routing):
     with config_context(enable_metadata_routing=routing):
@@ -172,6 +181,20 @@ def test_rows_of_weight_0_are_not_scored(kind):
     own = np.where(np.arange(60) < 10, 0.0, OWN)
     expected = scorer(FITTED, X[10:], NUMBERS[10:], sample_weight=OWN[10:])
     assert scorer(FITTED, X, NUMBERS, sample_weight=own) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("routing", [False, True])
+def test_a_search_by_a_scorer_of_the_target_is_scored_with_them(asks, routing):
+    scorer = ImportanceWeightedScorer("accuracy", X_target=T, weighter=KMM(B=5))
+    if asks:
+        scorer.set_score_request(sample_weight=True)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, scoring=scorer, cv=3)
+    with config_context(enable_metadata_routing=routing):
+        model = weighted(search).fit(X, CLASSES, X_target=T)
+        score = model.score(X, CLASSES, sample_weight=OWN)
+    assert score == pytest.approx(np.average(model.predict(X) == CLASSES, weights=PRODUCT))
+    assert type(model.estimator_.scorer_) is ImportanceWeightedScorer
 
 
 def test_routing_brings_them_to_a_scorer_that_asks():

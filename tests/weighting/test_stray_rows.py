@@ -117,6 +117,41 @@ def test_nearer_rows_do_not_make_kliep_uniform():
     )
 
 
+@pytest.mark.parametrize("sign", ["random direction", "each feature"])
+def test_rows_far_over_all_features_are_strays(sign):
+    """No single feature of them is farther than twice what others have."""
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(150, 60)), rng.normal(size=(100, 60))
+    T[:, 0] += 1
+    expected = KLIEP(random_state=0).fit(X, X_target=T).weights_
+    away = rng.normal(size=60) if sign == "random direction" else rng.choice([-1, 1], 60)
+    rows = np.concatenate([T, [5 * np.sqrt(60) * away / np.linalg.norm(away)]])
+    with pytest.warns(UserWarning, match="leaves out row 100 of the target, far from all"):
+        found = KLIEP(random_state=0).fit(X, X_target=rows).weights_
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_nearer_rows_over_many_features_do_not_turn_kliep():
+    """At 30 standard deviations of 300 features they are no stray, and choose no gamma."""
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(150, 300)), rng.normal(size=(100, 300))
+    T[:, 0] += 1
+    away = rng.normal(size=300)
+    rows = np.concatenate([T, [30 * away / np.linalg.norm(away)]])
+    expected = KLIEP(random_state=0).fit(X, X_target=T).weights_
+    found = KLIEP(random_state=0).fit(X, X_target=rows).weights_
+    assert np.corrcoef(found, expected)[0, 1] > 0.95
+
+
+def test_rows_far_over_all_features_that_the_other_domain_has_too_are_no_strays():
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(100, 60)), rng.normal(size=(100, 60))
+    X[::2] += 5
+    T[:2] += 5
+    assert not np.any(stray_rows(X, T))
+    assert not np.any(stray_rows(T, X))
+
+
 def test_rows_that_the_other_domain_has_too_are_no_strays():
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(60, 2)), rng.normal(size=(60, 2))
@@ -146,6 +181,9 @@ CLEAN = {
     "sparse": lambda rng, n, d: (rng.random((n, d)) < 0.05) * rng.lognormal(size=(n, d)),
     "counts": lambda rng, n, d: rng.poisson(0.05, size=(n, d)).astype(float),
     "rectified": lambda rng, n, d: np.maximum(rng.normal(size=(n, d)) - 1, 0),
+    "lengths": lambda rng, n, d: (
+        rng.normal(size=(n, d)) * rng.lognormal(sigma=0.3, size=(n, 1))
+    ),
     "constant": lambda rng, n, d: np.ones((n, d)),
     "groups": lambda rng, n, d: (
         rng.normal(size=(n, d)) + 30 * (np.arange(n) % 12 == 0)[:, None]
@@ -154,7 +192,7 @@ CLEAN = {
 
 
 def alarms(draw, n_draws):
-    sizes = [(40, 1), (40, 5), (60, 30), (300, 3)]
+    sizes = [(40, 1), (40, 5), (60, 30), (300, 3), (100, 200)]
     for seed in range(n_draws):
         rng = np.random.default_rng(seed)
         n, d = sizes[seed % len(sizes)]
