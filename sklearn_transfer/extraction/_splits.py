@@ -3,6 +3,7 @@
 import threading
 import weakref
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -101,6 +102,13 @@ def split(module, run, batch, boundary):
             return None
     same = _close(again, whole) and _close(fewer, whole[:2])
     return record if same else None
+
+
+@contextmanager
+def alone(module):
+    """Context in which no other thread goes on from a split of this network."""
+    with _locks.setdefault(module, threading.RLock()):
+        yield
 
 
 class Resumption:

@@ -1,0 +1,59 @@
+"""Networks as arrays and builtins, which skops writes and builds without trusting anything."""
+
+import sys
+
+import numpy as np
+
+from sklearn_transfer._validation import shortened
+
+# Entry of a state that holds arrays and builtins in place of a network.
+PLAIN = "_plain"
+
+
+def arrays_of(tensors):
+    """Arrays by name, and types that arrays do not have: their bits are kept as integers."""
+    arrays, types = {}, {}
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        try:
+            arrays[name] = tensor.numpy()
+        except TypeError:
+            arrays[name], types[name] = _bits(tensor), str(tensor.dtype).split(".")[1]
+    return {"arrays": arrays, "types": types}
+
+
+def _bits(tensor):
+    import torch
+
+    return tensor.view({1: torch.uint8, 2: torch.int16}[tensor.element_size()]).numpy()
+
+
+def tensors_of(record):
+    """The tensors that `arrays_of` has told, in memory of their own."""
+    import torch
+
+    tensors = {n: torch.from_numpy(np.array(array)) for n, array in record["arrays"].items()}
+    for name, kind in record["types"].items():
+        tensors[name] = tensors[name].view(getattr(torch, kind))
+    return tensors
+
+
+def check_no_module(owner, model):
+    """Raise TypeError where a network is an object of the user's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        raise TypeError(
+            f"skops writes no modules, and this {owner} has model={shortened(model)}: give a"
+            " name, or a function or class that makes the network, as model; or use pickle, or"
+            f" {owner}.save"
+        )
+
+
+def device_here(device):
+    """Device that is meant; the CPU where a pickle names one that this machine lacks."""
+    from sklearn_transfer.extraction._backbones import resolve_device
+
+    try:
+        return str(resolve_device(device))
+    except ValueError:
+        return "cpu"
