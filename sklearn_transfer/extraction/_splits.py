@@ -9,8 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch.utils._pytree import tree_map
 
+from sklearn_transfer.extraction._threads import in_child_of_fork
+
 _TOLERANCE = 1e-5
 _locks = weakref.WeakKeyDictionary()
+
+
+@in_child_of_fork
+def _renew_locks():
+    global _locks
+    _locks = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)

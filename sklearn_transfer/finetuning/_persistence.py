@@ -16,7 +16,7 @@ from sklearn_transfer.finetuning._pickling import Pickled
 from sklearn_transfer.finetuning._states import (
     PLAIN,
     arrays_of,
-    check_no_module,
+    check_is_plain,
     device_here,
     tensors_of,
 )
@@ -199,7 +199,7 @@ def load(cls, folder, given):
 
 
 def _plain_state(estimator):
-    check_no_module(type(estimator).__name__, estimator._source().model)
+    check_is_plain(estimator, estimator._source())
     state = {n: value for n, value in vars(estimator).items() if n not in _REBUILT}
     state[PLAIN] = {
         "targets": estimator._targets.to_json(),

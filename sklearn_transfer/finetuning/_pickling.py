@@ -17,25 +17,27 @@ import numpy as np
 _PROTOCOL = 5
 # Arrays of these kinds are bytes and a name of their type.
 _PLAIN_KINDS = "biufcSUmM"
-_ARRAY, _STORAGE, _GIVEN = "array", "storage", "given"
+_ARRAY, _STORAGE, _GIVEN, _OWNER = "array", "storage", "given", "owner"
 
 
-def dismantled(value):
+def dismantled(value, owner=None):
     """Value as bytes, arrays of bytes, and what another pickler has to name.
+
+    `owner` is an object that the value may refer to, and that is not taken apart.
 
     Memory of tensors and arrays is not copied, unless it is that of an accelerator. Classes
     and functions are left to the pickler around, which may be one that pickles them by value,
     as cloudpickle does.
     """
     file = io.BytesIO()
-    pickler = _Dismantler(file)
+    pickler = _Dismantler(file, owner)
     pickler.dump(value)
     return file.getvalue(), pickler.arrays, pickler.given
 
 
-def assembled(content, arrays, given):
+def assembled(content, arrays, given, owner=None):
     """The value that `dismantled` took apart; its tensors have memory of their own."""
-    return _Assembler(content, arrays, given).load()
+    return _Assembler(content, arrays, given, owner).load()
 
 
 class _Reference:
@@ -47,14 +49,16 @@ class _Reference:
 
 # The pickler that is written in Python, since that in C calls nothing for strings and sets.
 class _Dismantler(pickle._Pickler):
-    def __init__(self, file):
+    def __init__(self, file, owner):
         super().__init__(file, _PROTOCOL)
-        self.arrays, self.given = [], []
+        self.arrays, self.given, self._owner = [], [], owner
         self._strings, self._indices, self._alive = {}, {}, []
 
     def persistent_id(self, obj):
         if isinstance(obj, _Reference):
             return obj.pid
+        if obj is self._owner and obj is not None:
+            return (_OWNER, 0)
         if isinstance(obj, (type, FunctionType, BuiltinFunctionType, ModuleType)):
             return self._give(obj).pid
         return None
@@ -70,7 +74,7 @@ class _Dismantler(pickle._Pickler):
         kind = type(obj)
         if kind in self.dispatch:
             return NotImplemented
-        if kind is np.ndarray and obj.dtype.kind in _PLAIN_KINDS:
+        if kind is np.ndarray and obj.dtype.kind in _PLAIN_KINDS and obj.itemsize:
             return self._reduce_array(obj)
         if isinstance(obj, np.dtype) and obj.kind in _PLAIN_KINDS:
             return np.dtype, (obj.str,)
@@ -139,12 +143,15 @@ class _Dismantler(pickle._Pickler):
 
 
 class _Assembler(pickle.Unpickler):
-    def __init__(self, content, arrays, given):
+    def __init__(self, content, arrays, given, owner):
         super().__init__(io.BytesIO(content))
-        self._arrays, self._given, self._storages = arrays, given, {}
+        self._arrays, self._given, self._owner = arrays, given, owner
+        self._storages = {}
 
     def persistent_load(self, pid):
         kind, index = pid
+        if kind == _OWNER:
+            return self._owner
         if kind == _GIVEN:
             return self._given[index]
         if kind == _ARRAY:
@@ -218,7 +225,7 @@ class Pickled:
     def __reduce_ex__(self, protocol):
         state = self._pickled_state()
         state = {name: state[name] for name in sorted(state)}
-        return _rebuilt, (type(self), *dismantled(state))
+        return _rebuilt, (type(self), *dismantled(state, self))
 
     def __deepcopy__(self, memo):
         # Memory is copied once, by `assembled`.
@@ -229,5 +236,5 @@ class Pickled:
 
 def _rebuilt(kind, content, arrays, given):
     estimator = kind.__new__(kind)
-    estimator.__setstate__(assembled(content, arrays, given))
+    estimator.__setstate__(assembled(content, arrays, given, estimator))
     return estimator

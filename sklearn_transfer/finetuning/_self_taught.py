@@ -122,7 +122,9 @@ class AutoencoderFeatures(Pickled, TransformerMixin, ReadsImages, BaseEstimator)
     features that vary by less than a millionth of their mean, which is no more than rounding
     in float32, become 0: subtract the mean of such ones before.
 
-    Ctrl-C in training leaves the weights reached so far, with a warning.
+    Ctrl-C in training leaves the weights reached so far, with a warning. A pickle holds the
+    layers as arrays and depends on content alone, as that of `FineTunedClassifier` does. Skops
+    has to trust this class alone.
 
     Fitted twice on a CPU, the same samples give the same features; no other random state
     moves. Labels are not looked at, so test rows must be kept from `fit` as from that of any

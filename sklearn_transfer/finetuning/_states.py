@@ -1,10 +1,9 @@
 """Networks as arrays and builtins, which skops writes and builds without trusting anything."""
 
 import sys
+from collections.abc import Mapping
 
 import numpy as np
-
-from sklearn_transfer._validation import shortened
 
 # Entry of a state that holds arrays and builtins in place of a network.
 PLAIN = "_plain"
@@ -38,14 +37,27 @@ def tensors_of(record):
     return tensors
 
 
-def check_no_module(owner, model):
-    """Raise TypeError where a network is an object of the user's."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model, torch.nn.Module):
+def check_is_plain(estimator, source):
+    """Raise TypeError where a network, or its first weights, are objects of torch's.
+
+    `source` is the estimator whose parameters describe the network.
+    """
+    torch, owner = sys.modules.get("torch"), type(estimator).__name__
+    if torch is None:
+        return
+    if isinstance(source.model, torch.nn.Module):
         raise TypeError(
-            f"skops writes no modules, and this {owner} has model={shortened(model)}: give a"
-            " name, or a function or class that makes the network, as model; or use pickle, or"
-            f" {owner}.save"
+            f"skops writes no modules, and this {owner} was fitted with an object of the class"
+            f" {type(source.model).__name__} as model: give a name, or a function or class"
+            f" that makes the network, as model; or use pickle, or {owner}.save"
+        )
+    weights = source.weights
+    if isinstance(weights, Mapping) and any(
+        isinstance(value, torch.Tensor) for value in weights.values()
+    ):
+        raise TypeError(
+            f"skops writes no tensors, and this {owner} was fitted with a mapping of them as"
+            f" weights: give the path of a file as weights; or use pickle, or {owner}.save"
         )
 
 
