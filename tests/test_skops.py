@@ -22,19 +22,24 @@ from sklearn_transfer import (
     KLIEP,
     KMM,
     ULSIF,
+    AutoencoderFeatures,
     DEVScorer,
     DomainClassifierWeights,
+    FineTunedClassifier,
+    FineTunedRegressor,
     ImportanceWeighted,
     ImportanceWeightedScorer,
     LabelShiftWeights,
     NearestNeighborWeights,
     OptimalTransport,
+    PretrainedFeatures,
     PrototypeClassifier,
     SubspaceAlignment,
     TargetDomain,
     TransferComponentAnalysis,
     ZeroShotClassifier,
 )
+from tests import networks
 
 sio = pytest.importorskip("skops.io")
 
@@ -231,3 +236,143 @@ def test_estimators_are_parts_of_the_check():
     }
     tested |= {ImportanceWeighted, ImportanceWeightedScorer, DEVScorer}
     assert estimators == tested
+
+
+IMAGES = RNG.integers(0, 255, (12, 32, 32, 3)).astype(np.uint8)
+LABELS = np.array(["dark", "light"])[np.arange(12) % 2]
+FINE_TUNED = "sklearn_transfer.finetuning._classifier.FineTunedClassifier"
+NAMED = {"weights": None, "input_size": 32}
+
+
+def visual(model="test_resnet", **options):
+    defaults = {"freeze": "deep", "max_epochs": 1, "batch_size": 6, "engine": "torch"}
+    given = NAMED if isinstance(model, str) else {}
+    return FineTunedClassifier(model, **{**defaults, **given, **options})
+
+
+def tabular(kind=FineTunedClassifier, **options):
+    defaults = {"preprocess": None, "freeze": None, "max_epochs": 1}
+    return kind(networks.perceptron, **{**defaults, **options})
+
+
+TUNED = {
+    "last stage": visual,
+    "head": lambda: visual(freeze="all"),
+    "whole": lambda: visual(freeze=None, early_stopping=True),
+    "pulled": lambda: visual(l2_sp=0.1),
+    "low rank": lambda: visual("test_vit", freeze=None, lora_rank=2),
+    "nested": lambda: visual(PretrainedFeatures("test_resnet", **NAMED)),
+    "in a pipeline": lambda: make_pipeline(visual()),
+    "features in a pipeline": lambda: make_pipeline(visual(), StandardScaler(), logistic()),
+    "codes in a pipeline": lambda: make_pipeline(codes(), StandardScaler(), logistic()),
+}
+
+
+def codes(**options):
+    return AutoencoderFeatures(3, max_epochs=1, **options)
+
+
+@pytest.mark.parametrize("case", TUNED)
+def test_fine_tuned_networks_survive(case):
+    fitted = TUNED[case]().fit(IMAGES, LABELS)
+    again = loaded(fitted)
+    found, expected = again.predict_proba(IMAGES), fitted.predict_proba(IMAGES)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(loaded(again).predict_proba(IMAGES), expected)
+
+
+@pytest.mark.parametrize("case", ["last stage", "nested", "codes in a pipeline"])
+def test_types_to_trust_are_the_documented_ones(case):
+    content = sio.dumps(TUNED[case]().fit(IMAGES, LABELS))
+    expected = {
+        "last stage": [FINE_TUNED],
+        "nested": ["sklearn_transfer.extraction._features.PretrainedFeatures", FINE_TUNED],
+        "codes in a pipeline": [
+            "sklearn_transfer.finetuning._self_taught.AutoencoderFeatures"
+        ],
+    }
+    assert sio.get_untrusted_types(data=content) == expected[case]
+
+
+MANY = np.column_stack([Y, np.array(["x", "y"])[np.arange(60) % 2]])
+TARGETS = {
+    "labels": (FineTunedClassifier, Y),
+    "whole numbers": (FineTunedClassifier, np.arange(60) % 3 + 5),
+    "several labels": (FineTunedClassifier, BOTH),
+    "tasks": (FineTunedClassifier, MANY),
+    "numbers": (FineTunedRegressor, 1e4 * X[:, 0]),
+    "several numbers": (FineTunedRegressor, X[:, :2]),
+}
+
+
+@pytest.mark.parametrize("sort", TARGETS)
+def test_a_factory_of_the_user_is_to_be_trusted(sort):
+    kind, y = TARGETS[sort]
+    fitted = make_pipeline(StandardScaler(), tabular(kind)).fit(X, y)
+    content = sio.dumps(fitted)
+    names = sio.get_untrusted_types(data=content)
+    assert [name for name in names if not name.startswith("sklearn_transfer.")] == [
+        "tests.networks.perceptron"
+    ]
+    again = sio.loads(content, trusted=names)
+    np.testing.assert_array_equal(again.predict(T), fitted.predict(T))
+    assert again.predict(T).dtype == fitted.predict(T).dtype
+    assert again[-1].history_ == fitted[-1].history_
+
+
+def test_training_goes_on_after_skops():
+    fitted = visual(l2_sp=0.1).fit(IMAGES, LABELS)
+    again = loaded(fitted)
+    assert len(again.net_.history) == 1
+    fitted, other = (pickle.loads(pickle.dumps(m)) for m in (fitted, again))
+    fitted.partial_fit(IMAGES, LABELS)
+    other.partial_fit(IMAGES, LABELS)
+    found, expected = other.predict_proba(IMAGES), fitted.predict_proba(IMAGES)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_modules_are_refused(nested):
+    model = networks.staged()
+    fitted = visual(PretrainedFeatures(model) if nested else model).fit(IMAGES, LABELS)
+    with pytest.raises(TypeError, match=r"class Staged as model: give a name, or a function"):
+        sio.dumps(fitted)
+
+
+def test_mappings_of_tensors_are_refused():
+    given = networks.staged_net(3).state_dict()
+    fitted = visual(networks.staged_net, weights=given).fit(IMAGES, LABELS)
+    with pytest.raises(TypeError, match="as weights: give the path of a file"):
+        sio.dumps(fitted)
+
+
+MAPS = RNG.normal(size=(20, 2, 8, 8)).astype(np.float32)
+LAYERS = {
+    "images": ({}, IMAGES),
+    "dense layers of images": ({"architecture": "dense"}, IMAGES),
+    "few blocks": ({"hidden": (5,)}, IMAGES),
+    "tables": ({"preprocess": None}, X),
+    "several blocks": ({"preprocess": None, "hidden": (7, 6, 5), "mask": 0.2}, X),
+    "maps": ({"preprocess": None}, MAPS),
+    "dense layers of maps": ({"preprocess": None, "architecture": "dense"}, MAPS),
+}
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_autoencoders_survive(case):
+    options, samples = LAYERS[case]
+    fitted = codes(**options).fit(samples)
+    fitted.set_params(n_components=9, hidden=(2,), architecture="auto")  # of a later fit
+    again = loaded(fitted)
+    np.testing.assert_array_equal(again.transform(samples), fitted.transform(samples))
+    np.testing.assert_array_equal(again.reconstruct(samples), fitted.reconstruct(samples))
+    assert str(again.encoder_) == str(fitted.encoder_)
+    expected = getattr(fitted.encoder_, "pretrained_cfg", None)
+    assert getattr(again.encoder_, "pretrained_cfg", None) == expected
+
+
+@pytest.mark.parametrize("make", [visual, tabular, codes])
+def test_unfitted_networks_survive(make):
+    content = sio.dumps(make())
+    again = sio.loads(content, trusted=sio.get_untrusted_types(data=content))
+    assert again.get_params() == make().get_params()

@@ -3,13 +3,22 @@
 import threading
 import weakref
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch.utils._pytree import tree_map
 
+from sklearn_transfer.extraction._threads import in_child_of_fork
+
 _TOLERANCE = 1e-5
 _locks = weakref.WeakKeyDictionary()
+
+
+@in_child_of_fork
+def _renew_locks():
+    global _locks
+    _locks = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,13 @@ def split(module, run, batch, boundary):
             return None
     same = _close(again, whole) and _close(fewer, whole[:2])
     return record if same else None
+
+
+@contextmanager
+def alone(module):
+    """Context in which no other thread goes on from a split of this network."""
+    with _locks.setdefault(module, threading.RLock()):
+        yield
 
 
 class Resumption:

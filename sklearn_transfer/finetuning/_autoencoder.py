@@ -171,6 +171,33 @@ class Autoencoder(nn.Module):
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
 
+def layout_of(encoder, payload, is_image):
+    """What `from_layout` needs to make the layers of an encoder and its decoder again."""
+    shape = (payload[2], *payload[:2]) if is_image else payload
+    layers = dict(encoder.named_children())
+    blocks = [layer[0] for name, layer in layers.items() if name.startswith("block")]
+    maps = [layer.out_channels for layer in blocks if isinstance(layer, nn.Conv2d)]
+    code = layers["code"][-1] if isinstance(layers["code"], nn.Sequential) else layers["code"]
+    mean = encoder.standardise.mean if "standardise" in layers else None
+    return {
+        "is_convolutional": isinstance(layers["code"], nn.Sequential),
+        "shape": [int(edge) for edge in shape],
+        "widths": maps or [layer.out_features for layer in blocks],
+        "n_components": code.out_features,
+        "standardised": None if mean is None else list(mean.shape),
+    }
+
+
+def from_layout(is_convolutional, shape, widths, n_components, standardised):
+    """Encoder and decoder of such layers, whose weights are to come."""
+    make = convolutional if is_convolutional else dense
+    first = None
+    if standardised is not None:
+        first = Standardise(torch.zeros(standardised), torch.ones(standardised))
+    network = Autoencoder(make, tuple(shape), widths, n_components, first, 0.0, 0.0)
+    return network.body, network.decoder
+
+
 class MeanError:
     """Mean over a batch of the error of each row."""
 

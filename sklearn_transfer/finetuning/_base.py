@@ -1,6 +1,5 @@
 """The estimator that classification and regression share: fit, outputs, features, copies."""
 
-import copy
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -287,6 +286,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
         self._net, self._network = fitting.net, fitting.network
         self._frozen, self._cut = fitting.frozen, fitting.cut
         self._start = fitting.trained_start()
+        self._factors, self._remade_net = list(fitting.net.setup.factors), None
         self.history_ = fitting.history
         self.n_iter_ = len(fitting.history)
         self.weights_sha256_ = fitting.backbone.weights_sha256
@@ -308,23 +308,6 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
         places = {"embedding": ("head", "input"), "logits": ("", "output")}
         device = torch.device(self._device)
         return Backbone(module=self._network, device=device, **places, **self._facts)
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        if "_network" in state:
-            state["_network"] = run_here(copy.deepcopy, self._network).to("cpu")
-            if self._start is not None:
-                state["_start"] = {name: t.to("cpu") for name, t in self._start.items()}
-            for name in ("_net", "_cut", "_record"):
-                state[name] = None
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "_network" in state:
-            self._device = _device_here(self.device)
-            self._network.to(self._device)
-            self._record = self._make_record()
 
     def _augmentation(self, backbone):
         if isinstance(self.augment, str) and self.augment == "none":
@@ -415,10 +398,21 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
 
     @property
     def net_(self):
-        """Net of skorch that ran the training; not in a pickle, nor after `load`."""
-        if getattr(self, "_net", None) is None:
-            raise AttributeError(f"{type(self).__name__} has no net_: it was not trained here")
-        return self._net
+        """Net of skorch around the trained network.
+
+        The one that ran the training; after a pickle or `load` one that is made at the first
+        access, with new callbacks and a new optimizer, and `history_` as its history.
+        """
+        if not hasattr(self, "history_"):
+            raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted")
+        if self._net is not None:
+            return self._net
+        # Apart from the one of a training, so that looking at it changes no later partial_fit.
+        if getattr(self, "_remade_net", None) is None:
+            from sklearn_transfer.finetuning import _nets
+
+            self._remade_net = _nets.remade(self)
+        return self._remade_net
 
     def _sk_visual_block_(self):
         return visual_block(self, self._caption())
@@ -462,13 +456,3 @@ def _row_after(start, row):
 def first_column(y):
     """Targets, or the first column of a mapping of them."""
     return next(iter(y.values()), ()) if isinstance(y, Mapping) else y
-
-
-def _device_here(device):
-    """Device that is meant; the CPU where a pickle names one that this machine lacks."""
-    from sklearn_transfer.extraction._backbones import resolve_device
-
-    try:
-        return str(resolve_device(device))
-    except ValueError:
-        return "cpu"

@@ -150,7 +150,9 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     n_iter_ : int
         Number of entries of `history_`.
     net_ : skorch.NeuralNet
-        What ran the training; not in pickles.
+        What ran the training. After a pickle or `load` it is made at the first access, around
+        the same network: `history_` is its history, callbacks and optimizer are new.
+        `net_.predict` takes network input and gives outputs of the network.
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
     n_features_in_ : int
@@ -184,8 +186,15 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
 
     A batch of one row is normalised by running statistics. If memory does not suffice, the
     batch is halved once, with a warning. Ctrl-C in an epoch ends the training and leaves a
-    fitted estimator. A pickle holds the trained network, in the memory of the CPU. Trainings
-    in several threads of a process wait for each other.
+    fitted estimator. Trainings in several threads of a process wait for each other.
+
+    A pickle holds the trained network as arrays, in the memory of the CPU, and depends on
+    content alone: `joblib.hash` and tokens of dask are equal for an estimator and for what its
+    pickle gives, in any process, and differ where a bit of a weight does. Durations in
+    `history_` are content too, so two fits differ. A file of skops holds arrays and builtins:
+    the types to trust are those of this estimator, of a `PretrainedFeatures` given as `model`,
+    and of your own functions and classes among the parameters. It has the network built by
+    `model`, as `load` does; modules and mappings of tensors as parameters are refused.
 
     With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
     `value_range`, `preprocess`, `background` and, for random weights and callables,

@@ -4,7 +4,6 @@ import threading
 import time
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,24 +13,12 @@ from sklearn_transfer.extraction._remarks import telling_once
 from sklearn_transfer.extraction._splits import split
 from sklearn_transfer.extraction._threads import in_child_of_fork
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
-from sklearn_transfer.finetuning._net_params import checked_params, copies
+from sklearn_transfer.finetuning._nets import make_net
 from sklearn_transfer.finetuning._probe import fit_head
-from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss, accelerated
 
 # Rows whose activations are copied at once while features for the head are standardised.
 _ROWS_AT_ONCE = 512
 _PATIENCE = 5
-_OPTIONS = (
-    "batch_size",
-    "precision",
-    "lr",
-    "warmup",
-    "weight_decay",
-    "layer_decay",
-    "l2_sp",
-    "mixup",
-    "cutmix",
-)
 # Dropout draws from torch's generator of the process, which two trainings must not share.
 _training_lock = threading.RLock()
 
@@ -176,34 +163,13 @@ class Fitting:
         self._standardise(np.concatenate(features))
 
     def _make_net(self):
-        estimator = self.estimator
-        options = {name: getattr(estimator, name) for name in _OPTIONS}
-        setup = Setup(self.network, self.device, self.seed, options, self.start)
-        setup.channels_last = not self.backbone.stateful
-        setup.passes = len(self.history)
         factors = self.targets.factors(self.train.encoded, self.train.weights)
-        loss = None if estimator.loss == "auto" else estimator.loss
-        smoothing = getattr(estimator, "label_smoothing", 0.0)
-        params = {"optimizer": torch.optim.AdamW, **checked_params(estimator.net_params)}
-        if params["optimizer"] is torch.optim.AdamW:
-            params.setdefault("optimizer__fused", True)
-        kind, place = TrainingNet, {"device": str(self.device)}
-        if estimator.accelerator is not None:
-            kind, accelerator = accelerated(estimator.accelerator)
-            place = {"device": None, "accelerator": accelerator}
-            setup.device = accelerator.device
-            setup.share = (accelerator.num_processes, accelerator.process_index)
-        net = kind(
-            self.network,
-            criterion=partial(WeightedLoss, self.targets, factors, smoothing, loss),
-            train_split=None,
-            callbacks=copies(estimator.callbacks),
-            verbose=0,
-            setup=setup,
-            **place,
-            **params,
-        )
-        return net.initialize()
+        net = make_net(
+            self.estimator, self.targets, factors, self.network, self.backbone, self.seed,
+            self.start,
+        )  # fmt: skip
+        net.setup.passes = len(self.history)
+        return net
 
     def trained_start(self):
         """Where the parameters began that have trained, if that is of use; else None."""

@@ -11,6 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._checkpoints import refuse_bad_numbers
 from sklearn_transfer.extraction._features import PretrainedFeatures
+from sklearn_transfer.extraction._threads import run_here
+from sklearn_transfer.finetuning._pickling import Pickled
+from sklearn_transfer.finetuning._states import (
+    PLAIN,
+    arrays_of,
+    check_is_plain,
+    device_here,
+    tensors_of,
+)
 
 _WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
 _FORMAT = 1
@@ -22,11 +31,18 @@ _TUPLES = ("input_size", "value_range")  # lists in JSON
 _START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "input_shape", "fitted"}
-_KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs", "_seed")
+_KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs")
+_KEPT += ("_seed", "_factors")
 
 
-class Saved:
-    """Mixin of estimators that are written into folders."""
+# What a process makes anew.
+_HERE = ("_net", "_remade_net", "_cut", "_record", "_device")
+# What is told by arrays and builtins in a state for skops.
+_REBUILT = (*_HERE, "_network", "_start", "_targets", "_frozen", "_facts", "_input_shape")
+
+
+class Saved(Pickled):
+    """Mixin of estimators that are written into folders, and into pickles."""
 
     def save(self, folder):
         """Write the fitted estimator into a folder: safetensors and JSON.
@@ -66,6 +82,35 @@ class Saved:
         """
         return load(cls, folder, params)
 
+    def _pickled_state(self):
+        state = super()._pickled_state()
+        return {name: value for name, value in state.items() if name not in _HERE}
+
+    def __reduce_ex__(self, protocol):
+        if not hasattr(self, "history_"):
+            return super().__reduce_ex__(protocol)
+        # Another thread that predicts has other functions in the network meanwhile.
+        from sklearn_transfer.extraction._splits import alone
+
+        with alone(self._network):
+            return run_here(super().__reduce_ex__, protocol)
+
+    def __getstate__(self):
+        """State of arrays and builtins, as skops writes it; pickles go another way."""
+        if not hasattr(self, "history_"):
+            return super().__getstate__()
+        return _plain_state(self)
+
+    def __setstate__(self, state):
+        super().__setstate__({name: v for name, v in state.items() if name != PLAIN})
+        if PLAIN in state:
+            _become(self, state[PLAIN])
+        elif "_network" in state:
+            self._net = self._cut = None
+            self._device = device_here(self.device)
+            self._network.to(self._device)
+            self._record = self._make_record()
+
     def _restore(self, tensors, frozen, input_shape):
         """Become fitted by the weights of a network of the same structure."""
         import torch
@@ -98,9 +143,7 @@ def save(estimator, folder):
 
     folder = os.path.expanduser(os.fspath(folder))
     os.makedirs(folder, exist_ok=True)
-    state = estimator._network.state_dict()
-    start = estimator._start or {}
-    state |= {f"{_START}{name}": tensor for name, tensor in start.items()}
+    state = _tensors(estimator)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     params, objects = _divided(estimator.get_params(deep=False))
     features = None
@@ -153,6 +196,36 @@ def load(cls, folder, given):
     frozen = Frozen(parameters, modules, record["boundary"])
     estimator._restore(_read_weights(folder), frozen, tuple(record["input_shape"]))
     return estimator
+
+
+def _plain_state(estimator):
+    check_is_plain(estimator, estimator._source())
+    state = {n: value for n, value in vars(estimator).items() if n not in _REBUILT}
+    state[PLAIN] = {
+        "targets": estimator._targets.to_json(),
+        "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
+        "boundary": estimator._frozen.boundary,
+        "input_shape": [int(edge) for edge in estimator._input_shape],
+        "weights": arrays_of(_tensors(estimator)),
+    }
+    return state
+
+
+def _become(estimator, plain):
+    """Make an estimator fitted by what `_plain_state` has told."""
+    from sklearn_transfer.finetuning._freezing import Frozen
+    from sklearn_transfer.finetuning._targets import Targets
+
+    estimator._targets = Targets.from_json(plain["targets"])
+    frozen = Frozen(*map(frozenset, plain["frozen"]), plain["boundary"])
+    estimator._restore(tensors_of(plain["weights"]), frozen, tuple(plain["input_shape"]))
+
+
+def _tensors(estimator):
+    """Weights and buffers by name, and with a prefix what l2_sp pulls to."""
+    start = estimator._start or {}
+    begun = {f"{_START}{name}": tensor for name, tensor in start.items()}
+    return estimator._network.state_dict() | begun
 
 
 def _divided(params):

@@ -17,6 +17,9 @@ from sklearn_transfer._validation import (
 )
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._inputs import InputSpec
+from sklearn_transfer.extraction._threads import run_here
+from sklearn_transfer.finetuning._pickling import Pickled
+from sklearn_transfer.finetuning._states import PLAIN, arrays_of, device_here, tensors_of
 
 _INPUT_SIZE = 32
 # Samples whose pixels are in memory at once after `fit`.
@@ -24,7 +27,7 @@ _CHUNK = 1024
 _HALF = (0.5, 0.5, 0.5)
 
 
-class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
+class AutoencoderFeatures(Pickled, TransformerMixin, ReadsImages, BaseEstimator):
     """Features learnt from samples without labels, by an autoencoder.
 
     For the case in which samples are many, labels few, and no pretrained network knows such
@@ -119,7 +122,9 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
     features that vary by less than a millionth of their mean, which is no more than rounding
     in float32, become 0: subtract the mean of such ones before.
 
-    Ctrl-C in training leaves the weights reached so far, with a warning.
+    Ctrl-C in training leaves the weights reached so far, with a warning. A pickle holds the
+    layers as arrays and depends on content alone, as that of `FineTunedClassifier` does. Skops
+    has to trust this class alone.
 
     Fitted twice on a CPU, the same samples give the same features; no other random state
     moves. Labels are not looked at, so test rows must be kept from `fit` as from that of any
@@ -283,9 +288,10 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         self.history_ = training.history
         self.n_iter_ = len(self.history_)
         self._shape, self._n_codes = shape, self.n_components
-        if self._scaling is None:
-            return
-        spec = self._spec()
+        if self._scaling is not None:
+            self._describe_input(self._spec())
+
+    def _describe_input(self, spec):
         self.encoder_.pretrained_cfg = {
             "input_size": spec.shape,
             "mean": self._scaling[0],
@@ -295,16 +301,46 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
             "crop_pct": 1.0,
         }
 
+    def __reduce_ex__(self, protocol):
+        return run_here(super().__reduce_ex__, protocol)
+
+    def __getstate__(self):
+        """State of arrays and builtins, as skops writes it; pickles go another way."""
+        state = super().__getstate__()
+        if not hasattr(self, "history_"):
+            return state
+        from sklearn_transfer.finetuning._autoencoder import layout_of
+
+        both = {"encoder_": self.encoder_, "decoder_": self.decoder_}
+        layout = layout_of(self.encoder_, self._shape, self._scaling is not None)
+        weights = {name: arrays_of(module.state_dict()) for name, module in both.items()}
+        config = getattr(self.encoder_, "pretrained_cfg", None)
+        plain = {"layout": layout, "weights": weights, "config": config}
+        return {**{n: v for n, v in state.items() if n not in both}, PLAIN: plain}
+
+    def __setstate__(self, state):
+        super().__setstate__({name: v for name, v in state.items() if name != PLAIN})
+        if PLAIN not in state:
+            return
+        from sklearn_transfer.finetuning._autoencoder import from_layout
+
+        plain = state[PLAIN]
+        modules = from_layout(**plain["layout"])
+        for name, module in zip(("encoder_", "decoder_"), modules, strict=True):
+            module.load_state_dict(tensors_of(plain["weights"][name]))
+            setattr(self, name, module.eval())
+        if plain["config"] is not None:
+            self.encoder_.pretrained_cfg = plain["config"]
+
     def _run_of(self, module, scaling=None):
         """`Runner` of trained layers."""
         import torch
 
         from sklearn_transfer.finetuning._autoencoder_training import Runner
-        from sklearn_transfer.finetuning._base import _device_here
 
         is_table = self.preprocess is None and len(self._shape) == 1
         dtype = torch.float64 if is_table else torch.float32
-        return Runner(module, torch.device(_device_here(self.device)), dtype, scaling)
+        return Runner(module, torch.device(device_here(self.device)), dtype, scaling)
 
     def transform(self, X):
         """Codes of samples.

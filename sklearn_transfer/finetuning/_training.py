@@ -13,7 +13,7 @@ from skorch.dataset import unpack_data
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.extraction._engines import as_input
 from sklearn_transfer.finetuning._freezing import parameter_groups
-from sklearn_transfer.finetuning._inputs import EvenBatches, loader
+from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, loader
 from sklearn_transfer.finetuning._losses import row_losses
 
 _TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -67,6 +67,10 @@ class _Steps:
 
     def get_split_datasets(self, X, y=None, **fit_params):
         return X, self.setup.valid
+
+    def get_dataset(self, X, y=None):
+        """Rows of network input: as a training has them, or an array of it."""
+        return X if isinstance(X, Rows) else Rows(Fixed(np.asarray(X)), (), np.ones(len(X)))
 
     def get_iterator(self, dataset, training=False):
         return loader(dataset, self.setup.sampler(dataset, training))
@@ -232,7 +236,7 @@ class Setup:
         enabled = self.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
         self.constant, self.channels_last, self.halved = False, True, False
-        self.renewed = False
+        self.renewed, self.factors = False, ()
         self.share = (1, 0)  # processes, and the index of this one
         self.scaling, self.mix, self.last_lr = None, None, self.lr
         self.epoch, self.step, self.n_steps, self.passes = 0, 0, 0, 0
@@ -257,6 +261,7 @@ class Setup:
     def forget(self):
         """Let go of what only the training needs."""
         self.valid, self.score, self.outputs, self.bar = None, None, [], None
+        self.scaling = None
 
     def begin_phase(self, n_rows, phase):
         """Start the learning rate's course over the epochs of a phase."""

@@ -302,10 +302,3 @@ def test_fine_tuned_features_reach_the_head(images, labels):
         logits = fitted._network.head(features).numpy()
     margin = logits[:, 1] - logits[:, 0]
     np.testing.assert_allclose(fitted.decision_function(images), margin, atol=1e-5)
-
-
-def test_a_net_is_not_in_a_pickle(images, labels):
-    fitted = visual().fit(images, labels)
-    assert fitted.net_.history[-1]["epoch"] == 2
-    with pytest.raises(AttributeError, match="was not trained here"):
-        pickle.loads(pickle.dumps(fitted)).net_  # noqa: B018
