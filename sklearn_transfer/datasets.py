@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_transfer._validation import did_you_mean, import_optional
+from sklearn_transfer._validation import did_you_mean, import_optional, shortened
 
 __all__ = ["load_photo_crops"]
 
@@ -236,18 +236,18 @@ def _check_classes(classes):
     for label in classes:
         if label not in _PHOTOS:
             raise ValueError(
-                f"classes holds {label!r}; expected names among {sorted(_PHOTOS)}."
+                f"classes holds {shortened(label)}; expected names among {sorted(_PHOTOS)}."
                 + did_you_mean(label, _PHOTOS)
             )
     if len(set(classes)) != len(classes) or len(classes) == 0:
-        raise ValueError(f"classes={classes!r} is empty or names a class twice.")
+        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice.")
     return sorted(map(str, classes))
 
 
 def _check_shift(shift):
     if shift is not None and shift not in _SHIFTS:
         raise ValueError(
-            f"shift={shift!r} is unknown; expected one of {sorted(_SHIFTS)} or None."
+            f"shift={shortened(shift)} is unknown; expected one of {sorted(_SHIFTS)} or None."
             + did_you_mean(shift, _SHIFTS)
         )
 
@@ -269,7 +269,7 @@ def _open_photo(label):
     if label in _FROM_SKLEARN:
         photos = files("sklearn.datasets.images")
     else:
-        import_optional("skimage", "examples", f"load_photo_crops for {label!r}")
+        import_optional("skimage", "examples", f"load_photo_crops for {shortened(label)}")
         # Not skimage.data.coffee() and the like, which may start a download.
         photos = files("skimage") / "data"
     with Image.open(photos / _PHOTOS[label]) as photo:

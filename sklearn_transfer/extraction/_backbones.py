@@ -12,6 +12,7 @@ from numbers import Integral
 
 import torch
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction import _timm, _torchvision, _weights
 from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Backbone, children
@@ -165,7 +166,7 @@ def _checked_size(input_size):
     pair = (input_size,) * 2 if isinstance(input_size, Integral) else tuple(input_size)
     if len(pair) != 2 or not all(isinstance(v, Integral) and v > 0 for v in pair):
         raise ValueError(
-            f"input_size={input_size!r}: expected pixels as an int or (height, width)"
+            f"input_size={shortened(input_size)}: expected pixels as an int or (height, width)"
         )
     return (int(pair[0]), int(pair[1]))
 
@@ -178,8 +179,9 @@ def resolve_device(device):
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:300]
         raise ValueError(
-            f"device={device!r} is not to be had here ({str(error).splitlines()[0]});"
+            f"device={shortened(device)} is not to be had here ({reason});"
             " use 'auto', 'cpu' or 'cuda'"
         ) from error
     return place

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import check_feature_names_in, visual_block
+from sklearn_transfer._validation import check_feature_names_in, shortened, visual_block
 from sklearn_transfer.extraction import _cache
 from sklearn_transfer.extraction._disk_cache import disk_store
 from sklearn_transfer.extraction._inputs import naming_input
@@ -344,7 +344,8 @@ def _checked_folder(cache):
         problem = "is a file" if is_file else "is no folder"
         hint = " Did you mean 'memory'?" if near else ""
         raise ValueError(
-            f"cache={cache!r} {problem}; expected 'memory', None, or a folder, which need"
+            f"cache={shortened(cache)} {problem}; expected 'memory', None, or a folder,"
+            " which need"
             f" not exist yet.{hint}"
         )
     return folder

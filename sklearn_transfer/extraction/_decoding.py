@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._decoded import describe_error
 from sklearn_transfer.extraction._files import BadFileError, decode_file
 from sklearn_transfer.extraction._inputs import BadSampleError, check_array_sample
@@ -191,14 +192,16 @@ def parse_background(background):
             return ImageColor.getrgb(background)[:3]
         except ValueError as error:
             raise ValueError(
-                f"background={background!r} is no color that Pillow knows; use a name"
+                f"background={shortened(background)} is no color that Pillow knows; use a name"
                 " such as 'white', a string such as '#ffffff', or a triple"
             ) from error
     triple = tuple(background)
     if len(triple) != 3 or not all(
         isinstance(v, (int, np.integer)) and 0 <= v <= 255 for v in triple
     ):
-        raise ValueError(f"background={background!r}: expected three integers 0 to 255")
+        raise ValueError(
+            f"background={shortened(background)}: expected three integers 0 to 255"
+        )
     return tuple(int(value) for value in triple)
 
 

@@ -9,7 +9,7 @@ from numbers import Integral
 
 import torch
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction._records import Stage
 
 POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
@@ -37,7 +37,7 @@ def resolve_taps(backbone, layers, pooling):
     """Taps for a value of the parameter `layers`; raises ValueError with near matches."""
     if pooling not in POOLINGS:
         raise ValueError(
-            f"pooling={pooling!r} is not one of {', '.join(map(repr, POOLINGS))}."
+            f"pooling={shortened(pooling)} is not one of {', '.join(map(repr, POOLINGS))}."
             f"{did_you_mean(pooling, POOLINGS)}"
         )
     choices = layers if isinstance(layers, (list, tuple)) else [layers]
@@ -46,14 +46,15 @@ def resolve_taps(backbone, layers, pooling):
     taps = [_resolve(backbone, choice, pooling) for choice in choices]
     twice = [tap.label for tap, count in Counter(taps).items() if count > 1]
     if twice:
-        raise ValueError(f"layers={layers!r} names {twice[0]!r} more than once")
+        raise ValueError(f"layers={shortened(layers)} names {twice[0]!r} more than once")
     return taps
 
 
 def _resolve(backbone, choice, pooling):
     if isinstance(choice, bool) or not isinstance(choice, (str, Integral, type(None))):
         raise ValueError(
-            f"layers names {choice!r}, expected a string, a stage index or None, or one list"
+            f"layers names {shortened(choice)}, expected a string, a stage index or"
+            " None, or one list"
             " of these"
         )
     if choice != "logits" and pooling == "cls" and not backbone.class_token:
@@ -88,13 +89,15 @@ def module_name(backbone, choice, parameter="layers", others=("logits", None)):
     depth = {"shallow": count / 4, "middle": count / 2, "deep": count}
     if choice in depth:
         if not count:
-            raise ValueError(f"{parameter}={choice!r}: {backbone.label} has no inner stages")
+            raise ValueError(
+                f"{parameter}={shortened(choice)}: {backbone.label} has no inner stages"
+            )
         return backbone.stages[math.ceil(depth[choice]) - 1].name
     modules = [name for name, _ in backbone.module.named_modules() if name]
     if choice not in modules:
         near = did_you_mean(choice, [*depth, *others, *modules])
         raise ValueError(
-            f"{parameter}={choice!r} names no layer of {backbone.label}.{near} Give"
+            f"{parameter}={shortened(choice)} names no layer of {backbone.label}.{near} Give"
             f" 'shallow', 'middle', 'deep', {', '.join(map(repr, others))}, a stage index, or"
             f" the name of a module; the stages are {_stage_names(backbone)}"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import timm
 import torch
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _torchvision, _weights
 from sklearn_transfer.extraction._channels import for_channels, input_channels
 from sklearn_transfer.extraction._inputs import InputSpec
@@ -82,7 +82,7 @@ def _own_channels(name, state_dict, config, n_channels, origin):
 def _unknown_model(name, known):
     names = [*known, *(f"torchvision/{other}" for other in _torchvision.names())]
     return (
-        f"model={name!r} is no network that timm or torchvision knows."
+        f"model={shortened(name)} is no network that timm or torchvision knows."
         f"{did_you_mean(name, names)} List them with timm.list_models('*resnet*');"
         " those of torchvision are written 'torchvision/alexnet'"
     )
@@ -93,7 +93,7 @@ def _check_tag(name, arch):
     tagged = timm.list_pretrained(f"{arch}.*")
     if name not in tagged and name not in known:
         raise ValueError(
-            f"model={name!r}: {arch} has no weights of that tag, only"
+            f"model={shortened(name)}: {arch} has no weights of that tag, only"
             f" {', '.join(tagged) or 'none'}.{did_you_mean(name, tagged)}"
         )
 
@@ -107,7 +107,8 @@ def _find_weights(name, weights, config):
         return f"package {_weights.package_hint(name)}", state_dict
     if config is None or not (config.hf_hub_id or config.url or config.file):
         raise ValueError(
-            f"timm has no pretrained weights for {name!r}; pass weights=PATH, weights=None"
+            f"timm has no pretrained weights for {shortened(name)}; pass weights=PATH,"
+            " weights=None"
             f" for random ones, or one of {timm.list_pretrained(f'{name}*')[:5]}"
         )
     if not config.hf_hub_id:

@@ -6,7 +6,7 @@ import os
 
 from torch import nn
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction import _weights
 from sklearn_transfer.extraction._channels import (
     adapt_first_convolution,
@@ -161,7 +161,8 @@ def build(name, weights, size, n_channels=None):
     if name not in names():
         known = [f"torchvision/{other}" for other in names()]
         raise ValueError(
-            f"model={f'torchvision/{name}'!r} is no classification network of torchvision."
+            f"model={shortened(f'torchvision/{name}')} is no classification network of "
+            "torchvision."
             f"{did_you_mean(f'torchvision/{name}', known)}"
         )
     label = f"torchvision/{name}"

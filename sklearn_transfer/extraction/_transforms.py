@@ -10,7 +10,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 
 # Scaled image over crop, in pixels, beyond which only the crop is resampled.
 _LARGEST_RATIO = 64
@@ -160,7 +160,8 @@ def make_augmentation(augment, spec):
     if isinstance(augment, str) and augment in _POLICIES:
         if augment in _FOR_COLOR and not spec.converts:
             raise ValueError(
-                f"augment={augment!r} is defined for images of 1 or 3 channels, but the"
+                f"augment={shortened(augment)} is defined for images of 1 or 3"
+                " channels, but the"
                 f" network takes {spec.channels}; use 'flip', 'standard' or a callable that"
                 " takes and returns an array (height, width, channels)"
             )
@@ -168,7 +169,8 @@ def make_augmentation(augment, spec):
     if callable(augment):
         return functools.partial(_by_callable, function=augment, spec=spec)
     raise ValueError(
-        f"augment={augment!r} is unknown; expected one of {AUGMENTATIONS}, or a callable that"
+        f"augment={shortened(augment)} is unknown; expected one of {AUGMENTATIONS}, or"
+        " a callable that"
         f" takes and returns a PIL image.{did_you_mean(augment, AUGMENTATIONS)}"
     )
 

@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 
+from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._inputs import BadSampleError
 from sklearn_transfer.extraction._remarks import Narrow
 
@@ -32,7 +33,7 @@ def parse_value_range(value_range):
         or not pair[0] < pair[1]
     ):
         raise ValueError(
-            f"value_range={value_range!r}: expected 'auto', 'dtype', None, or a pair"
+            f"value_range={shortened(value_range)}: expected 'auto', 'dtype', None, or a pair"
             " (low, high) of finite numbers with low < high, such as (0, 4095)"
         )
     return (float(pair[0]), float(pair[1]))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, listed, shortened
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _PREFIXES = ("_orig_mod.", "module.")
@@ -98,7 +98,7 @@ def read_weights(weights):
     if strangers or not state_dict:
         raise ValueError(
             f"weights={_shown(weights)} is no state dict: expected names to tensors,"
-            f" got {len(state_dict)} entries of which {strangers[:3]} are no tensors"
+            f" got {len(state_dict)} entries of which {listed(strangers, 3)} are no tensors"
         )
     return state_dict
 
@@ -110,7 +110,8 @@ def _shown(weights):
 def _read_file(path):
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"weights={path!r}: no such file; expected 'pretrained', None, a mapping or"
+            f"weights={shortened(path)}: no such file; expected 'pretrained', None, a"
+            " mapping or"
             " a .safetensors, .pth or .pt file with a state dict."
             f"{did_you_mean(path, ['pretrained'])}"
         )
@@ -122,7 +123,8 @@ def _read_file(path):
         return _load_torch(path)
     except Exception as error:  # each format has errors of its own
         raise ValueError(
-            f"weights={path!r} cannot be read as a state dict ({error}); save one with"
+            f"weights={shortened(path)} cannot be read as a state dict ({error}); save"
+            " one with"
             " torch.save(module.state_dict(), path) or as safetensors"
         ) from error
 

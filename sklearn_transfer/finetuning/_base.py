@@ -20,12 +20,13 @@ from sklearn_transfer._validation import (
     check_feature_names_in,
     check_sample_weight,
     forget_fit,
+    shortened,
     visual_block,
 )
 from sklearn_transfer.extraction._containers import taken
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._threads import run_here
-from sklearn_transfer.finetuning._columns import naming_rows
+from sklearn_transfer.finetuning._columns import naming_rows, plain
 from sklearn_transfer.finetuning._persistence import Saved
 
 _OWN = object()  # the parameter of the estimator
@@ -165,7 +166,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
     def _weighted_rows(self, X, y, sample_weight, reset):
         """Samples, targets, weights and numbers of the rows whose weight is not zero."""
         samples = self._check_samples(X, reset=reset)
-        y, weights = self._checked_targets(samples, y, sample_weight)
+        y, weights = self._checked_targets(samples, plain(y), sample_weight)
         kept = np.flatnonzero(weights > 0)
         if len(kept) < len(weights):
             samples, y, weights = taken(samples, kept), _targets_of(y, kept), weights[kept]
@@ -206,7 +207,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
 
     def _held_part(self, X_val, y_val):
         try:
-            held = self._check_samples(X_val, reset=False)
+            held, y_val = self._check_samples(X_val, reset=False), plain(y_val)
             check_consistent_length(held, first_column(y_val))
             return self._part(held, y_val, np.ones(len(held)), range(len(held)), "X_val")
         except ValueError as error:
@@ -349,8 +350,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsImages, BaseEstimator):
             return None
         if self.preprocess != "auto":
             raise ValueError(
-                f"augment={self.augment!r} needs preprocess='auto', got"
-                f" {self.preprocess!r}; use augment='none', or augment in preprocess"
+                f"augment={shortened(self.augment)} needs preprocess='auto', got"
+                f" {shortened(self.preprocess)}; use augment='none', or augment in preprocess"
             )
         from sklearn_transfer.extraction._transforms import make_augmentation
 
@@ -476,6 +477,7 @@ def _row_after(start, row):
 
 def first_column(y):
     """Targets, or the first column of a mapping of them."""
+    y = plain(y)
     return next(iter(y.values()), ()) if isinstance(y, Mapping) else y
 
 

@@ -8,6 +8,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._validation import listed, shortened
 from sklearn_transfer.finetuning._base import _BaseFineTuned, first_column
 
 
@@ -336,7 +337,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         )
         if not same:
             raise ValueError(
-                f"classes={classes!r} are not those of the first call, {self.classes_!r}; call"
+                f"classes={_told(classes)} are not those of the first call,"
+                f" {_told(self.classes_)}; call"
                 " fit to begin anew"
             )
 
@@ -433,3 +435,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _told(classes):
+    """Classes of a task, or of each task, for a message."""
+    return shortened(classes, 300) if isinstance(classes, list) else listed(classes)

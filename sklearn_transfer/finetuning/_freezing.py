@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.extraction._splits import upstream
 from sklearn_transfer.extraction._taps import module_name
 
@@ -52,7 +52,8 @@ def resolve(freeze, network, backbone, batch):
     """
     if isinstance(freeze, (bool, np.bool_)):
         raise ValueError(
-            f"freeze={freeze!r} is no place in a network; use 'all' to train the head alone,"
+            f"freeze={shortened(freeze)} is no place in a network; use 'all' to train"
+            " the head alone,"
             " or None to train everything"
         )
     if freeze is None:
@@ -107,7 +108,8 @@ def _by_patterns(patterns, network, backbone, batch):
         matched = {name for name in names if _matches(name, pattern)}
         if not matched:
             raise ValueError(
-                f"freeze names {pattern!r}, which no parameter of {backbone.label} matches."
+                f"freeze names {shortened(pattern)}, which no parameter of "
+                f"{backbone.label} matches."
                 f"{did_you_mean(pattern, modules)} A pattern is the name of a module or a"
                 " parameter, where * stands for anything, such as 'blocks.0' or '*.bn1.*'"
             )
@@ -124,7 +126,9 @@ def _by_patterns(patterns, network, backbone, batch):
 
 def _matches(name, pattern):
     if not isinstance(pattern, str):
-        raise ValueError(f"freeze names {pattern!r}, expected patterns as strings in a list")
+        raise ValueError(
+            f"freeze names {shortened(pattern)}, expected patterns as strings in a list"
+        )
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 

@@ -5,6 +5,8 @@ from inspect import signature
 
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
+from sklearn_transfer._validation import shortened
+
 # Parameters of skorch's net, and what says the same here.
 _OURS = {
     "module": "model",
@@ -37,7 +39,8 @@ def checked_params(params):
         own = _OURS.get(name) or _OURS.get(name.partition("__")[0])
         if own is not None:
             raise ValueError(
-                f"net_params names {name!r}, which the parameter {own} of the estimator"
+                f"net_params names {shortened(name)}, which the parameter {own} of the"
+                " estimator"
                 " decides; set that instead"
             )
     return params
@@ -46,7 +49,8 @@ def checked_params(params):
 def copies(callbacks):
     """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's.
 
-    They share their parameters, such as the trial that a callback reports to. ValueError for what is no callback, and for those that cannot work here.
+    They share their parameters, such as the trial that a callback reports to. ValueError for
+    what is no callback, and for those that cannot work here.
     """
     found = []
     for item in callbacks or []:
@@ -60,7 +64,8 @@ def _copy(callback):
     kind = callback if isinstance(callback, type) else type(callback)
     if not issubclass(kind, Callback):
         raise ValueError(
-            f"callbacks holds {callback!r}, expected callbacks of skorch or (name, callback)"
+            f"callbacks holds {shortened(callback)}, expected callbacks of skorch or "
+            "(name, callback)"
         )
     for other, instead in _NOT_HERE.items():
         if issubclass(kind, other):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklearn_transfer._validation import check_sample_weight, did_you_mean
+from sklearn_transfer._validation import check_sample_weight, did_you_mean, listed, shortened
 
 
 def checked_weights(sample_weight, n):
@@ -29,7 +29,8 @@ def class_weights(entry, codes, classes, weights, where):
     else:
         near = did_you_mean(entry, ["balanced"]) if isinstance(entry, str) else ""
         raise ValueError(
-            f"class_weight is {entry!r}: it must be None, 'balanced', a dict from class to "
+            f"class_weight is {shortened(entry)}: it must be None, 'balanced', a dict "
+            "from class to "
             f"weight, or a list with one of these a task.{near}"
         )
     return np.append(found, 1.0)[codes]
@@ -50,13 +51,15 @@ def _given(entry, classes, where):
     unknown = [key for key in entry if key not in labels]
     if left_out and unknown:  # either alone is a smaller sample, or a shorter way to write 1
         raise ValueError(
-            f"class_weight names {unknown!r}, which are no classes of {where}, and leaves out "
-            f"{left_out!r}.{did_you_mean(unknown[0], left_out)}"
+            f"class_weight names {listed(unknown)}, which are no classes of {where}, "
+            "and leaves out "
+            f"{listed(left_out)}.{did_you_mean(unknown[0], left_out)}"
         )
     found = np.array([entry.get(label, 1.0) for label in labels], dtype=np.float64)
     if not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError(
-            f"class_weight of {where} is {dict(entry)!r}: each weight must be at least 0 and "
+            f"class_weight of {where} is {shortened(dict(entry))}: each weight must be "
+            "at least 0 and "
             "finite."
         )
     return found

@@ -9,7 +9,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from sklearn_transfer._validation import check_feature_names_in, forget_fit, visual_block
+from sklearn_transfer._validation import (
+    check_feature_names_in,
+    forget_fit,
+    shortened,
+    visual_block,
+)
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._inputs import InputSpec
 
@@ -250,7 +255,8 @@ class AutoencoderFeatures(TransformerMixin, ReadsImages, BaseEstimator):
         hidden = list(self.hidden)
         if not hidden or not all(isinstance(w, Integral) and w > 0 for w in hidden):
             raise ValueError(
-                f"hidden={self.hidden!r}: expected the width of each block, as (256, 128),"
+                f"hidden={shortened(self.hidden)}: expected the width of each block, as"
+                " (256, 128),"
                 " or None for the default"
             )
         return [int(width) for width in hidden]

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.utils.validation import column_or_1d
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import column_or_1d, did_you_mean, listed, shortened
 from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
 from sklearn_transfer.finetuning._row_weights import checked_weights, class_weights
 from sklearn_transfer.finetuning._tasks import KINDS, Plan, Task, checked_plans
@@ -348,10 +347,10 @@ def _block(table: Table, name, column, width, kind, alone) -> Block:
     """The columns of a task, with what messages call them."""
     values = table.columns[column : column + width]
     names = table.names or range(len(table.columns))
-    places = [f"column {names[column + j]!r} of y" for j in range(width)]
+    places = [f"column {shortened(names[column + j])} of y" for j in range(width)]
     if table.flat or (alone and kind == "multiclass"):
         return Block(values, "y", ["y"], strict=True)
-    where = places[0] if width == 1 else f"task {name!r} of y"
+    where = places[0] if width == 1 else f"task {shortened(name)} of y"
     return Block(values, where, places, strict=False)
 
 
@@ -364,7 +363,8 @@ def _names(plans, table):
             name = table.names[column]
             if plan.name not in (None, name):
                 raise ValueError(
-                    f"tasks[{j}] has the name {plan.name!r}, and its column of y is {name!r}: "
+                    f"tasks[{j}] has the name {shortened(plan.name)}, and its column of "
+                    f"y is {shortened(name)}: "
                     "tasks go with the columns of y in order, under their names."
                     f"{did_you_mean(plan.name, table.names)}"
                 )
@@ -416,6 +416,7 @@ def _check_same_columns(table, names, width):
         )
     if table.names is not None and names is not None and table.names != names:
         raise ValueError(
-            f"y has columns {table.names}, and had {names} in fit: both must hold the same "
+            f"y has columns {listed(table.names)}, and had {listed(names)} in fit: both "
+            "must hold the same "
             "outputs in the same order."
         )

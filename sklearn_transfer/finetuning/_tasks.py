@@ -10,7 +10,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.metrics import r2_score
 from sklearn.utils import assert_all_finite
 
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import did_you_mean, listed, shortened
 from sklearn_transfer.finetuning._columns import (
     Block,
     RowError,
@@ -19,8 +19,6 @@ from sklearn_transfer.finetuning._columns import (
     numbers_of,
     table_of,
 )
-
-_SHOWN = 10  # classes that a message lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,7 @@ class MulticlassTask(Task):
             label = block.values[0][row : row + 1].tolist()[0]
             near = did_you_mean(label, self.classes) if isinstance(label, str) else ""
             raise RowError(
-                f"{block.where} holds {label!r} in",
+                f"{block.where} holds {shortened(label)} in",
                 row,
                 f", which is none of the known classes {listed(self.classes)}.{near} Fit on "
                 "rows of all classes, or name all of them in the first call of partial_fit.",
@@ -259,32 +257,35 @@ def checked_plans(tasks, default):
     """Plans of the `tasks` parameter; `default` is the kind where an entry names none."""
     if not isinstance(tasks, list | tuple) or not tasks:
         raise ValueError(
-            f"tasks is {tasks!r}: it must be a list with one dict a task, or None."
+            f"tasks is {shortened(tasks)}: it must be a list with one dict a task, or None."
         )
     plans = [_checked_plan(entry, f"tasks[{j}]", default) for j, entry in enumerate(tasks)]
     names = [plan.name for plan in plans if plan.name is not None]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
-        raise ValueError(f"tasks has several tasks of the name {repeated[0]!r}: rename them.")
+        raise ValueError(
+            f"tasks has several tasks of the name {shortened(repeated[0])}: rename them."
+        )
     return plans
 
 
 def _checked_plan(entry, where, default):
     if not isinstance(entry, Mapping):
         raise ValueError(
-            f"{where} is {entry!r}: it must be a dict such as dict(name='species', "
+            f"{where} is {shortened(entry)}: it must be a dict such as dict(name='species', "
             "kind='multiclass', weight=1.0, n_columns=1)."
         )
     known = ["name", "kind", "weight", "n_columns"]
     for key in entry:
         if key not in known:
             raise ValueError(
-                f"{where} has the key {key!r}, known are {known}.{did_you_mean(key, known)}"
+                f"{where} has the key {shortened(key)}, known are "
+                f"{known}.{did_you_mean(key, known)}"
             )
     plan = Plan(**{"kind": default, **entry})
     if plan.kind not in KINDS:
         raise ValueError(
-            f"{where} has the kind {plan.kind!r}, known are {list(KINDS)}."
+            f"{where} has the kind {shortened(plan.kind)}, known are {list(KINDS)}."
             f"{did_you_mean(plan.kind, KINDS)}"
         )
     _check_plan_values(plan, where)
@@ -293,23 +294,20 @@ def _checked_plan(entry, where, default):
 
 def _check_plan_values(plan, where):
     if plan.name is not None and not isinstance(plan.name, str):
-        raise ValueError(f"{where} has the name {plan.name!r}: it must be a string.")
+        raise ValueError(f"{where} has the name {shortened(plan.name)}: it must be a string.")
     if not isinstance(plan.weight, Real) or not 0 < plan.weight < np.inf:
-        raise ValueError(f"{where} has the weight {plan.weight!r}: it must be above 0.")
+        raise ValueError(
+            f"{where} has the weight {shortened(plan.weight)}: it must be above 0."
+        )
     if not isinstance(plan.n_columns, Integral) or plan.n_columns < 1:
-        raise ValueError(f"{where} has n_columns={plan.n_columns!r}: it must be 1 or more.")
+        raise ValueError(
+            f"{where} has n_columns={shortened(plan.n_columns)}: it must be 1 or more."
+        )
     if plan.kind == "multiclass" and plan.n_columns != 1:
         raise ValueError(
             f"{where} is multiclass with n_columns={plan.n_columns}: its labels are one "
             "column. Give a task for each column, or kind='multilabel' for a 0/1 matrix."
         )
-
-
-def listed(classes):
-    """The first classes, for a message."""
-    labels = classes.tolist()
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    return ", ".join(map(repr, labels[:_SHOWN])) + more
 
 
 def _checked_classes(labels, classes, where):
@@ -321,7 +319,8 @@ def _checked_classes(labels, classes, where):
         raise ValueError(f"{where} has no entry that is present: leave it out of y.")
     if len(found) == 1:
         raise ValueError(
-            f"{where} holds one class, {found.tolist()[0]!r}: a classifier needs rows of at "
+            f"{where} holds one class, {shortened(found.tolist()[0])}: a classifier "
+            "needs rows of at "
             "least two classes. Add rows of another, or leave the column out of y."
         )
     return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils.multiclass import unique_labels
 
-from sklearn_transfer._validation import check_array, column_or_1d
+from sklearn_transfer._validation import check_array, column_or_1d, listed, shortened
 
 _FORMS = (
     "a mapping from label to vector, a pair (vectors, labels), or a DataFrame whose index "
@@ -28,7 +28,7 @@ def labelled_vectors(attributes):
     distinct, order = np.unique(labels, return_index=True)
     if len(distinct) < len(labels):
         twice = next(c for c in distinct.tolist() if (labels == c).sum() > 1)
-        raise ValueError(f"attributes describes {twice!r} more than once.")
+        raise ValueError(f"attributes describes {shortened(twice)} more than once.")
     return distinct, vectors[order]
 
 
@@ -59,7 +59,7 @@ def described(seen, labels, vectors):
     missing = np.setdiff1d(seen, labels)
     if len(missing):
         raise ValueError(
-            f"attributes has no vector for {missing[:5].tolist()}, which y holds: describe "
+            f"attributes has no vector for {listed(missing, 5)}, which y holds: describe "
             "each class of y, and those without samples that are to be predicted."
         )
     labels = np.unique(np.concatenate([seen, labels]))

@@ -13,8 +13,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import _safe_indexing, column_or_1d, one_line
+from sklearn_transfer._validation import _safe_indexing, column_or_1d, one_line, shortened
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
+
+_SHOWN = 10  # classes that a message names
 
 
 class EpisodesResult(NamedTuple):
@@ -150,9 +152,10 @@ def _members(y, n_way, n_needed):
         )
     few = counts < n_needed
     if few.any():
-        named = ", ".join(
-            f"{c!r} ({n})" for c, n in zip(classes[few].tolist(), counts[few], strict=True)
-        )
+        some = zip(classes[few].tolist()[:_SHOWN], counts[few], strict=False)
+        named = ", ".join(f"{shortened(c, 60)} ({n})" for c, n in some)
+        if few.sum() > _SHOWN:
+            named += f" and {few.sum() - _SHOWN} more classes"
         raise ValueError(
             f"n_shot + n_query = {n_needed} samples of each class are drawn, and too few are "
             f"there of {named}: lower n_query or n_shot, or leave these classes out."

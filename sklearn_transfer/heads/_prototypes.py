@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import (
+    as_target,
     check_array,
     check_sample_weight,
     column_or_1d,
@@ -192,6 +193,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
 
     def _learn(self, X, y, classes, sample_weight):
         first = not hasattr(self, "classes_")
+        y = as_target(y)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
         check_classification_targets(y)
         weights = _checked_weights(sample_weight, X)

@@ -11,7 +11,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import column_or_1d, forget_fit, validate_data
+from sklearn_transfer._validation import (
+    as_target,
+    column_or_1d,
+    forget_fit,
+    listed,
+    validate_data,
+)
 from sklearn_transfer.heads._attributes import described, labelled_vectors
 from sklearn_transfer.heads._bilinear import Path, compatibility
 from sklearn_transfer.heads._class_folds import (
@@ -211,7 +217,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
             if y is None:
                 X, labels = validate_data(self, X, **options), labelled_vectors(attributes)[0]
                 return X, labels[:0], np.empty(0, dtype=int)
-        X, y = validate_data(self, X, y, **options)
+        X, y = validate_data(self, X, as_target(y), **options)
         check_classification_targets(y)
         return X, *np.unique(y, return_inverse=True)
 
@@ -422,7 +428,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise ValueError(
-                f"y holds {unknown[:5].tolist()}, which attributes did not describe in fit."
+                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit."
             )
         right = labels[self._scored(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}

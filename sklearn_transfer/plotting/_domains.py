@@ -8,9 +8,15 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _num_samples, check_consistent_length, column_or_1d
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from sklearn_transfer._validation import TargetDomain, both_domains, import_optional
+from sklearn_transfer._validation import (
+    TargetDomain,
+    both_domains,
+    column_or_1d,
+    import_optional,
+    shortened,
+)
 from sklearn_transfer.plotting._axes import axes
 
 _METHODS = ("pca", "tsne", "umap")
@@ -157,12 +163,14 @@ class DomainDisplay:
         display : DomainDisplay
         """
         if method not in _METHODS:
-            raise ValueError(f"method={method!r} is unknown; expected one of {_METHODS}.")
+            raise ValueError(
+                f"method={shortened(method)} is unknown; expected one of {_METHODS}."
+            )
         if max_samples is not None and not (
             isinstance(max_samples, Integral) and max_samples > 0
         ):
             raise ValueError(
-                f"max_samples={max_samples!r}: expected an integer above 0, or None."
+                f"max_samples={shortened(max_samples)}: expected an integer above 0, or None."
             )
         X, T = both_domains(X, X_target)
         y, y_target = _classes(X, y, "y"), _classes(T, y_target, "y_target")
@@ -249,7 +257,8 @@ def _classes(X, y, name):
     missing = [row for row, label in enumerate(y) if label is None or label != label]
     if missing:
         raise ValueError(
-            f"{name} has no class in row {missing[0]} ({y[missing[0]]!r}): give one for each "
+            f"{name} has no class in row {missing[0]} ({shortened(y[missing[0]])}): "
+            "give one for each "
             f"row, or leave {name} out."
         )
     return y

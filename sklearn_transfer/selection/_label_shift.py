@@ -8,9 +8,9 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._validation import both_domains, one_line
+from sklearn_transfer._validation import both_domains, column_or_1d, one_line, shortened
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
 from sklearn_transfer.selection._two_sample import default_classifier, half_rows
 
@@ -118,7 +118,7 @@ def label_shift_test(
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class, {classes.tolist()[0]!r}; at least two are needed."
+            f"y holds one class, {shortened(classes.tolist()[0])}; at least two are needed."
         )
     random_state = check_random_state(random_state)
     seen, held = half_rows(len(X), test_size, random_state)

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length
 
+from sklearn_transfer._validation import as_target
 from sklearn_transfer.selection._scores import _centred, _classes, _svd
 
 _LEAST_NOISE = 1e-12  # variance of the noise, as a share of the mean square of a target
@@ -78,7 +79,7 @@ def logme(X, y, *, task="auto"):
     True
     """
     X = check_array(X, dtype=np.float64, input_name="X")
-    targets = _targets(X, y, task)
+    targets = _targets(X, as_target(y), task)
     U, s = _svd(_centred(X))
     spectrum = (s / s[0]) ** 2 if len(s) else s
     evidences, n_at_bound = _evidences(U, spectrum, targets)

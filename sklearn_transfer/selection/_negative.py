@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import _safe_indexing, did_you_mean
+from sklearn_transfer._validation import _safe_indexing, as_target, did_you_mean, shortened
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
 from sklearn_transfer.selection._target_fit import fitted_alone, fitted_for, takes_target
 
@@ -159,6 +159,7 @@ def negative_transfer_test(
     >>> result.verdict, bool(0.02 < result.mean_difference < 0.12)
     ('helps', True)
     """
+    y = as_target(y)
     X, y = indexable(X, y if hasattr(y, "shape") else np.asarray(y))
     _check_target(transferred, baseline, X_target)
     name, reference = _baseline(transferred, baseline)
@@ -210,7 +211,8 @@ def _baseline(transferred, baseline):
         return type(baseline).__name__, baseline
     if baseline not in _NAMED:
         raise ValueError(
-            f"baseline={baseline!r} is none of {', '.join(map(repr, _NAMED))}: give one of "
+            f"baseline={shortened(baseline)} is none of {', '.join(map(repr, _NAMED))}: "
+            "give one of "
             f"these or an estimator.{did_you_mean(baseline, _NAMED)}"
         )
     if baseline == "source-only":

@@ -18,9 +18,14 @@ from sklearn.utils._param_validation import HasMethods, StrOptions, validate_par
 from sklearn.utils.multiclass import type_of_target
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import did_you_mean
+from sklearn_transfer._validation import as_target, did_you_mean, shortened
 from sklearn_transfer.selection._logme import logme
-from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
+from sklearn_transfer.selection._ranking_table import (
+    BackboneRanking,
+    Candidate,
+    problems,
+    shown,
+)
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 
 _OF_FEATURES = {"gbc": gbc, "h_score": h_score, "logme": logme}
@@ -29,6 +34,7 @@ _OF_LOGITS = {
     "nce": lambda logits, y: nce(logits.argmax(axis=1), y),
 }
 _SCORES = {**_OF_FEATURES, **_OF_LOGITS}
+_SHOWN = 5  # problems that a message tells
 
 
 @validate_params(
@@ -173,7 +179,7 @@ def rank_backbones(
 
 def _checked_labels(X, y, score):
     """Refuse labels that the score does not take before a network runs."""
-    y = np.asarray(y)
+    y = np.asarray(as_target(y))
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         check_consistent_length(X, y)
     if score in _OF_FEATURES:
@@ -233,7 +239,8 @@ def _with_params(kind, model, params):
     unknown = [name for name in params if name not in known or name in ("model", "layers")]
     if unknown:
         raise ValueError(
-            f"features_params holds {unknown[0]!r}, which is no parameter to give here; "
+            f"features_params holds {shortened(unknown[0])}, which is no parameter to "
+            "give here; "
             f"expected some of {[n for n in known if n not in ('model', 'layers')]}."
             f"{did_you_mean(unknown[0], known)}"
         )
@@ -360,11 +367,14 @@ def _is_of_samples(error):
 def _report(rows, scored):
     """One warning for the networks that failed, one for each thing that scores say."""
     for (category, message), titles in scored.items():
-        warnings.warn(f"{'; '.join(titles)}: {message}", category, stacklevel=4)
+        warnings.warn(f"{shown(titles, '; ')}: {message}", category, stacklevel=4)
     failed = [row for row in rows if row.problem is not None]
     if not failed:
         return
-    reasons = "\n".join(f"- {line}" for line in problems(failed))
+    lines = [f"- {line}" for line in problems(failed)]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"- and {len(lines) - _SHOWN} more"]
+    reasons = "\n".join(lines)
     if len(failed) == len(rows):
         raise ValueError(f"No candidate could be rated:\n{reasons}")
     warnings.warn(

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import numpy as np
 
-from sklearn_transfer._validation import import_optional
+from sklearn_transfer._validation import import_optional, shortened
 
 _AXES = {
     "seconds": "Milliseconds an image",
@@ -85,7 +85,8 @@ class RankingDisplay:
             return "seconds" if "seconds" in known else "n_parameters"
         if self.against not in _AXES:
             raise ValueError(
-                f"against={self.against!r} is unknown; expected one of {list(_AXES)} or None."
+                f"against={shortened(self.against)} is unknown; expected one of "
+                f"{list(_AXES)} or None."
             )
         if self.against not in known:
             reasons = {
@@ -93,7 +94,7 @@ class RankingDisplay:
                 "cv_mean": "nothing was cross-validated: call rank_backbones with cv",
             }
             raise ValueError(
-                f"against={self.against!r} is not known of all candidates; "
+                f"against={shortened(self.against)} is not known of all candidates; "
                 f"{reasons[self.against]}."
             )
         return self.against

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._validation import both_domains
+from sklearn_transfer._validation import both_domains, column_or_1d
 from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
 from sklearn_transfer.selection._overlap import (

@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._validation import listed
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._gaussian_basis import GaussianBasis, LogRatio, Ratio
 from sklearn_transfer.weighting._mixture import fit_mixture
@@ -216,7 +217,7 @@ def _checked(candidates, name):
         or not (np.isfinite(candidates) & (candidates > 0)).all()
     ):
         raise ValueError(
-            f"{name} holds {candidates.tolist()}: candidates must be "
+            f"{name} holds {listed(candidates.ravel())}: candidates must be "
             "a list of positive numbers."
         )
     return candidates

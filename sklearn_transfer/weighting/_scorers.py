@@ -6,9 +6,16 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._validation import did_you_mean, scorer_takes_weights, split_domains
+from sklearn_transfer._validation import (
+    as_target,
+    column_or_1d,
+    did_you_mean,
+    scorer_takes_weights,
+    shortened,
+    split_domains,
+)
 from sklearn_transfer.weighting._importance import fitted_weighter
 
 _KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored on the same
@@ -43,7 +50,7 @@ class _TargetScorer(BaseEstimator):
         score : float
             Greater is better.
         """
-        metric = self._metric()
+        metric, y = self._metric(), as_target(y)
         return float(self._score(metric, estimator, X, y, *self._weights(X, y)))
 
     def _weights(self, X, y):
@@ -135,7 +142,8 @@ class ImportanceWeightedScorer(_TargetScorer):
             takes = "sample_weight" in signature(scorer).parameters
         if not takes:
             raise TypeError(
-                f"scoring={self.scoring!r} takes no sample_weight, so it cannot be weighted: "
+                f"scoring={shortened(self.scoring)} takes no sample_weight, so it "
+                "cannot be weighted: "
                 "give another metric, such as 'accuracy' or 'neg_mean_squared_error'."
             )
         return scorer
@@ -200,7 +208,8 @@ class DEVScorer(_TargetScorer):
             return self.scoring
         if self.scoring not in _SAMPLE_SCORES:
             raise ValueError(
-                f"scoring={self.scoring!r} is none of {sorted(_SAMPLE_SCORES)}, which score "
+                f"scoring={shortened(self.scoring)} is none of "
+                f"{sorted(_SAMPLE_SCORES)}, which score "
                 "single samples: give one of them or a callable that returns a score for "
                 f"each sample.{did_you_mean(self.scoring, _SAMPLE_SCORES)}"
             )
@@ -234,7 +243,8 @@ def _log_likelihood(estimator, X, y):
     unknown = [label for label in np.unique(labels) if label not in places]
     if unknown:
         raise ValueError(
-            f"y holds {unknown[0]!r}, which is none of the classes that the estimator was "
+            f"y holds {shortened(unknown[0])}, which is none of the classes that the "
+            "estimator was "
             "fitted on, so its log loss is infinite. Stratify the folds."
         )
     columns = [places[label] for label in labels]
@@ -243,7 +253,7 @@ def _log_likelihood(estimator, X, y):
 
 
 def _errors(estimator, X, y):
-    predictions, y = np.asarray(estimator.predict(X)), np.asarray(y)
+    predictions, y = np.asarray(estimator.predict(X)), np.asarray(as_target(y))
     check_consistent_length(predictions, y)
     # One column and none are the same, and would broadcast to all pairs of samples.
     predictions, y = predictions.reshape(len(y), -1), y.reshape(len(y), -1)
