@@ -12,15 +12,16 @@ PACKAGE = ROOT / "sklearn_transfer"
 
 # Stage to the stages it may import from; a folder or file of the package is a stage.
 ALLOWED = {
+    "_callbacks": set(),
     "_validation": set(),
     "_kernels": set(),
     "_blas": set(),
     "datasets": {"_validation"},
-    "extraction": {"_validation", "_kernels"},
-    "weighting": {"_validation", "_kernels", "_blas"},
-    "alignment": {"_validation", "_kernels", "_blas"},
-    "heads": {"_validation", "_kernels", "_blas"},
-    "finetuning": {"_validation", "_kernels", "extraction"},
+    "extraction": {"_callbacks", "_validation", "_kernels"},
+    "weighting": {"_callbacks", "_validation", "_kernels", "_blas"},
+    "alignment": {"_callbacks", "_validation", "_kernels", "_blas"},
+    "heads": {"_callbacks", "_validation", "_kernels", "_blas"},
+    "finetuning": {"_callbacks", "_validation", "_kernels", "extraction"},
     "selection": {
         "_validation",
         "_kernels",

@@ -12,6 +12,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     domain_mask,
     forget_fit,
@@ -20,7 +21,7 @@ from sklearn_transfer._validation import (
 )
 
 
-class BaseAligner(TransformerMixin, BaseEstimator):
+class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
     """Maps of source and target rows into one space; a subclass is only the algorithm.
 
     It learns in `_align`, and maps rows of a domain in `_map_source` and `_map_target`.

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     as_target,
     check_array,
@@ -24,7 +25,7 @@ from sklearn_transfer.heads._temperature import EXPECTED, likeliest, mean_distan
 _LEFT_OUT = 1000  # rows at most that choose the temperature
 
 
-class PrototypeClassifier(ClassifierMixin, BaseEstimator):
+class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Nearest class mean on centred features of length one, for few samples a class.
 
     With one to ten samples a class this is as accurate on pretrained features as a

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     as_target,
     column_or_1d,
@@ -47,7 +48,7 @@ class GeneralizedScore(NamedTuple):
         )
 
 
-class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Classifier that also predicts classes it has no samples of, by their attributes.
 
     Each class is described by a vector: attributes that people wrote down, or an embedding of

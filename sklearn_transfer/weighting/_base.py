@@ -7,12 +7,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import forget_fit, source_and_target, validate_data
 
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 
 
-class BaseWeighter(BaseEstimator):
+class BaseWeighter(TakesCallbacks, BaseEstimator):
     """Weights of source samples; a subclass is only the algorithm.
 
     It returns weights from `_estimate`, non-negative and in the order of the source rows.

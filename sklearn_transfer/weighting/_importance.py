@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_features, check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import source_rows, split_domains
 from sklearn_transfer.weighting._kmm import KMM
 from sklearn_transfer.weighting._weighted_fit import check_takes_weights, fit_with_weights
@@ -46,7 +47,7 @@ def _estimator_has(name):
     return check
 
 
-class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
+class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     """Fit an estimator on weighted source samples, so that it serves the target.
 
     Use it where target inputs are distributed differently from the labelled ones and you
