@@ -68,13 +68,14 @@ CONTAINERS = {
     "categories": pd.Categorical(TEXT),
     "xarray": xr.DataArray(TEXT),
     "column of a hub": Dataset.from_dict({"y": TEXT})["y"],
-    "strings of any length": np.array(TEXT, dtype=np.dtypes.StringDType()),
     "tensor": torch.tensor(NUMBERS),
     "tensor with gradient": torch.tensor(NUMBERS, dtype=torch.float64, requires_grad=True),
     "list of tensors": [torch.tensor(number) for number in NUMBERS],
     "skorch": SliceDataset(list(zip(X, NUMBERS, strict=True)), idx=1),
     "bare": Bare(NUMBERS),
 }
+if hasattr(np.dtypes, "StringDType"):  # numpy >= 2
+    CONTAINERS["strings of any length"] = np.array(TEXT, dtype=np.dtypes.StringDType())
 OF_NUMBERS = {"pyarrow numbers", "tensor", "tensor with gradient", "list of tensors"}
 OF_NUMBERS |= {"skorch", "bare"}
 
