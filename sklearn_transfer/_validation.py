@@ -1,7 +1,9 @@
 """The one door to scikit-learn's private helpers, and messages shared by all stages."""
 
 import difflib
+import sys
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
 from numbers import Number
@@ -17,7 +19,6 @@ from sklearn.utils.validation import (
     assert_all_finite,
     check_array,
     check_consistent_length,
-    column_or_1d,
     validate_data,
 )
 
@@ -25,6 +26,9 @@ try:
     from sklearn.utils._repr_html.estimator import _VisualBlock
 except ImportError:  # scikit-learn < 1.7
     from sklearn.utils._estimator_html_repr import _VisualBlock
+
+
+_COMPARED = 200  # characters of a word that are looked for among others
 
 
 def check_feature_names_in(estimator, input_features):
@@ -96,6 +100,20 @@ def shortened(value, limit=200):
         return f"{value[:half] + dots + value[-half:]!r} ({len(value)} {kind})"
     text = repr(value)
     return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
+
+
+def listed(values, limit=10):
+    """`repr` of a list for a message, of which the first few elements are shown.
+
+    >>> listed(["cat", "dog"])
+    "['cat', 'dog']"
+    >>> listed(range(1000), 3)
+    '[0, 1, 2, ... 997 more]'
+    """
+    values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    shown = [shortened(value, 60) for value in values[:limit]]
+    more = [f"... {len(values) - limit} more"] if len(values) > limit else []
+    return f"[{', '.join(shown + more)}]"
 
 
 def one_line(result):
@@ -260,6 +278,37 @@ class TargetDomain:
         return f"TargetDomain({type(self.X).__name__})"
 
 
+def as_target(y):
+    """Target as scikit-learn checks it and takes its rows; what it cannot take, converted.
+
+    Arrays, lists, frames and Series stay as they are.
+    """
+    if isinstance(y, np.ndarray):
+        return y.astype(object) if y.dtype.kind == "T" else y
+    if isinstance(y, list | tuple) and len(y) and hasattr(y[0], "detach"):
+        return [value.item() if value.ndim == 0 else value.tolist() for value in y]
+    if hasattr(y, "detach") and hasattr(y, "cpu"):  # torch, also on other devices
+        return y.detach().cpu().numpy()
+    if hasattr(y, "to_pylist") and not hasattr(y, "column_names"):  # pyarrow
+        return y.to_pylist()
+    if type(y).__module__.partition(".")[0] == "pandas" and not hasattr(y, "iloc"):
+        # An array or an index, of which `_safe_indexing` does not take rows.
+        return sys.modules["pandas"].Series(y)
+    if hasattr(y, "__next__"):
+        raise TypeError(
+            f"y is of type {type(y).__name__}, which has no length: pass a list, list(y)."
+        )
+    bare = not (hasattr(y, "__array__") or hasattr(y, "shape") or isinstance(y, Mapping))
+    if bare and not isinstance(y, list | tuple | str) and hasattr(y, "__getitem__"):
+        return as_target([y[row] for row in range(len(y))])
+    return y
+
+
+def column_or_1d(y, *, warn=False):
+    """`column_or_1d` of scikit-learn, of more containers."""
+    return validation.column_or_1d(as_target(y), warn=warn)
+
+
 def forget_fit(estimator):
     """Delete attributes of an earlier fit, some of which another one would not set."""
     for name in [name for name in vars(estimator) if name.endswith("_")]:
@@ -295,6 +344,7 @@ def split_domains(X, y, X_target, sample_domain):
             "X_target and sample_domain were both given: give X_target with source rows as X, "
             "or sample_domain with the rows of both domains stacked in X."
         )
+    y = as_target(y)
     if sample_domain is None:
         return X, y, X_target.X if isinstance(X_target, TargetDomain) else X_target
     source = source_rows(X, y, sample_domain)
@@ -357,7 +407,8 @@ def both_domains(X, X_target, least=1):
     _check_same_width(source, target)
     if all(n is not None for n in names) and list(names[0]) != list(names[1]):
         raise ValueError(
-            f"X has columns {list(names[0])[:5]} and X_target {list(names[1])[:5]}: both must "
+            f"X has columns {listed(names[0], 5)} and X_target {listed(names[1], 5)}: "
+            "both must "
             "hold the same features in the same order."
         )
     for name, rows in [("X", source), ("X_target", target)]:

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "sklearn_transfer"
 
 # Stage to the stages it may import from; a folder or file of the package is a stage.
 ALLOWED = {
+    "_callbacks": set(),
     "_validation": set(),
     "_kernels": set(),
     "_blas": set(),

@@ -22,7 +22,7 @@ from sklearn_transfer._validation import (
 )
 
 
-class BaseAligner(TransformerMixin, BaseEstimator):
+class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
     """Maps of source and target rows into one space; a subclass is only the algorithm.
 
     It learns in `_align`, and maps rows of a domain in `_map_source` and `_map_target`.

@@ -35,7 +35,7 @@ class Pass(NamedTuple):
     n_parameters: int
 
 
-class _BasePretrained(TransformerMixin, BaseEstimator):
+class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     """Samples to features through a frozen network; a subclass is only the modality.
 
     It says how to read X (`_check_samples`) and one sample (`_make_reader`).

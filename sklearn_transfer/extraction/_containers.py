@@ -80,7 +80,7 @@ def _is_dataset(X):
 
 def _advice_on(X):
     if hasattr(X, "keys"):
-        return f". Select the column with the samples, one of {[*X.keys()][:5]}"
+        return f". Select the column with the samples, one of {listed(X.keys(), 5)}"
     if hasattr(X, "__iter__"):
         return ". scikit-learn takes rows by their number: pass list(X)"
     return ""
@@ -103,7 +103,8 @@ def _column_names(X):
 def _only_column(X, names):
     if len(names) != 1:
         raise ValueError(
-            f"X has {len(names)} columns {names[:5]}, expected the one with the samples;"
+            f"X has {len(names)} columns {listed(names, 5)}, expected the one with the"
+            " samples;"
             " select it, for instance with ColumnTransformer"
         )
     return X[names[0]]

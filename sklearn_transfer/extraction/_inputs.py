@@ -142,7 +142,7 @@ def read_sample(sample, key=None):
         check_array_sample(sample)
         return key or array_digest(sample), sample
     if _is_missing(sample):
-        raise BadSampleError(f"missing value ({sample!r})")
+        raise BadSampleError(f"missing value ({shortened(sample)})")
     raise BadSampleError(
         f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_advice_on(sample)}"
     )

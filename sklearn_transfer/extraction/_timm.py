@@ -112,7 +112,8 @@ def _find_weights(name, weights, config, options):
         return f"package {_weights.package_hint(name)}", state_dict
     if config is None or not (config.hf_hub_id or config.url or config.file):
         raise ValueError(
-            f"timm has no pretrained weights for {name!r}; pass weights=PATH, weights=None"
+            f"timm has no pretrained weights for {shortened(name)}; pass weights=PATH,"
+            " weights=None"
             f" for random ones, or one of {timm.list_pretrained(f'{name}*')[:5]}"
         )
     if not config.hf_hub_id:

@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     check_feature_names_in,
     check_sample_weight,
@@ -25,7 +26,7 @@ from sklearn_transfer._validation import (
 from sklearn_transfer.extraction._containers import taken
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._threads import run_here
-from sklearn_transfer.finetuning._columns import naming_rows
+from sklearn_transfer.finetuning._columns import naming_rows, plain
 from sklearn_transfer.finetuning._persistence import Saved
 from sklearn_transfer.finetuning._reading import ReadsAsFeatures
 
@@ -163,7 +164,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
     def _weighted_rows(self, X, y, sample_weight, reset):
         """Samples, targets, weights and numbers of the rows whose weight is not zero."""
         samples = self._check_samples(X, reset=reset)
-        y, weights = self._checked_targets(samples, y, sample_weight)
+        y, weights = self._checked_targets(samples, plain(y), sample_weight)
         kept = np.flatnonzero(weights > 0)
         if len(kept) < len(weights):
             samples, y, weights = taken(samples, kept), _targets_of(y, kept), weights[kept]
@@ -204,7 +205,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
 
     def _held_part(self, X_val, y_val):
         try:
-            held = self._check_samples(X_val, reset=False)
+            held, y_val = self._check_samples(X_val, reset=False), plain(y_val)
             check_consistent_length(held, first_column(y_val))
             return self._part(held, y_val, np.ones(len(held)), range(len(held)), "X_val")
         except ValueError as error:
@@ -455,4 +456,5 @@ def _row_after(start, row):
 
 def first_column(y):
     """Targets, or the first column of a mapping of them."""
+    y = plain(y)
     return next(iter(y.values()), ()) if isinstance(y, Mapping) else y

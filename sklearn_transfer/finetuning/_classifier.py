@@ -454,3 +454,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _told(classes):
+    """Classes of a task, or of each task, for a message."""
+    return shortened(classes, 300) if isinstance(classes, list) else listed(classes)

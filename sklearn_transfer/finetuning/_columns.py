@@ -66,6 +66,7 @@ def table_of(y) -> Table:
             "Fine-tuning requires y to be passed, but the target y is None: give a label or a "
             "number for each row of X."
         )
+    y = plain(y)
     if isinstance(y, Mapping):
         return _named(y.keys(), y.values())
     if hasattr(y, "get_columns"):  # polars
@@ -85,12 +86,22 @@ def table_of(y) -> Table:
     return Table(columns, None, False)
 
 
+def plain(y):
+    """Target as an array, list, frame, Series, sparse matrix or mapping of columns."""
+    if hasattr(y, "column_names"):  # a table of pyarrow or of a model hub
+        y = {name: y[name] for name in y.column_names}
+    if isinstance(y, Mapping):
+        return {name: as_target(column) for name, column in y.items()}
+    return as_target(y)
+
+
 def _named(names, columns):
     names = [str(name) for name in names]
     columns = [_array(column) for column in columns]
     if not columns or any(column.ndim != 1 for column in columns):
         raise ValueError(
-            f"y has columns {names}: it must have at least one, and each must be a 1d array."
+            f"y has columns {listed(names)}: it must have at least one, and each must "
+            "be a 1d array."
         )
     check_consistent_length(*columns)
     repeated = [name for name in names if names.count(name) > 1]

@@ -48,7 +48,8 @@ def checked_params(params):
 def copies(callbacks):
     """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's.
 
-    They share their parameters, such as the trial that a callback reports to. ValueError for what is no callback, and for those that cannot work here.
+    They share their parameters, such as the trial that a callback reports to. ValueError for
+    what is no callback, and for those that cannot work here.
     """
     found = []
     for item in callbacks or []:

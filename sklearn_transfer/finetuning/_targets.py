@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.utils.validation import column_or_1d
 
 from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
@@ -417,6 +416,7 @@ def _check_same_columns(table, names, width):
         )
     if table.names is not None and names is not None and table.names != names:
         raise ValueError(
-            f"y has columns {table.names}, and had {names} in fit: both must hold the same "
+            f"y has columns {listed(table.names)}, and had {listed(names)} in fit: both "
+            "must hold the same "
             "outputs in the same order."
         )

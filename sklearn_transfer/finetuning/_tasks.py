@@ -20,8 +20,6 @@ from sklearn_transfer.finetuning._columns import (
     table_of,
 )
 
-_SHOWN = 10  # classes that a message lists
-
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -312,13 +310,6 @@ def _check_plan_values(plan, where):
         )
 
 
-def listed(classes):
-    """The first classes, for a message."""
-    labels = classes.tolist()
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    return ", ".join(map(repr, labels[:_SHOWN])) + more
-
-
 def _checked_classes(labels, classes, where):
     if classes is not None:
         labels, missing = labels_of(table_of(classes).columns[0], "classes")
@@ -328,7 +319,8 @@ def _checked_classes(labels, classes, where):
         raise ValueError(f"{where} has no entry that is present: leave it out of y.")
     if len(found) == 1:
         raise ValueError(
-            f"{where} holds one class, {found.tolist()[0]!r}: a classifier needs rows of at "
+            f"{where} holds one class, {shortened(found.tolist()[0])}: a classifier "
+            "needs rows of at "
             "least two classes. Add rows of another, or leave the column out of y."
         )
     return found

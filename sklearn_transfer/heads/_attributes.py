@@ -59,7 +59,7 @@ def described(seen, labels, vectors):
     missing = np.setdiff1d(seen, labels)
     if len(missing):
         raise ValueError(
-            f"attributes has no vector for {missing[:5].tolist()}, which y holds: describe "
+            f"attributes has no vector for {listed(missing, 5)}, which y holds: describe "
             "each class of y, and those without samples that are to be predicted."
         )
     labels = np.unique(np.concatenate([seen, labels]))

@@ -22,6 +22,8 @@ from sklearn_transfer._validation import (
 )
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
+_SHOWN = 10  # classes that a message names
+
 
 class EpisodesResult(NamedTuple):
     """Accuracies of `episodes` and what they tell."""

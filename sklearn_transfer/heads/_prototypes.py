@@ -10,7 +10,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
+    as_target,
     check_array,
     check_sample_weight,
     column_or_1d,
@@ -23,7 +25,7 @@ from sklearn_transfer.heads._temperature import EXPECTED, likeliest, mean_distan
 _LEFT_OUT = 1000  # rows at most that choose the temperature
 
 
-class PrototypeClassifier(ClassifierMixin, BaseEstimator):
+class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Nearest class mean on centred features of length one, for few samples a class.
 
     With one to ten samples a class this is as accurate on pretrained features as a
@@ -192,6 +194,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
 
     def _learn(self, X, y, classes, sample_weight):
         first = not hasattr(self, "classes_")
+        y = as_target(y)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
         check_classification_targets(y)
         weights = _checked_weights(sample_weight, X)

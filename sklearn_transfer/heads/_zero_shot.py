@@ -41,7 +41,7 @@ class GeneralizedScore(NamedTuple):
         )
 
 
-class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Classifier that also predicts classes it has no samples of, by their attributes.
 
     Each class is described by a vector: attributes that people wrote down, or an embedding of
@@ -211,7 +211,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
             if y is None:
                 X, labels = validate_data(self, X, **options), labelled_vectors(attributes)[0]
                 return X, labels[:0], np.empty(0, dtype=int)
-        X, y = validate_data(self, X, y, **options)
+        X, y = validate_data(self, X, as_target(y), **options)
         check_classification_targets(y)
         return X, *np.unique(y, return_inverse=True)
 
@@ -422,7 +422,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise ValueError(
-                f"y holds {unknown[:5].tolist()}, which attributes did not describe in fit."
+                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit."
             )
         right = labels[self._scored(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}

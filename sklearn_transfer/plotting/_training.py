@@ -7,6 +7,7 @@ from itertools import groupby
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._validation import listed
 from sklearn_transfer.plotting._axes import axes
 
 _REQUIRED = ("epoch", "train_loss")
@@ -228,7 +229,8 @@ def _checked(history):
         missing = [key for key in _REQUIRED if epoch.get(key) is None]
         if missing:
             raise ValueError(
-                f"history[{place}] has no {missing[0]!r}, only {sorted(epoch)}: each epoch"
+                f"history[{place}] has no {missing[0]!r}, only {listed(sorted(epoch))}:"
+                " each epoch"
                 f" needs {' and '.join(map(repr, _REQUIRED))}."
             )
     return [dict(epoch) for epoch in history]

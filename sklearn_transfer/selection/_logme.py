@@ -82,7 +82,7 @@ def logme(X, y, *, task="auto"):
     True
     """
     X = check_array(X, dtype=np.float64, input_name="X")
-    targets = _targets(X, y, task)
+    targets = _targets(X, as_target(y), task)
     U, s = _svd(_centred(X))
     spectrum = (s / s[0]) ** 2 if len(s) else s
     evidences, n_at_bound = _evidences(U, spectrum, targets)

@@ -159,6 +159,7 @@ def negative_transfer_test(
     >>> result.verdict, bool(0.02 < result.mean_difference < 0.12)
     ('helps', True)
     """
+    y = as_target(y)
     X, y = indexable(X, y if hasattr(y, "shape") else np.asarray(y))
     _check_target(transferred, baseline, X_target)
     name, reference = _baseline(transferred, baseline)

@@ -20,7 +20,12 @@ from sklearn.utils._param_validation import HasMethods, StrOptions, validate_par
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import did_you_mean, resolve_task, shortened
 from sklearn_transfer.selection._logme import logme
-from sklearn_transfer.selection._ranking_table import BackboneRanking, Candidate, problems
+from sklearn_transfer.selection._ranking_table import (
+    BackboneRanking,
+    Candidate,
+    problems,
+    shown,
+)
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 
 _OF_FEATURES = {"gbc": gbc, "h_score": h_score, "logme": logme}
@@ -29,6 +34,7 @@ _OF_LOGITS = {
     "nce": lambda logits, y, task: nce(logits.argmax(axis=1), y, task=task),
 }
 _SCORES = {**_OF_FEATURES, **_OF_LOGITS}
+_SHOWN = 5  # problems that a message tells
 
 
 @validate_params(
@@ -210,7 +216,7 @@ def _said_by(estimator):
 
 def _checked_labels(X, y, score, task):
     """Refuse labels that the score does not take before a network runs."""
-    y = np.asarray(y)
+    y = np.asarray(as_target(y))
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         check_consistent_length(X, y)
     if score in _OF_FEATURES:
@@ -399,11 +405,14 @@ def _is_of_samples(error):
 def _report(rows, scored):
     """One warning for the networks that failed, one for each thing that scores say."""
     for (category, message), titles in scored.items():
-        warnings.warn(f"{'; '.join(titles)}: {message}", category, stacklevel=4)
+        warnings.warn(f"{shown(titles, '; ')}: {message}", category, stacklevel=4)
     failed = [row for row in rows if row.problem is not None]
     if not failed:
         return
-    reasons = "\n".join(f"- {line}" for line in problems(failed))
+    lines = [f"- {line}" for line in problems(failed)]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"- and {len(lines) - _SHOWN} more"]
+    reasons = "\n".join(lines)
     if len(failed) == len(rows):
         raise ValueError(f"No candidate could be rated:\n{reasons}")
     warnings.warn(

@@ -157,4 +157,10 @@ def problems(candidates):
         if row.problem is not None:
             layers.setdefault((row.name, row.problem), []).append(row.layer)
     for (name, problem), having in layers.items():
-        yield f"{name} ({', '.join(having)}): {problem}"
+        yield f"{name} ({shown(having)}): {problem}"
+
+
+def shown(names, separator=", ", limit=10):
+    """Some names of many, for a message."""
+    more = [f"and {len(names) - limit} more"] if len(names) > limit else []
+    return separator.join([*names[:limit], *more])

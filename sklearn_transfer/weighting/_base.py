@@ -14,7 +14,7 @@ from sklearn_transfer._validation import forget_fit, source_and_target, validate
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 
 
-class BaseWeighter(BaseEstimator):
+class BaseWeighter(TakesCallbacks, BaseEstimator):
     """Weights of source samples; a subclass is only the algorithm.
 
     It returns weights from `_estimate`, non-negative and in the order of the source rows.

@@ -220,7 +220,7 @@ def _checked(candidates, name):
         or not (np.isfinite(candidates) & (candidates > 0)).all()
     ):
         raise ValueError(
-            f"{name} holds {candidates.tolist()}: candidates must be "
+            f"{name} holds {listed(candidates.ravel())}: candidates must be "
             "a list of positive numbers."
         )
     return candidates

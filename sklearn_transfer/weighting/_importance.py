@@ -71,7 +71,7 @@ def _estimator_has(name):
     return check
 
 
-class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):
+class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     """Fit an estimator on weighted source samples, so that it serves the target.
 
     Use it where target inputs are distributed differently from the labelled ones and you

@@ -280,7 +280,7 @@ def _log_likelihood(estimator, X, y):
 
 
 def _errors(estimator, X, y):
-    predictions, y = np.asarray(estimator.predict(X)), np.asarray(y)
+    predictions, y = np.asarray(estimator.predict(X)), np.asarray(as_target(y))
     check_consistent_length(predictions, y)
     # One column and none are the same, and would broadcast to all pairs of samples.
     predictions, y = predictions.reshape(len(y), -1), y.reshape(len(y), -1)

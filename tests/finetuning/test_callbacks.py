@@ -8,7 +8,7 @@ from sklearn_transfer import FineTunedClassifier
 from tests import networks
 
 
-class Pruned(Exception):
+class PrunedError(Exception):
     """Ends a trial."""
 
 
@@ -34,7 +34,7 @@ class Pruning(Callback):
     def on_epoch_end(self, net, **kwargs):
         self.trial.report(net.history[-1, self.monitor], len(net.history) - 1)
         if self.trial.should_prune():
-            raise Pruned(f"Trial was pruned at epoch {len(net.history) - 1}.")
+            raise PrunedError(f"Trial was pruned at epoch {len(net.history) - 1}.")
 
 
 class OptunaPruning(Callback):
@@ -78,7 +78,7 @@ def test_a_trial_gets_what_the_history_holds(kind, monitor):
 def test_the_exception_of_a_pruned_trial_reaches_the_caller(kind):
     trial = Trial(last=2)
     model = tuner(callbacks=[("prune", kind(trial, "valid_loss"))])
-    with pytest.raises(Pruned, match="Trial was pruned at epoch 1"):
+    with pytest.raises(PrunedError, match="Trial was pruned at epoch 1"):
         fit(model, *table())
     assert not hasattr(model, "history_")
 
@@ -86,7 +86,7 @@ def test_the_exception_of_a_pruned_trial_reaches_the_caller(kind):
 def test_after_a_pruned_trial_the_next_fit_is_as_ever():
     X, y = table()
     model = tuner(callbacks=[Pruning(Trial(last=1), "train_loss")])
-    with pytest.raises(Pruned):
+    with pytest.raises(PrunedError):
         model.fit(X, y)
     found = model.set_params(callbacks=None).fit(X, y).predict_proba(X)
     np.testing.assert_array_equal(found, tuner().fit(X, y).predict_proba(X))
@@ -96,7 +96,7 @@ def test_a_pruned_trial_leaves_a_cut_network_whole(images, labels):
     net = networks.trained_net()
     options = {"freeze": "shallow", "max_epochs": 2, "batch_size": 8}
     pruning = Pruning(Trial(last=1), "train_loss")
-    with pytest.raises(Pruned):
+    with pytest.raises(PrunedError):
         FineTunedClassifier(net, callbacks=[pruning], **options).fit(images, labels)
     assert not any("forward" in vars(module) for module in net.modules())
 
