@@ -13,6 +13,7 @@ from sklearn.base import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._strays import stray_rows, warn_of_strays
 from sklearn_transfer._validation import (
     domain_mask,

@@ -186,7 +186,6 @@ def resolve_device(device):
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0][:300]
         raise ValueError(
             f"device={shortened(device)} is not available"
             f" ({shortened(str(error).splitlines()[0])});"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from sklearn_transfer._validation import listed
 from sklearn_transfer.extraction._inputs import (
     SAMPLE_KINDS,
     BadSampleError,

@@ -8,7 +8,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import listed, shortened
 from sklearn_transfer.finetuning._base import _BaseFineTuned, first_column
 
 

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_transfer._validation import check_consistent_length, shortened
+from sklearn_transfer._validation import as_target, check_consistent_length, listed, shortened
 
 _LABELS = "biufUO"  # kinds of arrays that hold labels
 

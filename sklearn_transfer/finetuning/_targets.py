@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import column_or_1d, did_you_mean, listed, shortened
 from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
 from sklearn_transfer.finetuning._row_weights import checked_weights, class_weights
 from sklearn_transfer.finetuning._tasks import KINDS, Plan, Task, checked_plans

@@ -10,7 +10,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.metrics import r2_score
 from sklearn.utils import assert_all_finite
 
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import did_you_mean, listed, shortened
 from sklearn_transfer.finetuning._columns import (
     Block,
     RowError,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils.multiclass import unique_labels
 
-from sklearn_transfer._validation import check_array, column_or_1d, shortened
+from sklearn_transfer._validation import check_array, column_or_1d, listed, shortened
 
 _FORMS = (
     "a mapping from label to vector, a pair (vectors, labels), or a DataFrame whose index "

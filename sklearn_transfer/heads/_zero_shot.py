@@ -11,7 +11,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import column_or_1d, forget_fit, shortened, validate_data
+from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._validation import (
+    as_target,
+    column_or_1d,
+    forget_fit,
+    listed,
+    shortened,
+    validate_data,
+)
 from sklearn_transfer.heads._attributes import described, labelled_vectors
 from sklearn_transfer.heads._bilinear import Path, compatibility
 from sklearn_transfer.heads._class_folds import (

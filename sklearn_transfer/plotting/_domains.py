@@ -10,7 +10,13 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from sklearn_transfer._validation import TargetDomain, both_domains, import_optional, shortened
+from sklearn_transfer._validation import (
+    TargetDomain,
+    both_domains,
+    column_or_1d,
+    import_optional,
+    shortened,
+)
 from sklearn_transfer.plotting._axes import axes
 
 _METHODS = ("pca", "tsne", "umap")

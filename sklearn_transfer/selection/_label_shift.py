@@ -10,7 +10,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._validation import both_domains, check_classes, one_line, shortened
+from sklearn_transfer._validation import (
+    both_domains,
+    check_classes,
+    column_or_1d,
+    one_line,
+    shortened,
+)
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
 from sklearn_transfer.selection._two_sample import default_classifier, half_rows
 

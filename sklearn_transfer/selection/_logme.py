@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from sklearn_transfer._validation import resolve_task
+from sklearn_transfer._validation import as_target, resolve_task
 from sklearn_transfer.selection._scores import _centred, _classes, _svd
 
 _LEAST_NOISE = 1e-12  # variance of the noise, as a share of the mean square of a target

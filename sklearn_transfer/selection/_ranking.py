@@ -18,7 +18,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
 from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import did_you_mean, resolve_task, shortened
+from sklearn_transfer._validation import as_target, did_you_mean, resolve_task, shortened
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import (
     BackboneRanking,

@@ -9,9 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length
 
-from sklearn_transfer._validation import column_or_1d
-
-from sklearn_transfer._validation import check_classes
+from sklearn_transfer._validation import check_classes, column_or_1d
 
 _TASK = StrOptions({"auto", "classification"})
 _SUM_TOLERANCE = 1e-3  # float16 softmax over many classes stays within

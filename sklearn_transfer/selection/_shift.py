@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._validation import both_domains, resolve_task
+from sklearn_transfer._validation import both_domains, column_or_1d, resolve_task
 from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
 from sklearn_transfer.selection._overlap import (

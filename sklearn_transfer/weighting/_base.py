@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._strays import stray_rows, warn_of_strays
 from sklearn_transfer._validation import forget_fit, source_and_target, validate_data
 

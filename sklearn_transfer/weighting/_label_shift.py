@@ -12,7 +12,7 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 
-from sklearn_transfer._validation import check_classes
+from sklearn_transfer._validation import check_classes, column_or_1d
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._classifiers import (
     default_classifier,

@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sklearn_transfer._validation import (
+    as_target,
     did_you_mean,
     own_weights,
     scorer_takes_weights,
