@@ -339,7 +339,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 def checked_folder(cache):
     """Path of the folder that a value of `cache` means, with "~" as the home folder.
 
-    Refuses what is rather a slip of the pen.
+    Refuses what is more likely a typing error.
     """
     folder = os.path.expanduser(os.fspath(cache))
     is_file = os.path.exists(folder) and not os.path.isdir(folder)

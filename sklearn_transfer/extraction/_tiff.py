@@ -188,7 +188,7 @@ def _confirm_range(array, value_range):
 
 
 def _black_is_zero(array, layout, value_range):
-    """Values turned round where 0 is white, those of extra samples excepted."""
+    """Values inverted where 0 is white, except those of extra samples."""
     if layout.photometric != WHITE_IS_ZERO:
         return array
     if array.ndim == 3:
@@ -226,7 +226,7 @@ def _from_tifffile(content, tags, layout, value_range):
     if array.ndim == 2:
         return Decoded(array, value_range)
     n_colors = layout.n_colors
-    if n_colors == 1 and layout.alpha is None:  # bands of equal right: none is the picture
+    if n_colors == 1 and layout.alpha is None:  # bands, of which none is the picture
         n_colors = array.shape[2]
     return Decoded(array, value_range, n_colors, layout.alpha)
 

@@ -143,7 +143,9 @@ def read_layout(tags, is_big_endian):
             " expected one of unsigned, signed or real numbers; convert it first"
         )
     if tags.get(32997, 1) != 1:
-        raise BadFileError("is a TIFF volume, expected one plane; save its planes apart")
+        raise BadFileError(
+            "is a TIFF volume, expected one plane; save its planes as separate files"
+        )
     n_colors = _PHOTOMETRICS[photometric][1]
     if n_samples < n_colors and compression not in _JPEG:
         raise BadFileError(
