@@ -90,7 +90,7 @@ def read_checkpoint(weights):
     content, keys = _unwrapped(content)
     _refuse_quantised_state(content, weights)
     content = _flat(content)
-    average = next((key for key in keys if key in _AVERAGES), None)
+    average = next((key for key in keys if _names_average(key)), None)
     if average is not None:
         origin += f" (its moving average, {average!r})"
     if not any(_is_tensor(value) for value in content.values()):
@@ -118,11 +118,16 @@ def _is_tensor(value):
     return hasattr(value, "detach")
 
 
+def _names_average(name):
+    return isinstance(name, str) and "ema" in re.split(r"[._]", name)
+
+
 def _unwrapped(content):
     """What the wrappers around a state dict hold, and the keys of these."""
     keys = []
     while len(keys) < _DEEPEST:
-        key = next((k for k in (*_AVERAGES, *_WRAPPERS) if _is_state(content.get(k))), None)
+        averages = (*_AVERAGES, *filter(_names_average, content))
+        key = next((k for k in (*averages, *_WRAPPERS) if _is_state(content.get(k))), None)
         if key is None:
             break
         keys.append(key)
@@ -163,7 +168,7 @@ def _holds(checkpoint, prefix, names):
 
 
 def _chosen(prefixes, origin, label):
-    averages = [p for p in prefixes if "ema" in re.split(r"[._]", p)]
+    averages = [p for p in prefixes if _names_average(p)]
     found = averages or [p for p in prefixes if not p] or prefixes
     if len(found) > 1:
         raise ValueError(

@@ -90,6 +90,14 @@ def test_the_average_in_a_mapping_is_taken_too():
     assert backbone.origin == "given mapping (its moving average, 'model_ema')"
 
 
+@pytest.mark.parametrize("key", ["ema_state", "net_ema", "ema_weights"])
+def test_averages_under_names_of_ones_own_are_taken(key, tmp_path):
+    path = saved({"model": RAW, key: AVERAGE}, tmp_path)
+    backbone = loaded(path)
+    assert_holds(backbone, AVERAGE)
+    assert backbone.origin == f"{path} (its moving average, {key!r})"
+
+
 def test_an_average_within_wrappers_is_found(tmp_path):
     content = {"model": RAW, "ema": {"decay": 0.9, "module": AVERAGE}}
     assert_holds(loaded(saved(content, tmp_path)), AVERAGE)
