@@ -177,6 +177,7 @@ def doubtful_values(y):
     of five rows each on average, of two where they count from 0 or 1 without a gap; or where
     they count so and all have the same number of rows, two or more, give or take one.
     """
+    y = as_target(y)
     if _is_categorical(y):
         return 0
     y = np.asarray(y)
@@ -211,6 +212,7 @@ def resolve_task(y, task="auto"):
     """
     if task != "auto":
         return task
+    y = as_target(y)
     assert_all_finite(np.asarray(y), input_name="y")
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         # numbers beyond int64 are cast to it there, and many classes are no fault

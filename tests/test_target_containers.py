@@ -136,7 +136,7 @@ USES = {
     "gbc": lambda y: gbc(X, y),
     "leep": lambda y: leep(np.full((N, 2), 0.5), y),
     "nce": lambda y: nce(NUMBERS, y),
-    "ranking": lambda y: _checked_labels(X, y, "logme"),
+    "ranking": lambda y: _checked_labels(X, y, "logme", "classification"),
     "label shift test": lambda y: (
         label_shift_test(X, y, TARGET, n_permutations=9, random_state=0).p_value
     ),

@@ -163,10 +163,10 @@ def _members(y, n_way, n_needed):
         )
     few = counts < n_needed
     if few.any():
-        named = ", ".join(
-            f"{shortened(c)} ({n})"
-            for c, n in zip(classes[few].tolist(), counts[few], strict=True)
-        )
+        some = zip(classes[few].tolist()[:_SHOWN], counts[few], strict=False)
+        named = ", ".join(f"{shortened(c, 60)} ({n})" for c, n in some)
+        if few.sum() > _SHOWN:
+            named += f" and {few.sum() - _SHOWN} more classes"
         raise ValueError(
             f"n_shot + n_query = {n_needed} samples of each class are drawn, and too few are "
             f"there of {named}: lower n_query or n_shot, or leave these classes out."
