@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     check_feature_names_in,
     check_sample_weight,
@@ -47,7 +48,7 @@ _FACTS = (
 )
 
 
-class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, BaseEstimator):
+class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, BaseEstimator):
     """A network that is trained on samples; a subclass says what the targets are."""
 
     _parameter_constraints: dict = {

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     check_feature_names_in,
     forget_fit,
@@ -27,7 +28,9 @@ _CHUNK = 1024
 _HALF = (0.5, 0.5, 0.5)
 
 
-class AutoencoderFeatures(Pickled, TransformerMixin, ReadsImages, BaseEstimator):
+class AutoencoderFeatures(
+    Pickled, TransformerMixin, ReadsImages, TakesCallbacks, BaseEstimator
+):
     """Features learnt from samples without labels, by an autoencoder.
 
     For the case in which samples are many, labels few, and no pretrained network knows such

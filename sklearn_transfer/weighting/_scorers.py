@@ -7,10 +7,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._validation import (
     as_target,
+    column_or_1d,
     did_you_mean,
     own_weights,
     scorer_takes_weights,
