@@ -177,11 +177,13 @@ def test_hashes_do_not_change_while_others_predict(case, fitted_case):
     threads = [threading.Thread(target=predict) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(20):
-        found.add(joblib.hash(fitted))
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(20):
+            found.add(joblib.hash(fitted))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     assert found == {expected}
 
 
