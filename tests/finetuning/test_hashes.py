@@ -4,6 +4,7 @@ import copy
 import gc
 import io
 import pickle
+import threading
 
 import joblib
 import numpy as np
@@ -162,6 +163,28 @@ def test_fifty_calls_in_a_busy_process_give_one_hash(case, fitted_case):
         gc.collect(0)
         found.add((joblib.hash(fitted), token(fitted)))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("case", ["last stage", "head"])
+def test_hashes_do_not_change_while_others_predict(case, fitted_case):
+    fitted, X = fitted_case(case)
+    expected, found, done = joblib.hash(fitted), set(), threading.Event()
+
+    def predict():
+        while not done.is_set():
+            outputs(fitted, X)
+
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            found.add(joblib.hash(fitted))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert found == {expected}
 
 
 def flip(tensor):
