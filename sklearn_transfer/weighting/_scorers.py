@@ -74,7 +74,7 @@ class _TargetScorer(BaseEstimator):
         score : float
             Greater is better.
         """
-        metric = self._metric()
+        metric, y = self._metric(), as_target(y)
         own = own_weights(sample_weight, X, type(self).__name__)
         if own is not None and not own.all():
             kept = np.flatnonzero(own)
