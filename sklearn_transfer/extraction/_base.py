@@ -345,7 +345,9 @@ def checked_folder(cache):
     is_file = os.path.exists(folder) and not os.path.isdir(folder)
     if os.path.isdir(folder):
         return folder
-    near = get_close_matches(folder.lower()[:20], ["memory"], 1, 0.9)
+    near = isinstance(cache, str) and get_close_matches(
+        folder.lower()[:20], ["memory"], 1, 0.9
+    )
     names = [len(os.fsencode(name)) for name in folder.split(os.sep)]
     if near or not folder or is_file or max(names) > _LONGEST_NAME:
         problem = "is a file" if is_file else "is no folder"

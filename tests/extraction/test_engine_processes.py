@@ -24,7 +24,7 @@ from sklearn_transfer.extraction._threads import run_apart
 from tests.contracts import assert_same
 
 ENGINES = ["torch", "openvino", "onnxruntime"]
-PATIENCE = 20  # seconds, after which a child is taken to hang
+PATIENCE = 60  # seconds, after which a child is taken to hang
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 python_312 = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")

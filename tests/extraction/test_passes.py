@@ -132,6 +132,7 @@ def test_no_setting_answers_for_another(base, other, crops):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*alpha channel is 0 everywhere")
 def test_two_backgrounds_do_not_answer_for_each_other():
     clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     white, black = (
