@@ -80,7 +80,7 @@ def import_tifffile(what):
         import tifffile
     except ImportError as error:
         raise BadFileError(
-            f"is {what}, which Pillow does not read right and tifffile does, but that is not"
+            f"is {what}, which Pillow misreads and tifffile reads, but tifffile is not"
             f" installed: {FORMATS_EXTRA}"
         ) from error
     return tifffile

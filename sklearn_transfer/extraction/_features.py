@@ -167,11 +167,13 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
     which the fourth is alpha, and gray and color are converted; for any other number it has
     exactly that many, which are taken as they are, and none is taken for alpha.
 
-    Images are turned upright by their EXIF orientation, transparency is laid upon
-    `background`, values are scaled as `value_range` says, the first frame of an animation is
-    taken, and images with more pixels than Pillow's limit are refused. Warnings about values,
-    and about alpha channels that hide all of an image or hardly look like alpha, are given
-    once, by the call that computes the features, not when they come from the cache.
+    Files are decoded from paths and bytes to the values that were written; a `PIL.Image` has
+    the values that Pillow gave it, which misreads some kinds of TIFF. Images are turned
+    upright by their EXIF orientation, transparency is laid upon `background`, values are
+    scaled as `value_range` says, the first frame of an animation is taken, and images with
+    more pixels than Pillow's limit are refused. Warnings about values, and about alpha
+    channels that hide all of an image or hardly look like alpha, are given once, by the call
+    that computes the features, not when they come from the cache.
 
     `fit` learns nothing: it builds the network and checks parameters, and `transform` works
     without it. Features of a row do not depend on the other rows. They are cached under

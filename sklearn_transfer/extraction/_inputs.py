@@ -117,7 +117,9 @@ def known_digest(sample):
             _check_regular(status)
         return key
     if isinstance(sample, bytes) or (
-        isinstance(sample, np.ndarray) and sample.dtype.kind in "buif"
+        isinstance(sample, np.ndarray)
+        and sample.dtype.kind in "buif"
+        and not isinstance(sample, np.ma.MaskedArray)
     ):
         return array_digest(sample)
     return None
@@ -292,4 +294,6 @@ def check_array_sample(array):
         raise BadSampleError(f"has no pixels: shape {array.shape}")
     if array.dtype.hasobject:
         raise BadSampleError("is an array of objects, expected one of numbers")
+    if np.ma.is_masked(array):
+        raise BadSampleError("has masked pixels; fill them in: image.filled(value)")
     return array

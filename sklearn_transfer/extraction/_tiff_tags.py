@@ -39,9 +39,13 @@ _TAGS = (
     *(254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 281, 284, 320),
     *(322, 323, 324, 325, 330, 332, 338, 339, 530, 32997, 50706),
 )
+_NEXT_PAGE = -1  # no tag, but where the next page's begin
 UNASSOCIATED = ("unassociated", "supposed")
 _ALPHAS = {1: "associated", 2: "unassociated", 999: "unassociated"}  # 999 of Corel Draw
 _SAMPLE_KINDS = {1: "u", 2: "i", 3: "f"}
+_CHANNELS_IN_PAGES = re.compile(
+    r'^ImageJ=.*?^channels=(\d+)|<OME.*?\bSizeC="(\d+)"', re.DOTALL | re.MULTILINE
+)
 _SIGNIFICANT_BITS = re.compile(r'SignificantBits="(\d+)"')  # of OME-XML
 
 
@@ -95,7 +99,8 @@ class Layout:
 def read_tags(content, image):
     try:
         tags = image.tag_v2 if image is not None else _parse_tags(content)
-        return {tag: tags[tag] for tag in _TAGS if tag in tags}
+        found = {tag: tags[tag] for tag in _TAGS if tag in tags}
+        return {**found, _NEXT_PAGE: getattr(tags, "next", 0)}
     except BadFileError:
         raise
     except Exception as error:  # Pillow's parser raises what a damaged table trips it on
@@ -136,6 +141,8 @@ def read_layout(tags, is_big_endian):
         photometric = YCBCR
     _refuse_photometric(photometric, tags)
     n_samples = tags.get(277, 3 if compression == 6 else 1)
+    if n_samples == 1:
+        _refuse_channels_in_pages(str(tags.get(270, "")))
     bits, kinds = set(tag_values(tags, 258, (1,))), set(tag_values(tags, 339, (1,)))
     if len(bits) != 1 or len(kinds) != 1 or not kinds <= {*_SAMPLE_KINDS}:
         raise BadFileError(
@@ -180,13 +187,26 @@ def _refuse_photometric(photometric, tags):
             f"is a TIFF file of {what}, expected gray, RGB, palette, CMYK, YCbCr or CIELab;"
             " convert it to RGB"
         )
-    if tags.get(254, 0) & 1 and (330 in tags or 50706 in tags):
+    has_more = 330 in tags or 50706 in tags or tags.get(_NEXT_PAGE)
+    if tags.get(254, 0) & 1 and has_more:
         raise BadFileError(
             "is a raw or pyramidal TIFF file whose first image is a reduced preview; export"
             " the full image, for instance with rawpy"
         )
     if photometric == CMYK and tags.get(332, 1) != 1:
         raise BadFileError("is a TIFF file of inks other than CMYK; convert it to RGB")
+
+
+def _refuse_channels_in_pages(description):
+    """Raise where ImageJ or OME-XML says that pages are the channels of one image."""
+    found = _CHANNELS_IN_PAGES.search(description)
+    n_channels = int(found[1] or found[2]) if found else 1
+    if n_channels > 1:
+        raise BadFileError(
+            f"is a TIFF file that keeps {n_channels} channels of one image in separate pages;"
+            " pass them as an array (height, width, channels), for instance"
+            " np.moveaxis(tifffile.imread(path), 0, -1)"
+        )
 
 
 def has_empty_segments(tags, layout, n_bytes):

@@ -60,14 +60,14 @@ def on_raw_pixels(estimator):
     if not found:
         raise ValueError(
             f"baseline='raw' looked in {type(estimator).__name__} for PretrainedFeatures to "
-            "put pixels in their place, and found none (a fine-tuner is nothing without its "
+            "put pixels in their place, and found none (a fine-tuner cannot do without its "
             "network). Give an estimator as baseline, or 'scratch'."
         )
     return clone(estimator).set_params(**found)
 
 
 def _is_trained(estimator, name):
-    """Whether a parameter is the network of a fine-tuner, which is nothing without one."""
+    """Whether a parameter is the network of a fine-tuner, which cannot do without one."""
     owner = name.rpartition("__")[0]
     owner = estimator.get_params()[owner] if owner else estimator
     return name.split("__")[-1] == "model" and isinstance(owner, _BaseFineTuned)

@@ -85,7 +85,7 @@ class ShiftReport:
         if self.class_p_value is None or self.class_p_value > self.alpha:
             return ""
         return (
-            ", not to be trusted: it takes samples of a class to look the same in both "
+            ", unreliable: it assumes that samples of a class look the same in both "
             f"domains, and they differ (p = {self.class_p_value:.3g})"
         )
 
@@ -145,7 +145,7 @@ class ShiftReport:
         shares = list(zip(self.classes, self.source_priors, self.target_priors, strict=True))
         by_difference = sorted(shares, key=lambda share: -abs(share[1] - share[2]))
         shown = by_difference[:_SHOWN] if len(shares) > _SHOWN else shares
-        doubt = ", not to be trusted" if self._doubt() else ""
+        doubt = ", unreliable" if self._doubt() else ""
         for label, source, target in shown:
             value = f"{source:.0%} in the source, about {target:.0%} in the target{doubt}"
             yield f"Share of {label}", value

@@ -103,7 +103,7 @@ def shift_report(
             Classes, their shares in y, and their estimated shares in the target.
         class_p_value : float or None
             Small where samples of a class differ between the domains, so that `label_p_value`
-            and `target_priors`, which take them for equal, are not to be trusted; None
+            and `target_priors`, which assume that they are equal, are unreliable; None
             without classes, or with too few rows.
         ess : float
             Effective number of source rows after weighting, times the share of the target

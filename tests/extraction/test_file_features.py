@@ -123,3 +123,51 @@ def test_bands_that_nothing_calls_color_are_refused(tmp_path, n_bands, dtype):
     message = rf"row 0 .*has {n_bands} bands, .*n_channels={n_bands}.*value_range=None"
     with pytest.raises(ValueError, match=message):
         features([tmp_path / "a.tif"])
+
+
+IN_PAGES = {
+    "ImageJ": {"imagej": True, "metadata": {"axes": "CYX"}},
+    "OME": {"ome": True, "metadata": {"axes": "CYX"}, "photometric": "minisblack"},
+}
+
+
+@pytest.mark.parametrize("options", IN_PAGES.values(), ids=IN_PAGES)
+def test_channels_in_separate_pages_are_refused(tmp_path, options):
+    """Else the first channel alone would be read, as gray."""
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(COLOR, 2, 0).copy(), **options)
+    with pytest.raises(ValueError, match=r"row 0 .*3 channels .*separate pages.*np.moveaxis"):
+        features([tmp_path / "a.tif"])
+
+
+FRAMES = {
+    "ImageJ": {"imagej": True, "metadata": {"axes": "TYX"}},
+    "OME": {"ome": True, "metadata": {"axes": "TYX"}, "photometric": "minisblack"},
+    "plain": {"photometric": "minisblack"},
+}
+
+
+@pytest.mark.parametrize("options", FRAMES.values(), ids=FRAMES)
+def test_of_frames_the_first_is_taken(tmp_path, options):
+    frames = np.moveaxis(COLOR, 2, 0).copy()
+    tifffile.imwrite(tmp_path / "a.tif", frames, **options)
+    np.testing.assert_array_equal(features([tmp_path / "a.tif"]), features([frames[0]]))
+
+
+def test_preview_before_the_full_image_is_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GRAY[::4, ::4].copy(), subfiletype=1)
+        file.write(GRAY)
+    with pytest.raises(ValueError, match="row 0 .*first image is a reduced preview"):
+        features([tmp_path / "a.tif"])
+
+
+def test_masked_pixels_are_refused():
+    estimator = PretrainedFeatures("test_resnet.r160_in1k", weights=None, input_size=32)
+    estimator.transform([GRAY])  # and are not taken for the array without a mask
+    masked = np.ma.masked_less(GRAY, 10_000)
+    with pytest.raises(ValueError, match=r"row 1 .*masked pixels.*image.filled\(value\)"):
+        estimator.transform([GRAY, masked])
+
+
+def test_mask_that_hides_nothing_changes_nothing():
+    np.testing.assert_array_equal(features([np.ma.array(GRAY)]), features([GRAY]))

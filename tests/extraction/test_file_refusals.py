@@ -206,11 +206,11 @@ def test_many_channels_count_as_pixels(monkeypatch):
     [
         (
             tiff_planar(COLOR16, photometric="rgb"),
-            r"is a 16-bit planar TIFF \(RGB, uncompressed\), which Pillow does not read right",
+            r"is a 16-bit planar TIFF \(RGB, uncompressed\), which Pillow misreads",
         ),
         (
             tiff_gray(FLOAT, byteorder=">", compression="zlib"),
-            r"is a 32-bit float TIFF \(gray, deflate\), which Pillow does not read right",
+            r"is a 32-bit float TIFF \(gray, deflate\), which Pillow misreads",
         ),
         (
             tiff_gray(FIVE, planarconfig="contig"),

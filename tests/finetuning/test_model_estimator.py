@@ -345,7 +345,7 @@ def test_scratch_without_weights_to_take_away_counts_the_network_once():
 
 
 def test_a_fine_tuner_has_no_raw_pixels():
-    with pytest.raises(ValueError, match="none .a fine-tuner is nothing without its network"):
+    with pytest.raises(ValueError, match="none .a fine-tuner cannot do without its network"):
         on_raw_pixels(nested())
 
 

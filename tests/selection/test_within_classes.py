@@ -7,7 +7,7 @@ from scipy.stats import binom
 from sklearn_transfer import shift_report
 from sklearn_transfer.selection._within_classes import same_within_classes
 
-DOUBT = "not to be trusted: it takes samples of a class to look the same"
+DOUBT = "unreliable: it assumes that samples of a class look the same"
 
 
 def domains(seed, n=150, share=0.9, shift=0.0, scale=1.0):
@@ -27,7 +27,7 @@ def report(**options):
 def test_other_shares_alone_are_trusted():
     found = report()
     assert found.label_p_value < 0.05 < found.class_p_value
-    assert "not to be trusted" not in str(found) + found._repr_html_()
+    assert "unreliable" not in str(found) + found._repr_html_()
     assert found.target_priors[1] == pytest.approx(0.9, abs=0.1)
 
 
@@ -40,7 +40,7 @@ def test_samples_of_a_class_that_differ_are_told(change):
     line = next(line for line in str(found).splitlines() if line.startswith("Label shift"))
     assert DOUBT in line
     assert f"{found.label_p_value:.3g}" in line
-    assert "in the target, not to be trusted" in found._repr_html_()
+    assert "in the target, unreliable" in found._repr_html_()
     assert found.to_dict()["class_p_value"] == found.class_p_value
 
 
@@ -48,7 +48,7 @@ def test_without_classes_there_is_nothing_to_doubt():
     X, _, T = domains(0, shift=1.0)
     found = shift_report(X, T, n_permutations=99, random_state=0)
     assert found.class_p_value is None
-    assert "not to be trusted" not in str(found)
+    assert "unreliable" not in str(found)
 
 
 def test_the_seed_decides():
