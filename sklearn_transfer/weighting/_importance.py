@@ -205,7 +205,7 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
             If `sample_weight` is negative in a row or 0 in all, among other causes.
         """
         check_takes_weights(self.estimator, type(self).__name__)
-        if np.ndim(sample_weight) > 0 and sample_domain is not None:
+        if sample_domain is not None and np.asarray(sample_weight).ndim > 0:
             rows = np.flatnonzero(source_rows(X, y, sample_domain))
             check_consistent_length(X, sample_weight)
             sample_weight = _safe_indexing(sample_weight, rows)

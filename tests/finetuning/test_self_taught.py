@@ -480,7 +480,7 @@ def test_unreadable_image_is_named_by_row(crops, tmp_path):
         ({"hidden": (8.5,)}, "expected the width of each block"),
         ({"mask": 1.0}, "The 'mask' parameter"),
         ({"n_components": 0}, "The 'n_components' parameter"),
-        ({"device": "nowhere"}, "device='nowhere' is not to be had"),
+        ({"device": "nowhere"}, "device='nowhere' is not available"),
     ],
 )
 def test_parameters_that_do_not_fit(table, options, message):
