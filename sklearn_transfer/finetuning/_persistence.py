@@ -12,7 +12,7 @@ from sklearn_transfer._validation import shortened
 from sklearn_transfer.extraction._checkpoints import refuse_bad_numbers
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._threads import run_here
-from sklearn_transfer.finetuning._pickling import Pickled
+from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import (
     PLAIN,
     arrays_of,
@@ -97,7 +97,7 @@ class Saved(Pickled):
 
     def __getstate__(self):
         """State of arrays and builtins, as skops writes it; pickles go another way."""
-        if not hasattr(self, "history_"):
+        if is_pickled(self) or not hasattr(self, "history_"):
             return super().__getstate__()
         return _plain_state(self)
 

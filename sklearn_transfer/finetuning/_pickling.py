@@ -8,6 +8,7 @@ estimators that are equal, and between an estimator and what is read from its pi
 import io
 import pickle
 import sys
+from contextvars import ContextVar
 from copyreg import dispatch_table
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
@@ -18,6 +19,8 @@ _PROTOCOL = 5
 # Arrays of these kinds are bytes and a name of their type.
 _PLAIN_KINDS = "biufcSUmM"
 _ARRAY, _STORAGE, _GIVEN, _OWNER = "array", "storage", "given", "owner"
+# The estimator whose state is asked for by a pickle.
+_PICKLED = ContextVar("_PICKLED", default=None)
 
 
 def dismantled(value, owner=None):
@@ -173,10 +176,23 @@ def _is_plain_tensor(obj, torch):
 
 def _sorted(members):
     """Members of a set in an order that does not depend on the process."""
-    try:
-        return sorted(members)
-    except TypeError:
-        return sorted(members, key=lambda member: (type(member).__name__, repr(member)))
+    # Some sets are neither smaller nor larger than others, which `sorted` does not see.
+    if not any(isinstance(member, tuple | frozenset) for member in members):
+        try:
+            return sorted(members)
+        except TypeError:
+            pass
+    return sorted(members, key=_place)
+
+
+def _place(member):
+    """Text by which members of a set are sorted that have no order, or only some."""
+    if isinstance(member, tuple | frozenset):
+        parts = [_place(part) for part in member]
+        told = ", ".join(parts if isinstance(member, tuple) else sorted(parts))
+    else:
+        told = getattr(member, "__qualname__", None) or repr(member)
+    return f"{type(member).__name__}({told})"
 
 
 def _same(obj):
@@ -211,6 +227,11 @@ def _tensor(storage, dtype, offset, shape, stride, requires_grad, is_parameter, 
     return tensor
 
 
+def is_pickled(estimator):
+    """Whether its state is asked for by a pickle or copy, and not by skops."""
+    return _PICKLED.get() is estimator
+
+
 class Pickled:
     """Mixin of estimators whose pickles depend on content alone.
 
@@ -222,8 +243,15 @@ class Pickled:
         """Attributes that a pickle holds."""
         return dict(vars(self))
 
+    def __getstate__(self):
+        return self._pickled_state() if is_pickled(self) else super().__getstate__()
+
     def __reduce_ex__(self, protocol):
-        state = self._pickled_state()
+        token = _PICKLED.set(self)
+        try:
+            state = self.__getstate__()  # which a subclass of a user's may change
+        finally:
+            _PICKLED.reset(token)
         state = {name: state[name] for name in sorted(state)}
         return _rebuilt, (type(self), *dismantled(state, self))
 

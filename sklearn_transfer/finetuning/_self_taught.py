@@ -19,7 +19,7 @@ from sklearn_transfer._validation import (
 from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.extraction._inputs import InputSpec
 from sklearn_transfer.extraction._threads import run_here
-from sklearn_transfer.finetuning._pickling import Pickled
+from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import PLAIN, arrays_of, device_here, tensors_of
 
 _INPUT_SIZE = 32
@@ -310,7 +310,7 @@ class AutoencoderFeatures(
     def __getstate__(self):
         """State of arrays and builtins, as skops writes it; pickles go another way."""
         state = super().__getstate__()
-        if not hasattr(self, "history_"):
+        if is_pickled(self) or not hasattr(self, "history_"):
             return state
         from sklearn_transfer.finetuning._autoencoder import layout_of
 

@@ -444,3 +444,68 @@ def test_a_pickle_holds_no_net():
 def test_an_unfitted_estimator_has_no_net():
     with pytest.raises(AttributeError, match="no net_ before it is fitted"):
         tabular()[0].net_  # noqa: B018
+
+
+class Locked(FineTunedClassifier):
+    """With an attribute that no pickle takes, which it leaves out."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.lock_ = threading.Lock()
+        return self
+
+    def __getstate__(self):
+        return {n: value for n, value in super().__getstate__().items() if n != "lock_"}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.lock_ = threading.Lock()
+
+
+class LockedCodes(AutoencoderFeatures):
+    """The same of an autoencoder."""
+
+    def fit(self, X, y=None):
+        super().fit(X)
+        self.lock_ = threading.Lock()
+        return self
+
+    def __getstate__(self):
+        return {n: value for n, value in super().__getstate__().items() if n != "lock_"}
+
+
+@pytest.mark.parametrize("kind", [Locked, LockedCodes])
+def test_a_subclass_says_what_its_pickles_hold(kind):
+    if kind is Locked:
+        estimator, X, y = tabular(kind=kind)
+    else:
+        estimator, X, y = kind(3, max_epochs=1, preprocess=None), TABLE, None
+    fitted = estimator.fit(X, y)
+    other = again(fitted)
+    assert hasattr(other, "lock_") is (kind is Locked)
+    np.testing.assert_array_equal(outputs(other, X), outputs(fitted, X))
+    assert joblib.hash(other) == joblib.hash(fitted)
+
+
+def test_the_order_of_a_set_of_sets_changes_no_hash():
+    members = [frozenset({i, i + k}) for i in range(12) for k in range(2)]
+    forward, backward = set(members), set()
+    backward.update(range(1000, 1100), reversed(members))
+    backward.difference_update(range(1000, 1100))
+    assert forward == backward
+    assert list(forward) != list(backward)
+    hashes = {joblib.hash(tabular(callbacks=[Noting(s)])[0]) for s in (forward, backward)}
+    assert len(hashes) == 1
+
+
+class Sibling:
+    """Member of a set that it knows."""
+
+    def __init__(self):
+        self.siblings = {self}
+
+
+def test_a_set_may_hold_what_holds_it():
+    estimator, _, _ = tabular(callbacks=[Noting(Sibling().siblings)])
+    (found,) = again(estimator).callbacks[0].names
+    assert found.siblings == {found}
