@@ -290,7 +290,11 @@ def as_target(y):
     if isinstance(y, list | tuple) and len(y) and hasattr(y[0], "detach"):
         return [value.item() if value.ndim == 0 else value.tolist() for value in y]
     if hasattr(y, "detach") and hasattr(y, "cpu"):  # torch, also on other devices
-        return y.detach().cpu().numpy()
+        return _array_of_tensor(y.detach().cpu())
+    if hasattr(y, "collect_schema"):  # of polars
+        raise TypeError(
+            f"y is a lazy {type(y).__name__}, which has no length: pass y.collect()."
+        )
     if hasattr(y, "to_pylist") and not hasattr(y, "column_names"):  # pyarrow
         return y.to_pylist()
     if type(y).__module__.partition(".")[0] == "pandas" and not hasattr(y, "iloc"):
@@ -301,9 +305,18 @@ def as_target(y):
             f"y is of type {type(y).__name__}, which has no length: pass a list, list(y)."
         )
     bare = not (hasattr(y, "__array__") or hasattr(y, "shape") or isinstance(y, Mapping))
-    if bare and not isinstance(y, list | tuple | str) and hasattr(y, "__getitem__"):
+    if bare and not isinstance(y, list | tuple | str | bytes) and hasattr(y, "__getitem__"):
         return as_target([y[row] for row in range(len(y))])
     return y
+
+
+def _array_of_tensor(tensor):
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16 and the like, which NumPy does not have
+        if not tensor.is_floating_point():
+            raise
+        return tensor.float().numpy()
 
 
 def column_or_1d(y, *, warn=False):

@@ -26,6 +26,7 @@ from sklearn_transfer import (
     negative_transfer_test,
     shift_report,
 )
+from sklearn_transfer._validation import as_target
 from sklearn_transfer.heads import episodes
 from sklearn_transfer.selection import gbc, h_score, label_shift_test, leep, logme, nce
 from sklearn_transfer.selection._ranking import _checked_labels
@@ -208,3 +209,22 @@ def test_numbers(y):
 def test_what_has_no_length_is_refused_with_the_repair(fit):
     with pytest.raises(TypeError, match=r"y is of type generator, .* pass a list, list\(y\)"):
         fit(X, (label for label in TEXT))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_short_floats_are_numbers(dtype):
+    y = torch.arange(20).to(dtype) / 4
+    np.testing.assert_array_equal(as_target(y), np.arange(20, dtype=np.float32) / 4)
+
+
+def test_a_lazy_frame_is_refused_with_the_repair():
+    y = pl.DataFrame({"a": ["x", "y"] * 20}).lazy()
+    with pytest.raises(TypeError, match=r"y is a lazy LazyFrame.*: pass y\.collect\(\)"):
+        FineTunedClassifier(networks.perceptron, preprocess=None).fit(np.zeros((40, 5)), y)
+
+
+def test_bytes_are_no_column_of_numbers():
+    with pytest.raises(ValueError, match=r"y should be a 1d array.*shape \(\) instead"):
+        FineTunedClassifier(networks.perceptron, preprocess=None).fit(
+            np.zeros((40, 5)), b"ab" * 20
+        )
