@@ -291,7 +291,7 @@ def as_target(y):
         return [value.item() if value.ndim == 0 else value.tolist() for value in y]
     if hasattr(y, "detach") and hasattr(y, "cpu"):  # torch, also on other devices
         return _array_of_tensor(y.detach().cpu())
-    if hasattr(y, "collect_schema"):  # of polars
+    if hasattr(y, "collect_schema") and not hasattr(y, "shape"):  # of polars
         raise TypeError(
             f"y is a lazy {type(y).__name__}, which has no length: pass y.collect()."
         )
