@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.timing import Apart, Row, quotients
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.datasets import load_photo_crops
-from sklearn_transfer.extraction._transforms import centre
+from sklearn_transfer.extraction._transforms import center
 from sklearn_transfer.extraction._weights import packaged_weights
 
 NETWORK, SIZE, SCALED, BATCH, LR = "tf_efficientnet_lite0", 128, 146, 32, 3e-4
@@ -36,7 +36,7 @@ def tensors(n, seed):
     config = timm.models.get_pretrained_cfg(NETWORK)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (config.mean, config.std))
     spec = FineTunedClassifier(input_size=SIZE)  # its network's size, for the same crop
-    cropped = np.stack([centre(image, _spec(spec)) for image in images])
+    cropped = np.stack([center(image, _spec(spec)) for image in images])
     X = torch.from_numpy(cropped).permute(0, 3, 1, 2).float() / 255
     return ((X - mean) / std).contiguous(), torch.from_numpy(y)
 
