@@ -10,7 +10,7 @@ _GAP, _WIDEST_GAP = 4.5, 7.0  # times as far out as all others: light and heavy 
 _FAR = 6.0  # least distance, in units within which most rows lie
 _TAIL, _RARE = 20, 7.0  # rows that tell the tail, and the gap in its mean logarithmic step
 _LEAST = 10  # rows that a spread can be told from
-_SAMPLED = 2000  # rows, evenly spaced, by which centre and unit are told
+_SAMPLED = 2000  # rows, evenly spaced, by which center and unit are told
 _NAMED = 5  # rows that a message names
 # With so many of both, distances over all features tell of what single ones do not.
 _MANY_FEATURES, _MANY_ROWS = 10, 50
@@ -37,7 +37,7 @@ def stray_rows(X, T, gap=_GAP, far=_FAR):
 
 
 class _Spread:
-    """Centre and unit of each feature, and the rows that are far in it: `far`."""
+    """Center and unit of each feature, and the rows that are far in it: `far`."""
 
     def __init__(self, X, gap, far):
         n, d = X.shape
@@ -45,7 +45,7 @@ class _Spread:
         if n < _LEAST:
             return
         n_strays = min(3 + n // 100, n // 5)
-        self.centre, self.unit = np.empty(d), np.empty(d)
+        self.center, self.unit = np.empty(d), np.empty(d)
         sizes, squares = np.zeros(n), np.zeros(n)
         looked_at = np.linspace(0, n - 1, min(n, _SAMPLED)).round().astype(int)
         n_seen = len(looked_at)
@@ -55,9 +55,9 @@ class _Spread:
             block = slice(start, start + step)
             columns = X[:, block].T.copy()
             seen = columns[:, looked_at]
-            self.centre[block] = centre = np.median(seen, axis=1)
-            self.unit[block] = unit = _units(np.abs(seen - centre[:, None]), place)
-            columns -= centre[:, None]
+            self.center[block] = center = np.median(seen, axis=1)
+            self.unit[block] = unit = _units(np.abs(seen - center[:, None]), place)
+            columns -= center[:, None]
             np.abs(columns, out=columns)
             columns /= unit[:, None]
             np.maximum(sizes, columns.max(axis=0), out=sizes)
@@ -72,7 +72,7 @@ class _Spread:
     def is_outside(self, rows, other):
         """Which rows lie beyond those of the other domain where they are far."""
         with np.errstate(over="ignore"):  # of numbers whose squares are infinite
-            away = np.abs(rows - self.centre) / self.unit
+            away = np.abs(rows - self.center) / self.unit
             margin = 3 * self.unit
             low, high = other.min(axis=0) - margin, other.max(axis=0) + margin
             outside = ((away > self.bound) & ((rows < low) | (rows > high))).any(axis=1)

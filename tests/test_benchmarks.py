@@ -14,4 +14,5 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_benchmark_is_importable(name):
-    importlib.import_module(f"benchmarks.{name}")
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert Path(module.__file__).stem == name

@@ -17,7 +17,7 @@ from sklearn_transfer.extraction import _timm, _torchvision, _weights
 from sklearn_transfer.extraction._checkpoints import (
     read_checkpoint,
     refuse_bad_numbers,
-    refuse_quantised,
+    refuse_quantized,
 )
 from sklearn_transfer.extraction._digests import digest
 from sklearn_transfer.extraction._records import Backbone, children
@@ -58,7 +58,7 @@ def load_backbone(
     be had.
     """
     if isinstance(model, torch.nn.Module):
-        refuse_quantised(model, type(model).__name__)
+        refuse_quantized(model, type(model).__name__)
     size = _checked_size(input_size)
     place = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
@@ -258,7 +258,7 @@ def _build_from_object(model, weights, size, sizes):
                 f"model={label} returned {type(module).__name__}, expected a callable that"
                 " takes the number of input features and returns a torch.nn.Module"
             )
-        refuse_quantised(module, label)
+        refuse_quantized(module, label)
     origin = "own weights"
     if weights is None and isinstance(model, torch.nn.Module):
         origin = "random weights"

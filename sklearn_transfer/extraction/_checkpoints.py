@@ -30,7 +30,7 @@ _BYSTANDER = re.compile(
     r"n_averaged$|(model_)?ema[._]|(optimizer|optim|lr_scheduler|scheduler)[._]|"
     r"(.*\.)?total_(ops|params)$"
 )
-_QUANTISED_LAYERS = (
+_QUANTIZED_LAYERS = (
     "torch.ao.nn.quantized",
     "torch.ao.nn.intrinsic.quantized",
     "torch.nn.quantized",
@@ -75,7 +75,7 @@ def read_checkpoint(weights):
     """`Checkpoint` from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
 
     Files are read without executing anything in them. Raises ValueError for what holds no
-    weights, or those of a quantised network.
+    weights, or those of a quantized network.
     """
     origin = origin_of(weights)
     if isinstance(weights, Mapping):
@@ -88,7 +88,7 @@ def read_checkpoint(weights):
             f" {type(content).__name__}"
         )
     content, keys = _unwrapped(content)
-    _refuse_quantised_state(content, weights)
+    _refuse_quantized_state(content, weights)
     content = _flat(content)
     average = next((key for key in keys if _names_average(key)), None)
     if average is not None:
@@ -229,7 +229,7 @@ def _reason(path, error):
     except Exception:  # not a file of that kind
         names = []
     if any(name.startswith("torch.ao.nn.quantized") for name in names):
-        return "it holds a quantised network; take the weights from before quantisation"
+        return "it holds a quantized network; take the weights from before quantization"
     if names:
         return f"beside tensors it holds {', '.join(names[:3])}, which are not built"
     if "TorchScript" in str(error):
@@ -237,20 +237,20 @@ def _reason(path, error):
     return shortened(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
-def refuse_quantised(module, label):
-    """Raise a ValueError for a module that computes with quantised weights."""
-    layers = [(n, type(m)) for n, m in module.named_modules() if _is_quantised(m)]
+def refuse_quantized(module, label):
+    """Raise a ValueError for a module that computes with quantized weights."""
+    layers = [(n, type(m)) for n, m in module.named_modules() if _is_quantized(m)]
     if layers:
         name, kind = layers[0]
         raise ValueError(
-            f"model={label} is quantised: {name or 'itself'!r} is"
+            f"model={label} is quantized: {name or 'itself'!r} is"
             f" {kind.__module__}.{kind.__name__}. Give the network as it was before"
-            " quantisation, in float32; engine and precision say how it is run"
+            " quantization, in float32; engine and precision say how it is run"
         )
 
 
-def _is_quantised(module):
-    if type(module).__module__.startswith(_QUANTISED_LAYERS):
+def _is_quantized(module):
+    if type(module).__module__.startswith(_QUANTIZED_LAYERS):
         return True
     return any(_is_small(p) for p in module.parameters(recurse=False))
 
@@ -259,17 +259,17 @@ def _is_small(tensor):
     return tensor.is_quantized or str(tensor.dtype) in ("torch.int8", "torch.uint8")
 
 
-def _refuse_quantised_state(state_dict, weights):
+def _refuse_quantized_state(state_dict, weights):
     for name, value in state_dict.items():
-        if "_packed_params" in str(name) or _holds_quantised(str(name), value):
+        if "_packed_params" in str(name) or _holds_quantized(str(name), value):
             raise ValueError(
-                f"weights={_shown(weights)} are those of a quantised network ({name!r} says"
-                " so): pass the weights from before quantisation, in float32, bfloat16 or"
+                f"weights={_shown(weights)} are those of a quantized network ({name!r} says"
+                " so): pass the weights from before quantization, in float32, bfloat16 or"
                 " float16"
             )
 
 
-def _holds_quantised(name, value):
+def _holds_quantized(name, value):
     if not _is_tensor(value):
         return False
     return value.is_quantized or (_is_small(value) and name.endswith("weight"))

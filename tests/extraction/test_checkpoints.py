@@ -1,4 +1,4 @@
-"""What training programs write: averages, prefixes, bystanders, bad and quantised numbers."""
+"""What training programs write: averages, prefixes, bystanders, bad and quantized numbers."""
 
 import argparse
 import copy
@@ -353,12 +353,12 @@ def test_a_saved_network_with_bad_weights_is_refused(crops, tmp_path):
         FineTunedClassifier.load(tmp_path, model=networks.trained_net())
 
 
-def quantised_dynamically():
+def quantized_dynamically():
     net = copy.deepcopy(networks.trained_net()).eval()
     return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
 
 
-def quantised_statically():
+def quantized_statically():
     engines = torch.backends.quantized.supported_engines
     torch.backends.quantized.engine = "fbgemm" if "fbgemm" in engines else "qnnpack"
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -374,36 +374,36 @@ def with_small_weights():
     return net
 
 
-QUANTISED = [quantised_dynamically, quantised_statically, with_small_weights]
+QUANTIZED = [quantized_dynamically, quantized_statically, with_small_weights]
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", [PretrainedFeatures, FineTunedClassifier])
-@pytest.mark.parametrize("make", QUANTISED)
-def test_a_quantised_module_is_refused_in_a_sentence(make, kind, crops):
+@pytest.mark.parametrize("make", QUANTIZED)
+def test_a_quantized_module_is_refused_in_a_sentence(make, kind, crops):
     estimator = kind(make())
-    with pytest.raises(ValueError, match="is quantised: .* Give the network as it was before"):
+    with pytest.raises(ValueError, match="is quantized: .* Give the network as it was before"):
         estimator.fit(crops, np.arange(9) % 2)
 
 
-def quantised_net(n_features_in):
-    return quantised_dynamically()
+def quantized_net(n_features_in):
+    return quantized_dynamically()
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_callable_that_returns_a_quantised_module_is_refused(crops):
-    extractor = PretrainedFeatures(quantised_net)
-    with pytest.raises(ValueError, match="model=quantised_net is quantised"):
+def test_a_callable_that_returns_a_quantized_module_is_refused(crops):
+    extractor = PretrainedFeatures(quantized_net)
+    with pytest.raises(ValueError, match="model=quantized_net is quantized"):
         extractor.fit(crops)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("make", QUANTISED)
+@pytest.mark.parametrize("make", QUANTIZED)
 @pytest.mark.parametrize("as_file", [False, True])
-def test_weights_of_a_quantised_network_are_refused(make, as_file, tmp_path):
+def test_weights_of_a_quantized_network_are_refused(make, as_file, tmp_path):
     state = make().state_dict()
     weights = saved(state, tmp_path) if as_file else state
-    with pytest.raises(ValueError, match="quantised network"):
+    with pytest.raises(ValueError, match="quantized network"):
         load_backbone(networks.counting_net, weights)
 
 
