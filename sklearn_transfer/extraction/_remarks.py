@@ -1,4 +1,4 @@
-"""What is noticed about single samples while they are read, told once at the end of a call."""
+"""Remarks on single samples while they are read, given as one warning per kind and call."""
 
 import threading
 import warnings
