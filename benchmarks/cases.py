@@ -239,7 +239,7 @@ def imports(data):
 
 def hashing(data):
     """Digests of files that are read anew, and of arrays of 224 pixels."""
-    from sklearn_transfer.extraction._digests import array_digest
+    from sklearn_transfer._store.digests import array_digest
 
     images = [np.asarray(Image.open(path).resize((224, 224))) for path in data.paths]
     contents = [open(path, "rb").read() for path in data.paths]  # noqa: SIM115

@@ -12,7 +12,7 @@ import tempfile
 import numpy as np
 
 from benchmarks.timing import seconds
-from sklearn_transfer.extraction._disk_cache import DiskStore
+from sklearn_transfer._store.disk import DiskStore
 
 WIDTH, BATCH = 1280, 8
 

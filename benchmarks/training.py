@@ -13,9 +13,9 @@ from torch import nn
 
 from benchmarks.timing import Apart, Row, quotients
 from sklearn_transfer import FineTunedClassifier
+from sklearn_transfer._modalities.image.transforms import center
+from sklearn_transfer._networks.weights import packaged_weights
 from sklearn_transfer.datasets import load_photo_crops
-from sklearn_transfer.extraction._transforms import center
-from sklearn_transfer.extraction._weights import packaged_weights
 
 NETWORK, SIZE, SCALED, BATCH, LR = "tf_efficientnet_lite0", 128, 146, 32, 3e-4
 FROZEN = "blocks.5"  # the last stage and the head train
@@ -42,7 +42,7 @@ def tensors(n, seed):
 
 
 def _spec(estimator):
-    from sklearn_transfer.extraction._backbones import load_backbone
+    from sklearn_transfer._networks.registry import load_backbone
 
     return load_backbone(NETWORK, None, input_size=estimator.input_size).spec
 

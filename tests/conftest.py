@@ -22,9 +22,9 @@ def _seeds():
 @pytest.fixture(autouse=True)
 def _empty_cache():
     """Each test starts with no cached features; networks stay, they never change."""
-    from sklearn_transfer.extraction import _cache
+    from sklearn_transfer._store import memory
 
-    _cache.memory_store().clear()
+    memory.memory_store().clear()
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ _PRELOADED = [
     "pytest",
     "sklearn.linear_model",
     "sklearn.model_selection",
-    "sklearn_transfer.extraction._disk_cache",
-    "sklearn_transfer.extraction._engines",
+    "sklearn_transfer._store.disk",
+    "sklearn_transfer._networks.engines",
     "sklearn_transfer.extraction._features",
     "tests.networks",
     "tests.stores",
@@ -91,7 +91,7 @@ def _drop_pipe(pipe, function, *args):
 def _run(pipe, function, args):
     import torch
 
-    from sklearn_transfer.extraction import _disk_cache
+    from sklearn_transfer._store import disk as disk_module
 
     sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)  # for workers of its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -101,7 +101,7 @@ def _run(pipe, function, args):
         end = _End(function(pipe, *args))
     except BaseException:
         end = _End(error=traceback.format_exc())
-    for store in _disk_cache._stores.values():  # multiprocessing skips what atexit has
+    for store in disk_module._stores.values():  # multiprocessing skips what atexit has
         store.close()
     pipe.send(end)
 

@@ -5,12 +5,13 @@ from contextlib import closing
 
 import numpy as np
 
-from sklearn_transfer.extraction import _disk_cache, _sqlite
-from sklearn_transfer.extraction._disk_cache import DiskStore
+from sklearn_transfer._store import disk as disk_module
+from sklearn_transfer._store import sqlite
+from sklearn_transfer._store.disk import DiskStore
 
 CONTEXT = b"context of tests"
 WIDTH = 16
-ENTRY = _sqlite.stored_bytes(4 * WIDTH)
+ENTRY = sqlite.stored_bytes(4 * WIDTH)
 
 _made = []
 
@@ -31,7 +32,7 @@ def make_store(folder, room=1000, memory=0):
 
 def close_stores():
     """Close all stores of this process."""
-    for store in [*_made, *_disk_cache._stores.values()]:
+    for store in [*_made, *disk_module._stores.values()]:
         store.close()
     _made.clear()
 
@@ -65,7 +66,7 @@ def query(folder, sql, *parameters):
 
 
 def database(folder):
-    return f"{folder}/{_disk_cache._FILE}"
+    return f"{folder}/{disk_module._FILE}"
 
 
 def held(folder):

@@ -11,29 +11,24 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sklearn_transfer"
 
 # Stage to the stages it may import from; a folder or file of the package is a stage.
+_BELOW = {"_callbacks", "_validation", "_kernels", "_process"}
+_NETWORKS = _BELOW | {"_store", "_modalities", "_networks"}
 ALLOWED = {
     "_callbacks": set(),
     "_validation": set(),
     "_kernels": set(),
-    "_blas": set(),
+    "_process": set(),
     "_strays": {"_kernels"},
     "datasets": {"_validation"},
-    "extraction": {"_callbacks", "_validation", "_kernels"},
-    "weighting": {"_callbacks", "_validation", "_kernels", "_blas", "_strays"},
-    "alignment": {"_callbacks", "_validation", "_kernels", "_blas", "_strays"},
-    "heads": {"_callbacks", "_validation", "_kernels", "_blas"},
-    "finetuning": {"_callbacks", "_validation", "_kernels", "extraction"},
-    "selection": {
-        "_callbacks",
-        "_validation",
-        "_kernels",
-        "_blas",
-        "extraction",
-        "weighting",
-        "alignment",
-        "heads",
-        "finetuning",
-    },
+    "_store": {"_validation", "_process"},
+    "_modalities": {"_validation", "_process", "_store"},
+    "_networks": {"_validation", "_process", "_store", "_modalities"},
+    "extraction": _NETWORKS,
+    "weighting": _BELOW | {"_strays"},
+    "alignment": _BELOW | {"_strays"},
+    "heads": _BELOW,
+    "finetuning": _NETWORKS | {"extraction"},
+    "selection": _NETWORKS | {"extraction", "weighting", "alignment", "heads", "finetuning"},
     "plotting": {"_validation", "_kernels", "selection"},
 }
 MODULES = sorted(

@@ -7,7 +7,7 @@ from sklearn.dummy import DummyClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_transfer import episodes, negative_transfer_test, rank_backbones
-from sklearn_transfer._blas import one_blas_thread
+from sklearn_transfer._process.blas import one_blas_thread
 from tests import networks
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_transfer._blas import one_blas_thread
+from sklearn_transfer._process.blas import one_blas_thread
 from sklearn_transfer._validation import column_or_1d, doubtful_values, import_optional
 from sklearn_transfer.alignment import _couplings
 from sklearn_transfer.alignment._base import ColumnAligner, centre

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._kernels import Kernel, median_gamma
+from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer.alignment._base import ComponentAligner
 
 _MOST = 10_000  # rows of both domains, whose kernel then takes 0.8 GB, three times at once

@@ -13,10 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._modalities.inputs import naming_input
+from sklearn_transfer._store.disk import disk_store
+from sklearn_transfer._store.memory import NullStore, memory_store
 from sklearn_transfer._validation import check_feature_names_in, shortened, visual_block
-from sklearn_transfer.extraction import _cache
-from sklearn_transfer.extraction._disk_cache import disk_store
-from sklearn_transfer.extraction._inputs import naming_input
 from sklearn_transfer.extraction._loop import Extraction
 
 _LONGEST_NAME = 255  # bytes of the name of a file on the usual file systems
@@ -261,8 +261,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         if (tap, shape) not in backbone.widths:
             import torch
 
-            from sklearn_transfer.extraction._taps import forward
-            from sklearn_transfer.extraction._threads import run_apart
+            from sklearn_transfer._networks.taps import forward
+            from sklearn_transfer._process.threads import run_apart
 
             empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
             with naming_input(backbone.label, shape, self._make_reader(backbone).shape_source):
@@ -277,7 +277,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return shape
 
     def _resolve(self, backbone, layers):
-        from sklearn_transfer.extraction._taps import resolve_taps
+        from sklearn_transfer._networks.taps import resolve_taps
 
         return resolve_taps(backbone, layers, self.pooling)
 
@@ -295,13 +295,13 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 
     def _store(self):
         if self.cache is None:
-            return _cache.NullStore()
+            return NullStore()
         if isinstance(self.cache, str) and self.cache == "memory":
-            return _cache.memory_store()
+            return memory_store()
         return disk_store(checked_folder(self.cache))
 
     def _engine_name(self, backbone):
-        from sklearn_transfer.extraction._engines import resolve_engine
+        from sklearn_transfer._networks.engines import resolve_engine
 
         return resolve_engine(self.engine, self.precision, backbone)
 

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from sklearn_transfer._modalities.samples import as_samples
 from sklearn_transfer.extraction._base import _BasePretrained
-from sklearn_transfer.extraction._containers import as_samples
 
 
 class ReadsImages:
@@ -26,22 +26,22 @@ class ReadsImages:
         return X
 
     def _make_reader(self, backbone):
-        from sklearn_transfer.extraction import _readers
-        from sklearn_transfer.extraction._decoding import parse_background
-        from sklearn_transfer.extraction._values import parse_value_range
+        from sklearn_transfer._modalities import readers
+        from sklearn_transfer._modalities.image.decoding import parse_background
+        from sklearn_transfer._modalities.image.values import parse_value_range
 
         value_range = parse_value_range(self.value_range)
         if self.preprocess is None:
-            return _readers.RowReader()
+            return readers.RowReader()
         background = parse_background(self.background)
         if self.preprocess != "auto":
-            return _readers.CallableReader(self.preprocess, background, value_range)
+            return readers.CallableReader(self.preprocess, background, value_range)
         if value_range is None:
             raise ValueError(
                 "value_range=None hands the samples' own values to a callable preprocess, but"
                 " preprocess='auto'; use 'auto', 'dtype' or a pair (low, high)"
             )
-        return _readers.ImageReader(_require_spec(backbone), background, value_range)
+        return readers.ImageReader(_require_spec(backbone), background, value_range)
 
 
 class PretrainedFeatures(ReadsImages, _BasePretrained):
@@ -276,15 +276,15 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         self.verbose = verbose
 
     def _load_backbone(self, n_outputs=None):
-        from sklearn_transfer.extraction._backbones import load_backbone
+        from sklearn_transfer._networks.registry import load_backbone
 
         options = {**self._network_options(), "n_outputs": n_outputs}
         return load_backbone(self.model, self.weights, **options)
 
     def _has_backbone(self):
-        if "sklearn_transfer.extraction._backbones" not in sys.modules:
+        if "sklearn_transfer._networks.registry" not in sys.modules:
             return False
-        from sklearn_transfer.extraction._backbones import is_loaded
+        from sklearn_transfer._networks.registry import is_loaded
 
         return is_loaded(self.model, self.weights, **self._network_options())
 

@@ -11,11 +11,11 @@ from itertools import chain, islice
 import joblib
 import numpy as np
 
-from sklearn_transfer.extraction._cache import Answer
-from sklearn_transfer.extraction._digests import KEY_VERSION, digest
-from sklearn_transfer.extraction._inputs import BadSampleError, describe, naming_input
-from sklearn_transfer.extraction._remarks import Remarks
-from sklearn_transfer.extraction._threads import Threads, one_core
+from sklearn_transfer._modalities.inputs import BadSampleError, describe, naming_input
+from sklearn_transfer._modalities.remarks import Remarks
+from sklearn_transfer._process.threads import Threads, one_core
+from sklearn_transfer._store.digests import KEY_VERSION, digest
+from sklearn_transfer._store.memory import Answer
 
 # Samples looked up at once, claimed at once, and at most handed to a thread at once.
 _LOOKED_UP, _CLAIMED, _HANDED = 1000, 16, 4
@@ -236,7 +236,7 @@ class Extraction:
 
     def _start(self, row, payload):
         """The engine, for payloads like the first one."""
-        from sklearn_transfer.extraction._engines import make_engine
+        from sklearn_transfer._networks.engines import make_engine
 
         self.shape = (row, payload.shape)
         scaling = self.reader.scaling

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from sklearn.model_selection import ShuffleSplit
 
-from sklearn_transfer.extraction._backbones import single_precision
-from sklearn_transfer.extraction._engines import as_input
+from sklearn_transfer._networks.engines import as_input
+from sklearn_transfer._networks.registry import single_precision
 from sklearn_transfer.finetuning import _autoencoder, _freezing
 from sklearn_transfer.finetuning._fitting import (
     progress,

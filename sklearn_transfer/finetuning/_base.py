@@ -16,6 +16,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._modalities.samples import taken
+from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import (
     check_feature_names_in,
     check_sample_weight,
@@ -23,9 +25,7 @@ from sklearn_transfer._validation import (
     shortened,
     visual_block,
 )
-from sklearn_transfer.extraction._containers import taken
 from sklearn_transfer.extraction._features import PretrainedFeatures
-from sklearn_transfer.extraction._threads import run_here
 from sklearn_transfer.finetuning._columns import naming_rows, plain
 from sklearn_transfer.finetuning._persistence import Saved
 from sklearn_transfer.finetuning._reading import ReadsAsFeatures
@@ -304,7 +304,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         """Record of the trained network, which an extraction can run."""
         import torch
 
-        from sklearn_transfer.extraction._records import Backbone
+        from sklearn_transfer._networks.backbone import Backbone
 
         places = {"embedding": ("head", "input"), "logits": ("", "output")}
         device = torch.device(self._device)
@@ -319,7 +319,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
                 f"augment={shortened(self.augment)} needs preprocess='auto', got"
                 f" {shortened(preprocess)}; use augment='none', or augment in preprocess"
             )
-        from sklearn_transfer.extraction._transforms import make_augmentation
+        from sklearn_transfer._modalities.image.transforms import make_augmentation
 
         return make_augmentation(self.augment, self._make_reader(backbone).spec)
 
@@ -376,13 +376,13 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         samples = self._check_samples(X, reset=False)
         if self._cut is not None:
             return self._pass_from_cut(samples, kind)
-        from sklearn_transfer.extraction import _cache
+        from sklearn_transfer._networks.taps import Tap
+        from sklearn_transfer._store.memory import NullStore
         from sklearn_transfer.extraction._loop import Extraction
-        from sklearn_transfer.extraction._taps import Tap
         from sklearn_transfer.finetuning._cuts import Passes
 
         reader = self._make_reader(self._record)
-        passes = Passes(self, reader, _cache.NullStore(), "torch")
+        passes = Passes(self, reader, NullStore(), "torch")
         taps = [Tap(kind, "", "auto", kind)]
         return Extraction(passes, samples, self._record, taps, True).run().output
 

@@ -6,16 +6,16 @@ from functools import partial
 
 import torch
 
-from sklearn_transfer.extraction import _cache
+from sklearn_transfer._modalities.readers import Reader
+from sklearn_transfer._networks.engines import resolve_engine
+from sklearn_transfer._networks.splits import Resumption
+from sklearn_transfer._networks.taps import Tap
+from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._store import memory
+from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.disk import disk_store
 from sklearn_transfer.extraction._base import checked_folder
-from sklearn_transfer.extraction._digests import array_digest
-from sklearn_transfer.extraction._disk_cache import disk_store
-from sklearn_transfer.extraction._engines import resolve_engine
 from sklearn_transfer.extraction._loop import Extraction
-from sklearn_transfer.extraction._readers import Reader
-from sklearn_transfer.extraction._splits import Resumption
-from sklearn_transfer.extraction._taps import Tap
-from sklearn_transfer.extraction._threads import in_child_of_fork
 from sklearn_transfer.finetuning import _inputs
 
 EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
@@ -31,7 +31,7 @@ def _after_fork_in_child():
         _store.forget_process()
 
 
-class _ActivationStore(_cache.MemoryStore):
+class _ActivationStore(memory.MemoryStore):
     """Activations at frozen boundaries, for later fits of the process."""
 
     def fits(self, n_vectors, n_bytes):
@@ -42,11 +42,11 @@ def activation_store(cache):
     """Store for a value of the parameter `cache`; apart from that of embeddings."""
     global _store
     if cache is None:
-        return _cache.NullStore()
+        return memory.NullStore()
     if cache != "memory":
         return disk_store(os.path.join(checked_folder(cache), "activations"))
     if _store is None:
-        _store = _ActivationStore(_cache.limit(_LIMIT_VARIABLE))
+        _store = _ActivationStore(memory.limit(_LIMIT_VARIABLE))
     return _store
 
 

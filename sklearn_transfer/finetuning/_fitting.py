@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import numpy as np
 import torch
 
-from sklearn_transfer.extraction._allocator import keep_memory
-from sklearn_transfer.extraction._remarks import telling_once
-from sklearn_transfer.extraction._splits import split
-from sklearn_transfer.extraction._threads import in_child_of_fork
+from sklearn_transfer._modalities.remarks import telling_once
+from sklearn_transfer._networks.splits import split
+from sklearn_transfer._process.allocator import keep_memory
+from sklearn_transfer._process.threads import in_child_of_fork
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
 from sklearn_transfer.finetuning._nets import make_net
 from sklearn_transfer.finetuning._probe import fit_head

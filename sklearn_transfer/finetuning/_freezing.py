@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_transfer._networks.splits import upstream
+from sklearn_transfer._networks.taps import module_name
 from sklearn_transfer._validation import did_you_mean, shortened
-from sklearn_transfer.extraction._splits import upstream
-from sklearn_transfer.extraction._taps import module_name
 
 EMBEDDING = "embedding"
 _BODY = "body."

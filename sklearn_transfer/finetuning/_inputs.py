@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sklearn_transfer.extraction import _cache
+from sklearn_transfer._modalities.image.transforms import shrunk
+from sklearn_transfer._modalities.inputs import BadSampleError, describe
+from sklearn_transfer._modalities.remarks import Remarks
+from sklearn_transfer._process.threads import Threads
+from sklearn_transfer._store.memory import limit
 from sklearn_transfer.extraction._base import checked_folder
-from sklearn_transfer.extraction._inputs import BadSampleError, describe
-from sklearn_transfer.extraction._remarks import Remarks
-from sklearn_transfer.extraction._threads import Threads
-from sklearn_transfer.extraction._transforms import shrunk
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_TRAINING_BYTES"
 _DEFAULT_LIMIT = 2 << 30
@@ -42,7 +42,7 @@ def folder_of(cache):
 def allocate(shape, dtype, folder=None):
     """Array in memory; beyond a bound in a file, in `folder`, that ends with the array."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    if n_bytes <= _cache.limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
+    if n_bytes <= limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
         return np.empty(shape, dtype=dtype)
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
@@ -135,7 +135,7 @@ class KeptImages:
 
     def __init__(self, folder):
         self.folder, self.arrays, self.n_bytes = folder, [], 0
-        self.limit = _cache.limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
+        self.limit = limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
         self.file, self.offset = None, 0
 
     def __len__(self):

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from sklearn_transfer.extraction._digests import digest
-from sklearn_transfer.extraction._inputs import naming_input
-from sklearn_transfer.extraction._records import Stage
-from sklearn_transfer.extraction._taps import pool
+from sklearn_transfer._modalities.inputs import naming_input
+from sklearn_transfer._networks.backbone import Stage
+from sklearn_transfer._networks.taps import pool
+from sklearn_transfer._store.digests import digest
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 # Below this share of the mean, the standard deviation of a feature is taken for noise.

@@ -8,10 +8,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._networks.checkpoints import refuse_bad_numbers
+from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction._checkpoints import refuse_bad_numbers
 from sklearn_transfer.extraction._features import PretrainedFeatures
-from sklearn_transfer.extraction._threads import run_here
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import (
     PLAIN,
@@ -90,7 +90,7 @@ class Saved(Pickled):
         if not hasattr(self, "history_"):
             return super().__reduce_ex__(protocol)
         # Another thread that predicts has other functions in the network meanwhile.
-        from sklearn_transfer.extraction._splits import alone
+        from sklearn_transfer._networks.splits import alone
 
         with alone(self._network):
             return run_here(super().__reduce_ex__, protocol)

@@ -88,7 +88,7 @@ class ReadsAsFeatures:
 
     def _load_backbone(self, **changes):
         """Record of the pretrained network, and whether it was made for the outputs."""
-        from sklearn_transfer.extraction._backbones import takes_outputs
+        from sklearn_transfer._networks.registry import takes_outputs
 
         features = self._features(**changes)
         owns_head = takes_outputs(features.model)

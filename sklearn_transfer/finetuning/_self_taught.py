@@ -10,6 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import (
     check_feature_names_in,
     forget_fit,
@@ -17,8 +19,6 @@ from sklearn_transfer._validation import (
     visual_block,
 )
 from sklearn_transfer.extraction._features import ReadsImages
-from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._threads import run_here
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import PLAIN, arrays_of, device_here, tensors_of
 
@@ -241,7 +241,7 @@ class AutoencoderFeatures(
         FloatingPointError
             If the error of reconstruction is no number.
         """
-        from sklearn_transfer.extraction._backbones import resolve_device
+        from sklearn_transfer._networks.registry import resolve_device
         from sklearn_transfer.finetuning import _autoencoder_training
 
         forget_fit(self)

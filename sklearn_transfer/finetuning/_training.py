@@ -10,8 +10,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 
+from sklearn_transfer._networks.engines import as_input
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.extraction._engines import as_input
 from sklearn_transfer.finetuning._freezing import parameter_groups
 from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, loader
 from sklearn_transfer.finetuning._losses import row_losses

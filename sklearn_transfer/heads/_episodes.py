@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
-from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
+from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import (
     _safe_indexing,
     column_or_1d,

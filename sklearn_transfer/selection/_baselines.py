@@ -4,13 +4,13 @@ import numpy as np
 from sklearn.base import clone
 from torch import nn
 
+from sklearn_transfer._modalities.image.decoding import parse_background
+from sklearn_transfer._modalities.image.values import parse_value_range
+from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._modalities.readers import ImageReader
+from sklearn_transfer._networks.registry import load_backbone
+from sklearn_transfer._networks.taps import resolve_taps
 from sklearn_transfer.extraction import PretrainedFeatures
-from sklearn_transfer.extraction._backbones import load_backbone
-from sklearn_transfer.extraction._decoding import parse_background
-from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._readers import ImageReader
-from sklearn_transfer.extraction._taps import resolve_taps
-from sklearn_transfer.extraction._values import parse_value_range
 from sklearn_transfer.finetuning._base import _BaseFineTuned
 
 _LARGEST = 32  # pixels of an edge

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
+from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import _safe_indexing, as_target, did_you_mean, shortened
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
 from sklearn_transfer.selection._target_fit import fitted_alone, fitted_for, takes_target

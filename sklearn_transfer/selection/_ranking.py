@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
-from sklearn_transfer._blas import FEW_ROWS, one_blas_thread
+from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import as_target, did_you_mean, resolve_task, shortened
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import (
@@ -397,7 +397,7 @@ def _at(extractor, layer):
 
 
 def _is_of_samples(error):
-    from sklearn_transfer.extraction._inputs import BadSampleError
+    from sklearn_transfer._modalities.inputs import BadSampleError
 
     return isinstance(error.__cause__, BadSampleError)
 

@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._blas import one_blas_thread
 from sklearn_transfer._kernels import Kernel, gamma_of, median_distance
+from sklearn_transfer._process.blas import one_blas_thread
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
 from sklearn_transfer.weighting._working_set import Problem, solve

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from sklearn_transfer.extraction._backbones import clear_registry
+from sklearn_transfer._networks.registry import clear_registry
 from tests.stores import close_stores
 
 

@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from sklearn_transfer.extraction import _transforms
-from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._transforms import (
+from sklearn_transfer._modalities.image import transforms
+from sklearn_transfer._modalities.image.transforms import (
     AUGMENTATIONS,
     eval_transform,
     make_augmentation,
 )
+from sklearn_transfer._modalities.inputs import InputSpec
 from tests.extraction.test_eval_transform import photo
 
 SPEC = InputSpec((32, 32), (36, 36), (0.4, 0.5, 0.6), (0.2, 0.2, 0.3))
@@ -70,7 +70,7 @@ def test_flip_mirrors_half_of_the_images_and_does_nothing_else():
 @pytest.mark.parametrize("size", [(300, 300), (500, 375), (100, 640)], ids=str)
 def test_parts_are_distributed_as_those_of_torchvision(size):
     rng = np.random.default_rng(0)
-    ours = np.array([_transforms._random_box(size, rng) for _ in range(500)])
+    ours = np.array([transforms._random_box(size, rng) for _ in range(500)])
     torch.manual_seed(0)
     crop = v2.RandomResizedCrop(8, scale=(0.35, 1.0))
     blank = torch.empty(3, size[1], size[0])
@@ -88,7 +88,7 @@ def test_parts_are_distributed_as_those_of_torchvision(size):
 
 def test_parts_keep_within_the_bounds_and_fill_them():
     rng = np.random.default_rng(0)
-    boxes = np.array([_transforms._random_box((500, 375), rng) for _ in range(500)])
+    boxes = np.array([transforms._random_box((500, 375), rng) for _ in range(500)])
     assert (boxes >= 0).all()
     assert (boxes <= (500, 375, 500, 375)).all()
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
@@ -101,7 +101,7 @@ def test_parts_keep_within_the_bounds_and_fill_them():
 
 @pytest.mark.parametrize("size", [(5, 1), (1, 5), (1, 1), (400, 3)], ids=str)
 def test_middle_of_a_long_image_is_taken(size):
-    box = _transforms._random_box(size, np.random.default_rng(0))
+    box = transforms._random_box(size, np.random.default_rng(0))
     if size == (1, 1):
         assert 0 <= box[0] < box[2] <= 1
         return
@@ -115,10 +115,10 @@ def test_pixels_come_from_the_part_that_was_drawn():
     image = Image.fromarray(np.stack([x, y, np.zeros_like(x)], axis=2))
     mirrored = 0
     for seed in range(60):
-        left, top, right, bottom = _transforms._random_box(
+        left, top, right, bottom = transforms._random_box(
             image.size, np.random.default_rng(seed)
         )
-        part = _transforms._random_part(image, SPEC, np.random.default_rng(seed))
+        part = transforms._random_part(image, SPEC, np.random.default_rng(seed))
         red, green = np.asarray(part).astype(float)[..., :2].transpose(2, 0, 1)
         centres = (np.arange(32) + 0.5) / 32
         expected = left + centres * (right - left) - 0.5
@@ -145,7 +145,7 @@ FACTORS = list(itertools.product([0.8, 1.0, 1.2], repeat=3))
 @pytest.mark.parametrize("factors", FACTORS, ids=str)
 def test_jitter_is_the_three_maps_in_turn(factors):
     image = photo(30, 40)
-    found = np.asarray(_transforms._jittered(image, *factors)).astype(float)
+    found = np.asarray(transforms._jittered(image, *factors)).astype(float)
     exact = in_turn(np.asarray(image).astype(float), *factors).clip(0, 255)
     assert np.abs(found - exact).max() <= 0.5 + 1e-3
 
@@ -161,7 +161,7 @@ def test_jitter_is_that_of_torchvision_in_any_order(order):
     expected = mild
     for place in order:
         expected = maps[place](expected)
-    found = _transforms._jittered(mild, 1.15, 0.85, 0.8)
+    found = transforms._jittered(mild, 1.15, 0.85, 0.8)
     difference = np.asarray(found).astype(int) - np.asarray(expected)
     assert np.abs(difference).max() <= 3  # torchvision rounds three times
 
@@ -169,7 +169,7 @@ def test_jitter_is_that_of_torchvision_in_any_order(order):
 @pytest.mark.parametrize(("b", "c"), [(0.8, 0.8), (0.8, 1.2), (1.2, 0.8), (1.2, 1.2)])
 def test_jitter_of_a_grey_image_leaves_saturation_out(b, c):
     grey = photo(30, 40).convert("L")
-    found = np.asarray(_transforms._jittered(grey, b, c, 0.5)).astype(float)
+    found = np.asarray(transforms._jittered(grey, b, c, 0.5)).astype(float)
     x = b * np.asarray(grey).astype(float)
     assert np.abs(found - (c * x + (1 - c) * x.mean()).clip(0, 255)).max() <= 0.5 + 1e-9
 
@@ -192,7 +192,7 @@ def test_policies_are_those_of_torchvision(name, spec):
     changed = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        part = _transforms._random_part(image, spec, rng)
+        part = transforms._random_part(image, spec, rng)
         torch.manual_seed(int(rng.integers(2**63)))
         expected = np.asarray(BY_TORCHVISION[name](part)).reshape(*spec.size, spec.channels)
         np.testing.assert_array_equal(augmentation(image, seed), expected)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _backbones
-from sklearn_transfer.extraction._backbones import load_backbone
+from sklearn_transfer._networks import registry
+from sklearn_transfer._networks.registry import load_backbone
 from tests import networks
 from tests.networks import CONFIG, CountingNet, trained_net
 
@@ -60,8 +60,8 @@ def test_a_changed_module_is_another_network():
 
 
 def test_registry_is_bounded_but_keeps_the_newest(monkeypatch):
-    _backbones.clear_registry()
-    monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", 1)
+    registry.clear_registry()
+    monkeypatch.setattr(registry, "_REGISTRY_BYTES", 1)
     first, second = load_backbone(TINY, None), load_backbone("test_vit", None)
     assert load_backbone("test_vit", None) is second
     assert load_backbone(TINY, None) is not first
@@ -99,7 +99,7 @@ def test_features_keep_batch_norm_statistics(crops):
 
 
 def test_building_leaves_the_global_random_state_alone():
-    _backbones.clear_registry()
+    registry.clear_registry()
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -109,7 +109,7 @@ def test_building_leaves_the_global_random_state_alone():
 
 
 def test_network_built_in_inference_mode_still_takes_gradients():
-    _backbones.clear_registry()
+    registry.clear_registry()
     with torch.inference_mode():
         module = load_backbone(TINY, None).module
     assert not any(p.is_inference() for p in module.parameters())
@@ -122,10 +122,10 @@ def test_random_weights_follow_the_seed(crops):
 
 
 def test_random_weights_do_not_depend_on_the_default_type(crops, double):
-    _backbones.clear_registry()
+    registry.clear_registry()
     found = features(crops, TINY, weights=None, random_state=3)
     torch.set_default_dtype(torch.float32)
-    _backbones.clear_registry()
+    registry.clear_registry()
     np.testing.assert_array_equal(features(crops, TINY, weights=None, random_state=3), found)
 
 
@@ -258,7 +258,7 @@ def test_factory_is_built_in_a_seeded_scope():
     options = {"preprocess": None, "cache": None}
     first = PretrainedFeatures(networks.mlp, **options).fit_transform(rows)
     torch.manual_seed(99)
-    _backbones.clear_registry()
+    registry.clear_registry()
     again = PretrainedFeatures(networks.mlp, **options).fit_transform(rows)
     other = PretrainedFeatures(networks.mlp, random_state=1, **options).fit_transform(rows)
     np.testing.assert_array_equal(again, first)

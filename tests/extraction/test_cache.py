@@ -7,12 +7,12 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from sklearn_transfer.extraction import _cache
-from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore
+from sklearn_transfer._store import memory
+from sklearn_transfer._store.memory import Answer, CacheInfo, MemoryStore
 from tests.threads import run_together
 
 WIDTH = 16
-ENTRY = 4 * WIDTH + _cache._ENTRY_OVERHEAD
+ENTRY = 4 * WIDTH + memory._ENTRY_OVERHEAD
 
 
 def get(store, contexts, sample):
@@ -121,7 +121,7 @@ def test_too_large_vector_leaves_the_other_contexts_of_its_sample():
 def test_vector_that_replaces_another_is_counted_once():
     store = filled(1, room=9)
     store.put(["a"], [(0, [np.zeros(3 * WIDTH, np.float32)])])
-    assert store.info().bytes == 3 * 4 * WIDTH + _cache._ENTRY_OVERHEAD
+    assert store.info().bytes == 3 * 4 * WIDTH + memory._ENTRY_OVERHEAD
     store.put(["a"], [(0, [vector(0)])])
     assert store.info().bytes == ENTRY
 
@@ -261,35 +261,35 @@ def test_threads_count_together():
 
 @pytest.mark.usefixtures("frequent_switches")
 def test_one_store_a_process_even_when_threads_race_for_it(monkeypatch):
-    monkeypatch.setattr(_cache, "_memory_store", None)
+    monkeypatch.setattr(memory, "_memory_store", None)
     stores = []
-    assert run_together(16, lambda _: stores.append(_cache.memory_store())) == []
+    assert run_together(16, lambda _: stores.append(memory.memory_store())) == []
     assert len(set(map(id, stores))) == 1
 
 
 def test_default_limit_is_one_gibibyte(monkeypatch):
     monkeypatch.delenv("SKLEARN_TRANSFER_CACHE_BYTES", raising=False)
-    monkeypatch.setattr(_cache, "_memory_store", None)
-    assert _cache.memory_store().info().max_bytes == 1 << 30
+    monkeypatch.setattr(memory, "_memory_store", None)
+    assert memory.memory_store().info().max_bytes == 1 << 30
 
 
 def test_environment_variable_is_the_limit(monkeypatch):
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", "12345")
-    monkeypatch.setattr(_cache, "_memory_store", None)
-    assert _cache.memory_store().info().max_bytes == 12345
+    monkeypatch.setattr(memory, "_memory_store", None)
+    assert memory.memory_store().info().max_bytes == 12345
 
 
 @pytest.mark.parametrize("wrong", ["", "1 GB", "-1", "1e9", "²"])
 def test_limit_that_is_no_number_is_refused(monkeypatch, wrong):
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", wrong)
-    monkeypatch.setattr(_cache, "_memory_store", None)
+    monkeypatch.setattr(memory, "_memory_store", None)
     with pytest.raises(ValueError, match="SKLEARN_TRANSFER_CACHE_BYTES=.*a number of bytes"):
-        _cache.memory_store()
+        memory.memory_store()
 
 
 def test_limit_of_a_new_process_comes_from_its_environment():
     program = (
-        "from sklearn_transfer.extraction._cache import memory_store;"
+        "from sklearn_transfer._store.memory import memory_store;"
         "print(memory_store().info().max_bytes)"
     )
     printed = subprocess.run(

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
-from sklearn_transfer.extraction import _torchvision
-from sklearn_transfer.extraction._channels import for_channels
+from sklearn_transfer._networks import torchvision as torchvision_module
+from sklearn_transfer._networks.channels import for_channels
 from sklearn_transfer.selection._baselines import RawPixels
 from tests.contracts import assert_same
 from tests.networks import CONFIG, CountingNet, counting_net
@@ -151,7 +151,7 @@ def test_torchvision_network_that_scales_its_channels_is_refused(monkeypatch):
         options = {"aux_logits": False, "init_weights": False, "transform_input": True}
         return googlenet(weights=None, **options)
 
-    monkeypatch.setattr(_torchvision, "create", create)
+    monkeypatch.setattr(torchvision_module, "create", create)
     with pytest.raises(ValueError, match="torchvision/googlenet scales three channels"):
         PretrainedFeatures("torchvision/googlenet", n_channels=2).fit(NOISE[2])
 
@@ -295,8 +295,8 @@ def test_callable_that_changes_the_channels_is_refused():
 
 
 def test_standard_augmentation_moves_all_channels_alike():
-    from sklearn_transfer.extraction._inputs import InputSpec
-    from sklearn_transfer.extraction._transforms import make_augmentation
+    from sklearn_transfer._modalities.image.transforms import make_augmentation
+    from sklearn_transfer._modalities.inputs import InputSpec
 
     spec = InputSpec((32, 32), (32, 32), (0.5,) * 5, (0.5,) * 5)
     same = np.repeat(NOISE[1][0], 5, axis=2)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
-from sklearn_transfer.extraction._backbones import load_backbone
+from sklearn_transfer._networks.registry import load_backbone
 from tests import networks
 
 TINY = "test_resnet"

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from sklearn_transfer.extraction import _claims
-from sklearn_transfer.extraction._claims import Membership
+from sklearn_transfer._store import liveness
+from sklearn_transfer._store.liveness import Membership
 from tests.processes import Worker
 
 fcntl = pytest.importorskip("fcntl")
@@ -157,7 +157,7 @@ def test_locks_that_fail_later_do_not_keep_the_others_alive(member, other, monke
 
 
 def test_without_fcntl_nobody_else_is_alive(path, other, monkeypatch):
-    monkeypatch.setattr(_claims, "fcntl", None)
+    monkeypatch.setattr(liveness, "fcntl", None)
     member = Membership(path)
     assert member.is_alive(member.number)
     assert not member.is_alive(other[1])
@@ -165,7 +165,7 @@ def test_without_fcntl_nobody_else_is_alive(path, other, monkeypatch):
 
 
 def test_without_fcntl_no_lock_file_is_made(path, monkeypatch):
-    monkeypatch.setattr(_claims, "fcntl", None)
+    monkeypatch.setattr(liveness, "fcntl", None)
     Membership(path)
     assert not os.path.exists(path)
 
@@ -178,7 +178,7 @@ def hold_one(pipe, path):
 
 
 def test_member_whose_number_is_taken_counts_itself_alone(path, other, monkeypatch):
-    monkeypatch.setattr(_claims, "_HIGHEST", 1)
+    monkeypatch.setattr(liveness, "_HIGHEST", 1)
     with Worker(hold_one, path) as worker:
         worker.hear()
         member = Membership(path)

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 from torchvision import transforms
 
-from sklearn_transfer.extraction._digests import digest
+from sklearn_transfer._store.digests import digest
 
 
 def define(name, code):

@@ -16,8 +16,8 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from sklearn_transfer import datasets
-from sklearn_transfer.extraction._digests import array_digest, digest, tensor_array
-from sklearn_transfer.extraction._inputs import InputSpec
+from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._store.digests import array_digest, digest, tensor_array
 
 
 class Scale:
@@ -361,7 +361,7 @@ import torch
 from torch import nn
 from torchvision import transforms
 from sklearn_transfer import datasets
-from sklearn_transfer.extraction._digests import digest
+from sklearn_transfer._store.digests import digest
 
 sys.path.insert(0, {folder!r})
 import userland

@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from sklearn_transfer.extraction._cache import Answer, CacheInfo
-from sklearn_transfer.extraction._disk_cache import disk_store
+from sklearn_transfer._store.disk import disk_store
+from sklearn_transfer._store.memory import Answer, CacheInfo
 from tests.processes import call
 from tests.stores import (
     CONTEXT,

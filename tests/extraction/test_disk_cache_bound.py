@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 
 import pytest
 
-from sklearn_transfer.extraction._disk_cache import DiskStore
+from sklearn_transfer._store.disk import DiskStore
 from tests.processes import call
 from tests.stores import (
     ENTRY,

@@ -7,8 +7,8 @@ import sqlite3
 
 import pytest
 
-from sklearn_transfer.extraction import _sqlite
-from sklearn_transfer.extraction._cache import Answer
+from sklearn_transfer._store import sqlite
+from sklearn_transfer._store.memory import Answer
 from tests.processes import caught
 from tests.stores import ENTRY, WIDTH, database, held, look, make_store, put, query, vector
 
@@ -57,7 +57,7 @@ def flip(folder, number, position):
     query(folder, "UPDATE vectors SET data = ? WHERE id = ?", bytes(data), number)
 
 
-@pytest.mark.parametrize("position", [0, _sqlite._CHECKSUM - 1, _sqlite._CHECKSUM, -1])
+@pytest.mark.parametrize("position", [0, sqlite._CHECKSUM - 1, sqlite._CHECKSUM, -1])
 def test_flipped_byte_is_noticed(folder, position):
     flip(folder, 5, position)
     answers = look(make_store(folder), range(N))
@@ -352,7 +352,7 @@ def test_with_a_full_disk_features_fit_if_memory_holds_them(full):
 
 
 def test_a_lock_that_is_never_given_up_warns_once(folder, monkeypatch):
-    monkeypatch.setattr(_sqlite, "WAIT", 0.05)
+    monkeypatch.setattr(sqlite, "WAIT", 0.05)
     other = sqlite3.connect(database(folder), isolation_level=None)
     other.execute("PRAGMA journal_mode = WAL")
     other.execute("BEGIN IMMEDIATE")

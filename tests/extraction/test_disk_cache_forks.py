@@ -7,9 +7,9 @@ import warnings
 
 import pytest
 
-from sklearn_transfer.extraction import _sqlite
-from sklearn_transfer.extraction._cache import Answer
-from sklearn_transfer.extraction._disk_cache import disk_store
+from sklearn_transfer._store import sqlite
+from sklearn_transfer._store.disk import disk_store
+from sklearn_transfer._store.memory import Answer
 from tests.processes import call
 from tests.stores import held, look, put, put_in, query
 
@@ -108,7 +108,7 @@ def test_forked_child_and_parent_lose_nothing(tmp_path, parent):
 
 
 def fork_in_a_transaction(folder):
-    _sqlite.WAIT = 5
+    sqlite.WAIT = 5
     store = disk_store(folder)
     put(store, [0])
     begun, go_on = threading.Event(), threading.Event()

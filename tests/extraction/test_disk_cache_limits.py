@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sklearn_transfer.extraction._cache import Answer
+from sklearn_transfer._store.memory import Answer
 from tests.processes import Worker, as_nobody, call, caught, read_only, with_small_files
 from tests.stores import (
     CONTEXT,

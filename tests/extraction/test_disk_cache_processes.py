@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from sklearn_transfer.extraction._cache import Answer
+from sklearn_transfer._store.memory import Answer
 from tests.processes import (
     Worker,
     call,

@@ -16,8 +16,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _disk_cache, _inputs
-from sklearn_transfer.extraction._decoding import Decoding
+from sklearn_transfer._modalities import inputs
+from sklearn_transfer._modalities.image.decoding import Decoding
+from sklearn_transfer._store import disk
 from tests.networks import CountingNet, trained_net
 from tests.processes import Worker, as_nobody, call, read_only, with_small_files
 from tests.stores import close_stores, query
@@ -62,8 +63,8 @@ def forget(monkeypatch):
 
     def forget():
         close_stores()
-        monkeypatch.setattr(_disk_cache, "_stores", type(_disk_cache._stores)())
-        monkeypatch.setattr(_inputs, "_memo", {})
+        monkeypatch.setattr(disk, "_stores", type(disk._stores)())
+        monkeypatch.setattr(inputs, "_memo", {})
 
     yield forget
     close_stores()

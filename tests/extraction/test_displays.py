@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _backbones
+from sklearn_transfer._networks import registry
 from tests.networks import trained_net
 
 
@@ -36,7 +36,7 @@ def test_display_contacts_nobody(monkeypatch, name):
     """Also where torch and other networks are loaded already."""
 
     built = []  # scikit-learn's display would swallow an exception
-    monkeypatch.setattr(_backbones, "_build", lambda *args: built.append(args))
+    monkeypatch.setattr(registry, "_build", lambda *args: built.append(args))
     PretrainedFeatures(name)._repr_html_()
     make_pipeline(PretrainedFeatures(name), StandardScaler())._repr_html_()
     assert built == []
@@ -49,7 +49,7 @@ def test_names_before_fit_are_refused_where_a_network_would_be_loaded():
 
 def test_names_before_fit_are_known_once_the_network_is():
     net = trained_net()
-    _backbones.clear_registry()
+    registry.clear_registry()
     with pytest.raises(NotFittedError):
         PretrainedFeatures(net).get_feature_names_out()
     expected = PretrainedFeatures(net).fit(["a.png"]).get_feature_names_out()

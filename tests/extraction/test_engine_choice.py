@@ -20,10 +20,11 @@ from sklearn.base import clone
 from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _allocator, _backbones, _engines
-from sklearn_transfer.extraction._backbones import load_backbone
-from sklearn_transfer.extraction._engines import Plan, resolve_engine
-from sklearn_transfer.extraction._taps import resolve_taps
+from sklearn_transfer._networks import engines, registry
+from sklearn_transfer._networks.engines import Plan, resolve_engine
+from sklearn_transfer._networks.registry import load_backbone
+from sklearn_transfer._networks.taps import resolve_taps
+from sklearn_transfer._process import allocator
 from tests.networks import CONFIG, Shared, trained_net
 
 COMPILED = ["openvino", "onnxruntime"]
@@ -35,14 +36,14 @@ EXTRAS = [("openvino", "cpu"), ("onnxruntime", "onnx")]
 @pytest.fixture
 def hide(monkeypatch):
     """Function after which a package seems not to be installed."""
-    _engines._installed.cache_clear()
+    engines._installed.cache_clear()
 
     def hide(*packages):
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None)
 
     yield hide
-    _engines._installed.cache_clear()
+    engines._installed.cache_clear()
 
 
 def network(device="cpu", stateful=False):
@@ -178,7 +179,7 @@ def raising(plan, path):
     raise RuntimeError("no operator of that name\nand much more that nobody reads")
 
 
-def export_other(plan, path, export=_engines._export, **changes):
+def export_other(plan, path, export=engines._export, **changes):
     setting = {name: getattr(plan, name) for name in inspect.signature(Plan).parameters}
     export(Plan(**{**setting, **changes}), path)
 
@@ -211,7 +212,7 @@ def fallback(estimator, samples):
 @pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS])
 @pytest.mark.parametrize("engine", COMPILED)
 def test_fallback_gives_the_features_of_torch(engine, fault, fresh, monkeypatch, crops):
-    monkeypatch.setattr(_engines, "_export", fault)
+    monkeypatch.setattr(engines, "_export", fault)
     features, _ = fallback(tiny(engine), crops)
     np.testing.assert_array_equal(features, tiny("torch").fit_transform(crops))
 
@@ -221,26 +222,26 @@ def test_fallback_gives_the_features_of_torch(engine, fault, fresh, monkeypatch,
 def test_fallback_names_engine_network_and_reason_in_one_line(
     engine, fault, reason, fresh, monkeypatch, crops
 ):
-    monkeypatch.setattr(_engines, "_export", fault)
+    monkeypatch.setattr(engines, "_export", fault)
     _, message = fallback(tiny(engine), crops)
     assert re.fullmatch(rf"{engine} cannot run test_resnet \({reason}\); .*'torch'.*", message)
 
 
 def test_fallback_warns_once_for_all_clones(fresh, monkeypatch, crops):
-    monkeypatch.setattr(_engines, "_export", raising)
+    monkeypatch.setattr(engines, "_export", raising)
     first = tiny("openvino")
     features, _ = fallback(first, crops)
     np.testing.assert_array_equal(clone(first).fit_transform(crops), features)
 
 
 def test_fallback_of_auto_says_which_engine(fresh, monkeypatch, crops):
-    monkeypatch.setattr(_engines, "_export", raising)
+    monkeypatch.setattr(engines, "_export", raising)
     _, message = fallback(tiny("auto"), crops)
     assert message.startswith("openvino cannot run test_resnet")
 
 
 def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
-    monkeypatch.setattr(_engines, "_export", raising)
+    monkeypatch.setattr(engines, "_export", raising)
     options = {"precision": "bfloat16"}
     features, _ = fallback(tiny("openvino", **options), crops)
     np.testing.assert_array_equal(features, tiny("torch", **options).fit_transform(crops))
@@ -250,7 +251,7 @@ def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
 def test_fallback_answers_for_the_engine_only_where_they_agree(
     precision, entries, fresh, monkeypatch, crops
 ):
-    monkeypatch.setattr(_engines, "_export", raising)
+    monkeypatch.setattr(engines, "_export", raising)
     estimator = tiny("openvino", precision=precision, cache="memory")
     fallback(estimator, crops)
     assert estimator.cache_info().entries == entries
@@ -334,16 +335,16 @@ def calls_of_mallopt(monkeypatch):
     Library.calls = []
     monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.delenv("SKLEARN_TRANSFER_KEEP_MEMORY", raising=False)
-    _allocator.keep_memory.cache_clear()
+    allocator.keep_memory.cache_clear()
     yield Library.calls
-    _allocator.keep_memory.cache_clear()
+    allocator.keep_memory.cache_clear()
 
 
 def make_torch_engine(model="test_resnet"):
     backbone = load_backbone(model, None if isinstance(model, str) else "pretrained")
     taps = resolve_taps(backbone, None, "auto")
     plan = Plan(backbone, taps, None, "float32", (3, 32, 32), np.dtype("float32"))
-    return _engines.TorchEngine(plan)
+    return engines.TorchEngine(plan)
 
 
 def test_memory_is_kept_once_a_process(calls_of_mallopt):
@@ -358,7 +359,7 @@ def test_memory_is_kept_for_named_networks_alone(calls_of_mallopt):
     assert calls_of_mallopt == []
 
 
-@pytest.mark.parametrize("module", [_engines, _allocator])
+@pytest.mark.parametrize("module", [engines, allocator])
 def test_import_and_fit_leave_the_allocator_alone(module, calls_of_mallopt, crops):
     spec = importlib.util.spec_from_file_location("another_import", module.__file__)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
@@ -370,13 +371,13 @@ def test_an_environment_variable_leaves_the_allocator_alone(
     calls_of_mallopt, monkeypatch, crops
 ):
     monkeypatch.setenv("SKLEARN_TRANSFER_KEEP_MEMORY", "0")
-    _backbones.clear_registry()
+    registry.clear_registry()
     tiny("torch").fit_transform(crops)
     assert calls_of_mallopt == []
 
 
 def test_memory_is_returned_when_an_engine_was_made(calls_of_mallopt, crops):
-    _backbones.clear_registry()
+    registry.clear_registry()
     estimator = tiny("onnxruntime").fit(crops)
     assert calls_of_mallopt == []
     for _ in range(2):
@@ -388,10 +389,10 @@ def test_memory_is_returned_when_an_engine_was_made(calls_of_mallopt, crops):
     ("engine", "copies"), [("torch", 1), *zip(COMPILED, (2, 1), strict=True)]
 )
 def test_copies_in_engines_count_for_the_registry(engine, copies, crops, monkeypatch):
-    _backbones.clear_registry()
+    registry.clear_registry()
     first, second = (load_backbone(name, None) for name in ("test_resnet", "test_vit"))
     alone = [backbone.n_bytes for backbone in (first, second)]
-    monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", sum(alone) + copies * alone[1] - 1)
+    monkeypatch.setattr(registry, "_REGISTRY_BYTES", sum(alone) + copies * alone[1] - 1)
     assert load_backbone("test_resnet", None) is first
     model = {"model": "test_vit", "weights": None, "cache": None}
     PretrainedFeatures(engine=engine, **model).fit_transform(crops)
@@ -403,14 +404,14 @@ def test_copies_in_engines_count_for_the_registry(engine, copies, crops, monkeyp
 @pytest.mark.parametrize("engine", ENGINES)
 def test_networks_that_are_forgotten_go_at_once(engine, crops, monkeypatch):
     """Not at the next collection, before which many more may come."""
-    _backbones.clear_registry()
+    registry.clear_registry()
     options = {"weights": None, "cache": None, "engine": engine}
     PretrainedFeatures("test_resnet", **options).fit_transform(crops)
     backbone = load_backbone("test_resnet", None)
     (made,) = backbone.engines.values()
     left = [weakref.ref(backbone.module), weakref.ref(made)]
     del backbone, made
-    monkeypatch.setattr(_backbones, "_REGISTRY_BYTES", 1)
+    monkeypatch.setattr(registry, "_REGISTRY_BYTES", 1)
     gc.disable()
     try:
         PretrainedFeatures("test_vit", **options).fit_transform(crops)

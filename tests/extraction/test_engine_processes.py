@@ -19,8 +19,12 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _backbones, _digests, _engines, _inputs, _threads
-from sklearn_transfer.extraction._threads import run_apart
+from sklearn_transfer._modalities import inputs
+from sklearn_transfer._networks import engines as engines_module
+from sklearn_transfer._networks import registry
+from sklearn_transfer._process import threads as threads_module
+from sklearn_transfer._process.threads import run_apart
+from sklearn_transfer._store import digests
 from tests.contracts import assert_same
 
 ENGINES = ["torch", "openvino", "onnxruntime"]
@@ -145,10 +149,10 @@ def test_a_child_forked_while_another_thread_works_goes_on(fresh, crops):
     locks = [
         backbone.lock,
         backbone.engines_lock,
-        _backbones._registry_lock,
-        _digests._types_lock,
-        _engines._exporting,
-        _inputs._load_lock,
+        registry._registry_lock,
+        digests._types_lock,
+        engines_module._exporting,
+        inputs._load_lock,
     ]
     held, done = threading.Event(), threading.Event()
 
@@ -196,12 +200,12 @@ def test_a_fork_waits_for_threads_that_are_ending():
     go = threading.Event()
     late = threading.Thread(target=go.wait)  # for one that the system has not ended yet
     late.start()
-    _threads._ending.add(late.native_id)
+    threads_module._ending.add(late.native_id)
     threading.Timer(0.2, go.set).start()
     child = multiprocessing.get_context("fork").Process(target=int)
     child.start()
     assert not late.is_alive()
-    assert not _threads._ending
+    assert not threads_module._ending
     child.join()
     assert child.exitcode == 0
 

@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _engines
-from sklearn_transfer.extraction._backbones import clear_registry, load_backbone
-from sklearn_transfer.extraction._taps import resolve_taps
+from sklearn_transfer._networks import engines
+from sklearn_transfer._networks.registry import clear_registry, load_backbone
+from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same, relative_difference
 from tests.networks import CONFIG, trained_net
 
@@ -56,13 +56,13 @@ LARGE = [
 @pytest.fixture
 def exports(fresh, monkeypatch):
     """Plans that are exported, in order."""
-    plans, export = [], _engines._export
+    plans, export = [], engines._export
 
     def noting(plan, path):
         plans.append(plan)
         export(plan, path)
 
-    monkeypatch.setattr(_engines, "_export", noting)
+    monkeypatch.setattr(engines, "_export", noting)
     return plans
 
 
@@ -91,7 +91,7 @@ def engine_of(name, backbone, layers=None, payload=None):
         scaling = (backbone.spec.mean, backbone.spec.std)
         payload = np.zeros((*backbone.spec.size, 3), dtype=np.uint8)
     taps = resolve_taps(backbone, layers, "auto")
-    return _engines.make_engine(name, "float32", backbone, taps, scaling, payload)
+    return engines.make_engine(name, "float32", backbone, taps, scaling, payload)
 
 
 def assert_taps_agree(engine, model, size):
@@ -302,7 +302,7 @@ def test_networks_stay_untouched(engine, fresh, crops):
     assert bits(load_backbone("test_efficientnet", None).module) == before
 
 
-def fail_after_export(plan, path, export=_engines._export):
+def fail_after_export(plan, path, export=engines._export):
     export(plan, path)
     raise RuntimeError("no compiler")
 
@@ -315,7 +315,7 @@ def fail_while_tracing(module, args, *rest, **options):
 @pytest.mark.parametrize(
     ("place", "name", "fault"),
     [
-        (_engines, "_export", fail_after_export),
+        (engines, "_export", fail_after_export),
         (torch.onnx, "export", fail_while_tracing),
     ],
     ids=["after", "while"],
@@ -384,7 +384,7 @@ def test_nothing_is_compiled_for_what_is_cached(exports, crops):
 
 
 def test_only_few_engines_are_kept(fresh, monkeypatch, crops):
-    monkeypatch.setattr(_engines, "_ENGINES_KEPT", 2)
+    monkeypatch.setattr(engines, "_ENGINES_KEPT", 2)
     for layers in ("shallow", "middle", "deep"):
         tiny("torch", layers=layers).fit_transform(crops[:1])
     kept = load_backbone("test_resnet", None).engines

@@ -10,9 +10,13 @@ from timm.data import create_transform
 from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _transforms
-from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._transforms import center, eval_transform, needs_crop_alone
+from sklearn_transfer._modalities.image import transforms
+from sklearn_transfer._modalities.image.transforms import (
+    center,
+    eval_transform,
+    needs_crop_alone,
+)
+from sklearn_transfer._modalities.inputs import InputSpec
 
 
 def photo(height, width, seed=0):
@@ -140,8 +144,8 @@ EXTREME = [(1, 400), (400, 1), (2, 900), (900, 3)]
 def test_extreme_shape_gives_the_pixels_of_the_full_resize(size, wanted, interpolation):
     image, arguments = photo(*size), (wanted, 0.875, "center", interpolation)
     spec = spec_of(*arguments)
-    scaled = _transforms._scaled_size(image.size, spec)
-    assert math.prod(scaled) > _transforms._LARGEST_RATIO * math.prod(wanted)
+    scaled = transforms._scaled_size(image.size, spec)
+    assert math.prod(scaled) > transforms._LARGEST_RATIO * math.prod(wanted)
     difference = eval_transform(image, spec) - as_timm(image, *arguments).astype(int)
     assert np.abs(difference).max() <= 2
 
@@ -150,7 +154,7 @@ def test_extreme_shape_gives_the_pixels_of_the_full_resize(size, wanted, interpo
 @pytest.mark.parametrize("arguments", SPECS[:6], ids=str)
 def test_resampling_the_crop_alone_is_close_to_the_full_resize(monkeypatch, size, arguments):
     image = photo(*size)
-    monkeypatch.setattr(_transforms, "_LARGEST_RATIO", 0)
+    monkeypatch.setattr(transforms, "_LARGEST_RATIO", 0)
     difference = eval_transform(image, spec_of(*arguments)) - as_timm(
         image, *arguments
     ).astype(int)
@@ -168,7 +172,7 @@ def test_extreme_shape_is_never_scaled_whole(monkeypatch, size):
     monkeypatch.setattr(Image.Image, "resize", watched)
     image = Image.new("RGB", size[::-1])
     eval_transform(image, spec_of((224, 224), 0.875, "center", "bicubic"))
-    assert max(scaled) <= _transforms._LARGEST_RATIO * 224 * 224
+    assert max(scaled) <= transforms._LARGEST_RATIO * 224 * 224
 
 
 @pytest.mark.parametrize("size", [(256, 256), (256, 300), (340, 256)])

@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _cache
-from sklearn_transfer.extraction._backbones import clear_registry
+from sklearn_transfer._networks.registry import clear_registry
+from sklearn_transfer._store import memory as memory_module
 from tests import networks
 from tests.contracts import assert_same
 from tests.networks import CountingNet, trained_net
@@ -39,7 +39,7 @@ def test_photos_are_recognised(photos):
 
 
 def test_features_equal_a_hand_written_timm_loop(photos, crops):
-    from sklearn_transfer.extraction._weights import packaged_weights
+    from sklearn_transfer._networks.weights import packaged_weights
 
     module = timm.create_model("tf_efficientnet_lite0")
     module.load_state_dict(packaged_weights("tf_efficientnet_lite0"))
@@ -111,7 +111,7 @@ def test_bad_sample_keeps_what_was_computed_before(crops):
         counting().fit([crops[0]]).transform([*crops[:4], np.full((8, 8), np.nan), *crops[4:]])
     assert CountingNet.images_seen == 4
     PretrainedFeatures(trained_net()).fit_transform(crops)
-    assert _cache.memory_store().info()[:2] == (4, 9)
+    assert memory_module.memory_store().info()[:2] == (4, 9)
 
 
 def test_missing_file_is_found_before_any_computing(crops):

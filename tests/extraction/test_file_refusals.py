@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sklearn_transfer.extraction._files import BadFileError, decode_file
+from sklearn_transfer._modalities.image.files import BadFileError, decode_file
 from tests.extraction import file_writers as write
 from tests.extraction.test_files import (
     COLOR8,
@@ -269,7 +269,7 @@ def test_ordinary_files_do_not_load_tifffile():
     contents = [saved("RGB", kind, {}) for kind in ("JPEG", "PNG", "TIFF", "BMP")]
     code = (
         "import sys\n"
-        "from sklearn_transfer.extraction._files import BadFileError, decode_file\n"
+        "from sklearn_transfer._modalities.image.files import BadFileError, decode_file\n"
         f"for content in {contents!r}: decode_file(content)\n"
         "print('tifffile' in sys.modules, 'imagecodecs' in sys.modules)"
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from sklearn_transfer.extraction._files import decode_file
+from sklearn_transfer._modalities.image.files import decode_file
 from tests.extraction import file_writers as write
 
 H, W = 21, 27

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from sklearn_transfer.extraction import _engines
-from sklearn_transfer.extraction._backbones import clear_registry, load_backbone
-from sklearn_transfer.extraction._engines import Plan, TorchEngine
-from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
-from sklearn_transfer.extraction._taps import resolve_taps
+from sklearn_transfer._networks import engines
+from sklearn_transfer._networks.engines import Plan, TorchEngine
+from sklearn_transfer._networks.folding import Observation, fold_batch_norms
+from sklearn_transfer._networks.registry import clear_registry, load_backbone
+from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same
 from tests.networks import trained_net
 
@@ -372,7 +372,7 @@ def test_a_fold_that_changes_features_is_dropped(monkeypatch):
         folded.get_submodule(pairs[0][0]).bias.data += 1
         return folded
 
-    monkeypatch.setattr(_engines, "fold_batch_norms", wrong)
+    monkeypatch.setattr(engines, "fold_batch_norms", wrong)
     engine = engine_of("test_resnet")
     assert engine.backbone is engine.plan.backbone
     assert_equals_the_network(engine)

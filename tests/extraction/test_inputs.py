@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction._containers import as_samples
-from sklearn_transfer.extraction._inputs import describe
+from sklearn_transfer._modalities.inputs import describe
+from sklearn_transfer._modalities.samples import as_samples
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)
 COLOUR, GREY = NOISE[..., :3], NOISE[..., 0]

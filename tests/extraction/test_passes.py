@@ -8,7 +8,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction import _cache, _inputs, _loop
+from sklearn_transfer._modalities import inputs
+from sklearn_transfer._store import memory
+from sklearn_transfer.extraction import _loop
 from tests.networks import CountingNet, trained_net
 
 
@@ -24,8 +26,8 @@ def sixty(photos):
 @pytest.fixture
 def store(monkeypatch):
     """A cache of 10 kB for this process."""
-    small = _cache.MemoryStore(10_000)
-    monkeypatch.setattr(_cache, "_memory_store", small)
+    small = memory.MemoryStore(10_000)
+    monkeypatch.setattr(memory, "_memory_store", small)
     return small
 
 
@@ -237,9 +239,9 @@ def test_rows_before_one_whose_preprocessing_fails_are_kept(crops):
 
 @pytest.mark.parametrize("cache", [None, "memory"])
 def test_each_array_is_hashed_once(crops, monkeypatch, cache):
-    hashed, array_digest = [], _inputs.array_digest
+    hashed, array_digest = [], inputs.array_digest
     monkeypatch.setattr(
-        _inputs, "array_digest", lambda array: hashed.append(1) or array_digest(array)
+        inputs, "array_digest", lambda array: hashed.append(1) or array_digest(array)
     )
     PretrainedFeatures(trained_net(), cache=cache).fit(crops).transform(crops)
     assert len(hashed) == len(crops)

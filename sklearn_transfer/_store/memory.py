@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
+from sklearn_transfer._process.threads import in_child_of_fork
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction._threads import in_child_of_fork
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_CACHE_BYTES"
 _DEFAULT_LIMIT = 1 << 30

@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sklearn_transfer._networks.folding import Observation, fold_batch_norms
+from sklearn_transfer._networks.registry import trim_registry
+from sklearn_transfer._networks.taps import forward
+from sklearn_transfer._process.allocator import keep_memory, return_memory
+from sklearn_transfer._process.threads import in_child_of_fork, run_apart
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.extraction._allocator import keep_memory, return_memory
-from sklearn_transfer.extraction._backbones import trim_registry
-from sklearn_transfer.extraction._folding import Observation, fold_batch_norms
-from sklearn_transfer.extraction._taps import forward
-from sklearn_transfer.extraction._threads import in_child_of_fork, run_apart
 
 # Packages, the fastest first, and the extra of this package that brings each.
 _COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from sklearn_transfer._modalities.image.decoded import describe_error
+from sklearn_transfer._modalities.image.files import BadFileError, decode_file
+from sklearn_transfer._modalities.image.values import to_gray_levels
+from sklearn_transfer._modalities.inputs import BadSampleError, check_array_sample
+from sklearn_transfer._modalities.remarks import Blended, Invisible
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction._decoded import describe_error
-from sklearn_transfer.extraction._files import BadFileError, decode_file
-from sklearn_transfer.extraction._inputs import BadSampleError, check_array_sample
-from sklearn_transfer.extraction._remarks import Blended, Invisible
-from sklearn_transfer.extraction._values import to_gray_levels
 
 _WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 # Formats of at most 16 bits that Pillow hands out in 32.

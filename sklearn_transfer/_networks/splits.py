@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils._pytree import tree_map
 
-from sklearn_transfer.extraction._threads import in_child_of_fork
+from sklearn_transfer._process.threads import in_child_of_fork
 
 _TOLERANCE = 1e-5
 _locks = weakref.WeakKeyDictionary()

@@ -9,12 +9,25 @@ from pathlib import Path
 import timm
 import torch
 
+from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._networks import torchvision as torchvision_networks
+from sklearn_transfer._networks.backbone import Backbone, Stage, children
+from sklearn_transfer._networks.channels import for_channels, input_channels
+from sklearn_transfer._networks.checkpoints import read_checkpoint
+from sklearn_transfer._networks.weights import (
+    cached_hub_weights,
+    download_hub_weights,
+    hub_snapshot,
+    load_strictly,
+    misfit,
+    missing_weights_error,
+    package_hint,
+    packaged_weights,
+    parameter_names,
+    read_weights,
+    require_host,
+)
 from sklearn_transfer._validation import did_you_mean, shortened
-from sklearn_transfer.extraction import _torchvision, _weights
-from sklearn_transfer.extraction._channels import for_channels, input_channels
-from sklearn_transfer.extraction._checkpoints import read_checkpoint
-from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._records import Backbone, Stage, children
 
 
 def build(name, weights, size, n_channels=None):
@@ -42,9 +55,9 @@ def build(name, weights, size, n_channels=None):
         own = _own_channels(name, state_dict, config, n_channels, origin)
         if own is not None:
             module = _create(name, pretrained=False, **{**options, "in_chans": own})
-            _weights.load_strictly(module, state_dict, name)
+            load_strictly(module, state_dict, name)
             return record(module, name, origin, size)
-    with _weights.misfit(name, origin):
+    with misfit(name, origin):
         module = _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     module.pretrained_cfg.pop("state_dict", None)
     return record(module, name, origin, size)
@@ -82,7 +95,7 @@ def _own_channels(name, state_dict, config, n_channels, origin):
 
 
 def _unknown_model(name, known):
-    names = [*known, *(f"torchvision/{other}" for other in _torchvision.names())]
+    names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.names())]
     return (
         f"model={shortened(name)} is no network that timm or torchvision knows."
         f"{did_you_mean(name, names)} List them with timm.list_models('*resnet*');"
@@ -104,12 +117,12 @@ def _find_weights(name, weights, config, options):
     """Where the weights are, and the state dict, or None if timm has to download them."""
     if weights != "pretrained":
         build = partial(timm.create_model, name, pretrained=False, **options)
-        names = _weights.parameter_names(build, _classifiers(config))
+        names = parameter_names(build, _classifiers(config))
         checkpoint = read_checkpoint(weights).under_names(names, name)
         return checkpoint.origin, checkpoint.state_dict
-    state_dict = _weights.packaged_weights(name)
+    state_dict = packaged_weights(name)
     if state_dict is not None:
-        return f"package {_weights.package_hint(name)}", state_dict
+        return f"package {package_hint(name)}", state_dict
     if config is None or not (config.hf_hub_id or config.url or config.file):
         raise ValueError(
             f"timm has no pretrained weights for {shortened(name)}; pass weights=PATH,"
@@ -119,14 +132,14 @@ def _find_weights(name, weights, config, options):
     if not config.hf_hub_id:
         return _download_with_timm(name, config)
     repo, file = config.hf_hub_id, config.hf_hub_filename
-    path = _weights.cached_hub_weights(repo, file)
+    path = cached_hub_weights(repo, file)
     if path is None:
         try:
-            path = _weights.download_hub_weights(repo, file)
+            path = download_hub_weights(repo, file)
         except OSError as error:
             wanted, place = file or "model.safetensors", f"https://huggingface.co/{repo}"
-            raise _weights.missing_weights_error(name, error, wanted, place) from error
-    return f"hub {repo}", _weights.read_weights(path)
+            raise missing_weights_error(name, error, wanted, place) from error
+    return f"hub {repo}", read_weights(path)
 
 
 def _download_with_timm(name, config):
@@ -135,10 +148,10 @@ def _download_with_timm(name, config):
     if os.path.exists(cached):
         return cached, None
     try:
-        _weights.require_host(config.url)
+        require_host(config.url)
     except OSError as error:
         file = os.path.basename(config.url)
-        raise _weights.missing_weights_error(name, error, file, config.url) from error
+        raise missing_weights_error(name, error, file, config.url) from error
     return f"url {config.url}", None
 
 
@@ -165,9 +178,9 @@ def build_from_hub(name, weights, size, n_channels=None):
     """Record of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
     repo = name.partition(":")[2]
     try:
-        folder = _weights.hub_snapshot(repo, config_only=weights != "pretrained")
+        folder = hub_snapshot(repo, config_only=weights != "pretrained")
     except (OSError, ValueError) as error:  # the latter of a name that no repository has
-        raise _weights.missing_weights_error(
+        raise missing_weights_error(
             name,
             shortened(str(error)),
             "config.json and model.safetensors",
@@ -178,11 +191,11 @@ def build_from_hub(name, weights, size, n_channels=None):
     options = {"img_size": size} if fixed and size is not None else {}
     if n_channels is not None:
         options["in_chans"] = n_channels
-    with _weights.misfit(name, folder):
+    with misfit(name, folder):
         module = _create(f"local-dir:{folder}", pretrained=weights == "pretrained", **options)
     origin = f"hub {repo}" if weights == "pretrained" else "random weights"
     if weights is not None and weights != "pretrained":
-        origin = _weights.load_strictly(module, weights, name)
+        origin = load_strictly(module, weights, name)
     return record(module, name, origin, size)
 
 

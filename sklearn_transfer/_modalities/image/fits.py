@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from sklearn_transfer.extraction._decoded import (
+from sklearn_transfer._modalities.image.decoded import (
     BadFileError,
     Decoded,
     refuse_bomb,

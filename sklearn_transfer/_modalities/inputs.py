@@ -16,10 +16,10 @@ import numpy as np
 import xxhash
 from PIL import Image
 
+from sklearn_transfer._modalities.image.decoded import describe_error
+from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._store.digests import array_digest, digest
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction._decoded import describe_error
-from sklearn_transfer.extraction._digests import array_digest, digest
-from sklearn_transfer.extraction._threads import in_child_of_fork
 
 SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
 _ORIENTATION = 0x0112

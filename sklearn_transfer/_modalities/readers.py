@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from sklearn_transfer.extraction import _inputs, _transforms
-from sklearn_transfer.extraction._decoding import Decoding
-from sklearn_transfer.extraction._digests import array_digest, digest
-from sklearn_transfer.extraction._remarks import Bright, Narrow
-from sklearn_transfer.extraction._threads import alone
+from sklearn_transfer._modalities import inputs
+from sklearn_transfer._modalities.image import transforms
+from sklearn_transfer._modalities.image.decoding import Decoding
+from sklearn_transfer._modalities.remarks import Bright, Narrow
+from sklearn_transfer._process.threads import alone
+from sklearn_transfer._store.digests import array_digest, digest
 
 # An 8-bit picture whose brightest value is below this uses an eighth of the range.
 _DARK = 32
@@ -44,7 +45,7 @@ class RowReader(Reader):
 
     def read(self, sample, key=None):
         if key is None and not np.isfinite(sample).all():
-            raise _inputs.BadSampleError("contains NaN or infinity")
+            raise inputs.BadSampleError("contains NaN or infinity")
         return key or array_digest(sample), sample
 
     def prepare(self, content, note=None):
@@ -60,10 +61,10 @@ class _ImageSamples(Reader):
         return False
 
     def known_digest(self, sample):
-        return _inputs.known_digest(sample)
+        return inputs.known_digest(sample)
 
     def read(self, sample, key=None):
-        return _inputs.read_sample(sample, key)
+        return inputs.read_sample(sample, key)
 
 
 class ImageReader(_ImageSamples):
@@ -82,15 +83,15 @@ class ImageReader(_ImageSamples):
 
     def is_quick(self, sample):
         is_window = isinstance(self.value_range, tuple)
-        return not is_window and _transforms.needs_crop_alone(sample, self.spec)
+        return not is_window and transforms.needs_crop_alone(sample, self.spec)
 
     def prepare(self, content, note=None):
         if self.is_quick(content):
             image, is_8_bit = content, True
-            payload = _transforms.center(content, self.spec)
+            payload = transforms.center(content, self.spec)
         else:
             image, is_8_bit = self.decoding.picture(content, note)
-            payload = _transforms.eval_transform(image, self.spec)
+            payload = transforms.eval_transform(image, self.spec)
         if is_8_bit:
             self.note_dark(payload, image, note)
         return payload
@@ -126,7 +127,7 @@ class CallableReader(_ImageSamples):
         for sample in samples:
             try:
                 return self.finish(self.prepare(self.read(sample)[1])).shape
-            except _inputs.BadSampleError:
+            except inputs.BadSampleError:
                 continue
         return None
 
@@ -151,7 +152,7 @@ class CallableReader(_ImageSamples):
             )
         output = np.array(result, dtype=np.float32)
         if not np.isfinite(output).all():
-            raise _inputs.BadSampleError("preprocess gives NaN or infinity")
+            raise inputs.BadSampleError("preprocess gives NaN or infinity")
         return output
 
 

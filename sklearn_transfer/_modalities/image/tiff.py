@@ -7,7 +7,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-from sklearn_transfer.extraction._decoded import (
+from sklearn_transfer._modalities.image.decoded import (
     FORMATS_EXTRA,
     BadFileError,
     Decoded,
@@ -18,7 +18,7 @@ from sklearn_transfer.extraction._decoded import (
     refuse_bomb,
     turn_upright,
 )
-from sklearn_transfer.extraction._tiff_tags import (
+from sklearn_transfer._modalities.image.tiff_tags import (
     BIG_ENDIAN_BIGTIFF,
     BLACK_IS_ZERO,
     CMYK,

@@ -11,10 +11,10 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from itertools import compress, count
 
+from sklearn_transfer._store import sqlite
+from sklearn_transfer._store.liveness import Membership
+from sklearn_transfer._store.memory import Answer, CacheInfo, MemoryStore, limit
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction import _sqlite
-from sklearn_transfer.extraction._cache import Answer, CacheInfo, MemoryStore, limit
-from sklearn_transfer.extraction._claims import Membership
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_DISK_CACHE_BYTES"
 _DEFAULT_LIMIT = 10 << 30
@@ -101,21 +101,21 @@ class DiskStore:
 
     def _read(self, keys):
         found, damaged = {}, []
-        for marks, part in _sqlite.parts(keys):
+        for marks, part in sqlite.parts(keys):
             rows = self._connection.execute(
                 "SELECT key, id, data FROM entries LEFT JOIN vectors USING (id)"
                 f" WHERE key IN ({marks})",
                 part,
             )
             for key, number, data in rows:
-                vector = _sqlite.unpack(key, data)
+                vector = sqlite.unpack(key, data)
                 if vector is None:
                     damaged.append(number)
                 else:
                     found[key] = vector
         if damaged and self._writable:
             with self._transaction() as connection:
-                _sqlite.delete(connection, damaged)
+                sqlite.delete(connection, damaged)
         return found
 
     def _ask(self, contexts, samples):
@@ -147,7 +147,7 @@ class DiskStore:
     def _claimed(self, keys):
         """Keys that other living processes have claimed."""
         claims = []
-        for marks, part in _sqlite.parts(keys):
+        for marks, part in sqlite.parts(keys):
             query = f"SELECT key, owner FROM claims WHERE key IN ({marks})"
             claims += self._connection.execute(query, part).fetchall()
         others = {owner for _, owner in claims} - {self._member.number}
@@ -171,8 +171,8 @@ class DiskStore:
         ]
         small = [(key, vector) for key, vector in pairs if self.fits(1, vector.nbytes)]
         with self._transaction() as connection:
-            added = sum(_sqlite.insert(connection, *pair) for pair in small)
-            _sqlite.end_claims(connection, [key for key, _ in pairs])
+            added = sum(sqlite.insert(connection, *pair) for pair in small)
+            sqlite.end_claims(connection, [key for key, _ in pairs])
             connection.execute("UPDATE total SET bytes = bytes + ?", (added,))
             self._evict(connection)
 
@@ -189,7 +189,7 @@ class DiskStore:
                 break
             numbers.append(number)
             excess -= size
-        _sqlite.delete(connection, numbers)
+        sqlite.delete(connection, numbers)
 
     def _touch(self, contexts, samples, moment=None):
         """Note that samples were used just now, in this order, in all contexts at once."""
@@ -220,7 +220,7 @@ class DiskStore:
         with self._guarded():
             if self._open() and self._writable:
                 with self._transaction() as connection:
-                    _sqlite.end_claims(connection, keys)
+                    sqlite.end_claims(connection, keys)
                     if due:
                         self._write_touched(connection)
 
@@ -231,7 +231,7 @@ class DiskStore:
         """Whether that many vectors of that size can be held at once."""
         if self._memory_alone:
             return self._memory.fits(n_vectors, n_bytes)
-        return n_vectors * _sqlite.stored_bytes(n_bytes) <= _KEPT * self.max_bytes
+        return n_vectors * sqlite.stored_bytes(n_bytes) <= _KEPT * self.max_bytes
 
     @property
     def bound(self):
@@ -260,8 +260,8 @@ class DiskStore:
             self._let_go()  # it may have given up before
             try:
                 self._open_for_writing()
-                _sqlite.make_anew(self._connection)
-            except _sqlite.ERRORS:
+                sqlite.make_anew(self._connection)
+            except sqlite.ERRORS:
                 self._let_go()
                 for ending in ("", "-wal", "-shm"):
                     with suppress(FileNotFoundError):
@@ -281,7 +281,7 @@ class DiskStore:
         with self._lock:
             if self._writable and self._touched:
                 # When something was used is no reason to complain.
-                with suppress(*_sqlite.ERRORS), self._transaction() as connection:
+                with suppress(*sqlite.ERRORS), self._transaction() as connection:
                     self._write_touched(connection)
             let_go()
             self._opened = False
@@ -318,9 +318,9 @@ class DiskStore:
             self._opened = True
             try:
                 self._open_for_writing()
-            except _sqlite.ERRORS as error:
+            except sqlite.ERRORS as error:
                 self._let_go()
-                if not _sqlite.is_damage(error):
+                if not sqlite.is_damage(error):
                     self._open_for_reading()
                 self._warn(error)
         return self._connection is not None
@@ -329,10 +329,10 @@ class DiskStore:
         os.makedirs(self.folder, exist_ok=True)
         if self._member is None:
             self._member = Membership(os.path.join(self.folder, _LOCK_FILE))
-        deadline = time.monotonic() + _sqlite.WAIT
+        deadline = time.monotonic() + sqlite.WAIT
         while self._connection is None:
             try:
-                self._connection = _sqlite.connect(self._path)
+                self._connection = sqlite.connect(self._path)
             except sqlite3.OperationalError as error:  # others may be making it just now
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -344,8 +344,8 @@ class DiskStore:
         if not os.path.isfile(self._path):
             return
         for mode in ("mode=ro", "immutable=1"):  # with the log of others, and without
-            with suppress(*_sqlite.ERRORS):
-                self._connection = _sqlite.connect_read_only(self._path, mode)
+            with suppress(*sqlite.ERRORS):
+                self._connection = sqlite.connect_read_only(self._path, mode)
                 self._file = _identity(self._path)
                 return
 
@@ -370,8 +370,8 @@ class DiskStore:
         with self._lock:
             try:
                 yield
-            except _sqlite.ERRORS as error:
-                if self._writable and not _sqlite.is_damage(error):
+            except sqlite.ERRORS as error:
+                if self._writable and not sqlite.is_damage(error):
                     self._writable = False
                     self._member.close()  # else others would wait for what is never written
                     self._member = None
@@ -382,7 +382,7 @@ class DiskStore:
     def _warn(self, error):
         kept = "read but not written" if self._connection else "neither read nor written"
         repair = "make room, or pass a folder on a local disk that can be written"
-        if _sqlite.is_damage(error):
+        if sqlite.is_damage(error):
             repair = "clear_cache() makes it anew"
         warnings.warn(
             f"The feature cache in {shortened(self.folder)} is {kept} from here on ({error});"

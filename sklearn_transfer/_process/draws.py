@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sklearn_transfer.extraction._threads import in_child_of_fork
+from sklearn_transfer._process.threads import in_child_of_fork
 
 _TAKE_GENERATOR = {
     *("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"),

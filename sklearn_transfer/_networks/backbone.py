@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sklearn_transfer.extraction._inputs import InputSpec
+from sklearn_transfer._modalities.inputs import InputSpec
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sklearn_transfer._validation import listed
-from sklearn_transfer.extraction._inputs import (
+from sklearn_transfer._modalities.inputs import (
     SAMPLE_KINDS,
     BadSampleError,
     is_tensor,
     tensor_array,
 )
+from sklearn_transfer._validation import listed
 
 
 def as_samples(X):

@@ -192,7 +192,7 @@ def _standard(image, seed, *, spec):
 
 
 def _by_torchvision(image, seed, *, policy, spec):
-    from sklearn_transfer.extraction._draws import SeededTorch
+    from sklearn_transfer._process.draws import SeededTorch
 
     rng = np.random.default_rng(seed)
     image = _random_part(image, spec, rng)
@@ -202,7 +202,7 @@ def _by_torchvision(image, seed, *, policy, spec):
 
 
 def _by_callable(image, seed, *, function, spec):
-    from sklearn_transfer.extraction._draws import seeded
+    from sklearn_transfer._process.draws import seeded
 
     with seeded(seed):
         result = function(image.copy())

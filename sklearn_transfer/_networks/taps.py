@@ -9,8 +9,8 @@ from numbers import Integral
 
 import torch
 
+from sklearn_transfer._networks.backbone import Stage
 from sklearn_transfer._validation import did_you_mean, shortened
-from sklearn_transfer.extraction._records import Stage
 
 POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
 # TF32 is a setting of the process: two threads must not restore each other's.

@@ -12,16 +12,18 @@ from numbers import Integral
 
 import torch
 
-from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction import _timm, _torchvision, _weights
-from sklearn_transfer.extraction._checkpoints import (
+from sklearn_transfer._networks import timm as timm_networks
+from sklearn_transfer._networks import torchvision as torchvision_networks
+from sklearn_transfer._networks.backbone import Backbone, children
+from sklearn_transfer._networks.checkpoints import (
     read_checkpoint,
     refuse_bad_numbers,
     refuse_quantized,
 )
-from sklearn_transfer.extraction._digests import digest
-from sklearn_transfer.extraction._records import Backbone, children
-from sklearn_transfer.extraction._threads import in_child_of_fork, one_core
+from sklearn_transfer._networks.weights import load_strictly, state_dict_digest
+from sklearn_transfer._process.threads import in_child_of_fork, one_core
+from sklearn_transfer._store.digests import digest
+from sklearn_transfer._validation import shortened
 
 # Networks kept for later fits, in bytes of weights; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
@@ -201,10 +203,10 @@ def _build(model, weights, size, n_channels, sizes):
         return backbone
     given = (weights, size, n_channels)
     if model.startswith("torchvision/"):
-        return _torchvision.build(model.removeprefix("torchvision/"), *given)
+        return torchvision_networks.build(model.removeprefix("torchvision/"), *given)
     if model.startswith(("hf-hub:", "hf_hub:")):
-        return _timm.build_from_hub(model, *given)
-    return _timm.build(model, *given)
+        return timm_networks.build_from_hub(model, *given)
+    return timm_networks.build(model, *given)
 
 
 def _require_channels(backbone, n_channels):
@@ -224,7 +226,7 @@ def _finish(backbone, model, place):
     untrained = frozenset(name for name, p in parameters if not p.requires_grad)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
-    sha256 = _weights.state_dict_digest(module.state_dict())
+    sha256 = state_dict_digest(module.state_dict())
     named = isinstance(model, str)
     structure = model if named else digest(module)
     module = module.to(device=place)
@@ -264,23 +266,23 @@ def _build_from_object(model, weights, size, sizes):
         origin = "random weights"
         _draw_anew(module, label)
     elif weights is not None and weights != "pretrained":
-        origin = _weights.load_strictly(module, weights, label)
+        origin = load_strictly(module, weights, label)
     return _object_record(module, label, origin, size)
 
 
 def _object_record(module, label, origin, size):
     config = getattr(module, "pretrained_cfg", None)
     if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
-        return _timm.record(module, label, origin, size)
+        return timm_networks.record(module, label, origin, size)
     if type(module).__module__.startswith("torchvision.models."):
-        return _torchvision.record_of_module(module, label, origin, size)
+        return torchvision_networks.record_of_module(module, label, origin, size)
     output = ("", "output")
     return Backbone(
         label,
         origin,
         module,
         stages=children(module),
-        spec=_timm.spec_of(module, size),
+        spec=timm_networks.spec_of(module, size),
         embedding=output,
         final_map=output,
         logits=output,

@@ -5,7 +5,11 @@ import math
 import re
 from dataclasses import dataclass
 
-from sklearn_transfer.extraction._decoded import ORIENTATION, BadFileError, import_tifffile
+from sklearn_transfer._modalities.image.decoded import (
+    ORIENTATION,
+    BadFileError,
+    import_tifffile,
+)
 
 BIG_ENDIAN_BIGTIFF = b"MM\x00\x2b"  # Pillow reads the little-endian form alone
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8

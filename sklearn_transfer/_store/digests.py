@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import xxhash
 
-from sklearn_transfer.extraction._threads import in_child_of_fork
+from sklearn_transfer._process.threads import in_child_of_fork
 
 # Grows whenever the meaning of a cached vector changes.
 KEY_VERSION = 3

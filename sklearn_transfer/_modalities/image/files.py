@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image, ImageOps
 
-from sklearn_transfer.extraction._decoded import (
+from sklearn_transfer._modalities.image.decoded import (
     FORMATS_EXTRA,
     ORIENTATION,
     BadFileError,
@@ -19,8 +19,8 @@ from sklearn_transfer.extraction._decoded import (
     require_values,
     turn_upright,
 )
-from sklearn_transfer.extraction._fits import decode_fits
-from sklearn_transfer.extraction._tiff import TIFF_SIGNATURES, decode_tiff
+from sklearn_transfer._modalities.image.fits import decode_fits
+from sklearn_transfer._modalities.image.tiff import TIFF_SIGNATURES, decode_tiff
 
 __all__ = ["BadFileError", "Decoded", "decode_file"]
 

@@ -8,17 +8,17 @@ from functools import partial
 import torch
 from torch import nn
 
-from sklearn_transfer._validation import did_you_mean, shortened
-from sklearn_transfer.extraction import _weights
-from sklearn_transfer.extraction._channels import (
+from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._networks.backbone import Backbone, Stage
+from sklearn_transfer._networks.channels import (
     adapt_first_convolution,
     first_convolution,
     for_channels,
     input_channels,
 )
-from sklearn_transfer.extraction._checkpoints import read_checkpoint
-from sklearn_transfer.extraction._inputs import InputSpec
-from sklearn_transfer.extraction._records import Backbone, Stage
+from sklearn_transfer._networks.checkpoints import read_checkpoint
+from sklearn_transfer._networks.weights import misfit, missing_weights_error, parameter_names
+from sklearn_transfer._validation import did_you_mean, shortened
 
 # Stages by class; a name ending in ".*" stands for the children of that module.
 _STAGES = {
@@ -103,7 +103,7 @@ def _trunk_names(name):
         options = {"aux_logits": False, "init_weights": False}
     with torch.device("meta"):
         last = classifier(create(name, **options))
-    return _weights.parameter_names(partial(create, name, **options), (last,) if last else ())
+    return parameter_names(partial(create, name, **options), (last,) if last else ())
 
 
 def classifier(module):
@@ -184,13 +184,13 @@ def build(name, weights, size, n_channels=None):
             module = create(name, pretrained=True)
         except OSError as error:
             file = os.path.basename(origin)
-            raise _weights.missing_weights_error(label, error, file, origin) from error
+            raise missing_weights_error(label, error, file, origin) from error
     elif weights is None:
         origin, module = "random weights", create(name)
     else:
         checkpoint = read_checkpoint(weights).under_names(_trunk_names(name), label)
         origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
-        with _weights.misfit(label, origin):
+        with misfit(label, origin):
             module.load_state_dict(checkpoint.state_dict)
     found = _with_channels(module, n_channels, label)
     return record(module, label, origin, _spec_of_preset(name, size, found))

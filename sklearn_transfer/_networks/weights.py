@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
+from sklearn_transfer._networks.checkpoints import load_torch, read_checkpoint
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction._checkpoints import load_torch, read_checkpoint
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _LONGEST_NAME = 100  # of a network that has a package
@@ -21,7 +21,7 @@ _LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 def state_dict_digest(state_dict):
     """SHA-256 (hex) of names, types, shapes and contents: the same for any file format."""
-    from sklearn_transfer.extraction._digests import tensor_array
+    from sklearn_transfer._store.digests import tensor_array
 
     hasher = hashlib.sha256()
     for name in sorted(state_dict):

@@ -5,9 +5,9 @@ from numbers import Real
 
 import numpy as np
 
+from sklearn_transfer._modalities.inputs import BadSampleError
+from sklearn_transfer._modalities.remarks import Narrow
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.extraction._inputs import BadSampleError
-from sklearn_transfer.extraction._remarks import Narrow
 
 # Below this share of its range a type holds fewer bits than it could: 14 bits in uint16.
 _NARROW_SHARE = {"uint16": 0.25}

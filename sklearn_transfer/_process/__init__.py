@@ -1,0 +1,1 @@
+"""Everything that touches the process: threads, locks, BLAS limits, the allocator, seeds."""
