@@ -257,7 +257,7 @@ def _extractor(model, params, verbose):
     from sklearn_transfer.extraction import PretrainedFeatures
 
     if isinstance(model, BaseEstimator):
-        if not hasattr(model, "_features_by_layer"):
+        if not hasattr(model, "_extract_layers"):
             raise TypeError(
                 f"models holds a {type(model).__name__}: expected a network's name, a module, "
                 "a callable that makes one, or a PretrainedFeatures."
@@ -333,7 +333,7 @@ class _Task:
         asked = [*self.layers, "logits"] if self.rates_logits else self.layers
         rows = [Candidate(name, _label(layer), _at(extractor, layer)) for layer in self.layers]
         try:
-            done = extractor._features_by_layer(self.X, asked)
+            done = extractor._extract_layers(self.X, asked)
         except Exception as error:  # whatever a network raises, the others go on
             if _is_of_samples(error):
                 raise
@@ -397,7 +397,7 @@ def _at(extractor, layer):
 
 
 def _is_of_samples(error):
-    from sklearn_transfer._modalities.inputs import BadSampleError
+    from sklearn_transfer._modalities.contents import BadSampleError
 
     return isinstance(error.__cause__, BadSampleError)
 

@@ -295,10 +295,10 @@ def test_callable_that_changes_the_channels_is_refused():
 
 
 def test_standard_augmentation_moves_all_channels_alike():
+    from sklearn_transfer._modalities.image.spec import ImageSpec
     from sklearn_transfer._modalities.image.transforms import make_augmentation
-    from sklearn_transfer._modalities.inputs import InputSpec
 
-    spec = InputSpec((32, 32), (32, 32), (0.5,) * 5, (0.5,) * 5)
+    spec = ImageSpec((32, 32), (32, 32), (0.5,) * 5, (0.5,) * 5)
     same = np.repeat(NOISE[1][0], 5, axis=2)
     views = make_augmentation("standard", spec)(same, 3)
     assert views.shape == (32, 32, 5)

@@ -19,9 +19,8 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import inputs
-from sklearn_transfer._networks import engines as engines_module
-from sklearn_transfer._networks import registry
+from sklearn_transfer._modalities.image import contents
+from sklearn_transfer._networks import onnx, registry
 from sklearn_transfer._process import threads as threads_module
 from sklearn_transfer._process.threads import run_apart
 from sklearn_transfer._store import digests
@@ -151,8 +150,8 @@ def test_a_child_forked_while_another_thread_works_goes_on(fresh, crops):
         backbone.engines_lock,
         registry._registry_lock,
         digests._types_lock,
-        engines_module._exporting,
-        inputs._load_lock,
+        onnx._exporting,
+        contents._load_lock,
     ]
     held, done = threading.Event(), threading.Event()
 

@@ -157,7 +157,7 @@ def networks(monkeypatch):
         done.features = [tables[self.model] for _ in layers]
         return done
 
-    monkeypatch.setattr(PretrainedFeatures, "_features_by_layer", features_by_layer)
+    monkeypatch.setattr(PretrainedFeatures, "_extract_layers", features_by_layer)
     monkeypatch.setattr(
         "sklearn_transfer.selection._ranking_table.Candidate.with_costs", lambda row, done: row
     )
