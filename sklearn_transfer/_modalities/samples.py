@@ -40,6 +40,10 @@ def as_samples(X, kinds):
     samples = _as_list_or_array(X, kinds)
     if isinstance(samples, np.ndarray) and samples.dtype.kind in "OUT":
         samples = _list_objects(samples)
+    if isinstance(samples, np.ndarray) and samples.ndim == 0:
+        raise ValueError(
+            f"X is an array of shape (), a single value of {samples.dtype}; expected samples"
+        )
     if len(samples) == 0:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
     return samples

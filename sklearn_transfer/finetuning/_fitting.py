@@ -10,7 +10,7 @@ import torch
 
 from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._modalities.remarks import telling_once
-from sklearn_transfer._networks.engines.plan import to_tensors
+from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer._networks.inputs import map_tensors
 from sklearn_transfer._networks.splits import split
 from sklearn_transfer._process.allocator import keep_memory
@@ -135,8 +135,8 @@ class Fitting:
 
     def _noise(self, n_rows):
         """Network input of random payloads, on which the network shows its structure."""
-        batch = to_tensors(self.reader.example(n_rows, self.signature), self.device)
-        return self.reader.format.to_input(batch)
+        plan = Plan(self.backbone, [], self.reader.format, "float32", self.signature)
+        return plan.to_input(to_tensors(plan.example(n_rows), self.device))
 
     def _target(self, noise):
         estimator = self.estimator

@@ -84,7 +84,7 @@ class Network(nn.Module):
         with torch.no_grad(), add_input_note(self.layout.label, first.shape[1:], source):
             self.width = self.embed(batch).shape[1]
         if self.head is None:
-            self.head = Head(self.width, self.n_outputs).to(first.device)
+            self.head = Head(self.width, self.n_outputs).to(first.device, torch.float32)
 
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""

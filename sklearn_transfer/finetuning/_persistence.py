@@ -117,7 +117,7 @@ class Saved(Pickled):
         `written` tells the signature of payloads, or as files of before did the shape of the
         network's input.
         """
-        from sklearn_transfer._networks.engines.plan import to_tensors
+        from sklearn_transfer._networks.engines.plan import Plan, to_tensors
         from sklearn_transfer.finetuning import _freezing
         from sklearn_transfer.finetuning._network import Network
 
@@ -127,8 +127,8 @@ class Saved(Pickled):
         network.to(backbone.device).eval()
         reader = self._make_reader(backbone)
         signature = _read_signature(written, reader)
-        blank = {name: np.zeros((2, *shape), dtype) for name, shape, dtype in signature}
-        empty = reader.format.to_input(to_tensors(blank, backbone.device))
+        plan = Plan(backbone, [], reader.format, "float32", signature)
+        empty = plan.to_input(to_tensors(plan.example(2), backbone.device))
         network.add_head(empty, "as the saved network was; give the network that was trained")
         if self.lora_rank is not None:
             _freezing.add_lora(network, self.lora_rank)

@@ -252,7 +252,7 @@ def test_border_is_filled_by_channel():
     net = net_of(5, {**config, "std": (0.2,) * 5})
     estimator = PretrainedFeatures(net, cache=None)
     reader = estimator._make_reader(estimator._load_backbone())
-    payload = reader.prepare(NOISE[5][0][:20])
+    payload = reader.prepare(NOISE[5][0][:20])["pixels"]
     assert payload[0, 0].tolist() == [round(255 * m) for m in config["mean"]]
 
 

@@ -122,24 +122,24 @@ def test_auto_does_not_import_what_it_looks_for(hide, monkeypatch):
 
 
 def test_auto_is_torch_for_a_users_class():
-    assert tiny()._engine_name(load_backbone(trained_net(), "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(trained_net(), "pretrained")) == "torch"
 
 
 def test_auto_is_compiled_for_a_module_of_library_layers():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "openvino"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "openvino"
 
 
 def test_auto_is_torch_for_a_module_with_a_hook():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     net[0].register_forward_hook(lambda module, args, output: output + 1)
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "torch"
 
 
 def test_auto_is_torch_for_a_module_with_a_hook_before_it():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     net[1].register_forward_pre_hook(lambda module, args: args)
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "torch"
 
 
 def double(x):
@@ -149,7 +149,7 @@ def double(x):
 def test_auto_is_torch_for_a_module_with_a_forward_of_its_own():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     net[1].forward = double
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "torch"
 
 
 @pytest.mark.parametrize(("engine", "extra"), EXTRAS)

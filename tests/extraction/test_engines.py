@@ -16,7 +16,7 @@ from torch import nn
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image.reader import PixelFormat
 from sklearn_transfer._modalities.payloads import InputFormat, compute_signature
-from sklearn_transfer._networks.engines import compiled
+from sklearn_transfer._networks.engines import choice, compiled
 from sklearn_transfer._networks.engines.choice import make_engine
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
@@ -388,7 +388,7 @@ def test_nothing_is_compiled_for_what_is_cached(exports, crops):
 
 
 def test_only_few_engines_are_kept(fresh, monkeypatch, crops):
-    monkeypatch.setattr(engines, "_ENGINES_KEPT", 2)
+    monkeypatch.setattr(choice, "_ENGINES_KEPT", 2)
     for layers in ("shallow", "middle", "deep"):
         tiny("torch", layers=layers).fit_transform(crops[:1])
     kept = load_backbone("test_resnet", None).engines

@@ -17,14 +17,14 @@ from sklearn_transfer._modalities.image.contents import known_digest, read_sampl
 def memo(monkeypatch):
     """Empty memory of files, for this test alone."""
     memo = {}
-    monkeypatch.setattr(inputs, "_memo", memo)
+    monkeypatch.setattr(contents, "_memo", memo)
     return memo
 
 
 @pytest.fixture
 def settled_memo(monkeypatch, memo):
     """As `memo`, for files that count as old from the moment they are written."""
-    monkeypatch.setattr(inputs, "_SETTLED_NS", -1)
+    monkeypatch.setattr(contents, "_SETTLED_NS", -1)
     return memo
 
 
@@ -135,7 +135,7 @@ def test_remembered_file_that_is_gone_is_refused(tmp_path, settled_memo):
 
 
 def test_memory_of_files_is_bounded(tmp_path, settled_memo, monkeypatch):
-    monkeypatch.setattr(inputs, "_MEMO_LIMIT", 3)
+    monkeypatch.setattr(contents, "_MEMO_LIMIT", 3)
     for i in range(10):
         (tmp_path / str(i)).write_bytes(b"old")
         read_sample(tmp_path / str(i))

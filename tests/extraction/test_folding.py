@@ -41,7 +41,7 @@ def images(n_channels=4):
 
 
 def observe(module, batch):
-    with torch.no_grad(), Observation(module, batch) as seen:
+    with torch.no_grad(), Observation(module, {"input": batch}) as seen:
         module(batch)
     return seen
 

@@ -9,7 +9,7 @@ import torch
 from timm import create_model
 from torch import nn
 
-from sklearn_transfer._networks.splits import Resumption, Split, split
+from sklearn_transfer._networks.splits import Resumption, Split, find_upstream, split
 from tests import networks
 
 # (network, pixels, boundaries)
