@@ -78,7 +78,14 @@ class TimmFamily(ModuleFamily):
         return module.forward_head(module.forward_features(inputs), pre_logits=True)
 
 
-_FAMILIES = {"module": ModuleFamily(), "timm": TimmFamily()}
+class WrapperFamily(ModuleFamily):
+    """Networks of ours around another one, which take its inputs as one argument."""
+
+    def run(self, module, inputs, capture):
+        module(inputs)
+
+
+_FAMILIES = {"module": ModuleFamily(), "timm": TimmFamily(), "wrapper": WrapperFamily()}
 
 
 def get_family(layout):

@@ -48,7 +48,7 @@ class Layout:
         What messages call the network.
     stages : tuple of Stage, default=()
         Its depths, the shallowest first.
-    family : {"module", "timm"}, default="module"
+    family : {"module", "timm", "wrapper"}, default="module"
         How a forward pass is made: see `families`.
     pooling : {"avg", "max", "cls"}, default="avg"
         What `pooling="auto"` means: the pooling of the network's own head.

@@ -300,7 +300,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         from sklearn_transfer._networks.layout import Layout, Place
 
         given = self._description.layout
-        layout = Layout(given.label, given.stages, embedding=Place("head", "input"))
+        places = {"family": "wrapper", "embedding": Place("head", "input")}
+        layout = Layout(given.label, given.stages, **places)
         description = replace(self._description, layout=layout)
         return Backbone(description, self._network, torch.device(self._device))
 
