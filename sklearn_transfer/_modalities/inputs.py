@@ -5,7 +5,6 @@ import math
 import os
 import stat
 import struct
-import threading
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import xxhash
 from PIL import Image
 
 from sklearn_transfer._modalities.image.decoded import describe_error
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import Lock
 from sklearn_transfer._store.digests import array_digest, digest
 from sklearn_transfer._validation import shortened
 
@@ -29,13 +28,7 @@ _SETTLED_NS = 2_000_000_000
 _MEMO_LIMIT = 500_000
 _memo = {}
 _IDENTITY = struct.Struct("qQQqqq").pack  # a third of the time of formatting
-_load_lock = threading.Lock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _load_lock
-    _load_lock = threading.Lock()
+_load_lock = Lock()
 
 
 class BadSampleError(ValueError):

@@ -5,7 +5,6 @@ import functools
 import importlib.util
 import os
 import tempfile
-import threading
 import warnings
 import weakref
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,9 @@ from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._networks.registry import trim_registry
 from sklearn_transfer._networks.taps import forward
 from sklearn_transfer._process.allocator import keep_memory, return_memory
-from sklearn_transfer._process.threads import in_child_of_fork, run_apart
+from sklearn_transfer._process.forks import Turn, run_at_fork
+from sklearn_transfer._process.locks import Lock
+from sklearn_transfer._process.threads import run_apart
 from sklearn_transfer._validation import import_optional
 
 # Packages, the fastest first, and the extra of this package that brings each.
@@ -28,7 +29,7 @@ _FOLD_TOLERANCE = 1e-5
 _ENGINES_KEPT = 4  # for each network
 
 # The exporter keeps its settings in globals of the process.
-_exporting = threading.Lock()
+_exporting = Lock()
 
 # Elements of the largest activation of a batch: beyond 16 MB, a CPU's caches miss and
 # glibc maps and unmaps memory at every operation.
@@ -330,13 +331,13 @@ class OpenVINOEngine(_CompiledEngine):
 _openvino_engines = weakref.WeakSet()
 
 
-@in_child_of_fork
-def _after_fork_in_child():
+def _leak_engines():
     """Leak engines of the parent: OpenVINO aborts a child in which they are destroyed."""
-    global _exporting
-    _exporting = threading.Lock()
     for engine in _openvino_engines:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+
+
+run_at_fork(Turn.ENGINES, in_child=_leak_engines)
 
 
 class ONNXRuntimeEngine(_CompiledEngine):

@@ -3,7 +3,6 @@
 import copy
 import inspect
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from sklearn_transfer._networks.checkpoints import (
     refuse_quantized,
 )
 from sklearn_transfer._networks.weights import load_strictly, state_dict_digest
-from sklearn_transfer._process.threads import in_child_of_fork, one_core
+from sklearn_transfer._process.locks import RLock
+from sklearn_transfer._process.threads import one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
@@ -29,15 +29,7 @@ from sklearn_transfer._validation import shortened
 _REGISTRY_BYTES = 2 << 30
 _LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
 _registry = OrderedDict()
-_registry_lock = threading.RLock()
-
-
-@in_child_of_fork
-def _renew_locks():
-    global _registry_lock
-    _registry_lock = threading.RLock()
-    for backbone in _registry.values():
-        backbone.lock, backbone.engines_lock = threading.RLock(), threading.Lock()
+_registry_lock = RLock()
 
 
 def load_backbone(

@@ -1,6 +1,5 @@
 """A network in two parts: up to one of its modules, and what follows from its activation."""
 
-import threading
 import weakref
 from collections import Counter
 from contextlib import contextmanager
@@ -9,16 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch.utils._pytree import tree_map
 
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import RLock
 
 _TOLERANCE = 1e-5
 _locks = weakref.WeakKeyDictionary()
-
-
-@in_child_of_fork
-def _renew_locks():
-    global _locks
-    _locks = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ def split(module, run, batch, boundary):
 @contextmanager
 def alone(module):
     """Context in which no other thread goes on from a split of this network."""
-    with _locks.setdefault(module, threading.RLock()):
+    with _locks.setdefault(module, RLock()):
         yield
 
 
@@ -132,7 +125,7 @@ class Resumption:
         self.injection = _Injection()
 
     def __enter__(self):
-        self.lock = _locks.setdefault(self.module, threading.RLock())
+        self.lock = _locks.setdefault(self.module, RLock()).current
         self.lock.acquire()
         self.patched = []
         self._patch(self.split.boundary, self.injection)

@@ -10,11 +10,12 @@ from numbers import Integral
 import torch
 
 from sklearn_transfer._networks.backbone import Stage
+from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._validation import did_you_mean, shortened
 
 POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
 # TF32 is a setting of the process: two threads must not restore each other's.
-_settings_lock = threading.RLock()
+_settings_lock = RLock()
 _GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
 
 

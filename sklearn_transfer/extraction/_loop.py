@@ -14,8 +14,8 @@ import numpy as np
 from sklearn_transfer._modalities.inputs import BadSampleError, describe, naming_input
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads, one_core
+from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.digests import KEY_VERSION, digest
-from sklearn_transfer._store.memory import Answer
 
 # Samples looked up at once, claimed at once, and at most handed to a thread at once.
 _LOOKED_UP, _CLAIMED, _HANDED = 1000, 16, 4
@@ -93,7 +93,7 @@ class Extraction:
                 else:
                     rows.append(row)
                     keys.append(key)
-            answers = self.store.look(self.contexts, keys)
+            answers = self.store.lookup(self.contexts, keys)
             rest += self._write_found(rows, keys, answers)
         return sorted(rest)
 
@@ -115,7 +115,7 @@ class Extraction:
         """Wait for what others compute; returns rows as soon as some are to be done here."""
         pause, news = _FIRST_PAUSE, time.monotonic()
         while busy:
-            answers = self.store.look(self.contexts, [key for _, key in busy])
+            answers = self.store.lookup(self.contexts, [key for _, key in busy])
             left, free = [], False
             for (row, key), answer in zip(busy, answers, strict=True):
                 if isinstance(answer, list):
@@ -177,7 +177,7 @@ class Extraction:
         ours = []
         keys = [key for _, key, _ in items if key is not None and key not in self.waiting]
         answers = dict(
-            zip(keys, self.store.look(self.contexts, keys, owner=self), strict=True)
+            zip(keys, self.store.lookup(self.contexts, keys, owner=self), strict=True)
         )
         for row, key, content in items:
             if key in self.waiting:
@@ -352,7 +352,7 @@ class Extraction:
         self.widths = [len(vector) for vector in vectors]
         n, width = len(self.samples), sum(self.widths)
         self.output = self.allocate((n if self.collect else 0, width), dtype=np.float32)
-        if not self.store.fits(n * len(vectors), 4 * width // len(vectors)):
+        if not self.store.has_room_for(n * len(vectors), 4 * width // len(vectors)):
             bound, variable = self.store.bound
             warnings.warn(
                 f"The features of {n} samples, {n * width * 4 / 1e6:.0f} MB, do not fit into"
