@@ -1,12 +1,12 @@
 """Backbone: a network that is ready for use."""
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import torch
 
 from sklearn_transfer._networks.layout import Layout
+from sklearn_transfer._process.locks import Lock, RLock
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Backbone:
     description: Description
     module: torch.nn.Module
     device: torch.device | None = None
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    lock: RLock = field(default_factory=RLock, repr=False)
     learned: set = field(default_factory=set, repr=False)
     widths: dict = field(default_factory=dict, repr=False)
-    engines_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    engines_lock: Lock = field(default_factory=Lock, repr=False)
     engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     @property

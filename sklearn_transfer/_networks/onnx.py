@@ -1,24 +1,17 @@
 """Export of a plan to ONNX."""
 
 import functools
-import threading
 import warnings
 from contextlib import contextmanager
 
 import torch
 
 from sklearn_transfer._networks.engines.plan import to_tensors
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import Lock
 
 _OPSET = 17
 # The exporter keeps its settings in globals of the process.
-_exporting = threading.Lock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _exporting
-    _exporting = threading.Lock()
+_exporting = Lock()
 
 
 class _Graph(torch.nn.Module):

@@ -1,7 +1,6 @@
 """Registry: from what a user calls a network to a backbone, built once per process."""
 
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,22 +23,15 @@ from sklearn_transfer._networks.modules import (
     takes_outputs,
 )
 from sklearn_transfer._networks.weights import state_dict_digest
-from sklearn_transfer._process.threads import in_child_of_fork, one_core
+from sklearn_transfer._process.locks import RLock
+from sklearn_transfer._process.threads import one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
 # Networks kept for later fits, in bytes of weights; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
 _registry = OrderedDict()
-_registry_lock = threading.RLock()
-
-
-@in_child_of_fork
-def _renew_locks():
-    global _registry_lock
-    _registry_lock = threading.RLock()
-    for backbone in _registry.values():
-        backbone.lock, backbone.engines_lock = threading.RLock(), threading.Lock()
+_registry_lock = RLock()
 
 
 @dataclass(frozen=True)

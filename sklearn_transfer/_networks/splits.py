@@ -1,6 +1,5 @@
 """A network in two parts: up to one of its modules, and what follows from its activation."""
 
-import threading
 import weakref
 from collections import Counter
 from contextlib import contextmanager
@@ -11,16 +10,10 @@ import torch
 from torch.utils._pytree import tree_map
 
 from sklearn_transfer._networks.inputs import get_first_tensor, map_tensors
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import RLock
 
 _TOLERANCE = 1e-5
 _locks = weakref.WeakKeyDictionary()
-
-
-@in_child_of_fork
-def _renew_locks():
-    global _locks
-    _locks = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,7 @@ def split(module, run, inputs, boundary):
 @contextmanager
 def exclude_others(module):
     """Context in which no other thread resumes this network from a split."""
-    with _locks.setdefault(module, threading.RLock()):
+    with _locks.setdefault(module, RLock()):
         yield
 
 
@@ -137,7 +130,7 @@ class Resumption:
         self.injection = _Injection()
 
     def __enter__(self):
-        self.lock = _locks.setdefault(self.module, threading.RLock())
+        self.lock = _locks.setdefault(self.module, RLock()).current
         self.lock.acquire()
         self.patched = []
         self._patch(self.split.boundary, self.injection)

@@ -13,10 +13,11 @@ from sklearn_transfer._networks.families import get_family
 from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_spatial_size
 from sklearn_transfer._networks.layout import Place, Stage
 from sklearn_transfer._networks.pooling import POOLINGS, pool
+from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._validation import did_you_mean, shortened
 
 # TF32 is a setting of the process: two threads must not restore each other's.
-_settings_lock = threading.RLock()
+_settings_lock = RLock()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from difflib import get_close_matches
 from numbers import Integral
 from typing import NamedTuple
 
@@ -13,12 +12,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._store.disk import disk_store
-from sklearn_transfer._store.memory import NullStore, memory_store
-from sklearn_transfer._validation import check_feature_names_in, shortened, visual_block
+from sklearn_transfer._store.choice import choose_store
+from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
-
-_LONGEST_NAME = 255  # bytes of the name of a file on the usual file systems
 
 
 class LayerFeatures(NamedTuple):
@@ -270,11 +266,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return backbone
 
     def _store(self):
-        if self.cache is None:
-            return NullStore()
-        if isinstance(self.cache, str) and self.cache == "memory":
-            return memory_store()
-        return disk_store(checked_folder(self.cache))
+        return choose_store(self.cache)
 
     def _resolve_engine(self, backbone):
         from sklearn_transfer._networks.engines.choice import resolve_engine
@@ -322,26 +314,3 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def checked_folder(cache):
-    """Path of the folder that a value of `cache` means, with "~" as the home folder.
-
-    Refuses what is more likely a typing error.
-    """
-    folder = os.path.expanduser(os.fspath(cache))
-    is_file = os.path.exists(folder) and not os.path.isdir(folder)
-    if os.path.isdir(folder):
-        return folder
-    near = isinstance(cache, str) and get_close_matches(
-        folder.lower()[:20], ["memory"], 1, 0.9
-    )
-    names = [len(os.fsencode(name)) for name in folder.split(os.sep)]
-    if near or not folder or is_file or max(names) > _LONGEST_NAME:
-        problem = "is a file" if is_file else "is no folder"
-        hint = " Did you mean 'memory'?" if near else ""
-        raise ValueError(
-            f"cache={shortened(cache)} {problem}; expected 'memory', None, or a folder, which"
-            f" need not exist yet.{hint}"
-        )
-    return folder

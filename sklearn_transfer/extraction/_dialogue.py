@@ -4,8 +4,8 @@ import math
 import time
 import warnings
 
+from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.digests import KEY_VERSION, digest
-from sklearn_transfer._store.memory import Answer
 
 # Samples claimed at once.
 _CLAIMED = 16
@@ -40,7 +40,7 @@ class Dialogue:
 
     def lookup(self, keys):
         """Vectors of each key, one per tap, or an `Answer`."""
-        return self.store.look(self.contexts, keys)
+        return self.store.lookup(self.contexts, keys)
 
     def claim(self, items, busy, take_known):
         """Yield the items (row, key, content) that are to be computed here.
@@ -60,7 +60,7 @@ class Dialogue:
     def _claim_part(self, items, busy, take_known):
         ours = []
         keys = [key for _, key, _ in items if key is not None and key not in self.waiting]
-        found = self.store.look(self.contexts, keys, owner=self)
+        found = self.store.lookup(self.contexts, keys, owner=self)
         answers = dict(zip(keys, found, strict=True))
         for row, key, content in items:
             if key in self.waiting:
@@ -127,7 +127,7 @@ class Dialogue:
     def warn_if_too_small(self, n_samples, widths):
         """Warn where the vectors of all samples do not fit into the store."""
         width = sum(widths)
-        if self.store.fits(n_samples * len(widths), 4 * width // len(widths)):
+        if self.store.has_room_for(n_samples * len(widths), 4 * width // len(widths)):
             return
         bound, variable = self.store.bound
         warnings.warn(

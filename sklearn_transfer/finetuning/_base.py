@@ -363,7 +363,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         if self._cut is not None:
             return self._pass_from_cut(samples, kind)
         from sklearn_transfer._networks.taps import Tap
-        from sklearn_transfer._store.memory import NullStore
+        from sklearn_transfer._store.base import NullStore
         from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
         reader = self._make_reader(self._record)

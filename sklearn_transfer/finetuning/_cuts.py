@@ -1,6 +1,5 @@
 """Frozen parts: their activations are computed once, by the engines of features."""
 
-import os
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,44 +9,14 @@ from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._networks.engines.choice import resolve_engine
 from sklearn_transfer._networks.splits import Resumption
 from sklearn_transfer._networks.taps import Tap
-from sklearn_transfer._process.threads import in_child_of_fork
-from sklearn_transfer._store import memory
+from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import array_digest
-from sklearn_transfer._store.disk import disk_store
-from sklearn_transfer.extraction._base import checked_folder
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 from sklearn_transfer.finetuning import _inputs
 
 EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
 # Rows a batch while predicting from activations.
 _PREDICTED = 64
-_LIMIT_VARIABLE = "SKLEARN_TRANSFER_ACTIVATION_BYTES"
-_store = None
-
-
-@in_child_of_fork
-def _after_fork_in_child():
-    if _store is not None:
-        _store.forget_process()
-
-
-class _ActivationStore(memory.MemoryStore):
-    """Activations at frozen boundaries, for later fits of the process."""
-
-    def fits(self, n_vectors, n_bytes):
-        return True  # what does not fit is computed once a fit
-
-
-def activation_store(cache):
-    """Store for a value of the parameter `cache`; apart from that of embeddings."""
-    global _store
-    if cache is None:
-        return memory.NullStore()
-    if cache != "memory":
-        return disk_store(os.path.join(checked_folder(cache), "activations"))
-    if _store is None:
-        _store = _ActivationStore(memory.limit(_LIMIT_VARIABLE))
-    return _store
 
 
 def run(estimator, reader, samples, backbone, tap, place=_inputs.row_of):
@@ -62,7 +31,7 @@ def run(estimator, reader, samples, backbone, tap, place=_inputs.row_of):
         row_label=place,
         allocate=allocate,
     )
-    store = activation_store(estimator.cache)
+    store = choose_store(estimator.cache, activations=True)
     return Extraction(samples, reader, store, backbone, [tap], options).run().output
 
 

@@ -1,6 +1,5 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
-import threading
 import time
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -14,7 +13,7 @@ from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer._networks.inputs import map_tensors
 from sklearn_transfer._networks.splits import split
 from sklearn_transfer._process.allocator import keep_memory
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import RLock
 from sklearn_transfer.extraction._loop import count_threads
 from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
 from sklearn_transfer.finetuning._nets import make_net
@@ -24,13 +23,7 @@ from sklearn_transfer.finetuning._probe import fit_head
 _ROWS_AT_ONCE = 512
 _PATIENCE = 5
 # Dropout draws from torch's generator of the process, which two trainings must not share.
-_training_lock = threading.RLock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _training_lock
-    _training_lock = threading.RLock()
+_training_lock = RLock()
 
 
 class Part:
@@ -411,7 +404,7 @@ def training_scope(device, seed):
         keep_memory()
     scopes = (torch.inference_mode(False), torch.enable_grad(), telling_once())
     with ExitStack() as stack:
-        for scope in (_training_lock, torch.random.fork_rng(devices=devices), *scopes):
+        for scope in (_training_lock.current, torch.random.fork_rng(devices=devices), *scopes):
             stack.enter_context(scope)
         torch.manual_seed(seed)
         yield

@@ -15,8 +15,8 @@ from sklearn_transfer._modalities.contents import BadSampleError, describe_sampl
 from sklearn_transfer._modalities.payloads import collate, compute_signature
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads
-from sklearn_transfer._store.memory import limit
-from sklearn_transfer.extraction._base import checked_folder
+from sklearn_transfer._store.base import read_limit
+from sklearn_transfer._store.choice import resolve_folder
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_TRAINING_BYTES"
 _DEFAULT_LIMIT = 2 << 30
@@ -31,7 +31,7 @@ def folder_of(cache):
     """Folder for temporary files, where `cache` names one."""
     if cache in (None, "memory"):
         return None
-    folder = checked_folder(cache)
+    folder = resolve_folder(cache)
     os.makedirs(folder, exist_ok=True)
     return folder
 
@@ -39,7 +39,7 @@ def folder_of(cache):
 def allocate(shape, dtype, folder=None):
     """Array in memory; beyond a bound in a file, in `folder`, that ends with the array."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    if n_bytes <= limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
+    if n_bytes <= read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
         return np.empty(shape, dtype=dtype)
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
@@ -133,7 +133,7 @@ class KeptImages:
 
     def __init__(self, folder):
         self.folder, self.arrays, self.n_bytes = folder, [], 0
-        self.limit = limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
+        self.limit = read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
         self.file, self.offset = None, 0
 
     def __len__(self):

@@ -27,7 +27,7 @@ def sixty(photos):
 def store(monkeypatch):
     """A cache of 10 kB for this process."""
     small = memory.MemoryStore(10_000)
-    monkeypatch.setattr(memory, "_memory_store", small)
+    monkeypatch.setitem(memory._stores, memory.MemoryStore, small)
     return small
 
 

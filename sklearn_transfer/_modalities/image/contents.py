@@ -1,7 +1,6 @@
 """Contents of single images, and the digests by which they are known."""
 
 import os
-import threading
 
 import numpy as np
 from PIL import Image
@@ -16,19 +15,13 @@ from sklearn_transfer._modalities.contents import (
     unwrap_sample,
 )
 from sklearn_transfer._modalities.image.decoded import describe_error
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import Lock
 from sklearn_transfer._store.digests import array_digest, digest
 from sklearn_transfer._validation import shortened
 
 SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
 _ORIENTATION = 0x0112
-_load_lock = threading.Lock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _load_lock
-    _load_lock = threading.Lock()
+_load_lock = Lock()
 
 
 def known_digest(sample):

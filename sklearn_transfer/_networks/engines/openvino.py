@@ -6,7 +6,7 @@ import weakref
 from contextlib import ExitStack
 
 from sklearn_transfer._networks.engines.compiled import CompiledEngine
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.forks import Turn, run_at_fork
 
 
 class OpenVINOEngine(CompiledEngine):
@@ -56,8 +56,10 @@ class OpenVINOEngine(CompiledEngine):
 _openvino_engines = weakref.WeakSet()
 
 
-@in_child_of_fork
-def _keep_engines_of_parent():
+def _leak_engines():
     """Leak engines of the parent: OpenVINO aborts a child in which they are destroyed."""
     for engine in _openvino_engines:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+
+
+run_at_fork(Turn.ENGINES, in_child=_leak_engines)
