@@ -14,7 +14,6 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
-    _check_sample_weight,
     _get_feature_names,
     assert_all_finite,
     check_array,
@@ -34,30 +33,6 @@ _COMPARED = 200  # characters of a word that are looked for among others
 def check_feature_names_in(estimator, input_features):
     """Raise scikit-learn's error if `input_features` contradict those seen in fit."""
     _check_feature_names_in(estimator, input_features, generate_names=False)
-
-
-def check_sample_weight(sample_weight, X, dtype):
-    """Weights of the rows of X, finite, as a copy; 1 each where None."""
-    return _check_sample_weight(sample_weight, X, dtype=dtype, copy=True)
-
-
-def own_weights(sample_weight, X, owner):
-    """Weights that a user gives to the rows of X: at least 0, not all 0; None stays None."""
-    if sample_weight is None:
-        return None
-    if not np.asarray(sample_weight).any():
-        raise ValueError(
-            f"sample_weight is zero in every row, which leaves {owner} no sample: give a "
-            "positive weight to those that count."
-        )
-    weights = check_sample_weight(sample_weight, X, np.float64)
-    if (weights < 0).any():
-        row = int(np.flatnonzero(weights < 0)[0])
-        raise ValueError(
-            f"sample_weight is {weights[row]:.4g} in row {row}: {owner} takes weights of at "
-            "least 0, where 0 leaves a row out."
-        )
-    return weights
 
 
 def weight_request(estimator, method):

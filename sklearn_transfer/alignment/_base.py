@@ -160,7 +160,7 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
         return _joined(source, mapped, others)
 
 
-def centre(X):
+def center_rows(X):
     """Mean of rows, and what is left of them: exactly 0 where a column is constant."""
     mean = X.mean(axis=0)
     constant = np.ptp(X, axis=0) == 0

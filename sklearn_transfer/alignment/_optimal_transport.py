@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn_transfer._blas import one_blas_thread
 from sklearn_transfer._validation import column_or_1d, doubtful_values, import_optional
 from sklearn_transfer.alignment import _couplings
-from sklearn_transfer.alignment._base import ColumnAligner, centre
+from sklearn_transfer.alignment._base import ColumnAligner, center_rows
 
 _PLANS = 3  # times max_iter iterations for all plans of a class penalty
 _ROUNDS = 50  # of the outer loop of a class penalty, each of which solves a plan
@@ -143,8 +143,8 @@ class OptimalTransport(ColumnAligner):
     def _align(self, X_source, X_target, y_source):
         one_hot = self._classes(y_source)
         ot = import_optional("ot", "ot", "OptimalTransport")
-        _, source = centre(X_source)
-        mean, target = centre(X_target)
+        _, source = center_rows(X_source)
+        mean, target = center_rows(X_target)
         # Of centred domains, costs have the unit that `reg` is given in.
         unit = max(np.abs(source).max(), np.abs(target).max()) or 1.0
         M = _squared_distances(source / unit, target / unit)
@@ -239,7 +239,7 @@ class OptimalTransport(ColumnAligner):
         return self.X_moved_.copy() if self.adapts_ else X_source.copy()
 
     def _move(self, X):
-        mean, fitted = centre(self.X_source_)
+        mean, fitted = center_rows(self.X_source_)
         unit = np.abs(fitted).max() or 1.0
         nearest = pairwise_distances_argmin((X - mean) / unit, fitted / unit)
         return X + (self.X_moved_ - self.X_source_)[nearest]

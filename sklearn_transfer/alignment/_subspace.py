@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import svd_flip
 
-from sklearn_transfer.alignment._base import ComponentAligner, centre
+from sklearn_transfer.alignment._base import ComponentAligner, center_rows
 
 
 class SubspaceAlignment(ComponentAligner):
@@ -91,8 +91,8 @@ class SubspaceAlignment(ComponentAligner):
         self.n_components = n_components
 
     def _align(self, X_source, X_target, y_source):
-        self.mean_source_, source = centre(X_source)
-        self.mean_target_, target = centre(X_target)
+        self.mean_source_, source = center_rows(X_source)
+        self.mean_target_, target = center_rows(X_target)
         (s, source), (t, target) = _axes(source), _axes(target)
         k = self.n_components_ = self._count(s, t)
         self.source_components_, self.target_components_ = source[:k], target[:k]

@@ -11,10 +11,10 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     as_target,
     check_array,
-    check_sample_weight,
     column_or_1d,
     forget_fit,
     validate_data,
@@ -197,7 +197,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         y = as_target(y)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
         check_classification_targets(y)
-        weights = _checked_weights(sample_weight, X)
+        weights = validate_sample_weight(sample_weight, X)
         labels = self._merged(y, classes)
         if first:
             self.center_ = self._starting_center(X, y, weights)
@@ -402,17 +402,6 @@ def _with_room(X, prototypes):
         return X
     largest = max(np.abs(X).max(), np.abs(prototypes).max())
     return X if 1e-15 < largest < 1e15 else X.astype(np.float64)
-
-
-def _checked_weights(sample_weight, X):
-    weights = check_sample_weight(sample_weight, X, dtype=np.float64)
-    if (weights < 0).any():
-        raise ValueError(
-            f"sample_weight holds {weights.min():.3g}: it must be at least 0 for each row."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight is 0 for each row: give one row a weight above 0.")
-    return weights
 
 
 def _checked_center(center, n_features):

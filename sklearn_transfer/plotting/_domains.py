@@ -10,6 +10,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from sklearn_transfer._sampling import draw_rows
 from sklearn_transfer._validation import (
     TargetDomain,
     both_domains,
@@ -277,9 +278,7 @@ def _check_same_kind(y, y_target):
 
 def _thinned(X, y, max_samples, random_state):
     """At most `max_samples` random rows and their classes."""
-    if max_samples is None or len(X) <= max_samples:
-        return X, y
-    rows = np.sort(random_state.choice(len(X), max_samples, replace=False))
+    rows = draw_rows(len(X), max_samples, random_state)
     return X[rows], None if y is None else y[rows]
 
 

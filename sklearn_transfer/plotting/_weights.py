@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
 from sklearn_transfer.plotting._axes import axes
 
 _BINS = 30
@@ -139,12 +140,9 @@ def _described(weights):
     weights = check_array(
         weights, ensure_2d=False, dtype=np.float64, input_name="weights", ensure_min_samples=1
     ).ravel()
-    if weights.min() < 0 or weights.max() == 0:
-        raise ValueError(
-            "weights are negative or all 0; give weights of at least 0, one above."
-        )
+    weights = validate_sample_weight(weights, weights, "weights")
     weights = weights / weights.max()
     weights = weights / weights.mean()
-    ess = len(weights) ** 2 / (weights @ weights)
-    share = weights.max() / len(weights)
-    return {"weights": weights, "ess": float(ess), "largest_share": float(share)}
+    share = float(weights.max() / len(weights))
+    ess = compute_effective_size(weights)
+    return {"weights": weights, "ess": ess, "largest_share": share}

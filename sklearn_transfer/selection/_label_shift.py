@@ -18,8 +18,11 @@ from sklearn_transfer._validation import (
     shortened,
 )
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
-from sklearn_transfer.selection._two_sample import default_classifier, half_rows
+from sklearn_transfer.selection._two_sample import half_rows
+from sklearn_transfer.weighting._classifiers import build_default_classifier
+from sklearn_transfer.weighting._label_shift import invert_confusion
 
+_SMALL = 0.05  # singular values of the confusion matrix that count as 0, over the largest
 _FIELDS = "statistic p_value classes source_priors target_priors n_permutations"
 
 
@@ -142,14 +145,14 @@ def label_shift_test(
         )
     random_state = check_random_state(random_state)
     seen, held = half_rows(len(X), test_size, random_state)
-    model = default_classifier() if estimator is None else clone(estimator)
+    model = build_default_classifier() if estimator is None else clone(estimator)
     predict = _predictor(model, X[seen], codes[seen])
     source, target = predict(X[held]), predict(T)
     statistic, p_value = _chi_square_test(
         source, target, len(classes), n_permutations, random_state
     )
     priors = np.bincount(codes) / len(codes)
-    found = _target_priors(source, codes[held], target, priors)
+    found = _estimate_priors(source, codes[held], target, priors)
     return LabelShiftResult(statistic, p_value, classes, priors, found, n_permutations)
 
 
@@ -176,7 +179,7 @@ def _chi_square_test(source, target, n_classes, n_permutations, random_state):
     return float(values[0]), permutation_p_value(values[0], values[1:], 1 + values[0])
 
 
-def _target_priors(predicted, codes, target, priors):
+def _estimate_priors(predicted, codes, target, priors):
     """Shares of classes in the target; a class that was not held out keeps its share."""
     n_classes = len(priors)
     confusion = np.eye(n_classes)
@@ -184,6 +187,4 @@ def _target_priors(predicted, codes, target, priors):
         counts = np.bincount(predicted[codes == code], minlength=n_classes)
         confusion[:, code] = counts / counts.sum()
     shares = np.bincount(target, minlength=n_classes) / len(target)
-    found = priors + np.linalg.lstsq(confusion, shares - confusion @ priors, rcond=0.05)[0]
-    found = np.maximum(found, 0)
-    return found / found.sum() if found.sum() > 0 else priors
+    return invert_confusion(confusion, shares, priors, _SMALL)

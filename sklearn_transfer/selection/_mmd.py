@@ -6,10 +6,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from sklearn_transfer._kernels import Kernel, median_gamma
-from sklearn_transfer._validation import both_domains
+from sklearn_transfer._sample_weight import validate_sample_weight
+from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._validation import both_domains, column_or_1d
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
 
 _POOLED = 1000  # rows whose distances give the bandwidth
@@ -107,14 +108,7 @@ def _source_weights(sample_weight, X):
     """Weights of the source rows, at sum 1."""
     if sample_weight is None:
         return np.full(len(X), 1 / len(X))
-    options = {"ensure_2d": False, "dtype": np.float64, "input_name": "sample_weight"}
-    weights = column_or_1d(check_array(sample_weight, **options))
-    check_consistent_length(X, weights)
-    if weights.min() < 0 or weights.max() == 0:
-        raise ValueError(
-            "sample_weight has negative numbers or only zeros; give weights of at least 0, "
-            "one or more above."
-        )
+    weights = validate_sample_weight(column_or_1d(sample_weight), X)
     weights = weights / weights.max()
     return weights / weights.sum()
 
@@ -221,25 +215,14 @@ def mmd_test(
     """
     X, T = both_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
-    X, T = (thinned(rows, max_samples, random_state) for rows in (X, T))
+    X = X[draw_rows(len(X), max_samples, random_state)]
+    T = T[draw_rows(len(T), max_samples, random_state)]
     gamma = pooled_gamma(X, T, random_state) if gamma == "median" else float(gamma)
     statistic, permuted, scale = permuted_mmd(
         X, T, kernel, gamma, n_permutations, random_state
     )
     p_value = permutation_p_value(statistic, permuted, scale)
     return MMDTestResult(statistic, p_value, gamma, n_permutations)
-
-
-def thinned(X, max_samples, random_state):
-    """At most `max_samples` random rows of X, in their order."""
-    return X[thinning(len(X), max_samples, random_state)]
-
-
-def thinning(n, max_samples, random_state):
-    """Numbers of at most `max_samples` random rows among n, in order."""
-    if max_samples is None or n <= max_samples:
-        return np.arange(n)
-    return np.sort(random_state.choice(n, max_samples, replace=False))
 
 
 def pooled_gamma(X, T, random_state):

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +27,7 @@ from sklearn_transfer.selection._ranking_table import (
     shown,
 )
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
+from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 _OF_FEATURES = {"gbc": gbc, "h_score": h_score, "logme": logme}
 _OF_LOGITS = {
@@ -312,8 +313,10 @@ def _validation(y, cv, estimator, task):
     if cv is None:
         return None, None
     if estimator is None:
-        last = Ridge() if task == "regression" else LogisticRegression(max_iter=1000)
-        estimator = make_pipeline(StandardScaler(), last)
+        if task == "regression":
+            estimator = make_pipeline(StandardScaler(), Ridge())
+        else:
+            estimator = build_default_classifier()
     return estimator, check_cv(cv, y, classifier=is_classifier(estimator))
 
 

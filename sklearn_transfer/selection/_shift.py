@@ -8,20 +8,21 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
+from sklearn_transfer._sampling import draw_rows
 from sklearn_transfer._validation import both_domains, column_or_1d, resolve_task
+from sklearn_transfer.alignment._coral import match_moments
 from sklearn_transfer.selection._label_shift import label_shift_test
-from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
+from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma
 from sklearn_transfer.selection._overlap import (
     best_feature_auc,
-    density_ratio,
     effective_size,
     outside_share,
-    with_moments_of,
 )
 from sklearn_transfer.selection._permutation import permutation_p_value
 from sklearn_transfer.selection._report import ShiftReport
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test, halves
 from sklearn_transfer.selection._within_classes import same_within_classes
+from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 
 _SEPARATE = 0.99  # Gaussians told apart so well: weights would keep 1 row in 50,000
 _BEYOND = 0.5  # share of the target outside of the source that no weight reaches
@@ -180,13 +181,13 @@ def shift_report(
     """
     X, T = both_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
-    rows = thinning(len(X), max_samples, random_state)
+    rows = draw_rows(len(X), max_samples, random_state)
     labels = _classes(X, y, rows, task)
     _check_permutations(n_permutations, alpha / (2 if labels is None else 3))
-    X, T = X[rows], T[thinning(len(T), max_samples, random_state)]
+    X, T = X[rows], T[draw_rows(len(T), max_samples, random_state)]
     X, T = _scaled(X, T)
     found = _tests(X, T, labels, n_permutations, random_state)
-    weights = density_ratio(X, T, random_state)
+    weights = estimate_domain_ratio(X, T, random_state)
     found["ess"] = effective_size(weights)
     found["ess_share"] = found["ess"] / len(X)
     found["outside_share"] = outside_share(X, T)
@@ -302,7 +303,7 @@ def _alignable(X, T, found, random_state):
     if min(len(X), len(T)) < 4:
         return False
     (X_seen, X_held), (T_seen, T_held) = (halves(rows, 0.5, random_state) for rows in (X, T))
-    moved = with_moments_of(X_seen, T_seen, X_held)
+    moved = match_moments(X_seen, T_seen, reg="auto").apply(X_held)
     left = mmd(moved, T_held, gamma=found["gamma"])
     covered = outside_share(moved, T_held) <= _SOME_BEYOND
     return covered and left <= _allowed(found, _FIFTH)

@@ -6,14 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_transfer._validation import both_domains
 from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
+from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 ClassifierTestResult = namedtuple(
     "ClassifierTestResult", ["statistic", "p_value", "n_source", "n_target", "n_permutations"]
@@ -106,7 +104,7 @@ def classifier_two_sample_test(
     X, T = both_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
     seen, held = zip(*(halves(rows, test_size, random_state) for rows in (X, T)), strict=True)
-    model = default_classifier() if estimator is None else clone(estimator)
+    model = build_default_classifier() if estimator is None else clone(estimator)
     model.fit(np.concatenate(seen), np.repeat([0, 1], [len(rows) for rows in seen]))
     ranks = rankdata(_scores(model, np.concatenate(held)))
     n, m = map(len, held)
@@ -114,11 +112,6 @@ def classifier_two_sample_test(
     area = auc(ranks[n:].sum(), n, m)
     p_value = permutation_p_value(area, auc(ranks @ groups, n, m))
     return ClassifierTestResult(float(area), p_value, n, m, n_permutations)
-
-
-def default_classifier():
-    """Logistic regression that takes features of any unit."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
 def halves(X, test_size, random_state):

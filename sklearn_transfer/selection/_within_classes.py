@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sklearn_transfer.selection._mmd import permuted_mmd, thinning
+from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer.selection._mmd import permuted_mmd
 from sklearn_transfer.selection._permutation import permutation_p_value
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
 
@@ -21,7 +22,7 @@ def same_within_classes(X, codes, priors, T, gamma, alpha, random_state):
     rows = _drawn(codes, priors, random_state)
     if len(rows) < _FEWEST or len(T) < _FEWEST:
         return None
-    S, T = X[rows], T[thinning(len(T), _ROWS, random_state)]
+    S, T = X[rows], T[draw_rows(len(T), _ROWS, random_state)]
     n_permutations = max(_PERMUTATIONS, int(np.ceil(2 / alpha)))
     options = {"n_permutations": n_permutations, "random_state": random_state}
     p_value = classifier_two_sample_test(S, T, **options).p_value

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._sample_weight import compute_effective_size
 from sklearn_transfer._strays import stray_rows, warn_of_strays
 from sklearn_transfer._validation import forget_fit, source_and_target, validate_data
 
@@ -77,7 +78,7 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
             self._warn_of_zero()
             weights = np.ones(len(source))
         self.weights_ = weights / weights.mean()
-        self.ess_ = float(len(source) ** 2 / (self.weights_ @ self.weights_))
+        self.ess_ = compute_effective_size(self.weights_)
         if self.ess_ < _FEW * len(source):
             self._warn_of_few()
         elif 0 < self.mean_weight_ < _FEW:

@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 _FLOOR = 1e-300  # probabilities are numbers whose logarithm is one
 
 
-def default_classifier():
-    """Logistic regression on scaled features."""
+def build_default_classifier():
+    """Logistic regression on scaled features, which takes features of any unit."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 

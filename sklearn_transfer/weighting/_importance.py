@@ -12,7 +12,8 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._validation import own_weights, source_rows, split_domains
+from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
+from sklearn_transfer._validation import source_rows, split_domains
 from sklearn_transfer.weighting._kmm import KMM
 from sklearn_transfer.weighting._weighted_fit import (
     check_takes_weights,
@@ -210,10 +211,11 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
             check_consistent_length(X, sample_weight)
             sample_weight = _safe_indexing(sample_weight, rows)
         X, y, X_target = split_domains(X, y, X_target, sample_domain)
-        sample_weight = own_weights(sample_weight, X, type(self).__name__)
+        if sample_weight is not None:
+            sample_weight = validate_sample_weight(sample_weight, X)
         found = combined_weights(self, X, y, X_target, sample_weight)
         self.weighter_, self.representation_, self.weights_ = found
-        self.ess_ = float(len(self.weights_) ** 2 / (self.weights_ @ self.weights_))
+        self.ess_ = compute_effective_size(self.weights_)
         scale = 1.0 if sample_weight is None else sample_weight.mean()
         self.estimator_ = fit_with_weights(self.estimator, X, y, scale * self.weights_)
         return self

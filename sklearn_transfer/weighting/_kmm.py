@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_transfer._blas import one_blas_thread
 from sklearn_transfer._kernels import Kernel, gamma_of, median_distance
+from sklearn_transfer._sampling import draw_rows
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
 from sklearn_transfer.weighting._working_set import Problem, solve
@@ -257,7 +258,7 @@ class KMM(BaseWeighter):
     def _approximated(self, problem, T, n_components):
         """The problem on Nystroem features, where the kernel is linear, and its trace."""
         draw = check_random_state(self.random_state)
-        rows = np.sort(draw.choice(len(problem.X), n_components, replace=False))
+        rows = draw_rows(len(problem.X), n_components, draw)
         landmarks = problem.X[rows]
         values, vectors = np.linalg.eigh(problem.kernel.block(landmarks, landmarks))
         kept = values > 1e-10 * values.max()

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn_transfer._validation import check_classes, column_or_1d
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._classifiers import (
-    default_classifier,
+    build_default_classifier,
     log_probabilities,
     stratified_folds,
 )
@@ -191,7 +191,7 @@ class LabelShiftWeights(BaseWeighter):
     def _predicted(self, X, codes, X_target):
         """Log-probabilities of source rows by models that left them out, and of the target."""
         n_classes = len(self.classes_)
-        model = default_classifier() if self.estimator is None else self.estimator
+        model = build_default_classifier() if self.estimator is None else self.estimator
         random_state = check_random_state(self.random_state)
         folds = stratified_folds(codes, min(self.cv, len(X)), random_state)
         source = np.empty((len(X), n_classes))
@@ -236,10 +236,7 @@ class LabelShiftWeights(BaseWeighter):
         least = self._least_singular_value(codes)
         self._is_confounded(least)
         predicted = identity[target.argmax(axis=1)].mean(axis=0)
-        missing = predicted - self.confusion_ @ self.source_priors_
-        step = np.linalg.lstsq(self.confusion_, missing, rcond=least)[0]
-        found = np.maximum(self.source_priors_ + step, 0)
-        return found / found.sum() if found.any() else self.source_priors_
+        return invert_confusion(self.confusion_, predicted, self.source_priors_, least)
 
     def _least_singular_value(self, codes):
         """What rows of the smallest class tell apart from chance, within bounds."""
@@ -295,6 +292,19 @@ def _certain(code, n_classes):
 def _column_means(rows, codes):
     """Mean row of each class, as columns."""
     return np.column_stack([rows[codes == code].mean(axis=0) for code in np.unique(codes)])
+
+
+def invert_confusion(confusion, predicted, source_priors, least):
+    """Shares of the classes in the target by black-box shift estimation [Lipton 2018].
+
+    The least-squares solution q of `confusion` q = `predicted` that is nearest to the
+    shares of the source, cut at 0 and scaled to sum 1. Singular values under `least` times
+    the largest count as 0.
+    """
+    missing = predicted - confusion @ source_priors
+    step = np.linalg.lstsq(confusion, missing, rcond=least)[0]
+    found = np.maximum(source_priors + step, 0)
+    return found / found.sum() if found.any() else source_priors
 
 
 def calibration(logs, codes):

@@ -9,11 +9,11 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     as_target,
     column_or_1d,
     did_you_mean,
-    own_weights,
     scorer_takes_weights,
     shortened,
     split_domains,
@@ -75,7 +75,9 @@ class _TargetScorer(BaseEstimator):
             Greater is better.
         """
         metric, y = self._metric(), as_target(y)
-        own = own_weights(sample_weight, X, type(self).__name__)
+        own = None
+        if sample_weight is not None:
+            own = validate_sample_weight(sample_weight, X)
         if own is not None and not own.all():
             kept = np.flatnonzero(own)
             X, y, own = _safe_indexing(X, kept), _safe_indexing(y, kept), own[kept]

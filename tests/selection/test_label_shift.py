@@ -85,7 +85,7 @@ def test_class_that_is_drawn_alone_is_predicted_always():
 def test_class_that_is_not_held_out_keeps_its_share():
     priors = np.array([0.5, 0.4, 0.1])
     codes = np.array([0, 0, 1, 1])
-    found = _label_shift._target_priors(codes, codes, np.array([0, 0, 0, 1]), priors)
+    found = _label_shift._estimate_priors(codes, codes, np.array([0, 0, 0, 1]), priors)
     np.testing.assert_allclose(found[:2], [0.75, 0.25], atol=1e-12)
 
 

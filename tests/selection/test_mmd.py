@@ -82,7 +82,7 @@ def test_unit_of_weights_does_not_matter(domains):
 
 @pytest.mark.parametrize("w", [np.zeros(40), -np.ones(40)])
 def test_weights_without_a_positive_sum_are_refused(domains, w):
-    with pytest.raises(ValueError, match="sample_weight has negative numbers or only zeros"):
+    with pytest.raises(ValueError, match="sample_weight is (-1 in row 0|zero in every row)"):
         mmd(*domains, sample_weight=w)
 
 

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from sklearn_transfer import TargetDomain, shift_report
+from sklearn_transfer.alignment._coral import match_moments
 from sklearn_transfer.selection import _overlap, _shift
 from sklearn_transfer.selection._report import ShiftReport
+from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 from tests.levels import assert_level_is_kept, most_alarms, power
 
 
@@ -324,14 +326,14 @@ def test_html_is_escaped_and_holds_no_script():
 @pytest.mark.parametrize(("d", "shift"), [(1, 0.0), (1, 1.0), (10, 1.0)])
 def test_effective_share_is_near_that_between_gaussians(d, shift):
     X, T = normal(0, 2000, d), normal(1, 2000, d, shift)
-    weights = _overlap.density_ratio(X, T, np.random.RandomState(0))
+    weights = estimate_domain_ratio(X, T, np.random.RandomState(0))
     found = _overlap.effective_size(weights) / 2000
     assert found == pytest.approx(np.exp(-(shift**2)), abs=0.08)
 
 
 def test_density_ratio_is_near_that_of_gaussians():
     X, T = normal(0, 2000, 1), normal(1, 1000, 1, 1)
-    weights = _overlap.density_ratio(X, T, np.random.RandomState(0))
+    weights = estimate_domain_ratio(X, T, np.random.RandomState(0))
     expected = X[:, 0] - 0.5  # the logarithm of the ratio
     inner = np.abs(X[:, 0]) < 1.5
     error = np.log(weights[inner]) - expected[inner]
@@ -361,7 +363,7 @@ def test_moved_rows_have_the_moments_of_the_target():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5000, 3)) @ rng.normal(size=(3, 3))
     T = rng.normal(size=(5000, 3)) @ rng.normal(size=(3, 3)) + 5
-    moved = _overlap.with_moments_of(X, T, X)
+    moved = match_moments(X, T, reg="auto").apply(X)
     np.testing.assert_allclose(moved.mean(axis=0), T.mean(axis=0), rtol=1e-6)
     found, expected = np.cov(moved.T), np.cov(T.T)
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
