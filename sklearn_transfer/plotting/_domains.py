@@ -18,7 +18,7 @@ from sklearn_transfer._validation import (
     import_optional,
     shortened,
 )
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _METHODS = ("pca", "tsne", "umap")
 _PER_COLUMN = 12  # entries of a legend
@@ -203,7 +203,7 @@ class DomainDisplay:
         -------
         display : DomainDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "DomainDisplay.plot")
+        self.ax_, self.figure_ = prepare_axes(ax, "DomainDisplay.plot")
         options = {"s": 14, "alpha": 0.7, "linewidths": 0.8, **(scatter_kwargs or {})}
         self.points_ = [
             self.ax_.scatter(*rows.T, **{**style, **options}, label=label)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import listed
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _REQUIRED = ("epoch", "train_loss")
 _CURVES = {
@@ -146,7 +146,7 @@ class TrainingDisplay:
         -------
         display : TrainingDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "TrainingDisplay.plot")
+        self.ax_, self.figure_ = prepare_axes(ax, "TrainingDisplay.plot")
         has_score = np.isfinite(self._values("valid_score")).any()
         self.score_ax_ = self.ax_.twinx() if has_score else None
         self._draw_phases()

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _BINS = 30
 
@@ -114,7 +114,7 @@ class WeightsDisplay:
         -------
         display : WeightsDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "WeightsDisplay.plot")
+        self.ax_, self.figure_ = prepare_axes(ax, "WeightsDisplay.plot")
         counts, edges = np.histogram(self.weights, _BINS, range=(0, self.weights.max()))
         options = {"align": "edge", "edgecolor": "white", **(bar_kwargs or {})}
         self.bars_ = self.ax_.bar(edges[:-1], counts, np.diff(edges), **options)

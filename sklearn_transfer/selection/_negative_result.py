@@ -1,9 +1,10 @@
 """Text and HTML of a test for negative transfer."""
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
+
+from sklearn_transfer.selection._html import format_report
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -71,12 +72,4 @@ class NegativeTransferResult:
         yield "Folds", f"{len(self.differences)}"
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._rows()
-        )
-        return (
-            f"<table><caption>Negative transfer</caption><tbody>{rows}</tbody></table>"
-            f"<p><strong>{html.escape(str(self))}</strong></p>"
-        )
+        return format_report("Negative transfer", self._rows(), str(self))

@@ -149,6 +149,7 @@ def rank_backbones(
     --------
     logme : The default score.
     PretrainedFeatures : What is ranked.
+    RankingDisplay : Plot of the scores against the costs.
 
     Notes
     -----

@@ -111,11 +111,11 @@ class BackboneRanking:
         -------
         display : RankingDisplay
         """
-        from sklearn_transfer.selection._ranking_plot import RankingDisplay
+        from sklearn_transfer.plotting import RankingDisplay
 
-        rows = [row for row in self.candidates if row.score is not None]
-        display = RankingDisplay(rows, self.score_name, against)
-        return display.plot(ax, scatter_kwargs=scatter_kwargs)
+        return RankingDisplay.from_ranking(
+            self, against=against, ax=ax, scatter_kwargs=scatter_kwargs
+        )
 
     def _table(self):
         """Names of the columns that say something, their titles, and cells row by row."""

@@ -1,7 +1,8 @@
 """Text and HTML of a shift report."""
 
-import html
 from dataclasses import asdict, dataclass
+
+from sklearn_transfer.selection._html import format_report
 
 _ADVICE = {
     "nothing": "Do nothing: {reason}.",
@@ -128,15 +129,7 @@ class ShiftReport:
     __repr__ = __str__
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._rows()
-        )
-        return (
-            f"<table><caption>Shift report</caption><tbody>{rows}</tbody></table>"
-            f"<p><strong>{html.escape(self.advice)}</strong></p>"
-        )
+        return format_report("Shift report", self._rows(), self.advice)
 
     def _shares(self):
         """Shares of the classes; of many classes those that differ most."""
