@@ -189,7 +189,8 @@ def load_photo_crops(
     to position, rotation and lighting, not recognition of other objects of that kind.
 
     Pixels are reproducible for one version of Pillow; another one may differ by a gray
-    level. Without `folder` memory is ``3 * size**2`` bytes per crop; with it, one crop is held at a time.
+    level. Without `folder`, all crops are held in memory, ``3 * size**2`` bytes each; with
+    it, one at a time.
 
     Examples
     --------
@@ -273,7 +274,7 @@ def _generate(labels, n_per_class, size, shift, severity, seed):
         rng = np.random.default_rng([seed, number, *label.encode()])
         pixels = _relight(_crop(photos[label], size, rng), rng)
         if shift is not None:
-            pixels = _to_uint8(_SHIFTS[shift](pixels, severity, rng))
+            pixels = _convert_to_uint8(_SHIFTS[shift](pixels, severity, rng))
         yield label, number, pixels
 
 
@@ -313,10 +314,12 @@ def _relight(pixels, rng):
     """Random contrast, brightness and color cast."""
     mean = pixels.mean()
     pixels = mean + rng.uniform(0.65, 1.35) * (pixels - mean)
-    return _to_uint8(pixels * 2 ** (rng.uniform(-0.8, 0.4) + rng.uniform(-0.2, 0.2, 3)))
+    return _convert_to_uint8(
+        pixels * 2 ** (rng.uniform(-0.8, 0.4) + rng.uniform(-0.2, 0.2, 3))
+    )
 
 
-def _to_uint8(pixels):
+def _convert_to_uint8(pixels):
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 

@@ -121,12 +121,12 @@ class RankingDisplay:
         -------
         display : RankingDisplay
         """
-        against = self._chosen_axis()
+        against = self._choose_axis()
         x = [getattr(row, against) * _UNITS.get(against, 1) for row in self.candidates]
         y = [row.score for row in self.candidates]
         self.ax_, self.figure_ = prepare_axes(ax, "RankingDisplay.plot", figsize=_FIGSIZE)
         options = {"s": 36, "alpha": 0.8, **(scatter_kwargs or {})}
-        styles = zip(x, y, self._colours(), self._texts(), strict=True)
+        styles = zip(x, y, self._choose_colors(), self._format_labels(), strict=True)
         self.points_ = [
             self.ax_.scatter(across, up, **{"color": colour, **options}, label=text)
             for across, up, colour, text in styles
@@ -135,10 +135,10 @@ class RankingDisplay:
         self.ax_.margins(0.1)
         beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
         self.legend_ = self.ax_.legend(fontsize="small", **beside)
-        self.labels_ = self._numbered(x, y)
+        self.labels_ = self._draw_numbers(x, y)
         return self
 
-    def _chosen_axis(self):
+    def _choose_axis(self):
         known = {n for n in _AXES if all(getattr(r, n) is not None for r in self.candidates)}
         if self.against is None:
             return "seconds" if "seconds" in known else "n_parameters"
@@ -158,22 +158,22 @@ class RankingDisplay:
             )
         return self.against
 
-    def _colours(self):
+    def _choose_colors(self):
         """One a network."""
         names = list(dict.fromkeys(row.name for row in self.candidates))
         return [f"C{names.index(row.name) % 10}" for row in self.candidates]
 
-    def _texts(self):
+    def _format_labels(self):
         """Number, network, and the layer where there are several."""
         layers = {row.layer for row in self.candidates}
         names = [row.name if len(layers) == 1 else row.title for row in self.candidates]
         return [f"{i}  {name}" for i, name in enumerate(names, 1)]
 
-    def _numbered(self, x, y):
+    def _draw_numbers(self, x, y):
         """A number at each point, moved down from numbers that it would cover."""
         self.figure_.draw_without_rendering()  # which settles where the axes lie
         places = self.ax_.transData.transform(np.column_stack([x, y])) * 72 / self.figure_.dpi
-        moved = _spread(places, width=1.4 * _SIZE, height=1.1 * _SIZE) - places[:, 1]
+        moved = _spread_labels(places, width=1.4 * _SIZE, height=1.1 * _SIZE) - places[:, 1]
         line = {"arrowstyle": "-", "color": "grey", "linewidth": 0.5}
         options = {"textcoords": "offset points", "va": "center", "arrowprops": line}
         return [
@@ -184,7 +184,7 @@ class RankingDisplay:
         ]
 
 
-def _spread(places, width, height):
+def _spread_labels(places, width, height):
     """Heights of labels of one size that cover no other, each at its place or under it."""
     heights, placed = places[:, 1].copy(), []
     for row in np.argsort(-heights, kind="stable"):

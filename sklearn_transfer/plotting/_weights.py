@@ -98,7 +98,7 @@ class WeightsDisplay:
         -------
         display : WeightsDisplay
         """
-        return cls(**_described(weights), name=name).plot(ax, bar_kwargs=bar_kwargs)
+        return cls(**_describe(weights), name=name).plot(ax, bar_kwargs=bar_kwargs)
 
     def plot(self, ax=None, *, bar_kwargs=None):
         """Draw the histogram.
@@ -135,7 +135,7 @@ class WeightsDisplay:
         return self
 
 
-def _described(weights):
+def _describe(weights):
     """Weights at mean 1, their effective sample size, and the share of the largest."""
     weights = check_array(
         weights, ensure_2d=False, dtype=np.float64, input_name="weights", ensure_min_samples=1

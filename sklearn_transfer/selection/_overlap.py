@@ -4,13 +4,13 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_transfer.selection._two_sample import auc, halves
+from sklearn_transfer.selection._two_sample import compute_auc, split_rows
 
 _NEIGHBOUR = 5
 _INSIDE = 0.99  # of the source's own distances
 
 
-def effective_size(weights):
+def compute_covered_size(weights):
     """(sum of weights)^2 / (sum of squared weights), less what they miss of the target.
 
     A ratio of densities has mean 1 over the source where the source covers the target, and
@@ -24,7 +24,7 @@ def effective_size(weights):
     return float(covered * weights.sum() ** 2 / (weights @ weights))
 
 
-def outside_share(X, T):
+def compute_outside_share(X, T):
     """Share of target rows farther from the source than nearly all of its own rows."""
     X = np.unique(X, axis=0)  # copies have distance 0, which leaves all else outside
     if len(X) == 1:
@@ -36,20 +36,22 @@ def outside_share(X, T):
     return float(np.mean(distances > np.quantile(own, _INSIDE) * (1 + 1e-9)))
 
 
-def best_feature_auc(X, T, random_state):
+def compute_best_feature_auc(X, T, random_state):
     """Area under the ROC curve, on held-out rows, of the feature that was best on the others.
 
     A classifier of many features misses what one of them tells where rows are few.
     """
-    (X_seen, X_held), (T_seen, T_held) = (halves(rows, 0.5, random_state) for rows in (X, T))
-    seen = _areas(X_seen, T_seen) - 0.5
+    (X_seen, X_held), (T_seen, T_held) = (
+        split_rows(rows, 0.5, random_state) for rows in (X, T)
+    )
+    seen = _compute_areas(X_seen, T_seen) - 0.5
     best = int(np.abs(seen).argmax())
-    held = _areas(X_held[:, [best]], T_held[:, [best]])[0]
+    held = _compute_areas(X_held[:, [best]], T_held[:, [best]])[0]
     return float(held if seen[best] >= 0 else 1 - held)
 
 
-def _areas(X, T):
+def _compute_areas(X, T):
     """One area a feature."""
     n, m = len(X), len(T)
     ranks = rankdata(np.concatenate([X, T]), axis=0)
-    return auc(ranks[n:].sum(axis=0), n, m)
+    return compute_auc(ranks[n:].sum(axis=0), n, m)

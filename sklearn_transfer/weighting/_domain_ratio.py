@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_transfer._kernels import median_gamma
-from sklearn_transfer.weighting._classifiers import log_probabilities
+from sklearn_transfer._kernels import compute_median_gamma
+from sklearn_transfer.weighting._classifiers import predict_log_probabilities
 
 _FOLDS = 5
 _FEATURES = 100  # of the kernel
@@ -31,7 +31,7 @@ class DomainOdds:
         self.model, self.share, self.largest = model, share, largest
 
     def __call__(self, X):
-        logs = log_probabilities(self.model, X, 2)
+        logs = predict_log_probabilities(self.model, X, 2)
         log_ratio = logs[:, 1] - logs[:, 0] + np.log(self.share)
         return np.exp(np.minimum(log_ratio, np.log(self.largest)))
 
@@ -58,7 +58,7 @@ def _build_features(X, T, random_state):
     """Scaled features of both domains, and random ones of the kernel beside."""
     pooled = StandardScaler().fit_transform(np.concatenate([X, T]))
     kernel = Nystroem(
-        gamma=median_gamma(pooled[: len(X)], pooled[len(X) :]),
+        gamma=compute_median_gamma(pooled[: len(X)], pooled[len(X) :]),
         n_components=min(_FEATURES, len(pooled) // 2),
         random_state=_draw_seed(random_state),
     )
