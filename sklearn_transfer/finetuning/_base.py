@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._modalities.samples import take_samples
 from sklearn_transfer._process.threads import run_here
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     check_feature_names_in,
-    check_sample_weight,
     forget_fit,
     shortened,
     visual_block,
@@ -167,18 +167,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
                 " y is None"
             )
         check_consistent_length(samples, first_column(y))
-        if sample_weight is None:
-            return y, np.ones(len(samples))
-        weights = check_sample_weight(sample_weight, np.zeros((len(samples), 1)), np.float64)
-        if (weights < 0).any():
-            row = int(np.flatnonzero(weights < 0)[0])
-            raise ValueError(f"sample_weight is negative in row {row}: {weights[row]:g}")
-        if not weights.any():
-            raise ValueError(
-                "sample_weight is zero for all rows, so there is nothing to learn from; give"
-                " the rows to learn from a positive weight"
-            )
-        return y, weights
+        return y, validate_sample_weight(sample_weight, np.zeros((len(samples), 1)))
 
     def _parts(self, samples, y, weights, rows, X_val, y_val):
         """Part to train on, and part to validate on or None."""

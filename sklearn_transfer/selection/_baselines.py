@@ -16,7 +16,7 @@ from sklearn_transfer.finetuning._base import _BaseFineTuned
 _LARGEST = 32  # pixels of an edge
 
 
-def from_scratch(estimator):
+def replace_pretrained(estimator):
     """The same estimator with random weights in each pretrained network."""
     parameters = estimator.get_params()
     networks = [
@@ -42,14 +42,14 @@ def from_scratch(estimator):
 def _is_pretrained(parameters, prefix):
     model, weights = parameters[f"{prefix}model"], parameters[f"{prefix}weights"]
     draws_anew = isinstance(model, str | nn.Module)
-    return weights is not None and (draws_anew or not _says_pretrained(weights))
+    return weights is not None and (draws_anew or not _asks_for_pretrained(weights))
 
 
-def _says_pretrained(weights):
+def _asks_for_pretrained(weights):
     return isinstance(weights, str) and weights == "pretrained"
 
 
-def on_raw_pixels(estimator):
+def replace_features(estimator):
     """The same estimator with pixels in the place of each PretrainedFeatures."""
     parameters = estimator.get_params()
     found = {
@@ -73,7 +73,7 @@ def _is_trained(estimator, name):
     return name.split("__")[-1] == "model" and isinstance(owner, _BaseFineTuned)
 
 
-def _make_flatten(n_features_in):
+def _build_flatten(n_features_in):
     return nn.Flatten()
 
 
@@ -86,7 +86,7 @@ class RawPixels(PretrainedFeatures):
 
     def _load_backbone(self):
         width = getattr(self, "_n_inputs", 3)
-        return load_backbone(_make_flatten, None, device="cpu", n_features_in=width)
+        return load_backbone(_build_flatten, None, device="cpu", n_features_in=width)
 
     def _make_reader(self, backbone):
         if self.preprocess is None:
