@@ -95,7 +95,7 @@ def format_one_line(result):
     """`repr` of a named tuple in which long arrays are told by their shape.
 
     >>> from collections import namedtuple
-    >>> one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
+    >>> format_one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
     'Result(mean=0.5, scores=<array of shape (600,)>)'
     """
     parts = [f"{name}={_format_brief(value)}" for name, value in result._asdict().items()]

@@ -272,7 +272,7 @@ class KMM(BaseWeighter):
         return linear, float(np.einsum("ij,ij->", source, source))
 
     def _describe_solution(self, problem, solution, total, target):
-        """Set attributes from the sum of the source kernel and the mean of the target kernel."""
+        """Set attributes from the sums of the source kernel and of the target kernel."""
         x, n = solution.x, len(solution.x)
         self.solution_ = x
         self.objective_ = solution.objective
