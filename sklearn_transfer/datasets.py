@@ -245,7 +245,7 @@ def _check_classes(classes):
                 + did_you_mean(label, _PHOTOS)
             )
     if len(set(classes)) != len(classes) or len(classes) == 0:
-        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice.")
+        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice")
     return sorted(map(str, classes))
 
 

@@ -1,4 +1,4 @@
-"""Models without transfer, made from one with it."""
+"""Baselines without transfer, derived from a model with transfer."""
 
 import numpy as np
 from sklearn.base import clone

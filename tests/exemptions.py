@@ -1,0 +1,10 @@
+"""Files that do not keep a rule of tests/test_rules.py yet. These lists must only shrink.
+
+A file that keeps the rule has to leave its list, which the rules' own tests demand, and none
+may enter: write new code so that it passes.
+"""
+
+MESSAGES = set()
+DOCSTRINGS = set()
+VERBS = set()
+CLASSES = set()
