@@ -179,6 +179,11 @@ def load_photo_crops(
     (images, target) or (filenames, target) : tuple if `return_X_y` is True
         The samples and their classes.
 
+    See Also
+    --------
+    shift_report : How the plain and the shifted crops differ.
+    sklearn.datasets.load_sample_images : Two of the photos, whole.
+
     Notes
     -----
     The photos are those shipped inside the wheels of scikit-learn (Creative Commons

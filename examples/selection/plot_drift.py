@@ -43,10 +43,10 @@ days = [photos(number, 3, light[number]) for number in range(len(light))]
 # Ask when the test says so
 # -------------------------
 #
-# The reference is what the model has learned from last. Seventeen days mean seventeen tests, so
-# each has a seventeenth of 5 % as its level: in a stream that does not change, the chance of
-# asking even once is then at most 5 %. (It is less here, where each day has as many crops of
-# each photo.) On a day that differs, its labels are bought, the model learns them, each
+# The reference is what the model has learned from last. Seventeen days mean seventeen tests,
+# so each has a seventeenth of 5 % as its level: in a stream that does not change, the chance
+# of asking even once is then at most 5 %. (It is less here, where each day has as many crops
+# of each photo.) On a day that differs, its labels are bought, the model learns them, each
 # counted five times, and the day becomes the reference. Each day's accuracy is taken before
 # its labels are seen. Beside it runs a model that never learns again.
 

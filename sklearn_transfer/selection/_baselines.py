@@ -91,13 +91,13 @@ class RawPixels(PretrainedFeatures):
     def _make_reader(self, backbone):
         if self.preprocess is None:
             return super()._make_reader(backbone)
-        size = tuple(int(edge) for edge in np.minimum(self._edges(), _LARGEST))
-        n_channels = self._n_channels()
+        size = tuple(int(edge) for edge in np.minimum(self._resolve_edges(), _LARGEST))
+        n_channels = self._count_channels()
         spec = InputSpec(size, size, mean=(0.0,) * n_channels, std=(1.0,) * n_channels)
         value_range = parse_value_range(self.value_range) or "auto"
         return ImageReader(spec, parse_background(self.background), value_range)
 
-    def _n_channels(self):
+    def _count_channels(self):
         """Channels of the samples: those of the network that this stands for."""
         if self.n_channels is not None:
             return self.n_channels
@@ -106,7 +106,7 @@ class RawPixels(PretrainedFeatures):
         spec = super()._load_backbone().spec
         return 3 if spec is None else spec.channels
 
-    def _edges(self):
+    def _resolve_edges(self):
         size = _LARGEST if self.input_size is None else self.input_size
         return np.broadcast_to(size, 2)
 

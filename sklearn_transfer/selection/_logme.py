@@ -54,11 +54,11 @@ def logme(X, y, *, task="auto"):
     Notes
     -----
     A target t (0 or 1 for each class in turn, or an output) is Gaussian with mean 0 and
-    covariance I / beta + X X' / alpha, X centered and t not. The score is the mean over targets
-    of the maximum over alpha and beta of log p(t) / n_samples. Given alpha / beta the best
-    beta is known, so the maximum is sought along one line, from a grid over all of it: it is
-    the highest of the maxima, where the published iteration finds a stationary point. One SVD
-    serves all targets.
+    covariance I / beta + X X' / alpha, X centered and t not. The score is the mean over
+    targets of the maximum over alpha and beta of log p(t) / n_samples. Given alpha / beta
+    the best beta is known, so the maximum is sought along one line, from a grid over all of
+    it: it is the highest of the maxima, where the published iteration finds a stationary
+    point. One SVD serves all targets.
 
     alpha / beta lies between 1e-20 and 1e12 times the largest squared singular value, and
     1 / beta is at least 1e-12 times the mean square of the target. A UserWarning reports
