@@ -52,11 +52,17 @@ def text_of(node):
     return None
 
 
+# Errors whose text is the reason alone, which follows the name of the sample.
+REASONS = {"BadSampleError", "BadFileError"}
+
+
 def messages_of(tree):
     """Line and text of each error and warning whose text is a literal."""
     for node in ast.walk(tree):
         call = node.exc if isinstance(node, ast.Raise) else node
         if not isinstance(call, ast.Call) or not call.args:
+            continue
+        if ast.unparse(call.func) in REASONS:
             continue
         if isinstance(node, ast.Raise) or ast.unparse(call.func) == "warnings.warn":
             text = text_of(call.args[0])
