@@ -17,7 +17,7 @@ from PIL import Image
 
 from sklearn_transfer._modalities.image.decoded import describe_error
 from sklearn_transfer._process.locks import Lock
-from sklearn_transfer._store.digests import array_digest, digest
+from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer._validation import shortened
 
 SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
@@ -114,7 +114,7 @@ def known_digest(sample):
         and sample.dtype.kind in "buif"
         and not isinstance(sample, np.ma.MaskedArray)
     ):
-        return array_digest(sample)
+        return digest_array(sample)
     return None
 
 
@@ -130,12 +130,12 @@ def read_sample(sample, key=None):
         return _read_path(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
         content = bytes(sample)
-        return key or array_digest(content), content
+        return key or digest_array(content), content
     if isinstance(sample, Image.Image):
         return _image_digest(sample), sample
     if isinstance(sample, np.ndarray):
         check_array_sample(sample)
-        return key or array_digest(sample), sample
+        return key or digest_array(sample), sample
     if _is_missing(sample):
         raise BadSampleError(f"missing value ({shortened(sample)})")
     raise BadSampleError(
@@ -151,7 +151,7 @@ def _plain(sample):
         content = sample.get("bytes")
         return sample.get("path") if content is None else content
     if is_tensor(sample):
-        return tensor_array(sample)
+        return read_bytes(sample)
     if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
         return np.asarray(sample)
     return sample
@@ -162,7 +162,7 @@ def is_tensor(value):
     return hasattr(value, "detach") and hasattr(value, "cpu")
 
 
-def tensor_array(tensor):
+def read_bytes(tensor):
     """NumPy's array of a tensor on any device; bfloat16, which NumPy lacks, as float32."""
     try:
         tensor = tensor.detach().cpu()
@@ -255,7 +255,7 @@ def _read_path(path):
             content = file.read()
     except OSError as error:
         raise BadSampleError(error.strerror or str(error)) from error
-    key = array_digest(content)
+    key = digest_array(content)
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:

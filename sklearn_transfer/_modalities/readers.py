@@ -7,7 +7,7 @@ from sklearn_transfer._modalities.image import transforms
 from sklearn_transfer._modalities.image.decoding import Decoding
 from sklearn_transfer._modalities.remarks import Bright, Narrow
 from sklearn_transfer._process.threads import alone
-from sklearn_transfer._store.digests import array_digest, digest
+from sklearn_transfer._store.digests import digest, digest_array
 
 # An 8-bit picture whose brightest value is below this uses an eighth of the range.
 _DARK = 32
@@ -41,12 +41,12 @@ class RowReader(Reader):
         return True
 
     def known_digest(self, sample):
-        return array_digest(sample) if np.isfinite(sample).all() else None
+        return digest_array(sample) if np.isfinite(sample).all() else None
 
     def read(self, sample, key=None):
         if key is None and not np.isfinite(sample).all():
             raise inputs.BadSampleError("contains NaN or infinity")
-        return key or array_digest(sample), sample
+        return key or digest_array(sample), sample
 
     def prepare(self, content, note=None):
         return content

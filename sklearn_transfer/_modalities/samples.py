@@ -10,7 +10,7 @@ from sklearn_transfer._modalities.inputs import (
     SAMPLE_KINDS,
     BadSampleError,
     is_tensor,
-    tensor_array,
+    read_bytes,
 )
 from sklearn_transfer._validation import listed
 
@@ -69,7 +69,7 @@ def _as_list_or_array(X):
 
 def _array_of_tensor(X):
     try:
-        return tensor_array(X)
+        return read_bytes(X)
     except BadSampleError as error:
         raise ValueError(f"X {error}") from error
 

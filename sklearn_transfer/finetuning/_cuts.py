@@ -10,7 +10,7 @@ from sklearn_transfer._networks.engines import resolve_engine
 from sklearn_transfer._networks.splits import Resumption
 from sklearn_transfer._networks.taps import Tap
 from sklearn_transfer._store.choice import choose_store
-from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.digests import digest_array
 from sklearn_transfer.extraction._loop import Extraction
 from sklearn_transfer.finetuning import _inputs
 
@@ -118,7 +118,7 @@ class PayloadReader(Reader):
         return True
 
     def known_digest(self, sample):
-        return array_digest(sample)
+        return digest_array(sample)
 
     def read(self, sample, key=None):
         return key or self.known_digest(sample), sample
