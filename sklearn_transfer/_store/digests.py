@@ -57,8 +57,8 @@ _CONSTANTS |= np.ndarray | None
 _PLACES = ("stdlib", "platstdlib", "purelib", "platlib")
 _INSTALLED = (*map(sysconfig.get_path, _PLACES), "<frozen")
 
-# Names of objects of which nothing is known, and what was first seen of classes. Both are weak,
-# so that what they are about can be freed.
+# Names of objects of which nothing is known, and what was first seen of classes; both weak, so
+# that what they are about can be freed.
 _anonymous = weakref.WeakKeyDictionary()
 _types = weakref.WeakKeyDictionary()
 _types_lock = RLock()
@@ -137,7 +137,7 @@ def _digest_type(cls):
     Its constants, and what its methods look up, count as first seen.
     """
     name = (cls.__module__, cls.__qualname__)
-    # One thread at a time: another one would take the stand-in of the first line for the digest.
+    # One thread at a time: another one would take the name, which stands in, for the digest.
     with _types_lock:
         if cls not in _types:
             _types[cls] = digest(*name)  # where the class refers to itself
