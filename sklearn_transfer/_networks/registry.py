@@ -21,7 +21,7 @@ from sklearn_transfer._networks.checkpoints import (
 )
 from sklearn_transfer._networks.weights import load_strictly, state_dict_digest
 from sklearn_transfer._process.locks import RLock
-from sklearn_transfer._process.threads import one_core
+from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
@@ -60,7 +60,7 @@ def load_backbone(
     with _registry_lock:
         is_new = key not in _registry
         if is_new:
-            with one_core(), _seeded(random_state), torch.inference_mode(False):
+            with limit_to_one_core(), _seeded(random_state), torch.inference_mode(False):
                 backbone = _build(model, weights, size, n_channels, sizes)
                 _registry[key] = _finish(backbone, model, place)
         _registry.move_to_end(key)

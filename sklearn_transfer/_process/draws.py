@@ -108,7 +108,7 @@ def _on_cpu(args, kwargs):
 
 
 @contextlib.contextmanager
-def seeded(seed):
+def seed_draws(seed):
     """Context in which `random`, numpy and torch draw from a seed, one thread at a time."""
     with _lock:
         before = random.getstate(), np.random.get_state()  # noqa: NPY002

@@ -13,7 +13,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.inputs import BadSampleError, describe, naming_input
 from sklearn_transfer._modalities.remarks import Remarks
-from sklearn_transfer._process.threads import Threads, one_core
+from sklearn_transfer._process.threads import Threads, limit_to_one_core
 from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.digests import KEY_VERSION, digest
 
@@ -441,7 +441,7 @@ class _Workers:
 
     def submit(self, function, *args):
         if self.pool is None:
-            self.pool = Threads(self.count, one_core if self.count > 1 else None)
+            self.pool = Threads(self.count, limit_to_one_core if self.count > 1 else None)
         return self.pool.submit(function, *args)
 
 

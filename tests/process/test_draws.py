@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sklearn_transfer._process.draws import SeededTorch, Source, find_source, seeded
+from sklearn_transfer._process.draws import SeededTorch, Source, find_source, seed_draws
 
 X = torch.linspace(0.1, 0.9, 50)
 MAP = torch.arange(400.0).reshape(1, 1, 20, 20)
@@ -97,10 +97,10 @@ def test_all_three_generators_are_seeded_and_restored():
         return random.random(), np.random.random(), float(torch.rand(()))  # noqa: NPY002
 
     states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    with seeded(3):
+    with seed_draws(3):
         first = draw()
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
-    with seeded(3):
+    with seed_draws(3):
         assert draw() == first
-    with seeded(4):
+    with seed_draws(4):
         assert all(np.array(draw()) != first)
