@@ -12,8 +12,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def keep_memory():
     """Ask glibc to keep freed memory, for the whole process.
 
-    Otherwise it returns large activations to the system at every batch, and half of the time goes
-    into page faults. SKLEARN_TRANSFER_KEEP_MEMORY=0 leaves the allocator alone.
+    Otherwise it returns large activations to the system at every batch, and half of the time
+    goes into page faults. SKLEARN_TRANSFER_KEEP_MEMORY=0 leaves the allocator alone.
     """
     mallopt = _find_in_glibc("mallopt")
     mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
