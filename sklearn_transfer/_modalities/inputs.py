@@ -151,7 +151,7 @@ def _plain(sample):
         content = sample.get("bytes")
         return sample.get("path") if content is None else content
     if is_tensor(sample):
-        return read_bytes(sample)
+        return tensor_array(sample)
     if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
         return np.asarray(sample)
     return sample
@@ -162,7 +162,7 @@ def is_tensor(value):
     return hasattr(value, "detach") and hasattr(value, "cpu")
 
 
-def read_bytes(tensor):
+def tensor_array(tensor):
     """NumPy's array of a tensor on any device; bfloat16, which NumPy lacks, as float32."""
     try:
         tensor = tensor.detach().cpu()

@@ -10,7 +10,7 @@ from sklearn_transfer._modalities.inputs import (
     SAMPLE_KINDS,
     BadSampleError,
     is_tensor,
-    read_bytes,
+    tensor_array,
 )
 from sklearn_transfer._validation import listed
 
@@ -69,7 +69,7 @@ def _as_list_or_array(X):
 
 def _array_of_tensor(X):
     try:
-        return read_bytes(X)
+        return tensor_array(X)
     except BadSampleError as error:
         raise ValueError(f"X {error}") from error
 

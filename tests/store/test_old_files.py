@@ -1,4 +1,4 @@
-"""Files that were written by version 0.1 are read as they are."""
+"""Files with the first layout of tables are read as they are."""
 
 import sqlite3
 import sys
@@ -27,7 +27,7 @@ CREATE TABLE total (bytes INTEGER NOT NULL);
 INSERT INTO total VALUES (1465);
 PRAGMA user_version = 1;
 """
-BYTES = 293  # of a vector of 16 values, by the rule of that version
+BYTES = 293  # of a vector of 16 values, as files say
 
 
 @pytest.fixture
