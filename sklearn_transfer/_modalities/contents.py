@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import xxhash
 
-from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.digests import digest_array
 from sklearn_transfer._validation import shortened
 
 # A file younger than this may change again within the resolution of the clock.
@@ -171,7 +171,7 @@ def read_file(path):
             content = file.read()
     except OSError as error:
         raise BadSampleError(error.strerror or str(error)) from error
-    key = array_digest(content)
+    key = digest_array(content)
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:

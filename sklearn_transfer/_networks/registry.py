@@ -24,7 +24,7 @@ from sklearn_transfer._networks.modules import (
 )
 from sklearn_transfer._networks.weights import state_dict_digest
 from sklearn_transfer._process.locks import RLock
-from sklearn_transfer._process.threads import one_core
+from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
@@ -109,7 +109,7 @@ def load_backbone(
     with _registry_lock:
         is_new = key not in _registry
         if is_new:
-            with one_core(), seeded(random_state), torch.inference_mode(False):
+            with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
                 _registry[key] = _finish(_build(model, request), model, device)
         _registry.move_to_end(key)
         backbone = _registry[key]

@@ -21,13 +21,13 @@ _LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 def state_dict_digest(state_dict):
     """SHA-256 (hex) of names, types, shapes and contents: the same for any file format."""
-    from sklearn_transfer._store.digests import tensor_array
+    from sklearn_transfer._store.digests import read_bytes
 
     hasher = hashlib.sha256()
     for name in sorted(state_dict):
         tensor = state_dict[name]
         hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        hasher.update(tensor_array(tensor))
+        hasher.update(read_bytes(tensor))
     return hasher.hexdigest()
 
 

@@ -10,7 +10,7 @@ from sklearn_transfer._networks.engines.choice import resolve_engine
 from sklearn_transfer._networks.splits import Resumption
 from sklearn_transfer._networks.taps import Tap
 from sklearn_transfer._store.choice import choose_store
-from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.digests import digest_array
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 from sklearn_transfer.finetuning import _inputs
 
@@ -107,7 +107,7 @@ class PayloadReader(Reader):
 
     def known_digest(self, sample):
         [array] = sample.values()  # the digests of before, for payloads of one array
-        return array_digest(array)
+        return digest_array(array)
 
     def read(self, sample, key=None):
         return key or self.known_digest(sample), sample

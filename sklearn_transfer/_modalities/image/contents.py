@@ -16,7 +16,7 @@ from sklearn_transfer._modalities.contents import (
 )
 from sklearn_transfer._modalities.image.decoded import describe_error
 from sklearn_transfer._process.locks import Lock
-from sklearn_transfer._store.digests import array_digest, digest
+from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer._validation import shortened
 
 SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
@@ -37,7 +37,7 @@ def known_digest(sample):
         and sample.dtype.kind in "buif"
         and not isinstance(sample, np.ma.MaskedArray)
     ):
-        return array_digest(sample)
+        return digest_array(sample)
     return None
 
 
@@ -53,12 +53,12 @@ def read_sample(sample, key=None):
         return read_file(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
         content = bytes(sample)
-        return key or array_digest(content), content
+        return key or digest_array(content), content
     if isinstance(sample, Image.Image):
         return _compute_image_digest(sample), sample
     if isinstance(sample, np.ndarray):
         check_array_sample(sample)
-        return key or array_digest(sample), sample
+        return key or digest_array(sample), sample
     if is_missing(sample):
         raise BadSampleError(f"missing value ({shortened(sample)})")
     raise BadSampleError(

@@ -12,7 +12,7 @@ from sklearn_transfer._modalities.image.decoding import Decoding
 from sklearn_transfer._modalities.payloads import InputFormat, PayloadFormat
 from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._modalities.remarks import Bright, Narrow
-from sklearn_transfer._process.threads import alone
+from sklearn_transfer._process.threads import lock_user_code
 from sklearn_transfer._store.digests import digest
 
 # An 8-bit picture whose brightest value is below this uses an eighth of the range.
@@ -135,7 +135,7 @@ class CallableReader(_SamplesAreImages):
     def finish(self, prepared):
         if not self.is_ordered:
             return prepared
-        with alone():
+        with lock_user_code():
             return self._call(prepared)
 
     def _call(self, image):

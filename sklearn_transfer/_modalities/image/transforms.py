@@ -202,9 +202,9 @@ def _by_torchvision(image, seed, *, policy, spec):
 
 
 def _by_callable(image, seed, *, function, spec):
-    from sklearn_transfer._process.draws import seeded
+    from sklearn_transfer._process.draws import seed_draws
 
-    with seeded(seed):
+    with seed_draws(seed):
         result = function(image.copy())
     if spec.converts:
         return eval_transform(_checked_result(result), spec)
