@@ -4,9 +4,9 @@ import numpy as np
 
 
 def draw_rows(n, most, random_state):
-    """Numbers of at most `most` random rows among n, in order; all of them where it is None.
+    """Indices of at most `most` random rows among n, sorted; all of them if it is None.
 
-    Nothing is drawn, so `random_state` does not move on, where all rows are kept.
+    If all rows are kept, nothing is drawn from `random_state`.
     """
     if most is None or n <= most:
         return np.arange(n)

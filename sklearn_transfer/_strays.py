@@ -23,8 +23,8 @@ def find_strays(X, T, gap=_GAP, far=_FAR):
     4.5 to 7 times as far from the median as all others do, more where the others' distances
     have a heavy tail; or 2.75 to 7 times as far over all features together, where single
     ones may tell nothing; and that lies outside of the other domain as well. The unit of a
-    feature is what nine tenths of its values lie within. Being far in comparison with the
-    rest is what tells a stray from heavy tails, rare values and groups of rows. Domains of
+    feature is what nine tenths of its values lie within. Comparing
+    with the rest tells strays from heavy tails, rare values and groups of rows. Domains of
     fewer than ten rows have none. Smaller `gap` and `far` find more.
     """
     found = [_Spread(X, gap, far), _Spread(T, gap, far)]
@@ -83,7 +83,7 @@ class _Spread:
 
 
 def _find_beyond_all(sizes, n_strays, gap, far, steepness):
-    """Rows of sizes far beyond all others', at most so many, and the bound they exceed."""
+    """At most `n_strays` rows of sizes far beyond all others, and the bound they exceed."""
     order = np.argsort(sizes)
     n_tail = int(np.clip(len(sizes) // 8, 2, _TAIL))
     tail = sizes[order[-1 - n_strays - n_tail :]]
@@ -99,7 +99,7 @@ def _find_beyond_all(sizes, n_strays, gap, far, steepness):
 
 
 def _compute_units(away, place):
-    """What most distances in each row of a matrix are within, of sparse ones those not 0."""
+    """Distance within which most of each row of a matrix lies, zeros aside if most are 0."""
     places = [away.shape[1] // 2, place]
     middle, units = np.partition(away, places, axis=1)[:, places].T
     units = units.copy()

@@ -246,7 +246,7 @@ class OptimalTransport(ColumnAligner):
 
 
 def _compute_squared_distances(X, Y):
-    """Of all pairs, at least 0."""
+    """Squared distances of all pairs of rows, at least 0."""
     squares = np.einsum("ij,ij->i", X, X)[:, None] + np.einsum("ij,ij->i", Y, Y)
     squares -= 2 * X @ Y.T
     return np.maximum(squares, 0, out=squares)

@@ -157,7 +157,7 @@ class TransferComponentAnalysis(ComponentAligner):
 def find_leading_components(K, e, mu, n_components):
     """Largest eigenvalues of (K e e' K + mu I)^-1 K H K, and vectors w with K w of variance 1.
 
-    Falling, at most `n_components`, of the positive ones; (0) and zeros where there are none.
+    At most `n_components` positive ones in falling order; (0) and zeros if there are none.
     """
     u = K @ e
     length = np.linalg.norm(u)

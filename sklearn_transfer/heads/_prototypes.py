@@ -41,7 +41,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         it. With one sample per class and `normalize=True` both are the same.
 
     normalize : bool, default=True
-        Scale each row to length one after centring, before means are taken.
+        Scale each row to length one after centering, before means are taken.
 
     center : "mean", None or array-like of shape (n_features,), default="mean"
         What is subtracted from all rows before they are scaled. "mean" is the mean of the
@@ -66,7 +66,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         All labels seen or announced, sorted.
 
     prototypes_ : ndarray of shape (n_classes, n_features)
-        Mean of each class, after centring, scaling and shrinkage, and of length one where
+        Mean of each class, after centering, scaling and shrinkage, and of length one where
         `metric="cosine"`. NaN for a class that has no sample yet.
 
     class_count_ : ndarray of shape (n_classes,)
@@ -159,7 +159,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels of any kind.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative; how many samples a row stands for. None is 1 each.
+            Non-negative; the number of samples that a row stands for. None is 1 each.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Labels to expect, which fixes the columns of `predict_proba` from the first call
             on. Not needed, and not a limit.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative; how many samples a row stands for. None is 1 each.
+            Non-negative; the number of samples that a row stands for. None is 1 each.
 
         Returns
         -------

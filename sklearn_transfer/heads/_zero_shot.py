@@ -21,7 +21,7 @@ from sklearn_transfer._validation import (
     validate_data,
 )
 from sklearn_transfer.heads._attributes import match_descriptions, read_labeled_vectors
-from sklearn_transfer.heads._bilinear import Path, solve_compatibility
+from sklearn_transfer.heads._bilinear import RegularizationPath, solve_compatibility
 from sklearn_transfer.heads._class_folds import (
     build_class_folds,
     choose_penalties,
@@ -53,7 +53,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Classifier that also predicts classes it has no samples of, by their attributes.
 
     Each class is described by a vector: attributes that people wrote down, or an embedding of
-    its name. Learnt on the classes that have samples, it then recognizes others by their
+    its name. Learned on the classes that have samples, it then recognizes others by their
     description alone. With samples of every class other classifiers are better.
 
     Parameters
@@ -288,7 +288,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
                 rows, codes, S, gamma=self.gamma_, alpha=self.alpha_, folds=folds
             )
         self.temperature_ = self._choose_temperature(
-            lambda: Path(rows, Y, S).score_left_out(self.gamma_, self.alpha_), codes
+            lambda: RegularizationPath(rows, Y, S).score_left_out(self.gamma_, self.alpha_),
+            codes,
         )
 
     def _compare(self, rows, codes):

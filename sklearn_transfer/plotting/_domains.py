@@ -237,7 +237,7 @@ class DomainDisplay:
 
 
 def _choose_colors(*labels):
-    """One color a class, the same in both domains; none without classes."""
+    """Choose one color per class, the same in both domains; none without classes."""
     given = [y for y in labels if y is not None]
     if not given:
         return {}
@@ -250,7 +250,7 @@ def _choose_colors(*labels):
 
 
 def _validate_classes(X, y, name):
-    """One class a row, or None."""
+    """Validate y, which has one class per row, or is None."""
     if y is None:
         return None
     check_consistent_length(X, y)

@@ -26,8 +26,8 @@ def predict_log_probabilities(model, X, n_classes):
 def draw_stratified_folds(codes, n_folds, random_state):
     """Number of the fold of each row, at random; each class is spread evenly from fold 0 on.
 
-    So few rows of a class are left out together with as many of others, and what is left
-    does not lean to the classes that are missing.
+    Small classes thus lose as many rows to a fold as others do, so that the remaining rows
+    are not biased toward the classes that are missing in it.
     """
     folds = np.empty(len(codes), dtype=int)
     for code in np.unique(codes):

@@ -151,7 +151,7 @@ class DomainClassifierWeights(RatioWeighter):
         return model.fit(np.concatenate([X_source, X_target]), np.repeat([0, 1], [n, m]))
 
     def _wrap_in_calibration(self, model, n, m):
-        """The classifier, in a calibration where it shall have one."""
+        """Wrap the classifier in a calibration if one is asked for."""
         method = self.calibration
         if method == "auto":
             method = None if hasattr(model, "predict_proba") else "sigmoid"

@@ -200,7 +200,7 @@ class KMM(BaseWeighter):
             return self._match(X_source, X_target, X_source[~strays])
 
     def _match(self, X_source, X_target, usual):
-        """Weights, by a kernel whose bandwidth and origin are told by usual source rows."""
+        """Weights by a kernel whose bandwidth and origin come from the usual source rows."""
         region = self._build_region(len(X_source))
         kernel = self._build_kernel(usual, X_target)
         if usual is X_source:
@@ -320,5 +320,5 @@ class KMM(BaseWeighter):
 
 
 def _compute_root(squared):
-    """Square root of what rounding may have taken below 0."""
+    """Square root of a number that rounding may have taken below 0."""
     return float(np.sqrt(max(0.0, squared)))

@@ -239,7 +239,7 @@ class LabelShiftWeights(BaseWeighter):
         return invert_confusion(self.confusion_, predicted, self.source_priors_, least)
 
     def _compute_least_singular_value(self, codes):
-        """What rows of the smallest class tell apart from chance, within bounds."""
+        """Singular value that rows of the smallest class can tell from 0, within bounds."""
         return float(np.clip(1 / np.sqrt(np.bincount(codes).min()), *_WEAK))
 
     def _is_confounded(self, least):
