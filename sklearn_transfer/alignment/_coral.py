@@ -14,8 +14,8 @@ class CORAL(ColumnAligner):
     """Correlation alignment: gives source rows the mean and covariance of the target.
 
     Use it first: it is a closed form, has one parameter that rarely matters, and needs no
-    labels. It cannot help where domains differ otherwise than in mean and covariance, and
-    it does harm where the share of the classes differs, which moves the mean as well.
+    labels. It cannot help where domains differ in more than mean and covariance, and it does
+    harm where class shares differ, which shifts the mean as well.
 
     **`fit_transform` maps rows as source, `transform` as target**, which leaves them as they
     are: in a Pipeline a model learns from moved source rows and predicts rows of the target.

@@ -14,11 +14,11 @@ _MOST = 10_000  # rows of both domains, whose kernel then takes 0.8 GB, three ti
 
 
 class TransferComponentAnalysis(ComponentAligner):
-    """Components of a kernel in which the domains have near means and vary much.
+    """Kernel components in which the domains have similar means and large variance.
 
-    Use it where a nonlinear map should bring domains together and some thousand rows stand
-    for them. It needs no labels, and leaves aside what tells the domains apart, also where
-    that would tell classes apart.
+    Use it where a nonlinear map should bring domains together and they are represented by a
+    few thousand rows. It needs no labels, and discards what tells the domains apart, even if
+    that tells classes apart as well.
 
     **Rows of both domains are mapped in the same way**, so here `fit_transform` and
     `transform` agree, and `sample_domain` of `transform` changes nothing.

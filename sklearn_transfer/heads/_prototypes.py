@@ -36,29 +36,31 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     Parameters
     ----------
     metric : {"euclidean", "cosine"}, default="euclidean"
-        Distance of a row to a prototype. "cosine" takes both at length one, so that a
-        class whose samples scatter, and whose mean is short for that reason, loses nothing by
-        it. With one sample per class and `normalize=True` both are the same.
+        Distance of a row to a prototype. "cosine" scales both to length one, so that a class
+        whose samples scatter is not penalized for its short mean. With one sample per class
+        and `normalize=True` both are the same.
 
     normalize : bool, default=True
         Scale each row to length one after centering, before means are taken.
 
     center : "mean", None or array-like of shape (n_features,), default="mean"
-        What is subtracted from all rows before they are scaled. "mean" is the mean of the
-        rows in `fit`, or in the first call of `partial_fit`, and 0 where these are of one
-        class; later calls keep it. Give the mean of a larger set, labeled or not, where
+        Vector that is subtracted from all rows before they are scaled. "mean" is the mean of
+        the rows in `fit`, or in the first call of `partial_fit`, and 0 where these are of
+        one class; later calls keep it. Give the mean of a larger set, labeled or not, where
         there is one. None subtracts nothing.
 
     shrinkage : float, default=0
         Number of samples that each class gets in addition, all at the mean of the training
-        rows: a class with n samples moves there by shrinkage / (n + shrinkage) of its way.
-        It helps noisy means of unequal numbers of samples. It is not the `shrink_threshold`
-        of scikit-learn's NearestCentroid, which needs several samples per class.
+        rows: the prototype of n samples moves toward it by the fraction shrinkage / (n +
+        shrinkage). It helps when means are noisy and numbers of samples unequal. It is not
+        the `shrink_threshold` of scikit-learn's NearestCentroid, which needs several samples
+        per class.
 
     temperature : float or "auto", default="auto"
         Probabilities are softmax(-d / temperature) of the squared distances d. It does not
         change `predict`. 1 on features that are not normalized is that of prototypical
-        networks. "auto" makes the left-out training rows likeliest; see Notes.
+        networks. "auto" maximizes the likelihood of training rows that are left out; see
+        Notes.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         Sum of the sample weights of each class.
 
     center_ : ndarray of shape (n_features,)
-        What is subtracted from each row.
+        Vector that is subtracted from each row.
 
     temperature_ : float
         Temperature of `predict_proba`.
@@ -99,13 +101,13 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     `partial_fit` keeps sums, not rows. Called several times it gives the prototypes of one
     `fit` to all rows, except that `center="mean"` is the mean of its first call, which
     matters where `normalize=True` or `metric="cosine"`: begin with rows of several classes,
-    or give the center. A temperature of "auto" follows the rows of the last call, from where
-    the calls before left it.
+    or give the center. With "auto", each call fits the temperature to its rows, starting
+    from the previous value.
 
-    "auto" compares each of up to 1000 evenly spaced rows with the prototypes, its own without
-    this row, and makes the labels likeliest, with a log-normal prior: a tenth of the mean
-    squared distance between prototypes, give or take a factor of e. Where no class has two
-    samples it is that tenth.
+    "auto" compares each of up to 1000 evenly spaced rows with the prototypes, its own
+    without this row, and maximizes the likelihood of the labels, with a log-normal prior: a
+    tenth of the mean squared distance between prototypes, give or take a factor of e. Where
+    no class has two samples it is that tenth.
 
     References
     ----------

@@ -67,9 +67,9 @@ def shift_report(
     X_target : array-like of shape (n_target, n_features) or TargetDomain
         Target samples, at least two.
     y : array-like of shape (n_samples,), default=None
-        Classes of the source rows, which let the report look for other shares of the
-        classes. Numbers of a regression, one class, or more classes than half the rows
-        are not used.
+        Classes of the source rows, which let the report look for differences in class
+        shares. Numbers of a regression, one class, or more classes than half the rows are
+        not used.
     alpha : float, default=0.05
         Probability of seeing a difference where there is none, over all tests together.
     n_permutations : int, default=999

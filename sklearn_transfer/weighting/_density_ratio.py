@@ -41,10 +41,10 @@ class KLIEP(RatioWeighter):
         distance of rows of both domains; "cv" chooses among widths from 0.15 to 3 times s,
         so that the unit of the features does not matter; an array holds candidates.
     n_centers : int, default=100
-        Kernels, at random rows of the target; all rows where it has fewer.
+        Number of kernels, centered at random rows of the target; all rows if it has fewer.
     cv : int, default=5
-        Folds of the target by which gamma is chosen, of 5000 random rows where it has more;
-        at most n_target.
+        Number of folds of the target for choosing gamma, at most n_target. Of more than 5000
+        target rows, random ones are used.
     tol : float, default=1e-6
         How far the objective may be from its maximum.
     max_iter : int, default=100
@@ -94,14 +94,15 @@ class KLIEP(RatioWeighter):
 
     over target rows t and source rows x. With a_l = p_l / mean_i k_l(x_i) these are the
     proportions p of a mixture, a concave program that is solved by sequential quadratic
-    programming. Everything is computed from logarithms of kernels, so far domains do not
-    underflow. The ratio is 0 nowhere and at most exp(700).
+    programming. Everything is computed from logarithms of kernels, so that domains far apart
+    do not underflow. The ratio is 0 nowhere and at most exp(700).
 
     As coefficients are positive the ratio cannot fall faster than its kernels: in 20
-    dimensions it ranks samples worse than `ULSIF` and `DomainClassifierWeights`. One target
-    row leaves nothing to choose gamma by, and "cv" then is "median". Target rows twice as far
-    out as all others have no say in the choice, which one of them would decide. Memory grows
-    with n + m n_centers. Without a target only `weights_`, `mean_weight_` and `ess_` are set.
+    dimensions it ranks samples worse than `ULSIF` and `DomainClassifierWeights`. With one
+    target row gamma cannot be chosen, and "cv" means "median". Target rows twice as far out
+    as all others are left out of the choice, which a single one could decide otherwise.
+    Memory grows with n + m n_centers. Without a target only `weights_`, `mean_weight_` and
+    `ess_` are set.
 
     References
     ----------
@@ -252,7 +253,7 @@ class ULSIF(RatioWeighter):
         Penalty of the squared coefficients; "cv" chooses among powers of ten from 0.001 to
         10.
     n_centers : int, default=100
-        Kernels, at random rows of the target; all rows where it has fewer.
+        Number of kernels, centered at random rows of the target; all rows if it has fewer.
     random_state : int, RandomState instance or None, default=None
         Draws the centers, and pairs of rows that are left out.
 
@@ -300,7 +301,7 @@ class ULSIF(RatioWeighter):
     the same objective, without the penalty, at a source and a target row that both were
     left out; 2000 pairs at most, all of them in closed form.
 
-    One row of a domain leaves nothing to choose by: "cv" is then the median and 0.1. Where
+    If a domain has one row, nothing can be chosen, and "cv" means the median and 0.1. Where
     source rows are so far from the target that all kernels vanish the weights are left
     equal, with a warning; `KLIEP` sees farther. Memory grows with n + m. Without a target
     only `weights_`, `mean_weight_` and `ess_` are set.

@@ -37,8 +37,8 @@ class KMM(BaseWeighter):
         matches means only.
     gamma : float or "median", default="median"
         Factor of the kernel; "median" is 1 / (2 s^2) with s the median distance of rows of
-        both domains, so weights do not depend on the unit of the features. Large values make
-        every row unlike all others, which is warned of.
+        both domains, so weights do not depend on the unit of the features. With large values
+        every row is unlike all others, and a warning says so.
     B : float, default=1000
         Largest weight before scaling to mean 1. Small values give smooth weights and more
         effective samples, at a mean farther from the target's; B = 1 leaves them equal.

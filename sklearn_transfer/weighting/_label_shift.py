@@ -28,16 +28,18 @@ _STEEP = (0.01, 10.0)  # bounds of the inverse temperature
 
 
 class LabelShiftWeights(BaseWeighter):
-    """Weights for classes that have other shares in the target than in the source.
+    """Weights for classes whose shares differ between source and target.
 
-    Use it where samples of a class look the same in both domains while the classes are not
-    as frequent (label shift): other seasons, other prevalence. It needs source labels.
+    Use it where samples of a class look the same in both domains while the frequencies of
+    the classes differ (label shift): other seasons, other prevalence. It needs source
+    labels.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        With `predict_proba`; clones are fitted on the source. None is a logistic regression on
-        scaled features. It need not be accurate, only to tell the classes apart somewhat.
+        With `predict_proba`; clones are fitted on the source. None is a logistic regression
+        on scaled features. It need not be accurate, as long as it tells the classes apart to
+        some degree.
     method : {"em", "bbse"}, default="em"
         "em" takes the shares that make the target's probabilities most likely, the limit of
         the EM algorithm of Saerens et al.; with calibration it is the more accurate one

@@ -15,16 +15,16 @@ _TIE = 1e-7  # of the spread of the features: rounding of distances
 class NearestNeighborWeights(BaseWeighter):
     """Weights by the number of target rows that are nearest to each source row.
 
-    Use it in few dimensions, as a baseline without anything to choose.
+    Use it in few dimensions, as a baseline without parameters to tune.
 
     Parameters
     ----------
     n_neighbors : int, default=1
-        Source rows that each target row is shared by, in equal parts: its nearest ones. At
-        most n_source. More make weights smoother and blur the target.
+        Number of nearest source rows among which each target row is divided equally; at most
+        n_source. More make weights smoother and blur the target.
     smoothing : float, default=0
-        Added to each count. The paper's rule is 1, so that no row is left out; where both
-        domains have as many rows it halves the way to the target.
+        Added to each count. The paper's rule is 1, so that no row is left out; with equally
+        many rows in both domains it halves the shift toward the target.
     standardize : bool, default=True
         Whether features are divided by their standard deviation over both domains, so that
         units do not matter. Give False where distances mean something as they are, as
