@@ -9,8 +9,8 @@ from sklearn_transfer._kernels import BLOCK_BYTES
 _GAP, _WIDEST_GAP = 4.5, 7.0  # times as far out as all others: light and heavy tails
 _FAR = 6.0  # least distance, in units within which most rows lie
 _TAIL, _RARE = 20, 7.0  # rows that tell the tail, and the gap in its mean logarithmic step
-_LEAST = 10  # rows that a spread can be told from
-_SAMPLED = 2000  # rows, evenly spaced, by which center and unit are told
+_LEAST = 10  # fewest rows from which a spread is estimated
+_SAMPLED = 2000  # rows, evenly spaced, from which center and unit are estimated
 _NAMED = 5  # rows that a message names
 # With so many of both, distances over all features tell of what single ones do not.
 _MANY_FEATURES, _MANY_ROWS = 10, 50

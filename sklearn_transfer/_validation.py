@@ -225,10 +225,10 @@ def check_classes(y, task, user, instead=""):
 
 
 class TargetDomain:
-    """Target samples that travel whole through scikit-learn's searches.
+    """Target samples that scikit-learn's searches pass on without slicing them.
 
-    A search slices every argument of `fit` that is as long as X, so a target with as many
-    rows as the source would be cut. This holder has neither length nor shape.
+    A search slices every argument of `fit` that is as long as X, and so would slice a target
+    with as many rows as the source. This holder has neither length nor shape.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def _validate_vectors(vectors):
 
 def match_descriptions(seen, labels, vectors):
     """All labels, in a type that also holds those of y, and a mask of those seen."""
-    unique_labels(seen, labels)  # refuses numbers beside strings
+    unique_labels(seen, labels)  # refuses a mixture of numbers and strings
     missing = np.setdiff1d(seen, labels)
     if len(missing):
         raise ValueError(

@@ -15,7 +15,7 @@ from sklearn_transfer.heads._bilinear import (
 _GRID = 10.0 ** np.arange(-3, 2)
 _MIDDLE = 1.0  # the one that is taken where nothing can choose
 _ALL_PAIRS = 9  # classes up to which each pair is held out once
-_FOLDS = 5  # of more, in two ways
+_FOLDS = 5  # groups of more classes, drawn in two ways
 _ROWS = 3  # a third of the rows of the other classes is held out with the classes
 
 
@@ -57,7 +57,7 @@ def choose_penalties(X, codes, S, gamma, alpha, folds):
     right = np.zeros((len(gammas), len(alphas)))
     for held in folds:
         right += _rate_recognition(X, codes, S, held, gammas, alphas)
-    # Accuracies of few classes tie and jump, so neighbors have a say.
+    # Accuracies of few classes tie and jump, so each is averaged with its neighbors.
     right = uniform_filter(right, 3, mode="nearest")
     row, column = np.unravel_index(right.argmax(), right.shape)
     return float(gammas[row]), float(alphas[column])

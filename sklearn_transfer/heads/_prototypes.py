@@ -217,7 +217,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         known = [y] if classes is None else [y, column_or_1d(classes)]
         if hasattr(self, "classes_"):
             known.append(self.classes_)
-        unique_labels(*known)  # refuses numbers beside strings
+        unique_labels(*known)  # refuses a mixture of numbers and strings
         return np.unique(np.concatenate(known))
 
     def _choose_center(self, X, y, weights):

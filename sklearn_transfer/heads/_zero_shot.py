@@ -54,7 +54,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
 
     Each class is described by a vector: attributes that people wrote down, or an embedding
     of its name. The classifier learns from classes that have samples, and then recognizes
-    others by their description alone. With samples of every class other classifiers are
+    others by their description alone. If every class has samples, other classifiers are
     better.
 
     Parameters
@@ -117,11 +117,12 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     so V = (X'X + gamma I)^-1 X'Y S (S'S + alpha I)^-1 [1]_, solved by the smaller of X'X and
     XX', and of S'S and SS'.
 
-    "auto" holds out seen classes, up to nine in all pairs, more in five groups in two ways,
-    and takes the penalties by which those held out are best told from each other. Under four
-    seen classes, or without attributes, `gamma` has the least squared error on rows left out.
-    Centers are those of all rows. Names of classes and scales of features change nothing. It
-    costs one eigenvalue decomposition of X'X or XX', the smaller one, for each group.
+    "auto" holds out seen classes: each pair of up to nine classes, of more classes five
+    groups, drawn in two ways. It takes the penalties with which those held out are best told
+    apart. With fewer than four seen classes, or without attributes, `gamma` has the least
+    squared error on rows left out. Centers are those of all rows. Names of classes and
+    scales of features change nothing. It costs one eigenvalue decomposition of X'X or XX',
+    the smaller one, for each group.
 
     Without attributes each class is its own attribute: a ridge classifier of the seen
     classes, which a UserWarning says. In a Pipeline or search attributes travel as `fit(X,

@@ -62,8 +62,8 @@ class DomainDisplay:
 
     Notes
     -----
-    Both domains are projected together. Distances between clusters mean something in the
-    projection of PCA, which is linear, and little in those of t-SNE and UMAP.
+    Both domains are projected together. Distances between clusters are meaningful in the
+    projection of PCA, which is linear, but hardly in those of t-SNE and UMAP.
 
     Examples
     --------

@@ -101,8 +101,8 @@ def rank_backbones(
         features, a ridge regression for numbers.
     task : {"auto", "classification", "regression"}, default="auto"
         Whether y holds classes or numbers, where no `estimator` says it: "auto" is
-        regression where y holds fractions, and asks about many distinct whole numbers, such
-        as ages, by the rule of `logme`.
+        regression where y holds fractions, and raises an error for many distinct whole
+        numbers, such as ages, by the rule of `logme`.
     features_params : dict, default=None
         Parameters of `PretrainedFeatures` for models that are not one already, such as
         `{"cache": "folder"}`.

@@ -16,7 +16,7 @@ def build_default_classifier():
 def predict_log_probabilities(model, X, n_classes):
     """Logarithms of the probabilities of classes 0 to n_classes - 1.
 
-    A class that the model has not seen has the least probability.
+    A class that the model has not seen gets the smallest probability.
     """
     found = np.full((len(X), n_classes), _FLOOR)
     found[:, model.classes_] = np.maximum(model.predict_proba(X), _FLOOR)

@@ -21,9 +21,9 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 _CHOICE_TOL = 1e-4  # of log-likelihoods that are only compared
 _FLOOR = -700  # logarithm of ratios that are 0 but for rounding
 _REGS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
-_ALONE_REG = 0.1  # where one row leaves nothing to choose by
+_ALONE_REG = 0.1  # the penalty where a domain has one row
 _COMPARED = 5000  # rows of the target by which KLIEP chooses
-_DOUBTFUL = 2.0, 3.0  # gap and distance of rows that have no say in KLIEP's choice
+_DOUBTFUL = 2.0, 3.0  # gap and distance of rows that KLIEP's choice ignores
 _PAIRS = 2000  # rows of each domain that are left out in turn
 
 

@@ -55,7 +55,7 @@ def estimate_domain_ratio(X, T, random_state):
 
 
 def _build_features(X, T, random_state):
-    """Scaled features of both domains, and random ones of the kernel beside."""
+    """Scaled features of both domains, and random features of a kernel."""
     pooled = StandardScaler().fit_transform(np.concatenate([X, T]))
     kernel = Nystroem(
         gamma=compute_median_gamma(pooled[: len(X)], pooled[len(X) :]),

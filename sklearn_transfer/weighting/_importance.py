@@ -127,13 +127,13 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     are answered on a clone.
 
     In a search or cross-validation this is the outermost estimator, and the target travels
-    as `fit(X, y, X_target=TargetDomain(X_target))`, beside `sample_weight`, which is sliced
+    as `fit(X, y, X_target=TargetDomain(X_target))`, next to `sample_weight`, which is sliced
     with X. With routing on, `set_fit_request(X_target=True, sample_weight=True)` asks for
     both. As a step of a Pipeline it needs metadata routing: the same request on it,
     `transform_input=["X_target"]` on the Pipeline, and the target as a plain array.
-    `CalibratedClassifierCV` works around and inside. Inside `StackingClassifier` it does not:
-    scikit-learn offers the target to the final estimator as well; stack inside this estimator
-    instead.
+    `CalibratedClassifierCV` works around and inside. Inside `StackingClassifier` it does
+    not: scikit-learn offers the target to the final estimator as well; stack inside this
+    estimator instead.
 
     References
     ----------

@@ -111,11 +111,12 @@ class KMM(BaseWeighter):
     while that is accurate, since steps are measured from a gradient in double precision, as
     is the gap. Up to 10,000 source rows one BLAS thread is used.
 
-    Time grows with n (n + m) for the kernel and with the cube of the rows between the bounds.
-    Up to 8000 source rows the kernel is held; beyond, its values are computed in blocks
-    whenever they are needed, so memory grows with n + m, beside at most three matrices of
-    8000^2 numbers ("full": n^2) and n_components numbers per row. Where more than 8000 rows
-    lie between the bounds, rounds gain little and `n_components` is the better way.
+    Time grows with n (n + m) for the kernel and with the cube of the rows between the
+    bounds. Up to 8000 source rows the kernel is held; beyond, its values are computed in
+    blocks whenever they are needed, so memory grows with n + m, in addition to at most three
+    matrices of 8000^2 numbers ("full": n^2) and n_components numbers per row. Where more
+    than 8000 rows lie between the bounds, rounds gain little and `n_components` is the
+    better way.
 
     An approximation is solved to `tol`; `dual_gap_` is what it leaves of the exact problem,
     usually more. A ConvergenceWarning tells where that is more than what was gained over
@@ -191,7 +192,7 @@ class KMM(BaseWeighter):
 
     def _estimate(self, X_source, X_target, y_source):
         # Threads wait for each other longer than they work on matrices of this size, up to
-        # thirty times where another program runs beside.
+        # thirty times while another program runs.
         with one_blas_thread(len(X_source) <= _EXACT):
             return self._match(X_source, X_target, X_source)
 

@@ -107,9 +107,9 @@ class LabelShiftWeights(BaseWeighter):
     says so, and shares lean to the source's: "bbse" counts small singular values as 0, "em"
     adds e^2 m rows that are known to be of a class, in the source's shares.
 
-    Weights belong to labels, so there is no `predict_weights` of features. `class_weight=` of
-    scikit-learn takes `dict(zip(w.classes_, w.class_weights_))`. Without a target y is not
-    looked at, and only `weights_`, `mean_weight_` and `ess_` are set.
+    Weights belong to labels, so there is no `predict_weights` of features. `class_weight=`
+    of scikit-learn takes `dict(zip(w.classes_, w.class_weights_))`. Without a target y is
+    ignored, and only `weights_`, `mean_weight_` and `ess_` are set.
 
     References
     ----------
