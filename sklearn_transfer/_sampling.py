@@ -1,4 +1,4 @@
-"""Random rows, drawn without replacement and kept in their order."""
+"""Random rows without replacement, and seeds for what takes no random state."""
 
 import numpy as np
 
@@ -11,3 +11,8 @@ def draw_rows(n, most, random_state):
     if most is None or n <= most:
         return np.arange(n)
     return np.sort(random_state.choice(n, most, replace=False))
+
+
+def draw_seed(random_state):
+    """A seed for another library, or for several draws that must be the same."""
+    return random_state.randint(2**31 - 1)

@@ -19,7 +19,7 @@ ALLOWED = {
     "_sample_weight": set(),
     "_sampling": set(),
     "_strays": {"_kernels"},
-    "datasets": {"_validation"},
+    "datasets": {"_sampling", "_validation"},
     "extraction": {"_callbacks", "_validation", "_kernels"},
     "weighting": {
         "_blas",

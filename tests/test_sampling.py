@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._sampling import draw_rows, draw_seed
 
 
 def test_rows_are_distinct_and_in_order():
@@ -21,3 +21,8 @@ def test_all_rows_are_equally_likely():
     random_state = np.random.RandomState(0)
     counts = np.bincount(np.concatenate([draw_rows(10, 3, random_state) for _ in range(3000)]))
     assert np.abs(counts - 900).max() < 5 * np.sqrt(900 * 0.7)
+
+
+def test_seeds_follow_the_random_state():
+    seeds = [draw_seed(np.random.RandomState(3)) for _ in range(2)]
+    assert seeds[0] == seeds[1] == np.random.RandomState(3).randint(2**31 - 1)

@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._sampling import draw_rows, draw_seed
 from sklearn_transfer._validation import (
     TargetDomain,
     column_or_1d,
@@ -293,7 +293,7 @@ def _project(X, method, random_state):
         perplexity = min(30, (len(X) - 1) / 3)
         return TSNE(perplexity=perplexity, random_state=random_state).fit_transform(X)
     umap = _import_umap()
-    return umap.UMAP(random_state=random_state.randint(2**31 - 1)).fit_transform(X)
+    return umap.UMAP(random_state=draw_seed(random_state)).fit_transform(X)
 
 
 def _import_umap():

@@ -10,11 +10,12 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer._strays import find_strays
 from sklearn_transfer._validation import listed
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._gaussian_basis import GaussianBasis, LogRatio, Ratio
-from sklearn_transfer.weighting._mixture import fit_mixture
+from sklearn_transfer.weighting._mixture import compute_log, fit_mixture
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _COUNT = Interval(Integral, 1, None, closed="left")
@@ -172,7 +173,7 @@ class KLIEP(RatioWeighter):
         self.dual_gap_, self.n_iter_ = found.gap, found.n_iter
         self._warn_of_gap()
         self._ratio_ = LogRatio(
-            basis, self.gamma_, _compute_log(found.proportions) - log_means[best]
+            basis, self.gamma_, compute_log(found.proportions) - log_means[best]
         )
         self.objective_ = float(np.mean(_compute_log_mixture(terms, found.proportions)))
         return self._ratio_(X_source)
@@ -188,7 +189,7 @@ class KLIEP(RatioWeighter):
             return np.zeros(len(self.gammas_))
         if len(distances) > _COMPARED:
             distances = distances[random_state.permutation(len(distances))[:_COMPARED]]
-        seed = random_state.randint(2**31 - 1)
+        seed = draw_seed(random_state)
         folds = list(KFold(n_folds, shuffle=True, random_state=seed).split(distances))
         scores = np.zeros(len(self.gammas_))
         for i, gamma in enumerate(self.gammas_):
@@ -209,14 +210,9 @@ class KLIEP(RatioWeighter):
             )
 
 
-def _compute_log(values):
-    with np.errstate(divide="ignore"):
-        return np.log(values)
-
-
 def _compute_log_mixture(terms, proportions):
     top = terms.max(axis=1)
-    return top + _compute_log(np.exp(terms - top[:, None]) @ proportions)
+    return top + compute_log(np.exp(terms - top[:, None]) @ proportions)
 
 
 def _validate_candidates(candidates, name):

@@ -19,7 +19,7 @@ from sklearn_transfer.weighting._classifiers import (
     draw_stratified_folds,
     predict_log_probabilities,
 )
-from sklearn_transfer.weighting._mixture import fit_mixture
+from sklearn_transfer.weighting._mixture import compute_log, fit_mixture
 
 # Bounds of the singular value, relative to the largest, under which classes are confounded.
 _WEAK = 0.05, 0.2
@@ -220,7 +220,7 @@ class LabelShiftWeights(BaseWeighter):
         weights = np.full(len(terms), 1 / len(terms))
         if self._is_confounded(least):
             # Rows that are known to belong to a class, in the source's shares.
-            terms = np.concatenate([terms, _compute_log(np.eye(len(self.classes_)))])
+            terms = np.concatenate([terms, compute_log(np.eye(len(self.classes_)))])
             weights = np.concatenate([weights, least * self.source_priors_]) / (1 + least)
         found = fit_mixture(terms, self.tol, self.max_iter, self.source_priors_, weights)
         if not found.gap <= self.tol:
@@ -277,11 +277,6 @@ def _validate_labels(y):
             "KMM, which needs no labels."
         )
     return y
-
-
-def _compute_log(values):
-    with np.errstate(divide="ignore"):
-        return np.log(values)
 
 
 def _build_certain(code, n_classes):

@@ -118,7 +118,7 @@ def test_left_out_scores_are_those_of_n_fits(d):
         np.testing.assert_allclose(found[i], X[i] @ V @ S.T, rtol=1e-7, atol=1e-9)
 
 
-def test_normalisation_by_definition(task):
+def test_normalization_by_definition(task):
     X, Y, S, everyone = parts(task)
     model = ZeroShotClassifier(gamma=2.0, alpha=0.5, temperature=1.0)
     model.fit(*task[:2], attributes=task[2])
@@ -407,7 +407,7 @@ def test_cosine_is_that_of_scikit_learn(texts):
     )
 
 
-def test_cosine_scales_and_never_centres(texts):
+def test_cosine_scales_and_never_centers(texts):
     images, y, attributes = texts
     scaled, plain = (
         ZeroShotClassifier("cosine", normalize=n).fit(images, y, attributes=attributes)
