@@ -117,7 +117,7 @@ def loop_by_hand(n, n_epochs):
 
 def ours(n, n_epochs, **options):
     """A fit from arrays of pixels, with nothing known from earlier fits."""
-    from sklearn_transfer.finetuning._cuts import activation_store
+    from sklearn_transfer.finetuning.freezing.prefix import activation_store
 
     X, y = crops(n, 0)
     X_test, y_test = crops(n, 1)

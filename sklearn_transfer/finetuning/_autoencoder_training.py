@@ -8,15 +8,16 @@ from sklearn.model_selection import ShuffleSplit
 
 from sklearn_transfer._networks.engines import as_input
 from sklearn_transfer._networks.registry import single_precision
-from sklearn_transfer.finetuning import _autoencoder, _freezing
-from sklearn_transfer.finetuning._fitting import (
+from sklearn_transfer.finetuning import _autoencoder
+from sklearn_transfer.finetuning._inputs import Fixed, Rows
+from sklearn_transfer.finetuning.freezing import policies
+from sklearn_transfer.finetuning.loop.fitting import (
     progress,
     show_epoch,
     training_scope,
     warn_of_interruption,
 )
-from sklearn_transfer.finetuning._inputs import Fixed, Rows
-from sklearn_transfer.finetuning._training import Setup, TrainingNet
+from sklearn_transfer.finetuning.loop.net import Setup, TrainingNet
 
 _PATIENCE = 5
 # Rows whose pixels give the mean and deviation of the channels.
@@ -150,7 +151,7 @@ class Training:
         n_epochs = self.params["max_epochs"]
         net = self._make_net()
         net.setup.valid = valid
-        phase = _freezing.Phase("train", _freezing.Frozen(), n_epochs)
+        phase = policies.Phase("train", policies.Frozen(), n_epochs)
         net.setup.begin_phase(len(train), phase)
         shown = (self.params["verbose"], n_epochs * len(train), "AutoencoderFeatures")
         net.notify("on_train_begin", X=None, y=None)
@@ -163,7 +164,7 @@ class Training:
             warn_of_interruption(len(self.history) + 1, n_epochs)
         net.notify("on_train_end", X=None, y=None)
         if self.best is not None and self.best[1] is not None:
-            _freezing.restore(self.network, self.best[1])
+            policies.restore(self.network, self.best[1])
 
     def _epochs(self, net, train):
         patience = self.params["early_stopping"]
@@ -189,7 +190,7 @@ class Training:
             for earlier in self.history:
                 earlier["best"] = False
             stops = judged == "valid_loss"
-            state = _freezing.state_without(frozenset(), self.network) if stops else None
+            state = policies.state_without(frozenset(), self.network) if stops else None
             self.best = (row[judged], state)
         rest = {"lr": net.setup.last_lr, "dur": last["dur"], "best": best}
         self.history.append({"epoch": len(self.history) + 1, **row, **rest})

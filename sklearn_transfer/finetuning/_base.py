@@ -26,9 +26,9 @@ from sklearn_transfer._validation import (
     visual_block,
 )
 from sklearn_transfer.extraction._features import PretrainedFeatures
-from sklearn_transfer.finetuning._columns import naming_rows, plain
 from sklearn_transfer.finetuning._persistence import Saved
 from sklearn_transfer.finetuning._reading import ReadsAsFeatures
+from sklearn_transfer.finetuning.targets.columns import naming_rows, plain
 
 # Samples whose activations are in memory at once while predicting.
 _KNOWN_ROWS = 1000
@@ -212,7 +212,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
             raise ValueError(f"X_val and y_val: {error}") from error
 
     def _part(self, samples, y, given, numbers, name="X"):
-        from sklearn_transfer.finetuning._fitting import Part
+        from sklearn_transfer.finetuning.loop.fitting import Part
 
         with naming_rows(numbers):
             class_weight = getattr(self, "class_weight", None)
@@ -257,8 +257,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         """`Fitting` of a fresh copy of the network."""
         import torch
 
-        from sklearn_transfer.finetuning._fitting import Fitting
         from sklearn_transfer.finetuning._network import Network, embedding_record
+        from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         backbone, owns_head = self._load_backbone()
         with torch.inference_mode(False):
@@ -268,7 +268,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
 
     def _continued(self, train):
         """`Fitting` that goes on with the network as it is, cut where it was or not at all."""
-        from sklearn_transfer.finetuning._fitting import Fitting
+        from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         args = (self._targets, self._record, self._network, train, None, self._seed)
         fitting = Fitting(self, *args)
@@ -379,7 +379,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         from sklearn_transfer._networks.taps import Tap
         from sklearn_transfer._store.memory import NullStore
         from sklearn_transfer.extraction._loop import Extraction
-        from sklearn_transfer.finetuning._cuts import Passes
+        from sklearn_transfer.finetuning.freezing.prefix import Passes
 
         reader = self._make_reader(self._record)
         passes = Passes(self, reader, NullStore(), "torch")
@@ -410,9 +410,9 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
             return self._net
         # Apart from the one of a training, so that looking at it changes no later partial_fit.
         if getattr(self, "_remade_net", None) is None:
-            from sklearn_transfer.finetuning import _nets
+            from sklearn_transfer.finetuning.loop import build
 
-            self._remade_net = _nets.remade(self)
+            self._remade_net = build.remade(self)
         return self._remade_net
 
     def _sk_visual_block_(self):

@@ -315,7 +315,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         self.verbose = verbose
 
     def _make_targets(self, y, sample_weight, classes=None):
-        from sklearn_transfer.finetuning._targets import Targets
+        from sklearn_transfer.finetuning.targets.targets import Targets
 
         options = {"tasks": self.tasks, "classes": classes, "sample_weight": sample_weight}
         return Targets.classification(y, **options)

@@ -115,8 +115,8 @@ class Saved(Pickled):
         """Become fitted by the weights of a network of the same structure."""
         import torch
 
-        from sklearn_transfer.finetuning import _freezing
         from sklearn_transfer.finetuning._network import Network
+        from sklearn_transfer.finetuning.freezing import policies
 
         weights = None if isinstance(self._source().model, str) else "pretrained"
         backbone, owns_head = self._load_backbone(weights=weights)
@@ -126,11 +126,11 @@ class Saved(Pickled):
         empty = torch.zeros(2, *input_shape, **options)
         network.add_head(empty, "as the saved network was; give the network that was trained")
         if self.lora_rank is not None:
-            _freezing.add_lora(network, self.lora_rank)
+            policies.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()
         state = {n: t for n, t in tensors.items() if not n.startswith(_START)}
         fill(network, state, backbone.label)
-        _freezing.apply(frozen, network)
+        policies.apply(frozen, network)
         self._network, self._frozen, self._net, self._cut = network, frozen, None, None
         begun = {n.removeprefix(_START): t for n, t in tensors.items() if n not in state}
         self._start = begun or None
@@ -172,8 +172,8 @@ def save(estimator, folder):
 
 def load(cls, folder, given):
     """Estimator from such a folder; `given` are parameters that the file does not hold."""
-    from sklearn_transfer.finetuning._freezing import Frozen
-    from sklearn_transfer.finetuning._targets import Targets
+    from sklearn_transfer.finetuning.freezing.policies import Frozen
+    from sklearn_transfer.finetuning.targets.targets import Targets
 
     folder = os.path.expanduser(os.fspath(folder))
     record = _read(cls, folder)
@@ -213,8 +213,8 @@ def _plain_state(estimator):
 
 def _become(estimator, plain):
     """Make an estimator fitted by what `_plain_state` has told."""
-    from sklearn_transfer.finetuning._freezing import Frozen
-    from sklearn_transfer.finetuning._targets import Targets
+    from sklearn_transfer.finetuning.freezing.policies import Frozen
+    from sklearn_transfer.finetuning.targets.targets import Targets
 
     estimator._targets = Targets.from_json(plain["targets"])
     frozen = Frozen(*map(frozenset, plain["frozen"]), plain["boundary"])

@@ -287,7 +287,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         self.verbose = verbose
 
     def _make_targets(self, y, sample_weight, classes=None):
-        from sklearn_transfer.finetuning._targets import Targets
+        from sklearn_transfer.finetuning.targets.targets import Targets
 
         return Targets.regression(y, tasks=self.tasks, sample_weight=sample_weight)
 

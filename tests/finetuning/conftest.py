@@ -7,9 +7,9 @@ from tests import networks
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch):
     """Each test starts with no activations known, and counts from zero."""
-    from sklearn_transfer.finetuning import _cuts
+    from sklearn_transfer.finetuning.freezing import prefix
 
-    monkeypatch.setattr(_cuts, "_store", None)
+    monkeypatch.setattr(prefix, "_store", None)
     networks.Watched.reset()
 
 

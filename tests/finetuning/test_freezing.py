@@ -8,7 +8,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
-from sklearn_transfer.finetuning import _training
+from sklearn_transfer.finetuning.loop.net import _Steps
 from tests import networks
 
 # What `freeze` keeps of `networks.staged()`, written by hand: beginnings of names.
@@ -44,7 +44,7 @@ def given(freeze):
 def modes_in_training(monkeypatch):
     """For each training step, the modules of the body that are in training mode."""
     found = []
-    infer = _training._Steps.infer
+    infer = _Steps.infer
 
     def spy(net, x, **fit_params):
         if net.criterion_.training:
@@ -52,7 +52,7 @@ def modes_in_training(monkeypatch):
             found.append({name for name, m in body.named_modules() if m.training})
         return infer(net, x, **fit_params)
 
-    monkeypatch.setattr(_training._Steps, "infer", spy)
+    monkeypatch.setattr(_Steps, "infer", spy)
     return found
 
 

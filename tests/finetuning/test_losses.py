@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sklearn_transfer.finetuning._losses import row_losses
-from sklearn_transfer.finetuning._targets import Targets
+from sklearn_transfer.finetuning.objectives.supervised import row_losses
+from sklearn_transfer.finetuning.targets.targets import Targets
 
 NAN = float("nan")
 N = 12

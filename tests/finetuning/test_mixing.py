@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.finetuning import _training
+from sklearn_transfer.finetuning.loop.net import _Mixing
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def weighted_loss(output, encoded, weights):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_loss_of_a_mixture_is_that_of_both_labels(kind, seed):
     setup = SimpleNamespace(**{"mixup": 0.0, "cutmix": 0.0, kind: 1.0})
-    mix = _training._Mixing(setup, np.random.default_rng(seed), 12)
+    mix = _Mixing(setup, np.random.default_rng(seed), 12)
     mixed, partner = mix.inputs(torch.from_numpy(MAPS)).numpy(), mix.partner.numpy()
     moved = partner != np.arange(12)
     own, other = MAPS[moved], MAPS[partner][moved]
@@ -109,7 +109,7 @@ def test_gradients_of_a_mixture_are_those_of_both_labels():
     output = torch.randn(6, 3, requires_grad=True)
     codes, weights = torch.arange(6) % 3, torch.ones(6)
     setup = SimpleNamespace(mixup=0.3, cutmix=0.0)
-    mix = _training._Mixing(setup, np.random.default_rng(0), 6)
+    mix = _Mixing(setup, np.random.default_rng(0), 6)
     loss = mix.loss(weighted_loss, output, (codes,), weights)
     found = torch.autograd.grad(loss, output)[0]
     soft = mix.share * functional.one_hot(codes, 3)

@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from sklearn_transfer.finetuning._targets import Targets
+from sklearn_transfer.finetuning.targets.targets import Targets
 
 NAN = float("nan")
 DRAWS = np.random.default_rng(0).integers(0, 3, 30)
@@ -60,7 +60,7 @@ def two_tasks(n=30):
 
 def test_module_loads_no_network_library():
     code = (
-        "import sys; import sklearn_transfer.finetuning._targets; "
+        "import sys; import sklearn_transfer.finetuning.targets.targets; "
         "sys.exit(bool({'torch', 'timm', 'skorch'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[2]

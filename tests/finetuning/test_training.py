@@ -16,7 +16,7 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
 from sklearn_transfer._networks.registry import clear_registry
-from sklearn_transfer.finetuning import _freezing, _training
+from sklearn_transfer.finetuning.freezing import policies
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -200,7 +200,7 @@ def test_l2_sp_pulls_to_where_the_network_began():
 def test_l2_sp_is_half_the_squared_distance():
     network = nn.Module()
     network.body = nn.Linear(3, 2)
-    pull = _training._pull(network, 0.4, _training.parameters(network))
+    pull = _pull(network, 0.4, parameters(network))
     assert pull().item() == 0.0
     with torch.no_grad():
         network.body.weight.add_(2.0)
@@ -552,4 +552,4 @@ def test_phases_of_gradual_unfreezing_never_go_beyond_the_target():
     fitted = visual(model, freeze="early", schedule="gradual", max_epochs=9)
     fitted.fit(RNG.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), [0, 1] * 3)
     assert fitted._frozen.boundary == "body.early"
-    assert isinstance(fitted._frozen, _freezing.Frozen)
+    assert isinstance(fitted._frozen, policies.Frozen)

@@ -12,9 +12,9 @@ from skorch.dataset import unpack_data
 
 from sklearn_transfer._networks.engines import as_input
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.finetuning._freezing import parameter_groups
 from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, loader
-from sklearn_transfer.finetuning._losses import row_losses
+from sklearn_transfer.finetuning.freezing.policies import parameter_groups
+from sklearn_transfer.finetuning.objectives.supervised import row_losses
 
 _TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

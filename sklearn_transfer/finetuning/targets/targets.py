@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from sklearn_transfer._validation import column_or_1d, did_you_mean, listed, shortened
-from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
-from sklearn_transfer.finetuning._row_weights import checked_weights, class_weights
-from sklearn_transfer.finetuning._tasks import KINDS, Plan, Task, checked_plans
+from sklearn_transfer.finetuning.targets.columns import Block, Table, is_indicator, table_of
+from sklearn_transfer.finetuning.targets.row_weights import checked_weights, class_weights
+from sklearn_transfer.finetuning.targets.tasks import KINDS, Plan, Task, checked_plans
 
 
 class Targets:
@@ -37,7 +37,7 @@ class Targets:
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_transfer.finetuning._targets import Targets
+    >>> from sklearn_transfer.finetuning.targets.targets import Targets
     >>> targets = Targets.classification(["cat", "owl", "cat", "dog"])
     >>> targets.encode(["dog", "cat"])
     (array([1, 0]),)

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import assert_all_finite
 
 from sklearn_transfer._validation import did_you_mean, listed, shortened
-from sklearn_transfer.finetuning._columns import (
+from sklearn_transfer.finetuning.targets.columns import (
     Block,
     RowError,
     check_labels,

@@ -12,9 +12,10 @@ from sklearn_transfer._modalities.remarks import telling_once
 from sklearn_transfer._networks.splits import split
 from sklearn_transfer._process.allocator import keep_memory
 from sklearn_transfer._process.threads import in_child_of_fork
-from sklearn_transfer.finetuning import _cuts, _freezing, _inputs
-from sklearn_transfer.finetuning._nets import make_net
-from sklearn_transfer.finetuning._probe import fit_head
+from sklearn_transfer.finetuning import _inputs
+from sklearn_transfer.finetuning.freezing import policies, prefix
+from sklearn_transfer.finetuning.freezing.probe import fit_head
+from sklearn_transfer.finetuning.loop.build import make_net
 
 # Rows whose activations are copied at once while features for the head are standardised.
 _ROWS_AT_ONCE = 512
@@ -80,7 +81,7 @@ class Fitting:
         with self._environment():
             target, noise = self._prepare()
             args = (self.estimator.schedule, target, self.estimator.max_epochs)
-            phases = _freezing.phases(*args, self.network, self.backbone, noise[:2])
+            phases = policies.phases(*args, self.network, self.backbone, noise[:2])
             self._loop(phases)
         return self
 
@@ -91,7 +92,7 @@ class Fitting:
                 self.frozen = self._prepare()[0]
             else:
                 self._look_at_inputs()
-            self._loop([_freezing.Phase("partial_fit", self.frozen, 1)], constant=True)
+            self._loop([policies.Phase("partial_fit", self.frozen, 1)], constant=True)
         return self
 
     def _prepare(self):
@@ -135,10 +136,10 @@ class Fitting:
     def _target(self, noise):
         estimator = self.estimator
         if estimator.lora_rank is not None:
-            names = _freezing.add_lora(self.network, estimator.lora_rank)
+            names = policies.add_lora(self.network, estimator.lora_rank)
             self.network.to(self.device).eval()
-            return _freezing.Frozen(names, frozenset(self.network.norms()), None)
-        return _freezing.resolve(estimator.freeze, self.network, self.backbone, noise[:2])
+            return policies.Frozen(names, frozenset(self.network.norms()), None)
+        return policies.resolve(estimator.freeze, self.network, self.backbone, noise[:2])
 
     def _standardise(self, features):
         """Take the scale of features from the embeddings of the rows to train on, once."""
@@ -155,7 +156,7 @@ class Fitting:
         train = self.train
         if self.cut is None:
             args = (self.estimator, self.reader, train.samples, self.backbone)
-            self._standardise(_cuts.run(*args, _cuts.EMBEDDING_TAP, train.place))
+            self._standardise(prefix.run(*args, prefix.EMBEDDING_TAP, train.place))
             return
         chunks = np.array_split(np.arange(len(train)), -(-len(train) // _ROWS_AT_ONCE))
         parts = (inputs.take(rows, 0).numpy() for rows in chunks)
@@ -195,7 +196,7 @@ class Fitting:
         finally:
             setup.forget()
         if self.best is not None and self.best[1] is not None:
-            _freezing.restore(self.network, self.best[1])
+            policies.restore(self.network, self.best[1])
         self.net.notify("on_train_end", X=None, y=None)
         self.network.eval()
         self.network.zero_grad(set_to_none=True)
@@ -203,8 +204,8 @@ class Fitting:
     def _run_phase(self, phase):
         frozen = phase.frozen
         if self._keeps_norms():
-            frozen = _freezing.with_norms(frozen, self.network)
-        _freezing.apply(frozen, self.network)
+            frozen = policies.with_norms(frozen, self.network)
+        policies.apply(frozen, self.network)
         if not self.is_continued:
             self.cut = self._cut_at(frozen.boundary)
         elif not self._may_reuse():
@@ -240,7 +241,7 @@ class Fitting:
         self._add_to_history({**row, "lr": 0.0, "dur": dur})
 
     def _embeddings(self, part):
-        cut = self._make_cut(_freezing.EMBEDDING)
+        cut = self._make_cut(policies.EMBEDDING)
         return cut.activations(self.estimator, self.reader, part.samples, part.place)
 
     def _validated_probe(self, features):
@@ -294,7 +295,7 @@ class Fitting:
             for earlier in self.history:
                 earlier["best"] = False
             stops = self.estimator.early_stopping and self.valid is not None
-            state = _freezing.state_without(self.kept, self.network) if stops else None
+            state = policies.state_without(self.kept, self.network) if stops else None
             self.best = (row[judged], state)
         self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
         show_epoch(self.net.setup.bar, self.history)
@@ -315,8 +316,8 @@ class Fitting:
         return not (estimator.cache is None or changing or estimator.mixup or estimator.cutmix)
 
     def _make_cut(self, boundary):
-        if boundary == _freezing.EMBEDDING:
-            return _cuts.Cut(boundary, None, self.backbone)
+        if boundary == policies.EMBEDDING:
+            return prefix.Cut(boundary, None, self.backbone)
         training = self.network.training
         self.network.eval()
         record = split(self.network, self.network.whole, self._noise(3), boundary)
@@ -331,7 +332,7 @@ class Fitting:
                 stacklevel=2,
             )
             return None
-        return _cuts.Cut(boundary, record, self.backbone)
+        return prefix.Cut(boundary, record, self.backbone)
 
     def _inputs_of_parts(self, cut):
         """What the network takes in training and in validation, from the cut where it is."""
@@ -358,7 +359,7 @@ class Fitting:
             self.views = _inputs.made_once(views, n_views, self.n_threads, folder)
         array = self.views
         if cut is not None:
-            array = cut.activations(self.estimator, _cuts.PayloadReader(self.reader), array)
+            array = cut.activations(self.estimator, prefix.PayloadReader(self.reader), array)
         return _inputs.Views(array.reshape(n_views, n_rows, *array.shape[1:]))
 
     def _environment(self):

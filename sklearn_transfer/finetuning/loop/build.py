@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from skorch.history import History
 
-from sklearn_transfer.finetuning._net_params import checked_params, copies
-from sklearn_transfer.finetuning._training import Setup, TrainingNet, WeightedLoss, accelerated
+from sklearn_transfer.finetuning.loop.net import Setup, TrainingNet, WeightedLoss, accelerated
+from sklearn_transfer.finetuning.loop.skorch_params import checked_params, copies
 
 _OPTIONS = (
     "batch_size",
