@@ -51,7 +51,7 @@ class SQLite:
         self.store.put([b"c" * 16], [(key, [vector]) for key, vector in entries])
 
     def read(self, keys):
-        return [vectors[0] for vectors in self.store.look([b"c" * 16], keys)]
+        return [vectors[0] for vectors in self.store.lookup([b"c" * 16], keys)]
 
     def close(self):
         self.store.close()

@@ -117,7 +117,7 @@ def loop_by_hand(n, n_epochs):
 
 def ours(n, n_epochs, **options):
     """A fit from arrays of pixels, with nothing known from earlier fits."""
-    from sklearn_transfer.finetuning.freezing.prefix import activation_store
+    from sklearn_transfer._store.choice import choose_store
 
     X, y = crops(n, 0)
     X_test, y_test = crops(n, 1)
@@ -126,7 +126,7 @@ def ours(n, n_epochs, **options):
     )
 
     def run():
-        activation_store("memory").clear()
+        choose_store("memory", activations=True).clear()
         start = time.perf_counter()
         model.fit(X, y)
         seconds = time.perf_counter() - start

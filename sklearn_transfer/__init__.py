@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.heads import episodes as episodes
     from sklearn_transfer.plotting import DomainDisplay as DomainDisplay
     from sklearn_transfer.plotting import NegativeTransferDisplay as NegativeTransferDisplay
+    from sklearn_transfer.plotting import RankingDisplay as RankingDisplay
     from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
     from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
@@ -76,6 +77,7 @@ _HOME = {
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "PrototypeClassifier": "sklearn_transfer.heads",
+    "RankingDisplay": "sklearn_transfer.plotting",
     "SubspaceAlignment": "sklearn_transfer.alignment",
     "TargetDomain": "sklearn_transfer._validation",
     "TrainingDisplay": "sklearn_transfer.plotting",

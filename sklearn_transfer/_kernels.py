@@ -11,25 +11,25 @@ _ROWS = 64  # at least in a block
 _DEGREE = 3
 
 
-def median_gamma(X, Y):
+def compute_median_gamma(X, Y):
     """Inverse bandwidth 1 / (2 s^2), s the median distance of all rows of X and Y."""
-    return gamma_of(median_distance(X, Y))
+    return compute_gamma(compute_median_distance(X, Y))
 
 
-def gamma_of(distance):
+def compute_gamma(distance):
     """1 / (2 s^2) of a distance s, or the nearest positive number that there is."""
     limits, root = np.finfo(np.float64), math.sqrt(0.5) / distance
     return float(np.clip(root * root, limits.tiny, limits.max))
 
 
-def median_distance(X, Y):
+def compute_median_distance(X, Y):
     """Median distance s of all rows of X and Y.
 
     Beyond 1000 rows, evenly spaced ones of each are looked at, so the answer never
     varies. Where more than half of the distances are 0, s is the median of the others;
     where all are, 1 / (2 s^2) is 1.
     """
-    rows = np.concatenate([_spaced(X, Y), _spaced(Y, X)])
+    rows = np.concatenate([_pick_evenly(X, Y), _pick_evenly(Y, X)])
     scale = np.abs(rows - rows.mean(axis=0)).max()
     distances = pdist(rows / scale) if scale > 0 else np.zeros(1)
     if not distances.any():  # equal rows, whose mean may differ by rounding
@@ -37,7 +37,7 @@ def median_distance(X, Y):
     return float(scale * (np.median(distances) or np.median(distances[distances > 0])))
 
 
-def _spaced(X, other):
+def _pick_evenly(X, other):
     """Evenly spaced rows, so many that X has its share of those looked at."""
     share = len(X) * min(1, _SAMPLED / (len(X) + len(other)))
     return X[np.linspace(0, len(X) - 1, max(1, int(share))).round().astype(int)]
@@ -57,33 +57,33 @@ class Kernel:
         self.distance = distance
 
     def prepare(self, *arrays):
-        """Arrays in the form that `block` takes: scaled, and centred where nothing changes.
+        """Arrays in the form that `compute_block` takes: scaled, and centered where it may be.
 
         Squared distances lose digits where rows lie far from the origin.
         """
         if self.kernel == "rbf":
             centre = arrays[0].mean(axis=0)
-            return [(X - centre) * self._root() * math.sqrt(2) for X in arrays]
+            return [(X - centre) * self._compute_root() * math.sqrt(2) for X in arrays]
         if self.kernel == "polynomial":
-            return [self._root() * X for X in arrays]
+            return [self._compute_root() * X for X in arrays]
         return list(arrays)
 
-    def _root(self):
+    def _compute_root(self):
         return (
             math.sqrt(self.gamma) if self.distance is None else math.sqrt(0.5) / self.distance
         )
 
-    def block(self, X, Y):
+    def compute_block(self, X, Y):
         """Kernel values of all pairs, (len(X), len(Y))."""
         if self.kernel == "rbf":
-            return _rbf(X, Y)
+            return _compute_rbf(X, Y)
         if self.kernel == "linear":
             return X @ Y.T
         if self.kernel == "polynomial":
             return (X @ Y.T + 1) ** _DEGREE
-        return self._called(X, Y)
+        return self._call_function(X, Y)
 
-    def _called(self, X, Y):
+    def _call_function(self, X, Y):
         # Copies, since X may be the caller's array and a function may write to what it gets.
         block = np.asarray(self.kernel(X.copy(), Y.copy()), dtype=np.float64)
         if block.shape != (len(X), len(Y)):
@@ -95,7 +95,7 @@ class Kernel:
             raise ValueError("kernel returned NaN or infinity; it must return finite numbers.")
         return block
 
-    def diagonal(self, X):
+    def compute_diagonal(self, X):
         """Kernel of each row with itself."""
         if self.kernel == "rbf":
             return np.ones(len(X))
@@ -103,46 +103,48 @@ class Kernel:
             return np.einsum("ij,ij->i", X, X)
         if self.kernel == "polynomial":
             return (np.einsum("ij,ij->i", X, X) + 1) ** _DEGREE
-        return np.array([self.block(X[i : i + 1], X[i : i + 1]).item() for i in range(len(X))])
+        return np.array(
+            [self.compute_block(X[i : i + 1], X[i : i + 1]).item() for i in range(len(X))]
+        )
 
-    def times(self, X, Y, v):
+    def multiply(self, X, Y, v):
         """K(X, Y) v, a block of rows at a time."""
         if self.kernel == "linear":
             return X @ (v @ Y)
         result = np.empty(len(X))
-        for rows in row_blocks(len(X), len(Y)):
-            result[rows] = self.block(X[rows], Y) @ v
+        for rows in iterate_row_blocks(len(X), len(Y)):
+            result[rows] = self.compute_block(X[rows], Y) @ v
         return result
 
-    def features(self, X, landmarks, whiten):
+    def map_features(self, X, landmarks, whiten):
         """K(X, landmarks) whiten, a block of rows at a time."""
         result = np.empty((len(X), whiten.shape[1]))
-        for rows in row_blocks(len(X), len(landmarks)):
-            result[rows] = self.block(X[rows], landmarks) @ whiten
+        for rows in iterate_row_blocks(len(X), len(landmarks)):
+            result[rows] = self.compute_block(X[rows], landmarks) @ whiten
         return result
 
-    def matrix(self, X):
+    def compute_matrix(self, X):
         """K(X, X), which is symmetric, from one half of it."""
         K = np.empty((len(X), len(X)))
-        for rows in row_blocks(len(X), len(X)):
-            K[rows, rows.start :] = self.block(X[rows], X[rows.start :])
+        for rows in iterate_row_blocks(len(X), len(X)):
+            K[rows, rows.start :] = self.compute_block(X[rows], X[rows.start :])
             K[rows.stop :, rows] = K[rows, rows.stop :].T
         return K
 
-    def total(self, X):
+    def sum_all(self, X):
         """Sum of K(X, X), which is symmetric, from one half of it."""
         if self.kernel == "linear":
             together = X.sum(axis=0)
             return float(together @ together)
         total = 0.0
-        for rows in row_blocks(len(X), len(X)):
-            total += self.block(X[rows], X[rows]).sum()
+        for rows in iterate_row_blocks(len(X), len(X)):
+            total += self.compute_block(X[rows], X[rows]).sum()
             if rows.stop < len(X):
-                total += 2 * self.block(X[rows], X[rows.stop :]).sum()
+                total += 2 * self.compute_block(X[rows], X[rows.stop :]).sum()
         return total
 
 
-def row_blocks(n_rows, n_columns):
+def iterate_row_blocks(n_rows, n_columns):
     """Slices of rows so short that a block of kernel values has a bounded size.
 
     Of few rows a block would cost no less than the norms of all columns.
@@ -152,7 +154,7 @@ def row_blocks(n_rows, n_columns):
         yield slice(start, min(start + step, n_rows))
 
 
-def _rbf(X, Y):
+def _compute_rbf(X, Y):
     """exp(-|x - y|^2 / 2) in the memory of one block."""
     block = X @ Y.T
     block -= 0.5 * np.einsum("ij,ij->i", X, X)[:, None]

@@ -16,7 +16,7 @@ _NAMED = 5  # rows that a message names
 _MANY_FEATURES, _MANY_ROWS = 10, 50
 
 
-def stray_rows(X, T, gap=_GAP, far=_FAR):
+def find_strays(X, T, gap=_GAP, far=_FAR):
     """Masks of the strays among rows of source and target.
 
     A stray is one of a few rows, at most 3 and 1 % of its domain, that in some feature lie
@@ -56,17 +56,17 @@ class _Spread:
             columns = X[:, block].T.copy()
             seen = columns[:, looked_at]
             self.center[block] = center = np.median(seen, axis=1)
-            self.unit[block] = unit = _units(np.abs(seen - center[:, None]), place)
+            self.unit[block] = unit = _compute_units(np.abs(seen - center[:, None]), place)
             columns -= center[:, None]
             np.abs(columns, out=columns)
             columns /= unit[:, None]
             np.maximum(sizes, columns.max(axis=0), out=sizes)
             with np.errstate(over="ignore"):  # rows so far are found by `sizes`
                 squares += np.einsum("ij,ij->j", columns, columns)
-        self.far, self.bound = _beyond_all(sizes, n_strays, gap, far, _RARE * gap / _GAP)
+        self.far, self.bound = _find_beyond_all(sizes, n_strays, gap, far, _RARE * gap / _GAP)
         if d >= _MANY_FEATURES and n >= _MANY_ROWS:
             sizes = np.sqrt(squares)
-            rows, self.reach = _beyond_all(sizes, n_strays, (1 + gap) / 2, 0.0, 2 * _RARE)
+            rows, self.reach = _find_beyond_all(sizes, n_strays, (1 + gap) / 2, 0.0, 2 * _RARE)
             self.far = np.union1d(self.far, rows)
 
     def is_outside(self, rows, other):
@@ -82,7 +82,7 @@ class _Spread:
         return outside
 
 
-def _beyond_all(sizes, n_strays, gap, far, steepness):
+def _find_beyond_all(sizes, n_strays, gap, far, steepness):
     """Rows of sizes far beyond all others', at most so many, and the bound they exceed."""
     order = np.argsort(sizes)
     n_tail = int(np.clip(len(sizes) // 8, 2, _TAIL))
@@ -98,7 +98,7 @@ def _beyond_all(sizes, n_strays, gap, far, steepness):
     return np.empty(0, dtype=int), np.inf
 
 
-def _units(away, place):
+def _compute_units(away, place):
     """What most distances in each row of a matrix are within, of sparse ones those not 0."""
     places = [away.shape[1] // 2, place]
     middle, units = np.partition(away, places, axis=1)[:, places].T
@@ -114,7 +114,7 @@ def _units(away, place):
 
 def warn_of_strays(user, found, stacklevel):
     """Warn of the rows that `user` leaves out: pairs of a domain's name and a mask."""
-    named = [_named(mask, name) for name, mask in found if mask.any()]
+    named = [_name_rows(mask, name) for name, mask in found if mask.any()]
     one = sum(mask.sum() for _, mask in found) == 1
     warnings.warn(
         f"{user} leaves out {' and '.join(named)}, far from all other rows, which would "
@@ -125,7 +125,7 @@ def warn_of_strays(user, found, stacklevel):
     )
 
 
-def _named(mask, domain):
+def _name_rows(mask, domain):
     rows = np.flatnonzero(mask).tolist()
     if len(rows) == 1:
         return f"row {rows[0]} of {domain}"

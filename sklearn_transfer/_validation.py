@@ -14,7 +14,6 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
-    _check_sample_weight,
     _get_feature_names,
     assert_all_finite,
     check_array,
@@ -36,38 +35,14 @@ def check_feature_names_in(estimator, input_features):
     _check_feature_names_in(estimator, input_features, generate_names=False)
 
 
-def check_sample_weight(sample_weight, X, dtype):
-    """Weights of the rows of X, finite, as a copy; 1 each where None."""
-    return _check_sample_weight(sample_weight, X, dtype=dtype, copy=True)
-
-
-def own_weights(sample_weight, X, owner):
-    """Weights that a user gives to the rows of X: at least 0, not all 0; None stays None."""
-    if sample_weight is None:
-        return None
-    if not np.asarray(sample_weight).any():
-        raise ValueError(
-            f"sample_weight is zero in every row, which leaves {owner} no sample: give a "
-            "positive weight to those that count."
-        )
-    weights = check_sample_weight(sample_weight, X, np.float64)
-    if (weights < 0).any():
-        row = int(np.flatnonzero(weights < 0)[0])
-        raise ValueError(
-            f"sample_weight is {weights[row]:.4g} in row {row}: {owner} takes weights of at "
-            "least 0, where 0 leaves a row out."
-        )
-    return weights
-
-
-def weight_request(estimator, method):
+def get_weight_request(estimator, method):
     """What "fit" or "score" of it requests as `sample_weight`: True, False, a name or None."""
     if not hasattr(estimator, "_get_metadata_request"):
         return None
     return getattr(estimator._get_metadata_request(), method).requests.get("sample_weight")
 
 
-def scorer_takes_weights(scorer):
+def accepts_weights(scorer):
     """Whether a scorer, or the metric of one of scikit-learn's, has a `sample_weight`."""
     return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters
 
@@ -116,18 +91,18 @@ def listed(values, limit=10):
     return f"[{', '.join(shown + more)}]"
 
 
-def one_line(result):
+def format_one_line(result):
     """`repr` of a named tuple in which long arrays are told by their shape.
 
     >>> from collections import namedtuple
     >>> one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
     'Result(mean=0.5, scores=<array of shape (600,)>)'
     """
-    parts = [f"{name}={_brief(value)}" for name, value in result._asdict().items()]
+    parts = [f"{name}={_format_brief(value)}" for name, value in result._asdict().items()]
     return f"{type(result).__name__}({', '.join(parts)})"
 
 
-def _brief(value):
+def _format_brief(value):
     if not isinstance(value, np.ndarray):
         return repr(value)
     text = str(value.tolist())
@@ -168,7 +143,7 @@ def import_optional(module, extra, purpose):
 _FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
 
 
-def doubtful_values(y):
+def count_doubtful_values(y):
     """Number of distinct whole numbers in y where they may be a regression's, else 0.
 
     Dates and durations count as whole numbers.
@@ -225,7 +200,7 @@ def resolve_task(y, task="auto"):
             f"y has {np.shape(y)[1]} columns of whole numbers: pass task='regression' if they "
             "are the outputs of a regression; classes must be one column."
         )
-    if n_values := doubtful_values(y):
+    if n_values := count_doubtful_values(y):
         raise ValueError(
             f"y holds {n_values} distinct whole numbers in {len(y)} rows, which may be the "
             "numbers of a regression or classes: pass task='regression' or "
@@ -239,7 +214,7 @@ def check_classes(y, task, user, instead=""):
 
     `user` takes classes; `instead` says what to do with numbers.
     """
-    n_values = doubtful_values(y) if task == "auto" else 0
+    n_values = count_doubtful_values(y) if task == "auto" else 0
     if n_values:
         raise ValueError(
             f"y holds {n_values} distinct whole numbers in {len(y)} rows, which look like the "
@@ -290,7 +265,7 @@ def as_target(y):
     if isinstance(y, list | tuple) and len(y) and hasattr(y[0], "detach"):
         return [value.item() if value.ndim == 0 else value.tolist() for value in y]
     if hasattr(y, "detach") and hasattr(y, "cpu"):  # torch, also on other devices
-        return _array_of_tensor(y.detach().cpu())
+        return _convert_tensor(y.detach().cpu())
     if hasattr(y, "collect_schema") and not hasattr(y, "shape"):  # of polars
         raise TypeError(
             f"y is a lazy {type(y).__name__}, which has no length: pass y.collect()."
@@ -310,7 +285,7 @@ def as_target(y):
     return y
 
 
-def _array_of_tensor(tensor):
+def _convert_tensor(tensor):
     try:
         return tensor.numpy()
     except TypeError:  # bfloat16 and the like, which NumPy does not have
@@ -330,7 +305,7 @@ def forget_fit(estimator):
         delattr(estimator, name)
 
 
-def source_and_target(estimator, X, y, X_target, sample_domain):
+def validate_source_and_target(estimator, X, y, X_target, sample_domain):
     """Validated rows of both domains, and what y says of the source.
 
     Sets the names and number of features on `estimator`. The target is None, with a
@@ -349,7 +324,7 @@ def source_and_target(estimator, X, y, X_target, sample_domain):
         )
         return X, None, y
     name = "X_target" if sample_domain is None else "X"
-    return X, _checked_target(estimator, raw, X, raw_target, name), y
+    return X, _validate_target(estimator, raw, X, raw_target, name), y
 
 
 def split_domains(X, y, X_target, sample_domain):
@@ -362,15 +337,15 @@ def split_domains(X, y, X_target, sample_domain):
     y = as_target(y)
     if sample_domain is None:
         return X, y, X_target.X if isinstance(X_target, TargetDomain) else X_target
-    source = source_rows(X, y, sample_domain)
+    source = find_source_rows(X, y, sample_domain)
     rows, others = np.flatnonzero(source), np.flatnonzero(~source)
     target = _safe_indexing(X, others) if len(others) else None
     return _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows), target
 
 
-def source_rows(X, y, sample_domain):
+def find_source_rows(X, y, sample_domain):
     """Mask of the rows of stacked domains that belong to the source, at least one."""
-    source = domain_mask(X, y, sample_domain)
+    source = read_domain_mask(X, y, sample_domain)
     if not source.any():
         raise ValueError(
             "sample_domain marks no source rows: it must be >= 0 for rows of the source and "
@@ -379,7 +354,7 @@ def source_rows(X, y, sample_domain):
     return source
 
 
-def domain_mask(X, y, sample_domain):
+def read_domain_mask(X, y, sample_domain):
     """Mask of the rows that belong to the source, of which there may be none."""
     sample_domain = column_or_1d(sample_domain)
     check_consistent_length(X, y, sample_domain)
@@ -391,7 +366,7 @@ def domain_mask(X, y, sample_domain):
     return sample_domain >= 0
 
 
-def _checked_target(estimator, raw, X, X_target, name):
+def _validate_target(estimator, raw, X, X_target, name):
     if hasattr(raw, "columns") and hasattr(X_target, "columns"):
         _check_feature_names(estimator, X_target, reset=False)
     try:
@@ -412,7 +387,7 @@ def _check_same_width(X, target):
         )
 
 
-def both_domains(X, X_target, least=1):
+def validate_domains(X, X_target, least=1):
     """Validated rows of source and target outside of an estimator, `least` or more each."""
     if isinstance(X_target, TargetDomain):
         X_target = X_target.X

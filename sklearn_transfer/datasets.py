@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import warnings
 from importlib.resources import files
 from itertools import product
 from numbers import Integral, Real
@@ -42,13 +43,13 @@ Photo crops
 Random windows of fifteen photographs, each photograph one class. A window has 0.4 to
 0.69 times the short side of its photo, lies anywhere in it, is turned by any angle and
 filled to the corners; then contrast (0.65 to 1.35 times), brightness (2**-0.8 to 2**0.4
-times) and the balance of the colour channels (2**-0.2 to 2**0.2 times each) change.
+times) and the balance of the color channels (2**-0.2 to 2**0.2 times each) change.
 
 Windows of one class overlap. A good score therefore shows robustness to position,
 rotation and lighting; it says nothing about other photos of the same subject.
 
 =========  =====================  =====================================================
-class      file                   source and licence, as stated by the package
+class      file                   source and license, as stated by the package
 =========  =====================  =====================================================
 astronaut  astronaut.png          NASA, public domain
 brick      brick.png              CC0Textures, CC0
@@ -97,10 +98,10 @@ def load_photo_crops(
     random_state=0,
     return_X_y=False,
 ):
-    """Load random crops of fifteen real photos, one photo a class (classification).
+    """Load random crops of fifteen real photos, one photo per class (classification).
 
-    A quick, honest check that a network's features recognise something when a few
-    images a class are known: position, rotation and lighting differ between crops.
+    A quick, honest check that a network's features recognize something when a few
+    images per class are known: position, rotation and lighting differ between crops.
     With `shift`, the same crops as another camera would have taken them: a target
     domain of known severity. No network access; needs scikit-image for all classes
     but "flower" and "pagoda".
@@ -123,18 +124,21 @@ def load_photo_crops(
         The photos to use; None uses all: astronaut, brick, camera, cat, coffee, coins,
         flower, galaxies, grass, gravel, moon, pagoda, retina, rocket and tissue.
 
-    shift : {"dark", "blurred", "noisy", "grey", "recoloured"} or None, default=None
+    shift : {"dark", "blurred", "noisy", "gray", "recolored"} or None, default=None
         How the domain differs from the plain crops, which None returns.
 
-        - "dark": grey levels times ``1 - 0.9 * severity``;
+        - "dark": gray levels times ``1 - 0.9 * severity``;
         - "blurred": Gaussian blur, standard deviation ``size / 40 * severity`` pixels;
         - "noisy": Gaussian noise, independent in each pixel and channel, standard
-          deviation ``60 * severity`` grey levels, then clipped to 0..255;
-        - "grey": each channel moved by the fraction `severity` of its distance to the
-          luminance (ITU-R BT.601), so that 1 leaves no colour;
-        - "recoloured": red moved by the fraction `severity` of its distance to green,
+          deviation ``60 * severity`` gray levels, then clipped to 0..255;
+        - "gray": each channel moved by the fraction `severity` of its distance to the
+          luminance (ITU-R BT.601), so that 1 leaves no color;
+        - "recolored": red moved by the fraction `severity` of its distance to green,
           green to blue, blue to red, so that 1 turns every hue by 120 degrees; photos
-          without colour hardly change.
+          without color hardly change.
+
+        .. deprecated:: 0.1
+           "grey" and "recoloured", which warn and are removed in version 0.2.
 
     severity : float, default=1.0
         Strength of `shift`, above 0 (almost none) up to 1. Ignored without `shift`.
@@ -147,8 +151,8 @@ def load_photo_crops(
         same stay untouched.
 
     random_state : int, RandomState instance or None, default=0
-        Determines the crops, the lighting and the noise. The crop number `i` of a class
-        depends on an int only: not on `n_per_class`, `classes` or `shift`. Pass None
+        Determines the crops, the lighting and the noise. Crop number `i` of a class
+        depends on an int only, not on `n_per_class`, `classes` or `shift`. Pass None
         for different crops at each call.
 
     return_X_y : bool, default=False
@@ -170,7 +174,7 @@ def load_photo_crops(
         target_names : list of str
             The classes, sorted.
         DESCR : str
-            Description, with source and licence of each photo.
+            Description, with source and license of each photo.
 
     (images, target) or (filenames, target) : tuple if `return_X_y` is True
         The samples and their classes.
@@ -179,13 +183,14 @@ def load_photo_crops(
     -----
     The photos are those shipped inside the wheels of scikit-learn (Creative Commons
     Attribution 2.0) and scikit-image (public domain or CC0 where its documentation
-    states a licence); `DESCR` lists them.
+    states a license); `DESCR` lists them.
 
     Crops of a class come from the same photo and overlap: the scores measure robustness
     to position, rotation and lighting, not recognition of other objects of that kind.
 
-    Pixels are reproducible for one version of Pillow; another one may differ by a grey
-    level. Without `folder` memory is ``3 * size**2`` bytes a crop, with it one crop.
+    Pixels are reproducible for one version of Pillow; another one may differ by a gray
+    level. Without `folder`, all crops are held in memory, ``3 * size**2`` bytes each; with
+    it, one at a time.
 
     Examples
     --------
@@ -202,7 +207,7 @@ def load_photo_crops(
     0.55
     """
     labels = _check_classes(classes)
-    _check_shift(shift)
+    shift = _resolve_shift(shift)
     seed = random_state
     if not isinstance(seed, Integral):
         seed = check_random_state(seed).randint(2**31 - 1)
@@ -244,22 +249,32 @@ def _check_classes(classes):
     return sorted(map(str, classes))
 
 
-def _check_shift(shift):
+def _resolve_shift(shift):
+    """Name of a shift as it is spelled now."""
+    if shift in _OLD_SHIFTS:
+        warnings.warn(
+            f"shift={shift!r} is now called {_OLD_SHIFTS[shift]!r}, and the old name will be "
+            "removed in version 0.2. Give the new one.",
+            FutureWarning,
+            stacklevel=4,
+        )
+        return _OLD_SHIFTS[shift]
     if shift is not None and shift not in _SHIFTS:
         raise ValueError(
             f"shift={shortened(shift)} is unknown; expected one of {sorted(_SHIFTS)} or None."
             + did_you_mean(shift, _SHIFTS)
         )
+    return shift
 
 
 def _generate(labels, n_per_class, size, shift, severity, seed):
-    """Yield class, number and pixels of each crop, the classes taking turns."""
+    """Yield class, number and pixels of each crop; classes alternate."""
     photos = {label: _open_photo(label) for label in labels}
     for number, label in product(range(n_per_class), labels):
         rng = np.random.default_rng([seed, number, *label.encode()])
         pixels = _relight(_crop(photos[label], size, rng), rng)
         if shift is not None:
-            pixels = _to_uint8(_SHIFTS[shift](pixels, severity, rng))
+            pixels = _convert_to_uint8(_SHIFTS[shift](pixels, severity, rng))
         yield label, number, pixels
 
 
@@ -296,47 +311,50 @@ def _crop(photo, size, rng):
 
 
 def _relight(pixels, rng):
-    """Random contrast, brightness and colour cast."""
+    """Random contrast, brightness and color cast."""
     mean = pixels.mean()
     pixels = mean + rng.uniform(0.65, 1.35) * (pixels - mean)
-    return _to_uint8(pixels * 2 ** (rng.uniform(-0.8, 0.4) + rng.uniform(-0.2, 0.2, 3)))
+    return _convert_to_uint8(
+        pixels * 2 ** (rng.uniform(-0.8, 0.4) + rng.uniform(-0.2, 0.2, 3))
+    )
 
 
-def _to_uint8(pixels):
+def _convert_to_uint8(pixels):
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
-def _dark(pixels, severity, rng):
+def _darken(pixels, severity, rng):
     return pixels * (1 - 0.9 * severity)
 
 
-def _blurred(pixels, severity, rng):
+def _blur(pixels, severity, rng):
     from PIL import Image, ImageFilter
 
     blur = ImageFilter.GaussianBlur(len(pixels) / 40 * severity)
     return np.asarray(Image.fromarray(pixels).filter(blur))
 
 
-def _noisy(pixels, severity, rng):
+def _add_noise(pixels, severity, rng):
     return pixels + rng.normal(0, 60 * severity, pixels.shape)
 
 
-def _grey(pixels, severity, rng):
+def _remove_color(pixels, severity, rng):
     luminance = (pixels @ _LUMINANCE)[..., None]
     return pixels + severity * (luminance - pixels)
 
 
-def _recoloured(pixels, severity, rng):
+def _rotate_channels(pixels, severity, rng):
     return pixels + severity * (np.roll(pixels, -1, axis=-1) - 1.0 * pixels)
 
 
 _SHIFTS = {
-    "blurred": _blurred,
-    "dark": _dark,
-    "grey": _grey,
-    "noisy": _noisy,
-    "recoloured": _recoloured,
+    "blurred": _blur,
+    "dark": _darken,
+    "gray": _remove_color,
+    "noisy": _add_noise,
+    "recolored": _rotate_channels,
 }
+_OLD_SHIFTS = {"grey": "gray", "recoloured": "recolored"}
 
 
 def _write_jpeg(path, pixels):

@@ -1,5 +1,6 @@
 import os
 import random
+import sys
 
 # Small matrices gain nothing from threads, which wait in busy loops where other programs run
 # beside: five times the time in all. Libraries read this once, and child processes inherit it.
@@ -24,7 +25,25 @@ def _empty_cache():
     """Each test starts with no cached features; networks stay, they never change."""
     from sklearn_transfer._store import memory
 
-    memory.memory_store().clear()
+    memory.open_memory_store().clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_open_stores():
+    """Each test closes its folders, else hundreds of files stay open."""
+    from tests.stores import close_stores
+
+    yield
+    close_stores()
+
+
+@pytest.fixture
+def frequent_switches():
+    """Threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture

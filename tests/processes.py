@@ -91,7 +91,7 @@ def _drop_pipe(pipe, function, *args):
 def _run(pipe, function, args):
     import torch
 
-    from sklearn_transfer._store import disk as disk_module
+    from sklearn_transfer._store.disk import close_disk_stores
 
     sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)  # for workers of its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -101,8 +101,7 @@ def _run(pipe, function, args):
         end = _End(function(pipe, *args))
     except BaseException:
         end = _End(error=traceback.format_exc())
-    for store in disk_module._stores.values():  # multiprocessing skips what atexit has
-        store.close()
+    close_disk_stores()  # multiprocessing skips what atexit has
     pipe.send(end)
 
 

@@ -5,13 +5,13 @@ from contextlib import closing
 
 import numpy as np
 
-from sklearn_transfer._store import disk as disk_module
-from sklearn_transfer._store import sqlite
-from sklearn_transfer._store.disk import DiskStore
+from sklearn_transfer._store import tables
+from sklearn_transfer._store.database import FILE
+from sklearn_transfer._store.disk import DiskStore, close_disk_stores
 
 CONTEXT = b"context of tests"
 WIDTH = 16
-ENTRY = sqlite.stored_bytes(4 * WIDTH)
+ENTRY = tables.stored_bytes(4 * WIDTH)
 
 _made = []
 
@@ -32,8 +32,7 @@ def make_store(folder, room=1000, memory=0):
 
 def close_stores():
     """Close all stores of this process."""
-    for store in [*_made, *disk_module._stores.values()]:
-        store.close()
+    close_disk_stores()
     _made.clear()
 
 
@@ -50,7 +49,7 @@ def put_in(folder, numbers):
 
 def look(store, numbers, owner=None):
     """Answers of a store; of vectors the number that they belong to, wrong ones raise."""
-    answers = store.look([CONTEXT], [key(number) for number in numbers], owner)
+    answers = store.lookup([CONTEXT], [key(number) for number in numbers], owner)
     for i, number in enumerate(numbers):
         if isinstance(answers[i], list):
             [found] = answers[i]
@@ -66,7 +65,7 @@ def query(folder, sql, *parameters):
 
 
 def database(folder):
-    return f"{folder}/{disk_module._FILE}"
+    return f"{folder}/{FILE}"
 
 
 def held(folder):

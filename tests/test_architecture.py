@@ -18,18 +18,22 @@ ALLOWED = {
     "_validation": set(),
     "_kernels": set(),
     "_process": set(),
+    "_sample_weight": set(),
+    "_sampling": set(),
     "_strays": {"_kernels"},
     "datasets": {"_validation"},
     "_store": {"_validation", "_process"},
     "_modalities": {"_validation", "_process", "_store"},
     "_networks": {"_validation", "_process", "_store", "_modalities"},
     "extraction": _NETWORKS,
-    "weighting": _BELOW | {"_strays"},
+    "weighting": _BELOW | {"_sample_weight", "_sampling", "_strays"},
     "alignment": _BELOW | {"_strays"},
-    "heads": _BELOW,
-    "finetuning": _NETWORKS | {"extraction"},
-    "selection": _NETWORKS | {"extraction", "weighting", "alignment", "heads", "finetuning"},
-    "plotting": {"_validation", "_kernels", "selection"},
+    "heads": _BELOW | {"_sample_weight"},
+    "finetuning": _NETWORKS | {"_sample_weight", "extraction"},
+    "selection": _NETWORKS
+    | {"_sample_weight", "_sampling"}
+    | {"extraction", "weighting", "alignment", "heads", "finetuning", "plotting"},
+    "plotting": {"_sample_weight", "_sampling", "_validation"},
 }
 MODULES = sorted(
     p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn_transfer import datasets
 from sklearn_transfer.datasets import load_photo_crops
 
-SHIFTS = ["dark", "blurred", "noisy", "grey", "recoloured"]
+SHIFTS = ["dark", "blurred", "noisy", "gray", "recolored"]
 
 
 def crops(n_per_class=3, **kwargs):
@@ -20,7 +20,7 @@ def crops(n_per_class=3, **kwargs):
     return load_photo_crops(n_per_class, **kwargs)
 
 
-def grey_levels(shift, severity, **kwargs):
+def gray_levels(shift, severity, **kwargs):
     """Crops of the shifted domain and of the plain one, as floats."""
     shifted = crops(shift=shift, severity=severity, **kwargs).images
     return shifted.astype(float), crops(**kwargs).images.astype(float)
@@ -143,7 +143,7 @@ def test_lighting_changes_brightness_contrast_and_colour():
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_shifted_crops_are_the_same_crops(shift):
     # A vanishing severity leaves rounding only: the windows and lighting are equal.
-    shifted, plain = grey_levels(shift, 1e-6)
+    shifted, plain = gray_levels(shift, 1e-6)
     assert np.abs(shifted - plain).max() <= 1
 
 
@@ -158,14 +158,14 @@ def test_shift_grows_with_severity(shift):
 
 
 @pytest.mark.parametrize("severity", [0.2, 1])
-def test_dark_multiplies_grey_levels(severity):
-    shifted, plain = grey_levels("dark", severity)
+def test_dark_multiplies_gray_levels(severity):
+    shifted, plain = gray_levels("dark", severity)
     np.testing.assert_allclose(shifted, (1 - 0.9 * severity) * plain, atol=0.5001)
 
 
 @pytest.mark.parametrize(("severity", "size"), [(0.5, 160), (1, 80)])
 def test_blurred_is_a_gaussian_of_two_pixels(severity, size):
-    shifted, plain = grey_levels("blurred", severity, size=size)
+    shifted, plain = gray_levels("blurred", severity, size=size)
     expected = gaussian_filter(plain, (0, 2, 2, 0), mode="nearest")
     assert np.abs(shifted - expected).mean() < 1
     assert np.abs(shifted - plain).mean() > 5
@@ -173,40 +173,40 @@ def test_blurred_is_a_gaussian_of_two_pixels(severity, size):
 
 @pytest.mark.parametrize("severity", [0.1, 0.5])
 def test_noisy_adds_noise_of_the_stated_deviation(severity):
-    shifted, plain = grey_levels("noisy", severity, size=128, n_per_class=10)
+    shifted, plain = gray_levels("noisy", severity, size=128, n_per_class=10)
     noise = (shifted - plain)[(plain > 115) & (plain < 140)]
     assert noise.std() == pytest.approx(60 * severity, rel=0.02)
     assert abs(noise.mean()) < 1
 
 
 def test_noise_is_independent_between_channels_and_samples():
-    shifted, plain = grey_levels("noisy", 0.1, size=128)
+    shifted, plain = gray_levels("noisy", 0.1, size=128)
     noise = np.moveaxis(shifted - plain, -1, 1).reshape(18, -1)
     correlation = np.corrcoef(noise) - np.eye(18)
     assert np.abs(correlation).max() < 0.1
 
 
-def test_grey_leaves_no_colour_at_full_severity():
-    images = crops(shift="grey").images
+def test_gray_leaves_no_color_at_full_severity():
+    images = crops(shift="gray").images
     assert np.all(images == images[..., :1])
 
 
 @pytest.mark.parametrize("severity", [0.5, 1])
-def test_grey_agrees_with_pillow(severity):
-    shifted, plain = grey_levels("grey", severity)
+def test_gray_agrees_with_pillow(severity):
+    shifted, plain = gray_levels("gray", severity)
     for image, original in zip(shifted, plain, strict=True):
         pillow = Image.fromarray(original.astype(np.uint8))
         pillow = Image.blend(pillow, pillow.convert("L").convert("RGB"), severity)
         assert np.abs(image - np.asarray(pillow)).max() <= 1
 
 
-def test_recoloured_rotates_the_channels_at_full_severity():
-    shifted, plain = grey_levels("recoloured", 1)
+def test_recolored_rotates_the_channels_at_full_severity():
+    shifted, plain = gray_levels("recolored", 1)
     np.testing.assert_array_equal(shifted, plain[..., [1, 2, 0]])
 
 
-def test_recoloured_moves_the_stated_fraction():
-    shifted, plain = grey_levels("recoloured", 0.3)
+def test_recolored_moves_the_stated_fraction():
+    shifted, plain = gray_levels("recolored", 0.3)
     expected = 0.7 * plain + 0.3 * plain[..., [1, 2, 0]]
     np.testing.assert_allclose(shifted, expected, atol=0.5001)
 
@@ -277,7 +277,7 @@ def test_other_arguments_give_other_files(tmp_path):
         {"random_state": 1},
         {"random_state": np.random.RandomState(0)},
         {"size": 32},
-        {"shift": "grey", "severity": 0.5},
+        {"shift": "gray", "severity": 0.5},
         {"shift": "dark", "severity": 0.5},
         {"shift": "dark", "severity": 1 / 3},
         {"shift": "dark", "severity": 0.3333},
@@ -287,8 +287,23 @@ def test_other_arguments_give_other_files(tmp_path):
 
 
 def test_unknown_shift_names_the_nearest():
-    with pytest.raises(ValueError, match="shift='gray' is unknown.*mean 'grey'"):
-        crops(shift="gray")
+    with pytest.raises(ValueError, match="shift='grays' is unknown.*mean 'gray'"):
+        crops(shift="grays")
+
+
+@pytest.mark.parametrize(("old", "new"), [("grey", "gray"), ("recoloured", "recolored")])
+def test_old_spellings_warn_and_give_the_same_pixels(old, new):
+    message = f"shift='{old}' is now called '{new}', and .* removed in version 0.2"
+    with pytest.warns(FutureWarning, match=message):
+        found = crops(shift=old)
+    np.testing.assert_array_equal(found.images, crops(shift=new).images)
+
+
+@pytest.mark.parametrize(("old", "new"), [("grey", "gray"), ("recoloured", "recolored")])
+def test_old_spellings_name_files_by_the_new_one(old, new, tmp_path):
+    with pytest.warns(FutureWarning, match="is now called"):
+        found = crops(shift=old, folder=tmp_path)
+    assert f"_{new}1.0.jpg" in found.filenames[0]
 
 
 def test_unknown_class_names_the_nearest():

@@ -29,7 +29,7 @@ from sklearn_transfer import (
 from sklearn_transfer._validation import as_target
 from sklearn_transfer.heads import episodes
 from sklearn_transfer.selection import gbc, h_score, label_shift_test, leep, logme, nce
-from sklearn_transfer.selection._ranking import _checked_labels
+from sklearn_transfer.selection._ranking import _validate_labels
 from sklearn_transfer.weighting import ImportanceWeightedScorer
 from tests import networks
 
@@ -137,7 +137,7 @@ USES = {
     "gbc": lambda y: gbc(X, y),
     "leep": lambda y: leep(np.full((N, 2), 0.5), y),
     "nce": lambda y: nce(NUMBERS, y),
-    "ranking": lambda y: _checked_labels(X, y, "logme", "classification"),
+    "ranking": lambda y: _validate_labels(X, y, "logme", "classification"),
     "label shift test": lambda y: (
         label_shift_test(X, y, TARGET, n_permutations=9, random_state=0).p_value
     ),

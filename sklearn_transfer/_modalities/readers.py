@@ -1,43 +1,120 @@
-"""Readers: what is done with each sample until the network can take it."""
+"""Readers: what is done with each sample until a network can take it."""
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 
-from sklearn_transfer._modalities import inputs
-from sklearn_transfer._modalities.image import transforms
-from sklearn_transfer._modalities.image.decoding import Decoding
-from sklearn_transfer._modalities.remarks import Bright, Narrow
-from sklearn_transfer._process.threads import alone
-from sklearn_transfer._store.digests import array_digest, digest
+from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
+from sklearn_transfer._modalities.payloads import (
+    InputFormat,
+    PayloadFormat,
+    collate,
+    compute_signature,
+)
+from sklearn_transfer._store.digests import array_digest
 
-# An 8-bit picture whose brightest value is below this uses an eighth of the range.
-_DARK = 32
 
+class Reader(ABC):
+    """Reads one sample at a time, by `read`, `prepare` and `finish`, into a payload.
 
-class Reader:
-    """One sample at a time: `read`, `prepare` and `finish`.
+    `read` and `prepare` run in several threads. `finish` runs in one, in the order of the
+    rows. All three raise BadSampleError for a sample that cannot be used.
 
-    `prepare` runs in several threads, and `finish` in one, in the order of the rows.
+    Attributes
+    ----------
+    key : str or bytes
+        Digest of everything that payloads depend on beside the sample.
+    unit : str
+        What a sample is called, such as "image".
+    format : PayloadFormat
+        What payloads hold.
+    input_source : str
+        Where the shape of the network's input comes from, for messages.
+    is_ordered : bool
+        Whether `finish` has work to do, so that few samples should wait for it.
     """
 
-    scaling = None
-    is_ordered = False  # whether `finish` has work to do
+    key: bytes | str
+    unit: str
+    format: PayloadFormat
+    input_source = "as the samples of X are"
+    is_ordered = False
+
+    def is_quick(self, sample):
+        """Whether a sample is ready sooner than a thread would be."""
+        return False
+
+    def describe(self, sample):
+        """What to call a sample in a message."""
+        return describe_sample(sample)
+
+    @abstractmethod
+    def known_digest(self, sample):
+        """Digest of a sample where it costs little, else None."""
+
+    @abstractmethod
+    def read(self, sample, key=None):
+        """Digest and content of a sample; `key` is its digest where it is known."""
+
+    @abstractmethod
+    def prepare(self, content, note=None):
+        """Payload from content, or what `finish` makes one from.
+
+        `note` is called with remarks, which the user sees as one warning per kind.
+        """
 
     def finish(self, prepared):
-        """The network's input from what `prepare` returned."""
+        """Payload from what `prepare` returned."""
         return prepared
+
+    def collate(self, payloads):
+        """Batch of payloads of equal signature: dict of arrays (n_samples, ...)."""
+        return collate(payloads)
+
+    def find_signature(self, samples):
+        """Signature of payloads, by looking at samples where that is needed.
+
+        The first sample that can be read tells it; None if there is none.
+        """
+        for sample in samples:
+            try:
+                return compute_signature(self.finish(self.prepare(self.read(sample)[1])))
+            except BadSampleError:
+                continue
+        return None
+
+    def example(self, n, signature):
+        """Deterministic random batch of n payloads."""
+        return self.format.example(n, signature)
+
+    def make_augmentation(self, augment):
+        """Function that draws views of an original for training, for a value of `augment`."""
+        raise ValueError(
+            f"augment={augment!r}, but no augmentation is known for a sample of the kind"
+            f" {self.unit!r}; use augment='none'"
+        )
+
+    def describe_mismatch(self, first, first_row, other, other_row):
+        """Message where two samples give payloads of different signatures."""
+        return (
+            f"{other_row} gives a payload of shape {self.format.input_shape(other)}, but"
+            f" {first_row} gives {self.format.input_shape(first)}; all must have one shape"
+        )
 
 
 class RowReader(Reader):
-    """Rows that are the module's input already."""
+    """Rows of a numeric array that are the network's input already."""
 
     unit, key = "row", "rows"
-    shape_source = "as the rows of X are"
+    format = InputFormat()
+    input_source = "as the rows of X are"
 
-    def shape(self, samples):
-        return samples.shape[1:] if len(samples) else None
+    def find_signature(self, samples):
+        if not len(samples):
+            return None
+        return (("input", tuple(samples.shape[1:]), np.dtype(samples.dtype).str),)
 
     def is_quick(self, sample):
-        """Whether a sample is ready sooner than a thread is reached."""
         return True
 
     def known_digest(self, sample):
@@ -45,123 +122,8 @@ class RowReader(Reader):
 
     def read(self, sample, key=None):
         if key is None and not np.isfinite(sample).all():
-            raise inputs.BadSampleError("contains NaN or infinity")
+            raise BadSampleError("contains NaN or infinity")
         return key or array_digest(sample), sample
 
     def prepare(self, content, note=None):
-        return content
-
-
-class _ImageSamples(Reader):
-    """Samples that are images, however they are prepared."""
-
-    unit = "image"
-
-    def is_quick(self, sample):
-        return False
-
-    def known_digest(self, sample):
-        return inputs.known_digest(sample)
-
-    def read(self, sample, key=None):
-        return inputs.read_sample(sample, key)
-
-
-class ImageReader(_ImageSamples):
-    """Images brought to a network's input as its specification says."""
-
-    shape_source = "as input_size says, or else the network"
-
-    def __init__(self, spec, background, value_range="auto"):
-        self.spec, self.value_range = spec, value_range
-        self.decoding = Decoding(background, value_range, spec.channels)
-        self.key = digest("spec", repr(spec), background, *_beyond_auto(value_range))
-        self.scaling = (spec.mean, spec.std)
-
-    def shape(self, samples):
-        return self.spec.shape
-
-    def is_quick(self, sample):
-        is_window = isinstance(self.value_range, tuple)
-        return not is_window and transforms.needs_crop_alone(sample, self.spec)
-
-    def prepare(self, content, note=None):
-        if self.is_quick(content):
-            image, is_8_bit = content, True
-            payload = transforms.center(content, self.spec)
-        else:
-            image, is_8_bit = self.decoding.picture(content, note)
-            payload = transforms.eval_transform(image, self.spec)
-        if is_8_bit:
-            self.note_dark(payload, image, note)
-        return payload
-
-    def note_dark(self, pixels, image, note):
-        """Remark on an 8-bit picture that uses a small part of its range.
-
-        `pixels` is what the network gets of it. The picture itself is looked at only where
-        these are dark: they may be so for the part that they show, or for the scaling.
-        """
-        if note is None or self.value_range != "auto":
-            return
-        brightest = _brightest(image) if pixels.max() < _DARK else _DARK
-        if 0 < brightest < _DARK:
-            note(Narrow("uint8", float(brightest), 255.0))
-        elif brightest:
-            note(Bright())
-
-
-class CallableReader(_ImageSamples):
-    """Images brought to a network's input by the user's own function."""
-
-    shape_source = "as preprocess returns them"
-
-    def __init__(self, function, background, value_range="auto"):
-        self.function = function
-        self.decoding = Decoding(background, value_range)
-        self.key = digest("callable", function, background, *_beyond_auto(value_range))
-        self.is_ordered = not getattr(function, "thread_safe", False)
-
-    def shape(self, samples):
-        """Shape of the first sample that can be read; None if there is none."""
-        for sample in samples:
-            try:
-                return self.finish(self.prepare(self.read(sample)[1])).shape
-            except inputs.BadSampleError:
-                continue
-        return None
-
-    def prepare(self, content, note=None):
-        image = self.decoding.picture(content, note).image
-        return image if self.is_ordered else self._call(image)
-
-    def finish(self, prepared):
-        if not self.is_ordered:
-            return prepared
-        with alone():
-            return self._call(prepared)
-
-    def _call(self, image):
-        result = self.function(image)
-        if hasattr(result, "detach"):
-            result = result.detach().cpu().numpy()
-        if not hasattr(result, "shape") or len(result.shape) == 0:
-            raise ValueError(
-                f"preprocess returned {type(result).__name__}, expected an array or tensor"
-                " (channels, height, width)"
-            )
-        output = np.array(result, dtype=np.float32)
-        if not np.isfinite(output).all():
-            raise inputs.BadSampleError("preprocess gives NaN or infinity")
-        return output
-
-
-def _brightest(image):
-    if isinstance(image, np.ndarray):
-        return int(image.max())
-    return max(np.ravel(image.getextrema())[1::2].tolist())
-
-
-def _beyond_auto(value_range):
-    """What a value range adds to the key of a reader."""
-    return () if value_range == "auto" else ("value range", value_range)
+        return {"input": content}

@@ -1,12 +1,13 @@
 """Remarks on single samples while they are read, given as one warning per kind and call."""
 
-import threading
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
+
+from sklearn_transfer._process.locks import Lock
 
 _N_LEVELS = 256
 _told = ContextVar("told", default=None)
@@ -87,7 +88,7 @@ class Remarks:
     """
 
     def __init__(self):
-        self.noticed, self.lock = {}, threading.Lock()
+        self.noticed, self.lock = {}, Lock()
 
     def add(self, row, remark):
         with self.lock:

@@ -1,67 +1,124 @@
-"""What is known of a network that is ready for use."""
+"""Backbone: a network that is ready for use."""
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import torch
 
-from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._networks.layout import Layout
+from sklearn_transfer._process.locks import Lock, RLock
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One depth of a network that `layers` can name by word or index."""
+class Description:
+    """What is known about a network beside its module: plain data that can be pickled.
 
-    name: str
-    channels: int | None = None
-    reduction: int | None = None
-    layout: str | None = None
+    Parameters
+    ----------
+    layout : Layout
+        Its structure.
+    spec : object
+        What it takes; makes the reader of samples, as `ImageSpec` does.
+    origin : str
+        Where its weights come from, for messages.
+    stateful : bool, default=False
+        Whether it is a user's own code, which runs one pass at a time.
+    untrained : frozenset of str, default=frozenset()
+        Parameters that did not ask for gradients when the network came.
+    weights_sha256 : str, default=""
+        SHA-256 of its weights.
+    digest : bytes, default=b""
+        Digest of its structure and weights, which the keys of cached vectors contain.
+    """
+
+    layout: Layout
+    spec: object
+    origin: str
+    stateful: bool = False
+    untrained: frozenset = frozenset()
+    weights_sha256: str = ""
+    digest: bytes = b""
 
 
 @dataclass(eq=False)
 class Backbone:
     """A network ready for use, shared by all estimators that ask for the same one.
 
-    `module` is a private copy in evaluation mode whose parameters never change.
-    `embedding`, `final_map` and `logits` are (module name, "input" or "output") where a
-    hook finds them, or None in a timm network, whose own methods return them. `stateful`
-    networks, which are a user's own code, run one pass at a time. `untrained` are parameters
-    that did not ask for gradients when the network came. `engines` are those made
-    for it, by what they compute.
+    Parameters
+    ----------
+    description : Description
+        What is known about it. Its entries are properties of the backbone too.
+    module : torch.nn.Module
+        A private copy in evaluation mode whose parameters never change.
+    device : torch.device, default=None
+        Where it is.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held during a pass of a stateful network.
+    learned : set
+        Sets of places that were seen to be reached once in a pass.
+    widths : dict
+        Number of features by (tap, signature of the payload).
+    engines : OrderedDict
+        Engines made for it, by what they compute; the one used longest ago comes first.
+    engines_lock : Lock
+        Held while one is made.
     """
 
-    label: str
-    origin: str
+    description: Description
     module: torch.nn.Module
-    stages: tuple
-    spec: InputSpec | None = None
-    embedding: tuple | None = None
-    final_map: tuple | None = None
-    logits: tuple | None = None
-    has_classifier: bool = True
-    auto_pooling: str = "avg"
-    prefix_tokens: int = 0
-    class_token: bool = False
-    channels_last_maps: bool = False
-    final_relu: bool = False
-    stateful: bool = False
-    untrained: frozenset = frozenset()
-    weights_sha256: str = ""
-    digest: bytes = b""
     device: torch.device | None = None
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    lock: RLock = field(default_factory=RLock, repr=False)
     learned: set = field(default_factory=set, repr=False)
     widths: dict = field(default_factory=dict, repr=False)
-    engines_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    engines_lock: Lock = field(default_factory=Lock, repr=False)
     engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     @property
-    def is_timm(self):
-        return self.embedding is None
+    def label(self):
+        """What messages call the network."""
+        return self.description.layout.label
+
+    @property
+    def layout(self):
+        """Structure of the network."""
+        return self.description.layout
+
+    @property
+    def spec(self):
+        """What it takes; makes the reader of samples."""
+        return self.description.spec
+
+    @property
+    def origin(self):
+        """Where its weights come from."""
+        return self.description.origin
+
+    @property
+    def stateful(self):
+        """Whether it is a user's own code, which runs one pass at a time."""
+        return self.description.stateful
+
+    @property
+    def untrained(self):
+        """Parameters that did not ask for gradients when it came."""
+        return self.description.untrained
+
+    @property
+    def weights_sha256(self):
+        """SHA-256 of its weights."""
+        return self.description.weights_sha256
+
+    @property
+    def digest(self):
+        """Digest of its structure and weights."""
+        return self.description.digest
 
     @property
     def n_parameters(self):
+        """Numbers that the network holds."""
         return sum(p.numel() for p in self.module.parameters())
 
     @property
@@ -69,14 +126,3 @@ class Backbone:
         """Bytes of the parameters and of their copies in engines."""
         size = sum(p.numel() * p.element_size() for p in self.module.parameters())
         return size * (1 + sum(engine.n_copies for engine in list(self.engines.values())))
-
-
-def children(module, but=None):
-    """Top-level children as stages; of a list, which is never run itself, its members."""
-    stages = []
-    for name, child in module.named_children():
-        if isinstance(child, torch.nn.ModuleList):
-            stages += [Stage(f"{name}.{inner.name}") for inner in children(child)]
-        elif name != but:
-            stages.append(Stage(name))
-    return tuple(stages)

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it, where that is safe."""
+"""Batch normalization folded into the convolutions before it, where that is safe."""
 
 import copy
 from collections import Counter
@@ -11,12 +11,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-# Their forward is normalisation, then dropout and activation, and nothing else.
+# Their forward is normalization, then dropout and activation, and nothing else.
 _NORM_TYPES = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
 
 
 class _FoldedNorm(nn.Module):
-    """What is left of a normalisation with an activation, under the same names."""
+    """What is left of a normalization with an activation, under the same names."""
 
     def __init__(self, norm):
         super().__init__()
@@ -27,9 +27,9 @@ class _FoldedNorm(nn.Module):
 
 
 def fold_batch_norms(module, pairs):
-    """Copy of a network with some normalisations folded into convolutions [1]_.
+    """Copy of a network with some normalizations folded into convolutions [1]_.
 
-    `pairs` are names of convolutions and normalisations, from `Observation.pairs`. The copy
+    `pairs` are names of convolutions and normalizations, from `Observation.pairs`. The copy
     shares all other parameters with `module`.
 
     References
@@ -71,7 +71,7 @@ class Observation(TorchFunctionMode):
 
     def __init__(self, module, batch):
         super().__init__()
-        self.derived = WeakIdKeyDictionary({batch: True})
+        self.derived = WeakIdKeyDictionary(dict.fromkeys(batch.values(), True))
         modules = list(module.named_modules(remove_duplicate=False))
         self.convs = {id(m.weight): n for n, m in modules if isinstance(m, nn.Conv2d)}
         self.norms = {
@@ -116,7 +116,7 @@ class Observation(TorchFunctionMode):
             self.found += [(conv, norm) for conv in convs]
 
     def pairs(self):
-        """Names of (convolution, normalisation) that can be folded.
+        """Names of (convolution, normalization) that can be folded.
 
         Both run once, and nothing else uses what the convolution returns.
         """

@@ -1,43 +1,84 @@
-"""From what a user calls a network to a record that the later stages work with."""
+"""Registry: from what a user calls a network to a backbone, built once per process."""
 
-import copy
-import inspect
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import torch
 
 from sklearn_transfer._networks import timm as timm_networks
 from sklearn_transfer._networks import torchvision as torchvision_networks
-from sklearn_transfer._networks.backbone import Backbone, children
+from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.checkpoints import (
     read_checkpoint,
     refuse_bad_numbers,
     refuse_quantized,
 )
-from sklearn_transfer._networks.weights import load_strictly, state_dict_digest
-from sklearn_transfer._process.threads import in_child_of_fork, one_core
+from sklearn_transfer._networks.devices import resolve_device, seeded
+from sklearn_transfer._networks.modules import (
+    build_from_object,
+    is_library_code,
+    takes_outputs,
+)
+from sklearn_transfer._networks.weights import state_dict_digest
+from sklearn_transfer._process.locks import RLock
+from sklearn_transfer._process.threads import one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
 # Networks kept for later fits, in bytes of weights; the newest always stays.
 _REGISTRY_BYTES = 2 << 30
-_LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
 _registry = OrderedDict()
-_registry_lock = threading.RLock()
+_registry_lock = RLock()
 
 
-@in_child_of_fork
-def _renew_locks():
-    global _registry_lock
-    _registry_lock = threading.RLock()
-    for backbone in _registry.values():
-        backbone.lock, backbone.engines_lock = threading.RLock(), threading.Lock()
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a loader beside the name of a network.
+
+    Parameters
+    ----------
+    weights : "pretrained", None, path or mapping
+        As in the estimators.
+    size : (height, width) or None
+        Pixels of the input, where it is not the network's own.
+    n_channels : int or None
+        Channels of the input, where it is not the network's own number.
+    sizes : tuple of int
+        Arguments of a callable that makes the network.
+    """
+
+    weights: object
+    size: tuple | None = None
+    n_channels: int | None = None
+    sizes: tuple = (3,)
+
+
+# Prefix of a name to the function `(name, request)` that loads the network.
+_loaders = {}
+
+
+def register_loader(prefix, loader):
+    """Have a function load the networks whose names begin with a prefix.
+
+    Parameters
+    ----------
+    prefix : str
+        Such as "torchvision/". The longest one that fits is taken.
+    loader : callable
+        `loader(name, request) -> Backbone`, where `name` has its prefix and `request` is a
+        `Request`. It raises ValueError for unknown names and weights that do not fit, and
+        FileNotFoundError where weights are not available.
+    """
+    _loaders[prefix] = loader
+
+
+register_loader("", timm_networks.load)
+register_loader("hf-hub:", timm_networks.load_from_hub)
+register_loader("hf_hub:", timm_networks.load_from_hub)
+register_loader("torchvision/", torchvision_networks.load)
 
 
 def load_backbone(
@@ -51,26 +92,25 @@ def load_backbone(
     n_features_in=3,
     n_outputs=None,
 ):
-    """Record of the network that the parameters of an extractor describe.
+    """Backbone that the parameters of an extractor describe.
 
-    Built once a process for equal parameters and content; `n_channels` is the number of
-    channels of images, where it is not the network's own; `n_features_in` reaches a
-    factory, and `n_outputs` one that takes it (`takes_outputs`). Raises ValueError for
-    unknown names and weights that do not fit, and FileNotFoundError where weights cannot
-    be had.
+    It is built once per process for equal parameters and content. `n_channels` is the number
+    of channels of images, where it is not the network's own; `n_features_in` reaches a
+    callable that makes the network, and `n_outputs` one that takes it (`takes_outputs`).
+    Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
+    where weights are not available.
     """
     if isinstance(model, torch.nn.Module):
         refuse_quantized(model, type(model).__name__)
-    size = _checked_size(input_size)
-    place = resolve_device(device)
+    device = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
-    key = _registry_key(model, weights, size, random_state, place, n_channels, sizes)
+    request = Request(weights, _validate_size(input_size), n_channels, sizes)
+    key = _make_key(model, request, random_state, device)
     with _registry_lock:
         is_new = key not in _registry
         if is_new:
-            with one_core(), _seeded(random_state), torch.inference_mode(False):
-                backbone = _build(model, weights, size, n_channels, sizes)
-                _registry[key] = _finish(backbone, model, place)
+            with one_core(), seeded(random_state), torch.inference_mode(False):
+                _registry[key] = _finish(_build(model, request), model, device)
         _registry.move_to_end(key)
         backbone = _registry[key]
     if is_new:
@@ -80,14 +120,17 @@ def load_backbone(
 
 def is_loaded(model, weights, *, input_size, random_state, device, n_channels, n_features_in):
     """Whether `load_backbone` has the network of these parameters at hand."""
-    settings = (_checked_size(input_size), random_state, resolve_device(device), n_channels)
-    key = _registry_key(model, weights, *settings, (n_features_in,))
-    return key in _registry
+    request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
+    return _make_key(model, request, random_state, resolve_device(device)) in _registry
 
 
-def _registry_key(model, weights, size, random_state, place, n_channels, sizes):
-    settings = (size, n_channels, random_state, str(place))
-    return (_model_key(model, sizes), _weights_key(weights), *settings)
+def _make_key(model, request, random_state, device):
+    settings = (request.size, request.n_channels, random_state, str(device))
+    return (
+        _make_model_key(model, request.sizes),
+        _make_weights_key(request.weights),
+        *settings,
+    )
 
 
 def clear_registry():
@@ -110,24 +153,16 @@ def trim_registry():
 
 
 def _free(forgotten):
-    """Part networks from their engines, which know them: else only a collection frees both."""
+    """Separate networks from their engines, which refer to them.
+
+    Otherwise only a garbage collection would free both.
+    """
     for backbone in forgotten:
         with backbone.engines_lock:
             backbone.engines.clear()
 
 
-def takes_outputs(model):
-    """Whether a model is a factory `(n_features_in, n_outputs)`."""
-    if isinstance(model, (str, torch.nn.Module)):
-        return False
-    try:
-        parameters = inspect.signature(model).parameters.values()
-    except (TypeError, ValueError):  # some builtins do not say
-        return False
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1
-
-
-def _model_key(model, sizes):
+def _make_model_key(model, sizes):
     if isinstance(model, str):
         return model
     if isinstance(model, torch.nn.Module):
@@ -135,7 +170,7 @@ def _model_key(model, sizes):
     return (digest(model), *sizes)
 
 
-def _weights_key(weights):
+def _make_weights_key(weights):
     if weights is None or weights == "pretrained":
         return weights
     if isinstance(weights, Mapping):
@@ -148,28 +183,7 @@ def _weights_key(weights):
     return (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-@contextmanager
-def _seeded(seed):
-    with torch.random.fork_rng(devices=[]), single_precision():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def single_precision():
-    """Context in which networks are made in float32, and draw the same weights as ever."""
-    before = torch.get_default_dtype()
-    if before == torch.float32:
-        yield
-        return
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-def _checked_size(input_size):
+def _validate_size(input_size):
     if input_size is None:
         return None
     pair = (input_size,) * 2 if isinstance(input_size, Integral) else tuple(input_size)
@@ -180,125 +194,32 @@ def _checked_size(input_size):
     return (int(pair[0]), int(pair[1]))
 
 
-def resolve_device(device):
-    """Device that a value of the parameter `device` means; ValueError if it is not here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device={shortened(device)} is not available"
-            f" ({shortened(str(error).splitlines()[0])});"
-            " use 'auto', 'cpu' or 'cuda'"
-        ) from error
-    return place
-
-
-def _build(model, weights, size, n_channels, sizes):
+def _build(model, request):
     if not isinstance(model, str):
-        backbone = _build_from_object(model, weights, size, sizes)
-        _require_channels(backbone, n_channels)
-        return backbone
-    given = (weights, size, n_channels)
-    if model.startswith("torchvision/"):
-        return torchvision_networks.build(model.removeprefix("torchvision/"), *given)
-    if model.startswith(("hf-hub:", "hf_hub:")):
-        return timm_networks.build_from_hub(model, *given)
-    return timm_networks.build(model, *given)
+        return build_from_object(model, request)
+    prefix = max((known for known in _loaders if model.startswith(known)), key=len)
+    return _loaders[prefix](model, request)
 
 
-def _require_channels(backbone, n_channels):
-    """Raise ValueError where a network that was given takes another number of channels."""
-    spec = backbone.spec
-    if spec is not None and n_channels not in (None, spec.channels):
-        raise ValueError(
-            f"n_channels={n_channels}, but {backbone.label} takes {spec.channels}; n_channels"
-            " adapts the first layer of networks by name alone. Leave it at None, or give a"
-            " module whose first layer takes that many"
-        )
-
-
-def _finish(backbone, model, place):
-    """Private copy in its final state: evaluation mode, float32, in place, digested."""
+def _finish(backbone, model, device):
+    """Backbone in its final state: evaluation mode, float32, on its device, digested."""
     parameters = backbone.module.named_parameters()
     untrained = frozenset(name for name, p in parameters if not p.requires_grad)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = state_dict_digest(module.state_dict())
-    named = isinstance(model, str)
-    structure = model if named else digest(module)
-    module = module.to(device=place)
-    stateful = not named and not _is_library_code(module)
+    is_named = isinstance(model, str)
+    structure = model if is_named else digest(module)
+    module = module.to(device=device)
+    stateful = not is_named and not is_library_code(module)
     # A user's own code may ask for `view`, and 3-D convolutions refuse the order.
     if not stateful and all(p.ndim != 5 for p in module.parameters()):
         module = module.to(memory_format=torch.channels_last)
-    state = {"stateful": stateful, "weights_sha256": sha256, "device": place}
-    state["untrained"] = untrained
-    return replace(backbone, module=module, digest=digest(structure, sha256), **state)
-
-
-def _is_library_code(module):
-    """Whether a module is made of layers of torch, torchvision and timm alone."""
-    return all(
-        type(layer).__module__.startswith(_LIBRARIES)
-        and "forward" not in vars(layer)
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-        for layer in module.modules()
+    description = replace(
+        backbone.description,
+        stateful=stateful,
+        untrained=untrained,
+        weights_sha256=sha256,
+        digest=digest(structure, sha256),
     )
-
-
-def _build_from_object(model, weights, size, sizes):
-    if isinstance(model, torch.nn.Module):
-        module, label = copy.deepcopy(model), type(model).__name__
-    else:
-        label = getattr(model, "__qualname__", type(model).__qualname__)
-        module = model(*(given for given in sizes if given is not None))
-        if not isinstance(module, torch.nn.Module):
-            raise ValueError(
-                f"model={label} returned {type(module).__name__}, expected a callable that"
-                " takes the number of input features and returns a torch.nn.Module"
-            )
-        refuse_quantized(module, label)
-    origin = "own weights"
-    if weights is None and isinstance(model, torch.nn.Module):
-        origin = "random weights"
-        _draw_anew(module, label)
-    elif weights is not None and weights != "pretrained":
-        origin = load_strictly(module, weights, label)
-    return _object_record(module, label, origin, size)
-
-
-def _object_record(module, label, origin, size):
-    config = getattr(module, "pretrained_cfg", None)
-    if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
-        return timm_networks.record(module, label, origin, size)
-    if type(module).__module__.startswith("torchvision.models."):
-        return torchvision_networks.record_of_module(module, label, origin, size)
-    output = ("", "output")
-    return Backbone(
-        label,
-        origin,
-        module,
-        stages=children(module),
-        spec=timm_networks.spec_of(module, size),
-        embedding=output,
-        final_map=output,
-        logits=output,
-    )
-
-
-def _draw_anew(module, label):
-    """Random weights for a module by the initialisation of its own layers."""
-    covered = set()
-    for layer in module.modules():
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
-            covered.update(map(id, layer.parameters(recurse=False)))
-    rest = [name for name, p in module.named_parameters() if id(p) not in covered]
-    if rest:
-        raise ValueError(
-            f"weights=None cannot draw {rest[:3]} of {label} anew: no layer with"
-            " reset_parameters() owns them; pass a factory that builds the module"
-        )
+    return Backbone(description, module, device)

@@ -1,24 +1,19 @@
 """A network in two parts: up to one of its modules, and what follows from its activation."""
 
-import threading
 import weakref
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.utils._pytree import tree_map
 
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._networks.inputs import get_first_tensor, map_tensors
+from sklearn_transfer._process.locks import RLock
 
 _TOLERANCE = 1e-5
 _locks = weakref.WeakKeyDictionary()
-
-
-@in_child_of_fork
-def _renew_locks():
-    global _locks
-    _locks = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -35,20 +30,21 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Split:
-    """Where a network is cut: the `boundary` module, whose output alone crosses the cut.
+    """Where a network is split: all that follows depends on the output of `boundary` alone.
 
-    `input_shape` and `shape` are of one sample, before the network and at the cut; `passed`
-    are the outermost modules that end before the boundary begins, with what they return.
+    `inputs` is the network's input with a `_Shape` for each tensor, and `shape` that of one
+    sample's activation at the split; `passed` are the outermost modules that end before the
+    boundary begins, with what they return.
     """
 
     boundary: str
-    input_shape: tuple
+    inputs: object
     shape: tuple
     passed: tuple
 
 
-def upstream(module, run, batch, name):
-    """`Upstream` of the module `name`, from one pass of `run(batch)` in `module`.
+def find_upstream(module, run, inputs, name):
+    """`Upstream` of the module `name`, from one pass of `run(inputs)` in `module`.
 
     By the gradient of its output, so that parameters which a network uses outside of any
     module count as well; those that take no gradient are left out. Raises ValueError where
@@ -57,14 +53,14 @@ def upstream(module, run, batch, name):
     events = _Events(module)
     with torch.enable_grad():
         with events:
-            run(batch)
-        end = events.only_call(name)[1]
-        names = _reached_parameters(module, events.outputs[end])
+            run(inputs)
+        end = events.find_only_call(name)[1]
+        names = _find_parameters(module, events.outputs[end])
     return Upstream(names, frozenset(events.names[: end + 1]))
 
 
-def _reached_parameters(module, output):
-    tensors = [t for t in _tensors(output) if t.requires_grad]
+def _find_parameters(module, output):
+    tensors = [t for t in _list_tensors(output) if t.requires_grad]
     if not tensors:
         return frozenset()
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -74,20 +70,20 @@ def _reached_parameters(module, output):
     return frozenset(name for name, gradient in pairs if gradient is not None)
 
 
-def split(module, run, batch, boundary):
-    """`Split` of a network at the module `boundary`, or None where no clean cut exists.
+def split(module, run, inputs, boundary):
+    """`Split` of a network at the module `boundary`, or None where it cannot be split there.
 
-    None where something else than the module's output is used after it, as in a branch. The
-    cut is checked: the second part alone gives what the whole gives, per row to 1e-5 and for
-    another number of rows too.
+    It cannot where something else than the module's output is used after it, as in a branch.
+    The split is checked: the second part alone gives what the whole gives, per row to 1e-5
+    and for another number of rows too.
 
     Parameters
     ----------
     module : torch.nn.Module
         In evaluation mode. It is as it was afterwards.
     run : callable
-        `run(batch)` is one pass through `module`, to a tensor (n_samples, ...).
-    batch : torch.Tensor of shape (n_samples, ...)
+        `run(inputs)` is one pass through `module`, to a tensor (n_samples, ...).
+    inputs : torch.Tensor of shape (n_samples, ...), or dict of them
         Input of three samples or more.
     boundary : str
         Name of the module, which runs once in a pass.
@@ -95,27 +91,29 @@ def split(module, run, batch, boundary):
     with torch.no_grad():
         events = _Events(module)
         with events:
-            whole = run(batch)
-        begin, end = events.only_call(boundary)
+            whole = run(inputs)
+        n_rows = len(get_first_tensor(inputs))
+        begin, end = events.find_only_call(boundary)
         activation = events.outputs[end]
-        if not _is_rows(activation, len(batch)) or not _is_rows(whole, len(batch)):
+        if not _has_rows(activation, n_rows) or not _has_rows(whole, n_rows):
             return None
-        passed = events.passed(begin, len(batch))
-        record = Split(boundary, tuple(batch.shape[1:]), tuple(activation.shape[1:]), passed)
+        passed = events.list_passed(begin, n_rows)
+        shapes = map_tensors(partial(_describe_tensor, n_rows=n_rows), inputs)
+        record = Split(boundary, shapes, tuple(activation.shape[1:]), passed)
         try:
             with Resumption(module, record) as resumed:
                 fewer = resumed(run, activation[:2].clone())
                 again = resumed(run, activation.clone())
         except (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError):
             return None
-    same = _close(again, whole) and _close(fewer, whole[:2])
+    same = _is_close(again, whole) and _is_close(fewer, whole[:2])
     return record if same else None
 
 
 @contextmanager
-def alone(module):
-    """Context in which no other thread goes on from a split of this network."""
-    with _locks.setdefault(module, threading.RLock()):
+def exclude_others(module):
+    """Context in which no other thread resumes this network from a split."""
+    with _locks.setdefault(module, RLock()):
         yield
 
 
@@ -132,7 +130,7 @@ class Resumption:
         self.injection = _Injection()
 
     def __enter__(self):
-        self.lock = _locks.setdefault(self.module, threading.RLock())
+        self.lock = _locks.setdefault(self.module, RLock()).current
         self.lock.acquire()
         self.patched = []
         self._patch(self.split.boundary, self.injection)
@@ -146,10 +144,11 @@ class Resumption:
         self.lock.release()
 
     def __call__(self, run, activation):
-        """What `run(batch)` gives where the boundary's output is `activation`."""
+        """What `run(inputs)` gives where the boundary's output is `activation`."""
         self.injection.activation = activation
         self.n_rows = len(activation)
-        result = run(_ghost((self.n_rows, *self.split.input_shape), activation.dtype))
+        ghosts = tree_map(lambda item: _make_ghosts(item, self.n_rows), self.split.inputs)
+        result = run(ghosts)
         if isinstance(result, _Ghost):
             raise ValueError(f"the output does not come from {self.split.boundary!r} alone")
         return result
@@ -181,7 +180,7 @@ class _Passed:
         output = self.outputs[self.n_calls % len(self.outputs)]
         self.n_calls += 1
         n_rows = self.resumption.n_rows
-        return tree_map(lambda item: _made(item, n_rows), output)
+        return tree_map(lambda item: _make_ghosts(item, n_rows), output)
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class _Shape:
     dtype: torch.dtype
 
 
-def _made(item, n_rows):
+def _make_ghosts(item, n_rows):
     if isinstance(item, _Shape):
         return _ghost((item.rows * n_rows, *item.rest), item.dtype)
     return item
@@ -251,12 +250,12 @@ class _Events:
         def hook(module, args, output):
             self.begins.append(self.open.pop())
             self.names.append(name)
-            # A later operation may overwrite it, and its graph is of use.
-            self.outputs.append(tree_map(_kept, output))
+            # Cloned, since a later operation may overwrite it; its graph is needed.
+            self.outputs.append(tree_map(_clone_tensor, output))
 
         return hook
 
-    def only_call(self, name):
+    def find_only_call(self, name):
         """Number of events when the module began, and the number of its end."""
         calls = [i for i, ended in enumerate(self.names) if ended == name]
         if len(calls) != 1:
@@ -267,37 +266,37 @@ class _Events:
             )
         return self.begins[calls[0]], calls[0]
 
-    def passed(self, begin, n_rows):
+    def list_passed(self, begin, n_rows):
         """Outermost modules that ended in the first `begin` events, with their outputs."""
         calls = Counter(self.names)
         before = Counter(self.names[:begin])
         whole = {name for name, count in before.items() if count == calls[name]}
-        outer = {name for name in whole if not _inside(name, whole)}
+        outer = {name for name in whole if not _is_inside(name, whole)}
         outputs = {}
         for name, output in zip(self.names[:begin], self.outputs[:begin], strict=True):
             if name in outer:
-                shapes = tree_map(lambda item: _shape_of(item, n_rows), output)
+                shapes = tree_map(lambda item: _describe_tensor(item, n_rows), output)
                 outputs.setdefault(name, []).append(shapes)
         return tuple((name, tuple(shapes)) for name, shapes in outputs.items())
 
 
-def _inside(name, names):
+def _is_inside(name, names):
     parts = name.split(".")
     return any(".".join(parts[:i]) in names for i in range(1, len(parts)))
 
 
-def _kept(item):
+def _clone_tensor(item):
     return item.clone() if isinstance(item, torch.Tensor) else item
 
 
-def _shape_of(item, n_rows):
+def _describe_tensor(item, n_rows):
     if not isinstance(item, torch.Tensor):
         return item
     rows = item.shape[0] / n_rows if item.ndim else 0
     return _Shape(int(rows), tuple(item.shape[1:]), item.dtype)
 
 
-def _tensors(output):
+def _list_tensors(output):
     found = []
     tree_map(
         lambda item: found.append(item) if isinstance(item, torch.Tensor) else None, output
@@ -305,11 +304,11 @@ def _tensors(output):
     return found
 
 
-def _is_rows(output, n_rows):
+def _has_rows(output, n_rows):
     return isinstance(output, torch.Tensor) and output.ndim > 0 and len(output) == n_rows
 
 
-def _close(found, expected):
+def _is_close(found, expected):
     if found.shape != expected.shape:
         return False
     found, expected = found.flatten(1), expected.flatten(1)

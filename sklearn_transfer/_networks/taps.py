@@ -3,19 +3,21 @@
 import math
 import threading
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import torch
 
-from sklearn_transfer._networks.backbone import Stage
+from sklearn_transfer._networks.families import get_family
+from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_spatial_size
+from sklearn_transfer._networks.layout import Place, Stage
+from sklearn_transfer._networks.pooling import POOLINGS, pool
+from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._validation import did_you_mean, shortened
 
-POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
 # TF32 is a setting of the process: two threads must not restore each other's.
-_settings_lock = threading.RLock()
-_GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
+_settings_lock = RLock()
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def _resolve(backbone, choice, pooling):
             f"layers names {shortened(choice)}, expected a string, a stage index or None, or"
             " one list of these"
         )
-    if choice != "logits" and pooling == "cls" and not backbone.class_token:
+    if choice != "logits" and pooling == "cls" and not backbone.layout.class_token:
         raise ValueError(
             f"pooling='cls': {backbone.label} has no class token; use 'avg', 'max' or 'gem'"
         )
@@ -64,76 +66,78 @@ def _resolve(backbone, choice, pooling):
         kind = "embedding" if pooling == "auto" else "final_map"
         return Tap(kind, "", pooling, "embedding")
     if choice == "logits":
-        if not backbone.has_classifier:
+        if not backbone.layout.has_classifier:
             raise ValueError(
                 f"layers='logits': {backbone.label} has no classifier; use None for its"
                 " embedding"
             )
         return Tap("logits", "", "auto", "logits")
-    name = module_name(backbone, choice)
+    name = find_module_name(backbone, choice)
     label = str(choice)
     if isinstance(choice, Integral):
-        label = f"stage{choice % len(backbone.stages)}"
+        label = f"stage{choice % len(backbone.layout.stages)}"
     return Tap("module", name, pooling, label)
 
 
-def module_name(backbone, choice, parameter="layers", others=("logits", None)):
+def find_module_name(backbone, choice, parameter="layers", others=("logits", None)):
     """Name of the module that a word, an index or a name means as value of a parameter.
 
     `others` are the values that it takes beside these, for messages.
     """
     if isinstance(choice, Integral):
-        return _stage_by_index(backbone, int(choice), parameter).name
-    count = len(backbone.stages)
+        return _find_stage(backbone, int(choice), parameter).name
+    count = len(backbone.layout.stages)
     depth = {"shallow": count / 4, "middle": count / 2, "deep": count}
     if choice in depth:
         if not count:
             raise ValueError(
                 f"{parameter}={shortened(choice)}: {backbone.label} has no inner stages"
             )
-        return backbone.stages[math.ceil(depth[choice]) - 1].name
+        return backbone.layout.stages[math.ceil(depth[choice]) - 1].name
     modules = [name for name, _ in backbone.module.named_modules() if name]
     if choice not in modules:
         near = did_you_mean(choice, [*depth, *others, *modules])
         raise ValueError(
             f"{parameter}={shortened(choice)} names no layer of {backbone.label}.{near} Give"
             f" 'shallow', 'middle', 'deep', {', '.join(map(repr, others))}, a stage index, or"
-            f" the name of a module; the stages are {_stage_names(backbone)}"
+            f" the name of a module; the stages are {_list_stages(backbone)}"
         )
     return choice
 
 
-def _stage_by_index(backbone, index, parameter):
-    count = len(backbone.stages)
+def _find_stage(backbone, index, parameter):
+    count = len(backbone.layout.stages)
     if not -count <= index < count:
         raise ValueError(
             f"{parameter}={index}: {backbone.label} has {count} stages, 0 to {count - 1}:"
-            f" {_stage_names(backbone)}"
+            f" {_list_stages(backbone)}"
         )
-    return backbone.stages[index]
+    return backbone.layout.stages[index]
 
 
-def _stage_names(backbone):
-    names = [f"{i} {stage.name}" for i, stage in enumerate(backbone.stages)]
+def _list_stages(backbone):
+    names = [f"{i} {stage.name}" for i, stage in enumerate(backbone.layout.stages)]
     return ", ".join(names if len(names) <= 12 else [*names[:10], "...", names[-1]])
 
 
 @torch.inference_mode()
-def forward(backbone, taps, batch, precision="float32"):
-    """Pooled activations, one (n, width) tensor a tap, from one pass of a batch.
+def forward(backbone, taps, inputs, precision="float32"):
+    """Pooled activations, one (n, width) tensor per tap, from one pass of a batch.
 
-    The pass ends at the deepest tap. The first pass for a set of taps runs to the end
-    to see that each place is reached exactly once.
+    `inputs` is the network's input, a tensor or a mapping of tensors. The pass ends at the
+    deepest tap. The first pass for a set of taps runs to the end, to see that each place is
+    reached exactly once.
     """
     places = frozenset((tap.kind, tap.name) for tap in taps)
     learning = places not in backbone.learned
     one_at_a_time = backbone.lock if backbone.stateful else nullcontext()
     with (
         one_at_a_time,
-        _numerics(batch.device.type, precision),
-        _Capture(backbone, taps, batch, learning) as capture,
+        _fix_numerics(get_first_tensor(inputs).device.type, precision),
+        _Capture(backbone, taps, inputs, learning) as capture,
+        suppress(_Complete),
     ):
-        _run(backbone, batch, capture)
+        get_family(backbone.layout).run(backbone.module, inputs, capture)
     if learning:
         capture.check_calls()
         backbone.learned.add(places)
@@ -141,7 +145,7 @@ def forward(backbone, taps, batch, precision="float32"):
 
 
 @contextmanager
-def _numerics(device_type, precision):
+def _fix_numerics(device_type, precision):
     """No TF32, and autocast as `precision` says, whatever the caller has set."""
     backends = torch.backends
     settings, lock = [], nullcontext()
@@ -162,23 +166,6 @@ def _numerics(device_type, precision):
         finally:
             for (place, name, _), value in zip(settings, before, strict=True):
                 setattr(place, name, value)
-
-
-def _run(backbone, batch, capture):
-    module = backbone.module
-    try:
-        if not backbone.is_timm:
-            module(batch)
-            return
-        final_map = module.forward_features(batch)
-        capture.offer("final_map", final_map)
-        if capture.wants("embedding"):
-            with capture.paused():
-                embedding = module.forward_head(final_map, pre_logits=True)
-            capture.offer("embedding", embedding)
-        capture.offer("logits", module.forward_head(final_map))
-    except _Complete:
-        pass
 
 
 class _Complete(BaseException):
@@ -202,16 +189,17 @@ class _Capture:
     They heed their own thread alone, since several may run the same module at once.
     """
 
-    def __init__(self, backbone, taps, batch, learning):
+    def __init__(self, backbone, taps, inputs, learning):
         self.backbone, self.taps, self.learning = backbone, taps, learning
-        self.n_rows, self.spatial = len(batch), tuple(batch.shape[2:])
+        self.n_rows = len(get_first_tensor(inputs))
+        self.spatial, self.mask = get_spatial_size(inputs), get_mask(inputs)
         self.pooled, self.calls, self.handles = {}, Counter(), []
         self.active, self.thread = True, threading.get_ident()
 
     def __enter__(self):
         try:
             for kind, name in {(tap.kind, tap.name) for tap in self.taps}:
-                self._hook(kind, name)
+                self._add_hook(kind, name)
         except BaseException:
             self.__exit__()
             raise
@@ -247,17 +235,18 @@ class _Capture:
                 raise ValueError(
                     f"layers={tap.label!r}: module {tap.name!r} of {self.backbone.label}"
                     f" {times} in one pass, so it names no one layer; choose a module that"
-                    f" runs once, such as a stage: {_stage_names(self.backbone)}"
+                    f" runs once, such as a stage: {_list_stages(self.backbone)}"
                 )
 
-    def _hook(self, kind, name):
-        point = (name, "output")
+    def _add_hook(self, kind, name):
+        place = Place(name)
         if kind != "module":
-            if self.backbone.is_timm:
-                return
-            point = getattr(self.backbone, kind)
-        module = self.backbone.module.get_submodule(point[0])
-        if point[1] == "output":
+            layout = self.backbone.layout
+            place = get_family(layout).get_place(layout, kind)
+        if place is None:  # the family offers it
+            return
+        module = self.backbone.module.get_submodule(place.module)
+        if place.side == "output":
             handle = module.register_forward_hook(
                 lambda _, args, output: self.offer(kind, output, name)
             )
@@ -269,25 +258,27 @@ class _Capture:
 
     def _pool(self, tap, activation):
         # Pooled at once: a later in-place operation may overwrite the activation.
-        activation = _one_tensor(activation, tap, self.backbone)
-        if tap.kind == "final_map" and self.backbone.final_relu:
+        activation = _take_tensor(activation, tap, self.backbone)
+        if tap.kind == "final_map" and self.backbone.layout.final_relu:
             activation = activation.relu()
         if activation.shape[:1] != (self.n_rows,):
             raise ValueError(
                 f"layers={tap.label!r}: the output of {tap.name or tap.kind!r} has shape"
                 f" {tuple(activation.shape)} for {self.n_rows} samples; tap a module whose"
-                f" first axis is the samples, such as a stage: {_stage_names(self.backbone)}"
+                f" first axis is the samples, such as a stage: {_list_stages(self.backbone)}"
             )
-        stage = _stage_of(self.backbone, tap)
-        return pool(activation, tap.pooling, self.backbone, stage, self.spatial).clone()
+        stage = _describe_stage(self.backbone, tap)
+        options = {"spatial": self.spatial, "mask": self.mask}
+        pooled = pool(activation, tap.pooling, self.backbone.layout, stage, **options)
+        return pooled.clone()
 
 
-def _one_tensor(activation, tap, backbone):
+def _take_tensor(activation, tap, backbone):
     if isinstance(activation, list) and len(activation) > 1:
         raise ValueError(
             f"layers={tap.label!r}: {tap.name or backbone.label!r} returns a list of"
             f" {len(activation)} tensors, which are no one layer; choose among"
-            f" {_stage_names(backbone)}"
+            f" {_list_stages(backbone)}"
         )
     if isinstance(activation, (tuple, list)) and activation:
         activation = activation[0]
@@ -299,90 +290,19 @@ def _one_tensor(activation, tap, backbone):
     return activation
 
 
-def _stage_of(backbone, tap):
+def _describe_stage(backbone, tap):
     """What is known of the layout of a tap's activation."""
     if tap.kind != "module":
-        if backbone.is_timm:
-            return Stage(tap.name, getattr(backbone.module, "num_features", None))
-        return Stage(tap.name, layout="NCHW")
+        family = get_family(backbone.layout)
+        channels = family.get_map_channels(backbone.module)
+        return Stage(tap.name, channels, order=family.get_map_order())
     module = backbone.module.get_submodule(tap.name)
     width = getattr(module, "out_channels", None)  # of a convolution
-    found = [stage for stage in backbone.stages if stage.name == tap.name]
+    found = [stage for stage in backbone.layout.stages if stage.name == tap.name]
     stage = found[0] if found else Stage(tap.name, width)
     own = getattr(module, "output_fmt", None)
     return replace(
         stage,
         channels=stage.channels or width,
-        layout=str(getattr(own, "value", own)).upper(),
+        order=str(getattr(own, "value", own)).upper(),
     )
-
-
-def pool(activation, pooling, backbone, stage, spatial):
-    """One row per sample, (n, width), from an activation of any layout.
-
-    Maps may be channels-first or channels-last, token sequences may begin with class and
-    register tokens, which only "cls" and "flatten" see. "gem" is the generalised mean of
-    power 3 [Radenovic 2018]. `spatial` is the size of the network's input.
-    """
-    activation = activation.float()
-    if activation.ndim <= 2 or pooling == "raw":
-        return activation.reshape(len(activation), -1)
-    maps, n_prefix = _positions(activation, backbone, stage, spatial)
-    if pooling == "auto":
-        has_token = n_prefix and backbone.class_token
-        pooling = backbone.auto_pooling
-        if pooling == "cls" and not has_token:
-            pooling = "avg"
-    if pooling == "flatten":
-        return maps.transpose(1, 2).reshape(len(maps), -1)
-    if pooling == "cls":
-        if not n_prefix:
-            raise ValueError(
-                f"pooling='cls': {stage.name or 'the last map'!r} of {backbone.label} has no"
-                " class token; use 'avg', 'max' or 'gem'"
-            )
-        return maps[:, 0]
-    maps = maps[:, n_prefix:]
-    if pooling == "max":
-        return maps.amax(1)
-    if pooling == "gem":
-        mean = maps.clamp(min=_GEM_FLOOR).pow(_GEM_POWER).mean(1)
-        return mean.pow(1 / _GEM_POWER)
-    return maps.mean(1)
-
-
-def _positions(activation, backbone, stage, spatial):
-    """Activation as (n, positions, channels), and how many prefix tokens lead it."""
-    if activation.ndim == 3:
-        if _is_channels_first(activation.shape[1], activation.shape[2], stage.channels):
-            activation = activation.transpose(1, 2)
-        return activation, _n_prefix(activation.shape[1], backbone, stage, spatial)
-    if not _is_channels_last(activation, backbone, stage):
-        activation = activation.movedim(1, -1)
-    return activation.flatten(1, -2), 0
-
-
-def _is_channels_first(second, third, channels):
-    return channels is not None and second == channels != third
-
-
-def _is_channels_last(activation, backbone, stage):
-    first, last = activation.shape[1], activation.shape[-1]
-    if stage.layout in ("NCHW", "NHWC"):
-        return stage.layout == "NHWC"
-    if stage.channels is not None and (first == stage.channels) != (last == stage.channels):
-        return last == stage.channels
-    if not backbone.channels_last_maps:
-        return False
-    # A convolution inside a channels-last network still gives square maps at the end.
-    return not (activation.shape[-2] == last != first)
-
-
-def _n_prefix(length, backbone, stage, spatial):
-    """Prefix tokens in a sequence: none where it is as long as the grid of patches."""
-    reductions = [s.reduction for s in (stage, *backbone.stages[-1:]) if s.reduction]
-    if reductions and len(spatial) == 2:
-        grid = math.prod(math.ceil(edge / reductions[0]) for edge in spatial)
-        if length == grid:
-            return 0
-    return min(backbone.prefix_tokens, length - 1)

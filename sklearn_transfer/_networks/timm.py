@@ -1,4 +1,4 @@
-"""Networks of timm and of model hubs, as records."""
+"""Networks of timm and of model hubs."""
 
 import json
 import math
@@ -9,11 +9,12 @@ from pathlib import Path
 import timm
 import torch
 
-from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
 from sklearn_transfer._networks import torchvision as torchvision_networks
-from sklearn_transfer._networks.backbone import Backbone, Stage, children
+from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import for_channels, input_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
+from sklearn_transfer._networks.layout import Layout, Stage, list_children
 from sklearn_transfer._networks.weights import (
     cached_hub_weights,
     download_hub_weights,
@@ -30,8 +31,9 @@ from sklearn_transfer._networks.weights import (
 from sklearn_transfer._validation import did_you_mean, shortened
 
 
-def build(name, weights, size, n_channels=None):
-    """Record of a network by its name in timm, such as "resnet50.a1_in1k"."""
+def load(name, request):
+    """Backbone of a network by its name in timm, such as "resnet50.a1_in1k"."""
+    weights, size, n_channels = request.weights, request.size, request.n_channels
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
         raise ValueError(_unknown_model(name, timm.list_models()))
@@ -44,11 +46,11 @@ def build(name, weights, size, n_channels=None):
         options["img_size"] = size
     if weights is None:
         module = _create(name, pretrained=False, **options)
-        return record(module, name, "random weights", size)
+        return wrap_module(module, name, "random weights", size)
     origin, state_dict = _find_weights(name, weights, config, options)
     if state_dict is None:
         module = _create(name, pretrained=True, **options)
-        return record(module, name, origin, size)
+        return wrap_module(module, name, origin, size)
     overlay = {"state_dict": state_dict, "custom_load": False}
     if weights != "pretrained":
         options["num_classes"] = _n_classes(state_dict, config, overlay)
@@ -56,11 +58,11 @@ def build(name, weights, size, n_channels=None):
         if own is not None:
             module = _create(name, pretrained=False, **{**options, "in_chans": own})
             load_strictly(module, state_dict, name)
-            return record(module, name, origin, size)
+            return wrap_module(module, name, origin, size)
     with misfit(name, origin):
         module = _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     module.pretrained_cfg.pop("state_dict", None)
-    return record(module, name, origin, size)
+    return wrap_module(module, name, origin, size)
 
 
 def _create(name, **options):
@@ -95,7 +97,7 @@ def _own_channels(name, state_dict, config, n_channels, origin):
 
 
 def _unknown_model(name, known):
-    names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.names())]
+    names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.list_names())]
     return (
         f"model={shortened(name)} is no network that timm or torchvision knows."
         f"{did_you_mean(name, names)} List them with timm.list_models('*resnet*');"
@@ -174,8 +176,9 @@ def _classifiers(config):
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def build_from_hub(name, weights, size, n_channels=None):
-    """Record of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
+def load_from_hub(name, request):
+    """Backbone of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
+    weights, size, n_channels = request.weights, request.size, request.n_channels
     repo = name.partition(":")[2]
     try:
         folder = hub_snapshot(repo, config_only=weights != "pretrained")
@@ -196,27 +199,26 @@ def build_from_hub(name, weights, size, n_channels=None):
     origin = f"hub {repo}" if weights == "pretrained" else "random weights"
     if weights is not None and weights != "pretrained":
         origin = load_strictly(module, weights, name)
-    return record(module, name, origin, size)
+    return wrap_module(module, name, origin, size)
 
 
-def record(module, label, origin, size):
-    """Record of a module that follows timm's conventions."""
+def wrap_module(module, label, origin, size):
+    """Backbone of a module that follows timm's conventions."""
     class_token = getattr(module, "cls_token", None) is not None
-    return Backbone(
+    layout = Layout(
         label,
-        origin,
-        module,
-        stages=_stages(module),
-        spec=spec_of(module, size),
-        has_classifier=getattr(module, "num_classes", 0) > 0,
-        auto_pooling=_head_pooling(module),
+        stages=_list_stages(module),
+        family="timm",
+        pooling=_find_head_pooling(module),
         prefix_tokens=getattr(module, "num_prefix_tokens", int(class_token)),
         class_token=class_token,
-        channels_last_maps=getattr(module, "output_fmt", "NCHW") == "NHWC",
+        channels_last=getattr(module, "output_fmt", "NCHW") == "NHWC",
+        has_classifier=getattr(module, "num_classes", 0) > 0,
     )
+    return Backbone(Description(layout, find_spec(module, size, label), origin), module)
 
 
-def _stages(module):
+def _list_stages(module):
     """Stages as timm lists them, or children where it lists what is never run."""
     never_run = torch.nn.ModuleList
     known = {name for name, m in module.named_modules() if name and type(m) is not never_run}
@@ -226,7 +228,7 @@ def _stages(module):
             Stage(info["module"], info.get("num_chs"), info.get("reduction"))
             for info in listed
         )
-    return children(module, but=_classifier_child(module))
+    return list_children(module, skip=_classifier_child(module))
 
 
 def _classifier_child(module):
@@ -234,7 +236,7 @@ def _classifier_child(module):
     return str(classifier[0] if isinstance(classifier, tuple) else classifier).split(".")[0]
 
 
-def _head_pooling(module):
+def _find_head_pooling(module):
     """What the head of a timm network does, for a stage that its head never sees."""
     pool = getattr(module, "global_pool", None)
     if pool is None:
@@ -243,18 +245,18 @@ def _head_pooling(module):
     return {"token": "cls", "max": "max", "fastmax": "max"}.get(kind, "avg")
 
 
-def spec_of(module, size):
-    """Input spec from timm's configuration of a network; None where it has none.
+def find_spec(module, size, label):
+    """Spec from timm's configuration of a network; an `UnknownSpec` where it has none.
 
     The channels are those that the network takes, whatever its configuration says.
     """
     config = getattr(module, "pretrained_cfg", None)
     if not config or not config.get("input_size"):
-        return None
+        return UnknownSpec(label)
     data = timm.data.resolve_data_config({}, pretrained_cfg=config)
     size = size or tuple(data["input_size"][1:])
     n_channels = input_channels(module, data["input_size"][0], size)
-    return InputSpec(
+    return ImageSpec(
         size,
         tuple(math.floor(edge / data["crop_pct"]) for edge in size),
         for_channels(data["mean"], n_channels, "mean"),

@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from sklearn_transfer._modalities.inputs import InputSpec
-from sklearn_transfer._networks.backbone import Backbone, Stage
+from sklearn_transfer._modalities.image.spec import ImageSpec
+from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import (
     adapt_first_convolution,
     first_convolution,
@@ -17,6 +17,7 @@ from sklearn_transfer._networks.channels import (
     input_channels,
 )
 from sklearn_transfer._networks.checkpoints import read_checkpoint
+from sklearn_transfer._networks.layout import OUTPUT, Layout, Place, Stage
 from sklearn_transfer._networks.weights import misfit, missing_weights_error, parameter_names
 from sklearn_transfer._validation import did_you_mean, shortened
 
@@ -60,13 +61,13 @@ def _models():
 
 
 @functools.cache
-def names():
+def list_names():
     """Names of torchvision's classification networks."""
     models = _models()
     return tuple(models.list_models(module=models))
 
 
-def weights_url(name):
+def find_weights_url(name):
     return _models().get_model_weights(name).DEFAULT.url
 
 
@@ -86,7 +87,7 @@ def create_for(name, state_dict):
         auxiliary = any(key.lower().startswith("aux") for key in state_dict)
         options = {"aux_logits": auxiliary, "init_weights": False}
     module = create(name, **options)
-    last = classifier(module)
+    last = find_classifier(module)
     tensor = None if last is None else state_dict.get(f"{last}.weight")
     if tensor is not None and len(tensor) != module.get_submodule(last).out_features:
         module = create(name, num_classes=len(tensor), **options)
@@ -102,11 +103,11 @@ def _trunk_names(name):
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": False}
     with torch.device("meta"):
-        last = classifier(create(name, **options))
+        last = find_classifier(create(name, **options))
     return parameter_names(partial(create, name, **options), (last,) if last else ())
 
 
-def classifier(module):
+def find_classifier(module):
     """Name of the linear layer that ends a network.
 
     None where there is none: SqueezeNet, and networks whose head was cut off or replaced,
@@ -122,22 +123,22 @@ def classifier(module):
     return f"{head}.{name}".rstrip(".") if isinstance(last, nn.Linear) else None
 
 
-def final_map(module):
-    """Where the last feature map is to be had: (module name, "input" or "output")."""
+def find_final_map(module):
+    """Place of the last feature map."""
     pools = [name for name, m in module.named_modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
     kind = type(module).__name__
     if kind == "VisionTransformer":
-        return ("encoder", "output")
+        return Place("encoder", "output")
     if kind in ("SqueezeNet", "DenseNet"):
-        return ("features", "output")
+        return Place("features", "output")
     if pools and kind in ("AlexNet", "VGG", "GoogLeNet", "Inception3", "ResNet"):
-        return (pools[-1], "input")
+        return Place(pools[-1], "input")
     if hasattr(module, "avgpool"):
-        return ("avgpool", "input")
-    return (stages(module)[-1], "output")
+        return Place("avgpool", "input")
+    return Place(list_stages(module)[-1], "output")
 
 
-def stages(module):
+def list_stages(module):
     """Names of the modules that mark increasing depth."""
     children = [name for name, _ in module.named_children()]
     found = []
@@ -151,16 +152,12 @@ def stages(module):
     return found
 
 
-def channels_last_maps(module):
-    return type(module).__name__ == "SwinTransformer"
-
-
-def _spec_of_preset(name, size, n_channels):
+def _make_preset_spec(name, size, n_channels):
     """Input spec of the default weights, for another `size` at the same proportion."""
     preset = _models().get_model_weights(name).DEFAULT.transforms()
     crop, resize = preset.crop_size[0], preset.resize_size[0]
     size = size or (crop, crop)
-    return InputSpec(
+    return ImageSpec(
         size,
         tuple(math.floor(edge * resize / crop) for edge in size),
         for_channels(preset.mean, n_channels, "mean"),
@@ -169,17 +166,17 @@ def _spec_of_preset(name, size, n_channels):
     )
 
 
-def build(name, weights, size, n_channels=None):
-    """Record of a network by its name in torchvision, such as "alexnet"."""
-    if name not in names():
-        known = [f"torchvision/{other}" for other in names()]
+def load(label, request):
+    """Backbone of a network by its name, such as "torchvision/alexnet"."""
+    name, weights = label.removeprefix("torchvision/"), request.weights
+    if name not in list_names():
+        known = [f"torchvision/{other}" for other in list_names()]
         raise ValueError(
-            f"model={shortened(f'torchvision/{name}')} is no classification network"
-            f" of torchvision.{did_you_mean(f'torchvision/{name}', known)}"
+            f"model={shortened(label)} is no classification network"
+            f" of torchvision.{did_you_mean(label, known)}"
         )
-    label = f"torchvision/{name}"
     if weights == "pretrained":
-        origin = weights_url(name)
+        origin = find_weights_url(name)
         try:
             module = create(name, pretrained=True)
         except OSError as error:
@@ -192,11 +189,12 @@ def build(name, weights, size, n_channels=None):
         origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
         with misfit(label, origin):
             module.load_state_dict(checkpoint.state_dict)
-    found = _with_channels(module, n_channels, label)
-    return record(module, label, origin, _spec_of_preset(name, size, found))
+    found = _adapt_channels(module, request.n_channels, label)
+    spec = _make_preset_spec(name, request.size, found)
+    return wrap_module(module, label, origin, spec)
 
 
-def _with_channels(module, n_channels, label):
+def _adapt_channels(module, n_channels, label):
     """Adapt a network to `n_channels`, unless None; returns the number that it takes."""
     layer = module.get_submodule(first_convolution(module))
     if n_channels in (None, layer.in_channels):
@@ -215,39 +213,36 @@ def _with_channels(module, n_channels, label):
     return n_channels
 
 
-def record_of_module(module, label, origin, size):
-    """Record of a module given without a name: its input is the usual one for ImageNet."""
+def wrap_given_module(module, label, origin, size):
+    """Backbone of a module given without a name: its input is the usual one for ImageNet."""
     size = size or ((299, 299) if type(module).__name__ == "Inception3" else (224, 224))
     resize = tuple(math.floor(edge / 0.875) for edge in size)
     n_channels = input_channels(module, 3, size)
     mean, std = (for_channels(_IMAGENET[key], n_channels, key) for key in ("mean", "std"))
-    spec = InputSpec(size, resize, mean, std, interpolation="bilinear")
-    return record(module, label, origin, spec)
+    spec = ImageSpec(size, resize, mean, std, interpolation="bilinear")
+    return wrap_module(module, label, origin, spec)
 
 
-def _embedding(module, last, last_map):
+def _find_embedding(module, last_map):
+    last = find_classifier(module)
     if last is not None:
-        return (last, "input")
-    return last_map if type(module).__name__ == "SqueezeNet" else ("", "output")
+        return Place(last, "input")
+    return last_map if type(module).__name__ == "SqueezeNet" else OUTPUT
 
 
-def record(module, label, origin, spec):
-    """Record of a module of one of torchvision's classes."""
-    last = classifier(module)
-    last_map = final_map(module)
+def wrap_module(module, label, origin, spec):
+    """Backbone of a module of one of torchvision's classes."""
+    last_map = find_final_map(module)
     tokens = getattr(module, "class_token", None) is not None
-    return Backbone(
+    layout = Layout(
         label,
-        origin,
-        module,
-        stages=tuple(Stage(name) for name in stages(module)),
-        spec=spec,
-        embedding=_embedding(module, last, last_map),
-        final_relu=type(module).__name__ == "DenseNet",
-        final_map=last_map,
-        logits=("", "output"),
-        auto_pooling="cls" if tokens else "avg",
+        stages=tuple(Stage(name) for name in list_stages(module)),
+        pooling="cls" if tokens else "avg",
         prefix_tokens=int(tokens),
         class_token=tokens,
-        channels_last_maps=channels_last_maps(module),
+        channels_last=type(module).__name__ == "SwinTransformer",
+        embedding=_find_embedding(module, last_map),
+        final_map=last_map,
+        final_relu=type(module).__name__ == "DenseNet",
     )
+    return Backbone(Description(layout, spec, origin), module)

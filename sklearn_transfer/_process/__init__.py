@@ -1,1 +1,55 @@
-"""Everything that touches the process: threads, locks, BLAS limits, the allocator, seeds."""
+"""Everything that touches the whole process, and the tools to do so safely.
+
+Whatever one call of this package changes or keeps beyond its own objects is listed here; what
+is added belongs on this list.
+
+Environment variables, each a number of bytes unless it says otherwise
+    SKLEARN_TRANSFER_CACHE_BYTES : features in memory, read when a store is first used.
+    SKLEARN_TRANSFER_DISK_CACHE_BYTES : features in a folder, read when it is first used.
+    SKLEARN_TRANSFER_ACTIVATION_BYTES : activations in memory, read at the first fine-tuning.
+    SKLEARN_TRANSFER_TRAINING_BYTES : samples of one fit before they go to a temporary file,
+    read by each fit.
+    SKLEARN_TRANSFER_KEEP_MEMORY : 0 leaves the allocator alone.
+
+Allocator (`allocator`)
+    glibc keeps freed memory from the first pass of a named network, or training, to the end of
+    the process; after an engine has been made it returns once what is free. Other C libraries
+    are left alone.
+
+Threads (`threads`, `blas`)
+    Pools of threads live as long as the call that made them. The number of OpenMP threads is
+    set to one for threads of those pools alone. BLAS, in the whole process, has one thread
+    while small models are fitted, and afterwards what it had before; where another thread does
+    that at a fork, the child keeps one. OpenVINO and ONNX Runtime have threads of their own.
+
+Forks (`forks`, `locks`)
+    Hooks, in the order of `forks.Turn`: locks of this package are made anew in the child
+    (LOCKS); the parent waits up to two seconds for threads that are ending, and the child
+    notes that networks must run in new threads (THREADS); files of stores on disk are closed
+    in the parent, and claims forgotten in the child (STORES); engines of OpenVINO are never
+    freed in the child (ENGINES). Engines of the parent are not used in the child, which makes
+    its own where it can.
+
+At exit
+    Files of stores on disk are closed, and the moments of last use written.
+
+Random numbers (`draws`)
+    The global generators of `random` and numpy are seeded while a user's callable runs, and
+    restored. Torch's is replaced for the thread alone where an operation takes a generator;
+    others, training, and building networks with random weights set and restore the global one.
+
+Other settings of torch
+    TF32 on CUDA during a pass in float32, the default dtype while a network is built, and
+    the fast path of attention while one is exported: each set, and restored, under a lock.
+
+Warnings
+--------
+    Filters are changed while a network is exported, and restored, which Python does for all
+    threads at once. The same holds around some calls of other libraries.
+
+Registries and caches
+    Networks by what was asked for (2 GiB of weights, the least recently used go first) with
+    their engines; stores by kind and folder; digests of files by path and time of change
+    (500,000) and of classes; one lock per network that is split; whether optional packages are
+    installed and which names torchvision knows.
+"""

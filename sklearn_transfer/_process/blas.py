@@ -1,17 +1,17 @@
 """Threads of BLAS, which many fits of small models are better off without."""
 
-import os
-import threading
 from contextlib import contextmanager
 
 from threadpoolctl import ThreadpoolController
+
+from sklearn_transfer._process.locks import Lock
 
 # Rows up to which one thread is the better choice for most models: on two cores a logistic
 # regression on 200 to 1000 rows of 1280 features took 3 to 6 times as long with two threads.
 # Beyond some thousands more cores have enough to do.
 FEW_ROWS = 4000
 
-_lock = threading.Lock()
+_lock = Lock()
 _users, _limit = 0, None
 
 
@@ -48,12 +48,3 @@ def _leave():
         if _users == 0:
             _limit.restore_original_limits()
             _limit = None
-
-
-def _renew_lock():
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)

@@ -2,13 +2,12 @@
 
 import contextlib
 import random
-import threading
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import RLock
 
 _TAKE_GENERATOR = {
     *("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"),
@@ -20,13 +19,7 @@ _TAKE_NONE = {
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "dropout_"),
     *("feature_dropout", "feature_alpha_dropout", "alpha_dropout_"),
 }
-_lock = threading.RLock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _lock
-    _lock = threading.RLock()
+_lock = RLock()
 
 
 class SeededTorch(TorchFunctionMode):

@@ -1,10 +1,23 @@
-"""Threads that work for a network: how many cores each takes, and how they end."""
+"""Threads that work for a network: how many cores each takes, and how they end.
+
+Networks run in forked children too, by `run_here`. OpenMP, which torch computes with, keeps
+its threads for the next parallel section; a child of fork does not have them, and a section
+in a thread that used them before the fork waits for them without end. A thread that is new
+in the child, and one core, avoid that. An error would be shorter, but it would end what
+people do on Linux, where Python up to 3.13 forks by default: `multiprocessing.Pool`, joblib's
+"multiprocessing" backend and the workers of a `DataLoader` run estimators of this package in
+forked children. (joblib's default backend, loky, does not fork.) Most of the code around
+forks serves locks, files and claims, which a child needs whether networks run in it or not.
+"""
 
 import functools
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+from sklearn_transfer._process.forks import Turn, run_at_fork
+from sklearn_transfer._process.locks import RLock
 
 # Seconds that a fork waits at most for threads that are ending.
 _PATIENCE = 2.0
@@ -14,15 +27,18 @@ _is_forked = False
 
 
 class Threads(ThreadPoolExecutor):
-    """Pool whose threads are gone from the system, not from Python alone, when it forks.
+    """Pool whose threads have also ended for the system, not only for Python, at a fork.
 
-    A thread that has ended for Python still runs what libraries do at its end. Where that
-    holds a lock of MKL's while the process forks, the lock stays closed in the child.
+    `shutdown` returns when a thread has ended for Python. The system's thread then still runs
+    what libraries do at its end, and a fork at that moment copies what it holds: a lock of MKL
+    stayed closed in the child, whose first matrix product waited without end.
     """
 
     def __init__(self, count, initializer=None):
         self._numbers = set()
-        super().__init__(count, initializer=_begin, initargs=(self._numbers, initializer))
+        super().__init__(
+            count, initializer=_note_thread, initargs=(self._numbers, initializer)
+        )
 
     def shutdown(self, wait=True, *, cancel_futures=False):
         super().shutdown(wait, cancel_futures=cancel_futures)
@@ -31,7 +47,7 @@ class Threads(ThreadPoolExecutor):
             _ending.update(self._numbers)
 
 
-def _begin(numbers, initializer):
+def _note_thread(numbers, initializer):
     numbers.add(threading.get_native_id())
     if initializer is not None:
         initializer()
@@ -43,7 +59,8 @@ def _forget_ended():
             _ending.discard(number)
 
 
-def _before_fork():
+def _wait_for_ending_threads():
+    # No library says when its part of a thread's end is over; /proc tells when all of it is.
     deadline = time.monotonic() + _PATIENCE
     _forget_ended()
     while _ending and time.monotonic() < deadline:
@@ -52,33 +69,14 @@ def _before_fork():
     _ending.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
-
-
-def in_child_of_fork(function):
-    """Decorator of a function that a forked process runs first, such as to renew locks.
-
-    What other threads held at the fork nobody gives back in the child.
-    """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=function)
-    return function
-
-
-@in_child_of_fork
 def _note_fork():
     global _is_forked
     _is_forked = True
 
 
-_user_code = threading.RLock()
+run_at_fork(Turn.THREADS, before=_wait_for_ending_threads, in_child=_note_fork)
 
-
-@in_child_of_fork
-def _renew_lock():
-    global _user_code
-    _user_code = threading.RLock()
+_user_code = RLock()
 
 
 def alone():
@@ -87,25 +85,27 @@ def alone():
 
 
 def run_here(function, *args):
-    """Result of a function in which a network works; in a child of fork by `run_apart`."""
+    """Run a function in which a network works; in a child of fork by `run_apart`."""
     return run_apart(function, *args) if _is_forked else function(*args)
 
 
 def run_apart(function, *args):
-    """Result of a function that runs in a thread of its own, on one core.
+    """Run a function in a thread of its own, on one core, and return its result.
 
-    In a child of fork a network runs only so: OpenMP waits for ever for threads that worked
-    with the one that forked.
+    In a child of fork networks run only in this way; the module's docstring says why.
     """
     with Threads(1, initializer=one_core) as pool:
         return pool.submit(function, *args).result()
 
 
 def one_core():
-    """Context, or call, that keeps operations of this thread, and of no other, to one core."""
+    """Keep operations of this thread, and of no other, to one core; also a context.
+
+    OpenMP has a number of threads for each thread that starts a parallel section.
+    """
     import torch
 
-    torch.get_num_threads()  # else torch sets its number at the first operation
+    torch.get_num_threads()  # else torch sets its own number at the first operation
     return _thread_pools().limit(limits=1, user_api="openmp")
 
 

@@ -5,7 +5,6 @@ import functools
 import itertools
 import sys
 import sysconfig
-import threading
 import types
 import uuid
 import weakref
@@ -14,7 +13,7 @@ import joblib
 import numpy as np
 import xxhash
 
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import RLock
 
 # Grows whenever the meaning of a cached vector changes.
 KEY_VERSION = 3
@@ -31,13 +30,7 @@ _INSTALLED = (*map(sysconfig.get_path, _PLACES), "<frozen")
 
 _anonymous = weakref.WeakKeyDictionary()
 _types = weakref.WeakKeyDictionary()
-_types_lock = threading.RLock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _types_lock
-    _types_lock = threading.RLock()
+_types_lock = RLock()
 
 
 def digest(*parts):

@@ -13,11 +13,12 @@ _HIGHEST = 2**31 - 1
 
 
 class Membership:
-    """The own process among those that use a folder: a number, locked while it lives.
+    """The membership of this process among those that use a folder.
 
-    The number is an offset in a lock file at which the process holds a lock of one byte.
+    It is a number, the offset in a lock file at which the process holds a lock of one byte.
     The system drops the lock with the process, however it ends, so there is nothing to
-    clean up. Where such locks are not to be had, nobody else counts as alive.
+    clean up. A child of fork does not inherit it and becomes a member of its own. Where the
+    system has no such locks, nobody else counts as alive.
     """
 
     def __init__(self, path):
@@ -34,12 +35,13 @@ class Membership:
             self._file = descriptor
 
     def is_alive(self, number):
-        """Whether the process of that number runs; True for this process."""
+        """Return whether the process of that number is running; True for this process."""
         if number == self.number:
             return True
         if self._file is None:
             return False
         try:
+            # Taking the lock of another one shows that it has none, so that it has ended.
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
         except OSError as error:
             return error.errno in (errno.EACCES, errno.EAGAIN)

@@ -1,108 +1,58 @@
-"""Embeddings by content, in memory: one store a process, bounded in bytes."""
+"""The store in memory, bounded in bytes: one for each purpose in a process."""
 
-import enum
-import os
-import threading
+import weakref
 from collections import OrderedDict
-from typing import NamedTuple
 
-from sklearn_transfer._process.threads import in_child_of_fork
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._process.forks import Turn, run_at_fork
+from sklearn_transfer._process.locks import Lock
+from sklearn_transfer._store.base import Answer, CacheInfo, Store, read_limit
 
-_LIMIT_VARIABLE = "SKLEARN_TRANSFER_CACHE_BYTES"
 _DEFAULT_LIMIT = 1 << 30
-_ENTRY_OVERHEAD = 300
+_ENTRY_OVERHEAD = 300  # key, claims and objects of an entry, in bytes
+
+_live = weakref.WeakSet()
 
 
-class CacheInfo(NamedTuple):
-    """Counts since the process began or the cache was cleared, and what is stored.
+class MemoryStore(Store):
+    """Features, kept for as long as the process lives.
 
-    hits : samples answered from the cache in this process.
-    misses : samples that went through a network in this process.
-    entries : vectors held.
-    bytes : bytes held, bookkeeping included.
-    max_bytes : bound on `bytes`; the least recently used vectors go first.
+    Parameters
+    ----------
+    max_bytes : int, default=None
+        Bound on what is held. None reads the environment variable `variable`.
     """
 
-    hits: int
-    misses: int
-    entries: int
-    bytes: int
-    max_bytes: int
+    variable = "SKLEARN_TRANSFER_CACHE_BYTES"
 
-
-class Answer(enum.Enum):
-    """What a store says of a sample whose vectors it does not have.
-
-    FREE : nobody computes them.
-    OURS : the one who asks has claimed them and is to compute them.
-    BUSY : somebody else is computing them.
-    """
-
-    FREE = enum.auto()
-    OURS = enum.auto()
-    BUSY = enum.auto()
-
-
-class NullStore:
-    """Keeps nothing."""
-
-    def look(self, contexts, samples, owner=None):
-        return [Answer.FREE if owner is None else Answer.OURS] * len(samples)
-
-    def put(self, contexts, entries):
-        pass
-
-    def release(self, owner):
-        pass
-
-    def count(self, hits=0, misses=0):
-        pass
-
-    def fits(self, n_vectors, n_bytes):
-        return True
-
-    def clear(self):
-        pass
-
-    def info(self):
-        return CacheInfo(0, 0, 0, 0, 0)
-
-
-class MemoryStore:
-    """Vectors of float32 under (context, sample) keys; safe for several threads."""
-
-    def __init__(self, max_bytes):
+    def __init__(self, max_bytes=None):
+        if max_bytes is None:
+            max_bytes = read_limit(self.variable, _DEFAULT_LIMIT)
         self.max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._claims = {}
         self.clear()
+        _live.add(self)
 
     def clear(self):
         with self._lock:
             self._vectors = OrderedDict()
             self._bytes = self._hits = self._misses = 0
 
-    def look(self, contexts, samples, owner=None):
-        """Of each sample its vectors, one a context, or an `Answer`.
-
-        What nobody has or computes is claimed for `owner`, where one is given, until it is
-        `put` or the owner releases its claims.
-        """
+    def lookup(self, contexts, samples, owner=None):
         with self._lock:
-            look = self._look_in_one if len(contexts) == 1 else self._look_one
-            return [look(contexts, sample, owner) for sample in samples]
+            lookup = self._lookup_in_one if len(contexts) == 1 else self._lookup_one
+            return [lookup(contexts, sample, owner) for sample in samples]
 
-    def _look_in_one(self, contexts, sample, owner):
-        """As `_look_one`, without what several contexts need."""
+    def _lookup_in_one(self, contexts, sample, owner):
+        """As `_lookup_one`, without what several contexts need."""
         key = contexts[0], sample
         vector = self._vectors.get(key)
         if vector is None:
-            return self._look_one(contexts, sample, owner)
+            return self._lookup_one(contexts, sample, owner)
         self._vectors.move_to_end(key)
         return [vector]
 
-    def _look_one(self, contexts, sample, owner):
+    def _lookup_one(self, contexts, sample, owner):
         keys = [(context, sample) for context in contexts]
         try:
             vectors = [self._vectors[key] for key in keys]
@@ -120,10 +70,6 @@ class MemoryStore:
         return Answer.OURS
 
     def put(self, contexts, entries):
-        """Keep copies of the vectors of (sample, vectors) pairs, and end their claims.
-
-        A vector larger than the bound is not kept.
-        """
         with self._lock:
             for sample, vectors in entries:
                 for context, vector in zip(contexts, vectors, strict=True):
@@ -143,7 +89,10 @@ class MemoryStore:
         self._vectors[key] = vector
 
     def release(self, owner):
-        """End the claims of an owner; returns their keys."""
+        self.end_claims(owner)
+
+    def end_claims(self, owner):
+        """End the claims of an owner, and return their (context, sample) pairs."""
         with self._lock:
             keys = [key for key, holder in self._claims.items() if holder is owner]
             for key in keys:
@@ -151,29 +100,23 @@ class MemoryStore:
             return keys
 
     def give_up(self, contexts, samples):
-        """End the claims on some samples."""
+        """End the claims on some samples, whoever has them."""
         with self._lock:
             for sample in samples:
                 for context in contexts:
                     self._claims.pop((context, sample), None)
-
-    def forget_process(self):
-        """In a child of fork: claims and locks of other threads stay in the parent."""
-        self._lock, self._claims = threading.Lock(), {}
 
     def count(self, hits=0, misses=0):
         with self._lock:
             self._hits += hits
             self._misses += misses
 
-    def fits(self, n_vectors, n_bytes):
-        """Whether that many vectors of that size can be held at once."""
+    def has_room_for(self, n_vectors, n_bytes):
         return n_vectors * (n_bytes + _ENTRY_OVERHEAD) <= self.max_bytes
 
     @property
     def bound(self):
-        """Bytes that are held at most, and the environment variable that says so."""
-        return self.max_bytes, _LIMIT_VARIABLE
+        return self.max_bytes, self.variable
 
     def info(self):
         with self._lock:
@@ -181,32 +124,31 @@ class MemoryStore:
             return CacheInfo(*counts, self.max_bytes)
 
 
-def limit(variable=_LIMIT_VARIABLE, default=_DEFAULT_LIMIT):
-    """Bytes that an environment variable allows a store."""
-    value = os.environ.get(variable)
-    if value is None:
-        return default
-    if not value.isdecimal():
-        raise ValueError(f"{variable}={shortened(value)}: expected a number of bytes")
-    return int(value)
+class ActivationStore(MemoryStore):
+    """Activations at the end of a frozen prefix, for later fits of the process."""
+
+    variable = "SKLEARN_TRANSFER_ACTIVATION_BYTES"
+
+    def has_room_for(self, n_vectors, n_bytes):
+        return True  # what does not fit is computed once per fit, which is no reason to warn
 
 
-_memory_store = None
-_memory_lock = threading.Lock()
+_stores = {}
+_stores_lock = Lock()
 
 
-def memory_store():
-    """The one store of this process, made at first use."""
-    global _memory_store
-    with _memory_lock:
-        if _memory_store is None:
-            _memory_store = MemoryStore(limit())
-        return _memory_store
+def open_memory_store(kind=MemoryStore):
+    """Return the one store of this process of a kind, made at first use."""
+    with _stores_lock:
+        if kind not in _stores:
+            _stores[kind] = kind()
+        return _stores[kind]
 
 
-@in_child_of_fork
-def _renew_locks():
-    global _memory_lock
-    _memory_lock = threading.Lock()
-    if _memory_store is not None:
-        _memory_store.forget_process()
+def _forget_claims():
+    # Those who claimed are threads of the parent; in the child nobody would ever release them.
+    for store in list(_live):
+        store._claims = {}
+
+
+run_at_fork(Turn.STORES, in_child=_forget_claims)

@@ -14,12 +14,12 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._strays import stray_rows, warn_of_strays
+from sklearn_transfer._strays import find_strays, warn_of_strays
 from sklearn_transfer._validation import (
-    domain_mask,
+    find_source_rows,
     forget_fit,
-    source_and_target,
-    source_rows,
+    read_domain_mask,
+    validate_source_and_target,
 )
 
 
@@ -76,7 +76,7 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
             Without a target nothing is adapted, and a UserWarning says so.
         """
         forget_fit(self)
-        self._learn(*source_and_target(self, X, y, X_target, sample_domain))
+        self._learn(*validate_source_and_target(self, X, y, X_target, sample_domain))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -104,20 +104,24 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
             All rows of X in their order, each mapped as its domain is.
         """
         forget_fit(self)
-        source, target, y_source = source_and_target(self, X, y, X_target, sample_domain)
+        source, target, y_source = validate_source_and_target(
+            self, X, y, X_target, sample_domain
+        )
         self._learn(source, target, y_source)
         mapped = self._map_training(source)
         if sample_domain is None:
             return mapped
-        is_source = source_rows(X, y, sample_domain)
-        return _joined(is_source, mapped, None if target is None else self._map_target(target))
+        is_source = find_source_rows(X, y, sample_domain)
+        return _join_domains(
+            is_source, mapped, None if target is None else self._map_target(target)
+        )
 
     def _learn(self, X_source, X_target, y_source):
         self.adapts_ = X_target is not None
         if not self.adapts_:
             self._align_alone(X_source)
             return
-        strays, others = stray_rows(X_source, X_target)
+        strays, others = find_strays(X_source, X_target)
         if not strays.any() and not others.any():
             self._align(X_source, X_target, y_source)
             return
@@ -154,13 +158,13 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         if sample_domain is None:
             return self._map_target(X)
-        source = domain_mask(X, None, sample_domain)
+        source = read_domain_mask(X, None, sample_domain)
         mapped = self._map_source(X[source]) if source.any() else None
         others = self._map_target(X[~source]) if not source.all() else None
-        return _joined(source, mapped, others)
+        return _join_domains(source, mapped, others)
 
 
-def centre(X):
+def center_rows(X):
     """Mean of rows, and what is left of them: exactly 0 where a column is constant."""
     mean = X.mean(axis=0)
     constant = np.ptp(X, axis=0) == 0
@@ -168,7 +172,7 @@ def centre(X):
     return mean, X - mean
 
 
-def _joined(is_source, source, target):
+def _join_domains(is_source, source, target):
     """Rows of both domains, either of which may be None, in the order of the mask."""
     width = (target if source is None else source).shape[1]
     rows = np.empty((len(is_source), width))

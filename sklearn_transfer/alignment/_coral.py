@@ -1,12 +1,13 @@
 """Correlation alignment."""
 
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer.alignment._base import ColumnAligner, centre
+from sklearn_transfer.alignment._base import ColumnAligner, center_rows
 
 
 class CORAL(ColumnAligner):
@@ -31,7 +32,7 @@ class CORAL(ColumnAligner):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features, n_features)
-        What centred source rows are multiplied by, from the right. Set with a target only.
+        What centered source rows are multiplied by, from the right. Set with a target only.
     mean_source_, mean_target_ : ndarray of shape (n_features,)
         Means of the domains. Set with a target only.
     adapts_ : bool
@@ -85,22 +86,41 @@ class CORAL(ColumnAligner):
         self.reg = reg
 
     def _align(self, X_source, X_target, y_source):
-        self.mean_source_, source = centre(X_source)
-        self.mean_target_, target = centre(X_target)
-        if not source.any() or not target.any():
-            self.coef_ = np.eye(X_source.shape[1])
-            return
-        self.coef_ = _power(source, self.reg, -0.5) @ _power(target, self.reg, 0.5)
+        found = match_moments(X_source, X_target, self.reg)
+        self.mean_source_, self.coef_, self.mean_target_ = found
 
     def _move(self, X):
-        return (X - self.mean_source_) @ self.coef_ + self.mean_target_
+        return MomentMap(self.mean_source_, self.coef_, self.mean_target_).apply(X)
 
 
-def _power(centred, reg, exponent):
-    """Power of the shrunk covariance of centred rows, not all 0."""
-    n, d = centred.shape
-    scale = np.abs(centred).max()
-    rows = centred / scale
+class MomentMap(NamedTuple):
+    """Linear map of rows, by which the mean and covariance of a domain become another's."""
+
+    mean_source: np.ndarray
+    coef: np.ndarray
+    mean_target: np.ndarray
+
+    def apply(self, X):
+        """Rows of the source domain, moved."""
+        return (X - self.mean_source) @ self.coef + self.mean_target
+
+
+def match_moments(X_source, X_target, reg):
+    """The map of source rows after which they have the moments of the target."""
+    mean_source, source = center_rows(X_source)
+    mean_target, target = center_rows(X_target)
+    if source.any() and target.any():
+        coef = raise_covariance(source, reg, -0.5) @ raise_covariance(target, reg, 0.5)
+    else:
+        coef = np.eye(X_source.shape[1])
+    return MomentMap(mean_source, coef, mean_target)
+
+
+def raise_covariance(centered, reg, exponent):
+    """Power of the shrunk covariance of centered rows, not all 0."""
+    n, d = centered.shape
+    scale = np.abs(centered).max()
+    rows = centered / scale
     covariance = rows.T @ rows / max(n - 1, 1)
     if reg == "auto":
         reg = ledoit_wolf_shrinkage(rows, assume_centered=True)

@@ -13,9 +13,9 @@ _SIMPLEX_STEPS = 10**8  # ends long after what fits memory
 _UNDERFLOW = 300  # cost over reg up to which exp, and scalings that balance it, are numbers
 
 
-def exact(ot, M):
+def solve_exact(ot, M):
     """Plan of least cost, and whether the network simplex ended."""
-    a, b = _uniform(M)
+    a, b = _build_uniform(M)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says it too
         plan, log = ot.emd(a, b, M, numItermax=_SIMPLEX_STEPS, log=True)
@@ -59,7 +59,7 @@ class Sinkhorn:
                 warn=False,
                 warmstart=self.potentials,
             )
-        self.potentials = _potentials(log)
+        self.potentials = _read_potentials(log)
         self.n_iter += log["niter"] + 1
         rows, columns = plan.sum(axis=1) - self.a, plan.sum(axis=0) - self.b
         self.error = float(np.abs(rows).sum() + np.abs(columns).sum())
@@ -71,13 +71,13 @@ class Sinkhorn:
         return self.n_iter >= self.most
 
 
-def _potentials(log):
+def _read_potentials(log):
     if "log_u" in log:
         return log["log_u"], log["log_v"]
     return np.log(log["u"]), np.log(log["v"])
 
 
-def concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
+def solve_concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """Plan with a penalty on the root of the mass that a class sends to a target row.
 
     Linear upper bounds of the penalty are minimised in turn; how much the last one moved.
@@ -93,7 +93,7 @@ def concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     return plan, moved
 
 
-def convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
+def solve_convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """Plan with a penalty on the length of what a class sends to a target row.
 
     Generalised conditional gradients, with the entropy in the line search; the last gap, an
@@ -101,7 +101,7 @@ def convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """
     reg = sinkhorn.reg
 
-    def value(plan):
+    def compute_value(plan):
         lengths = np.sqrt(one_hot.T @ plan**2).sum()
         return (plan * M).sum() + reg * xlogy(plan, plan).sum() + eta * lengths
 
@@ -117,7 +117,7 @@ def convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
         if gap <= tol or sinkhorn.is_spent:
             break
         step = minimize_scalar(
-            lambda t, start=plan, end=best: value((1 - t) * start + t * end),
+            lambda t, start=plan, end=best: compute_value((1 - t) * start + t * end),
             bounds=(0, 1),
             method="bounded",
             options={"xatol": 1e-6},
@@ -126,6 +126,6 @@ def convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     return plan, gap
 
 
-def _uniform(M):
+def _build_uniform(M):
     n, m = M.shape
     return np.full(n, 1 / n), np.full(m, 1 / m)

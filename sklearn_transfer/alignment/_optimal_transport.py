@@ -10,9 +10,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_transfer._process.blas import one_blas_thread
-from sklearn_transfer._validation import column_or_1d, doubtful_values, import_optional
+from sklearn_transfer._validation import column_or_1d, count_doubtful_values, import_optional
 from sklearn_transfer.alignment import _couplings
-from sklearn_transfer.alignment._base import ColumnAligner, centre
+from sklearn_transfer.alignment._base import ColumnAligner, center_rows
 
 _PLANS = 3  # times max_iter iterations for all plans of a class penalty
 _ROUNDS = 50  # of the outer loop of a class penalty, each of which solves a plan
@@ -141,18 +141,18 @@ class OptimalTransport(ColumnAligner):
         self.n_iter_ = 1
 
     def _align(self, X_source, X_target, y_source):
-        one_hot = self._classes(y_source)
+        one_hot = self._encode_classes(y_source)
         ot = import_optional("ot", "ot", "OptimalTransport")
-        _, source = centre(X_source)
-        mean, target = centre(X_target)
+        _, source = center_rows(X_source)
+        mean, target = center_rows(X_target)
         # Of centred domains, costs have the unit that `reg` is given in.
         unit = max(np.abs(source).max(), np.abs(target).max()) or 1.0
-        M = _squared_distances(source / unit, target / unit)
+        M = _compute_squared_distances(source / unit, target / unit)
         scale = M.mean() or 1.0
         self.cost_scale_ = float(scale * unit**2)
         # Products of a matrix and a vector wait for memory, and more threads for each other.
         with one_blas_thread():
-            self.coupling_ = self._coupling(ot, M / scale, one_hot)
+            self.coupling_ = self._solve_coupling(ot, M / scale, one_hot)
         self.X_source_ = X_source.copy()
         mass = self.coupling_.sum(axis=1, keepdims=True)
         # A plan that was left unfinished may give a row no mass: it goes to the mean.
@@ -168,7 +168,7 @@ class OptimalTransport(ColumnAligner):
         coupling[np.ix_(~strays, ~others)] = self.coupling_
         self.X_source_, self.X_moved_, self.coupling_ = X_source.copy(), moved, coupling
 
-    def _classes(self, y):
+    def _encode_classes(self, y):
         """Indicator of the classes of source rows, or None where no penalty needs it."""
         if self.class_reg is None:
             return None
@@ -179,7 +179,7 @@ class OptimalTransport(ColumnAligner):
                 "rows as y, and a reg above 0. Without them set class_reg=None."
             )
         check_classification_targets(y)
-        if n_values := doubtful_values(y):
+        if n_values := count_doubtful_values(y):
             warnings.warn(
                 f"class_reg={self.class_reg!r} takes the {n_values} distinct whole numbers in "
                 "y for classes, and they look like the numbers of a regression: give bins of "
@@ -190,16 +190,16 @@ class OptimalTransport(ColumnAligner):
         classes, codes = np.unique(column_or_1d(y), return_inverse=True)
         return np.eye(len(classes))[codes]
 
-    def _coupling(self, ot, M, one_hot):
+    def _solve_coupling(self, ot, M, one_hot):
         if not self.reg:
             self.n_iter_ = 1
-            plan, ended = _couplings.exact(ot, M)
+            plan, ended = _couplings.solve_exact(ot, M)
             if not ended:
                 self._warn("its exact plan is not optimal", "Give a reg above 0")
             return plan
         most = self.max_iter if one_hot is None else _PLANS * self.max_iter
         sinkhorn = _couplings.Sinkhorn(ot, M.shape, self.reg, self.max_iter, most, self.tol)
-        plan = sinkhorn(M) if one_hot is None else self._penalised(sinkhorn, M, one_hot)
+        plan = sinkhorn(M) if one_hot is None else self._solve_penalized(sinkhorn, M, one_hot)
         self.n_iter_ = sinkhorn.n_iter
         if not sinkhorn.error <= self.tol:  # NaN where numbers overflow
             self._warn(
@@ -209,9 +209,9 @@ class OptimalTransport(ColumnAligner):
             )
         return plan
 
-    def _penalised(self, sinkhorn, M, one_hot):
+    def _solve_penalized(self, sinkhorn, M, one_hot):
         concave = self.class_reg == "lpl1"
-        solve = _couplings.concave_groups if concave else _couplings.convex_groups
+        solve = _couplings.solve_concave_groups if concave else _couplings.solve_convex_groups
         plan, left = solve(sinkhorn, M, one_hot, self.eta, _ROUNDS, _SETTLED)
         if not left <= _SETTLED:
             what = (
@@ -239,13 +239,13 @@ class OptimalTransport(ColumnAligner):
         return self.X_moved_.copy() if self.adapts_ else X_source.copy()
 
     def _move(self, X):
-        mean, fitted = centre(self.X_source_)
+        mean, fitted = center_rows(self.X_source_)
         unit = np.abs(fitted).max() or 1.0
         nearest = pairwise_distances_argmin((X - mean) / unit, fitted / unit)
         return X + (self.X_moved_ - self.X_source_)[nearest]
 
 
-def _squared_distances(X, Y):
+def _compute_squared_distances(X, Y):
     """Of all pairs, at least 0."""
     squares = np.einsum("ij,ij->i", X, X)[:, None] + np.einsum("ij,ij->i", Y, Y)
     squares -= 2 * X @ Y.T

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import svd_flip
 
-from sklearn_transfer.alignment._base import ComponentAligner, centre
+from sklearn_transfer.alignment._base import ComponentAligner, center_rows
 
 
 class SubspaceAlignment(ComponentAligner):
@@ -91,17 +91,17 @@ class SubspaceAlignment(ComponentAligner):
         self.n_components = n_components
 
     def _align(self, X_source, X_target, y_source):
-        self.mean_source_, source = centre(X_source)
-        self.mean_target_, target = centre(X_target)
-        (s, source), (t, target) = _axes(source), _axes(target)
-        k = self.n_components_ = self._count(s, t)
+        self.mean_source_, source = center_rows(X_source)
+        self.mean_target_, target = center_rows(X_target)
+        (s, source), (t, target) = _find_axes(source), _find_axes(target)
+        k = self.n_components_ = self._count_components(s, t)
         self.source_components_, self.target_components_ = source[:k], target[:k]
         self.alignment_ = self.source_components_ @ self.target_components_.T
 
     def _align_alone(self, X_source):
         self._align(X_source, X_source, None)
 
-    def _count(self, *variances):
+    def _count_components(self, *variances):
         most = min(map(len, variances))
         if isinstance(self.n_components, Integral):
             if self.n_components > most:
@@ -111,7 +111,7 @@ class SubspaceAlignment(ComponentAligner):
                     "a share of the variance between 0 and 1."
                 )
             return int(self.n_components)
-        return min(most, max(_reaching(v, self.n_components) for v in variances))
+        return min(most, max(_count_reaching(v, self.n_components) for v in variances))
 
     def _map_source(self, X):
         return (X - self.mean_source_) @ self.source_components_.T @ self.alignment_
@@ -120,7 +120,7 @@ class SubspaceAlignment(ComponentAligner):
         return (X - self.mean_target_) @ self.target_components_.T
 
 
-def _axes(centred):
+def _find_axes(centred):
     """Variances along the principal axes, up to a factor, and the axes as rows."""
     scale = np.abs(centred).max() or 1.0
     U, values, axes = np.linalg.svd(centred / scale, full_matrices=False)
@@ -130,7 +130,7 @@ def _axes(centred):
     return values**2, axes
 
 
-def _reaching(variances, share):
+def _count_reaching(variances, share):
     """Fewest leading components that hold this share, or more by rounding."""
     held = np.cumsum(variances)
     return 1 + int(np.searchsorted(held, share * held[-1] * (1 - 1e-12)))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._kernels import Kernel, median_gamma
+from sklearn_transfer._kernels import Kernel, compute_median_gamma
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer.alignment._base import ComponentAligner
 
@@ -130,11 +130,11 @@ class TransferComponentAnalysis(ComponentAligner):
         self._choose_gamma(e)
         kernel = Kernel(self.kernel, self.gamma_)
         (prepared,) = kernel.prepare(rows)
-        K = kernel.block(prepared, prepared)
+        K = kernel.compute_block(prepared, prepared)
         scale = np.trace(K) / len(K) or 1.0
         K /= scale
         with one_blas_thread(len(K) <= FEW_ROWS):
-            values, weights = leading_components(K, e, float(self.mu), self.n_components)
+            values, weights = find_leading_components(K, e, float(self.mu), self.n_components)
         self.eigenvalues_, self.dual_coef_ = values, weights / scale
         self.n_components_ = len(values)
 
@@ -143,18 +143,18 @@ class TransferComponentAnalysis(ComponentAligner):
             self.gamma_ = float(self.gamma)
             return
         source, target = self.X_fit_[e >= 0], self.X_fit_[e < 0]
-        self.gamma_ = median_gamma(source, target if len(target) else source)
+        self.gamma_ = compute_median_gamma(source, target if len(target) else source)
 
     def _map_source(self, X):
         kernel = Kernel(self.kernel, self.gamma_)
         fitted, rows = kernel.prepare(self.X_fit_, X)
-        return kernel.features(rows, fitted, self.dual_coef_)
+        return kernel.map_features(rows, fitted, self.dual_coef_)
 
     def _map_target(self, X):
         return self._map_source(X)
 
 
-def leading_components(K, e, mu, n_components):
+def find_leading_components(K, e, mu, n_components):
     """Largest eigenvalues of (K e e' K + mu I)^-1 K H K, and vectors w with K w of variance 1.
 
     Falling, at most `n_components`, of the positive ones; (0) and zeros where there are none.

@@ -3,7 +3,6 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from difflib import get_close_matches
 from numbers import Integral
 from typing import NamedTuple
 
@@ -13,19 +12,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._modalities.inputs import naming_input
-from sklearn_transfer._store.disk import disk_store
-from sklearn_transfer._store.memory import NullStore, memory_store
-from sklearn_transfer._validation import check_feature_names_in, shortened, visual_block
-from sklearn_transfer.extraction._loop import Extraction
-
-_LONGEST_NAME = 255  # bytes of the name of a file on the usual file systems
+from sklearn_transfer._store.choice import choose_store
+from sklearn_transfer._validation import check_feature_names_in, visual_block
+from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
 
-class Pass(NamedTuple):
+class LayerFeatures(NamedTuple):
     """What one pass over samples gave, and what it cost.
 
-    features : one matrix a layer choice; in place of one the error that it raised.
+    features : one matrix per layer choice; in place of one the error that it raised.
     n_computed, seconds : samples that went through the network, and how long they took.
     n_parameters : numbers that the network holds.
     """
@@ -39,7 +34,8 @@ class Pass(NamedTuple):
 class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     """Samples to features through a frozen network; a subclass is only the modality.
 
-    It says how to read X (`_check_samples`) and one sample (`_make_reader`).
+    It says how to read X (`_check_samples`); the spec of the network makes the reader of one
+    sample.
     """
 
     _parameter_constraints: dict = {
@@ -65,25 +61,13 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    # How messages about a sample end.
-    _advice = "; with on_error='nan' the other rows are computed and this one is NaN"
-
-    @staticmethod
-    def _place(row):
-        """What messages call a row of X."""
-        return f"row {row}"
-
     @abstractmethod
     def _check_samples(self, X, reset):
         """Sequence of samples from X; `reset` as in scikit-learn's validate_data."""
 
     @abstractmethod
-    def _make_reader(self, backbone):
-        """Object that digests and prepares samples, as `ImageReader` does."""
-
-    @abstractmethod
     def _load_backbone(self):
-        """Record of the network the parameters describe."""
+        """Backbone that the parameters describe."""
 
     @abstractmethod
     def _has_backbone(self):
@@ -108,9 +92,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         samples = self._check_samples(X, reset=True)
         backbone = self._load_backbone()
         self._resolve(backbone, self.layers)
-        self._engine_name(backbone)
+        self._resolve_engine(backbone)
         self._store()
-        self._input_shape = self._make_reader(backbone).shape(samples)
+        self._signature = self._make_reader(backbone).find_signature(samples)
         self.weights_sha256_ = backbone.weights_sha256
         return self
 
@@ -135,7 +119,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         """
         self._validate_params()
         samples = self._check_samples(X, reset=False)
-        backbone = self._checked_backbone()
+        backbone = self._load_checked_backbone()
         taps = self._resolve(backbone, self.layers)
         return self._extract(samples, backbone, taps).output
 
@@ -166,7 +150,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         if self.cache is None:
             raise ValueError("precompute fills the cache, but cache=None turns it off")
         samples = self._check_samples(X, reset=False)
-        backbone = self._checked_backbone()
+        backbone = self._load_checked_backbone()
         if not isinstance(layers, (list, tuple)):
             layers = [self.layers if layers is None else layers]
         if not layers:
@@ -175,15 +159,15 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._extract(samples, backbone, list(dict.fromkeys(taps)), collect=False)
         return self
 
-    def _features_by_layer(self, X, layers):
-        """`Pass` with the features of several layer choices; nothing is learned from X."""
+    def _extract_layers(self, X, layers):
+        """`LayerFeatures` of several layer choices; nothing is learned from X."""
         samples = self._check_samples(X, reset=True)
-        backbone = self._checked_backbone()
-        choices = [self._taps_or_error(backbone, layer) for layer in layers]
+        backbone = self._load_checked_backbone()
+        choices = [self._resolve_or_error(backbone, layer) for layer in layers]
         found = [taps for taps in choices if not isinstance(taps, ValueError)]
         taps = list(dict.fromkeys(tap for taps in found for tap in taps))
         if not taps:
-            return Pass(choices, 0, 0.0, backbone.n_parameters)
+            return LayerFeatures(choices, 0, 0.0, backbone.n_parameters)
         done = self._extract(samples, backbone, taps)
         pieces = np.split(done.output, np.cumsum(done.widths)[:-1], axis=1)
         columns = dict(zip(taps, pieces, strict=True))
@@ -191,9 +175,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             taps if isinstance(taps, ValueError) else np.hstack([columns[tap] for tap in taps])
             for taps in choices
         ]
-        return Pass(features, done.n_computed, done.seconds, backbone.n_parameters)
+        return LayerFeatures(features, done.n_computed, done.seconds, backbone.n_parameters)
 
-    def _taps_or_error(self, backbone, layers):
+    def _resolve_or_error(self, backbone, layers):
         try:
             return self._resolve(backbone, layers)
         except ValueError as error:
@@ -248,40 +232,28 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         if not hasattr(self, "weights_sha256_") and not self._has_backbone():
             check_is_fitted(self, "weights_sha256_")
         backbone = self._load_backbone()
-        shape = self._known_shape(backbone)
+        from sklearn_transfer._networks.widths import find_width
+
+        reader = self._make_reader(backbone)
+        signature = reader.find_signature(()) or getattr(self, "_signature", None)
+        if signature is None:
+            check_is_fitted(self, "_signature")
         names = [
             f"{tap.label}_{i}"
             for tap in self._resolve(backbone, self.layers)
-            for i in range(self._width(backbone, tap, shape))
+            for i in range(find_width(backbone, tap, reader, signature))
         ]
         return np.asarray(names, dtype=object)
 
-    def _width(self, backbone, tap, shape):
-        """Number of features of a tap, by running one empty sample if it is not known."""
-        if (tap, shape) not in backbone.widths:
-            import torch
-
-            from sklearn_transfer._networks.taps import forward
-            from sklearn_transfer._process.threads import run_apart
-
-            empty = torch.zeros(1, *shape, device=backbone.device, dtype=torch.float32)
-            with naming_input(backbone.label, shape, self._make_reader(backbone).shape_source):
-                (features,) = run_apart(forward, backbone, [tap], empty)
-            backbone.widths[tap, shape] = features.shape[1]
-        return backbone.widths[tap, shape]
-
-    def _known_shape(self, backbone):
-        shape = self._make_reader(backbone).shape(()) or getattr(self, "_input_shape", None)
-        if shape is None:
-            check_is_fitted(self, "_input_shape")
-        return shape
+    def _make_reader(self, backbone):
+        return backbone.spec.reader(self)
 
     def _resolve(self, backbone, layers):
         from sklearn_transfer._networks.taps import resolve_taps
 
         return resolve_taps(backbone, layers, self.pooling)
 
-    def _checked_backbone(self):
+    def _load_checked_backbone(self):
         backbone = self._load_backbone()
         seen = getattr(self, "weights_sha256_", backbone.weights_sha256)
         if seen != backbone.weights_sha256:
@@ -294,19 +266,27 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return backbone
 
     def _store(self):
-        if self.cache is None:
-            return NullStore()
-        if isinstance(self.cache, str) and self.cache == "memory":
-            return memory_store()
-        return disk_store(checked_folder(self.cache))
+        return choose_store(self.cache)
 
-    def _engine_name(self, backbone):
-        from sklearn_transfer._networks.engines import resolve_engine
+    def _resolve_engine(self, backbone):
+        from sklearn_transfer._networks.engines.choice import resolve_engine
 
         return resolve_engine(self.engine, self.precision, backbone)
 
     def _extract(self, samples, backbone, taps, collect=True):
-        return Extraction(self, samples, backbone, taps, collect).run()
+        options = PassOptions(
+            engine=self._resolve_engine(backbone),
+            precision=self.precision,
+            batch_size=self.batch_size,
+            n_threads=count_threads(self.n_jobs),
+            on_error=self.on_error,
+            verbose=self.verbose,
+            collect=collect,
+            signature=getattr(self, "_signature", None),
+            advice="; with on_error='nan' the other rows are computed and this one is NaN",
+        )
+        reader = self._make_reader(backbone)
+        return Extraction(samples, reader, self._store(), backbone, taps, options).run()
 
     def _sk_visual_block_(self):
         return visual_block(self, self._caption())
@@ -334,26 +314,3 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def checked_folder(cache):
-    """Path of the folder that a value of `cache` means, with "~" as the home folder.
-
-    Refuses what is more likely a typing error.
-    """
-    folder = os.path.expanduser(os.fspath(cache))
-    is_file = os.path.exists(folder) and not os.path.isdir(folder)
-    if os.path.isdir(folder):
-        return folder
-    near = isinstance(cache, str) and get_close_matches(
-        folder.lower()[:20], ["memory"], 1, 0.9
-    )
-    names = [len(os.fsencode(name)) for name in folder.split(os.sep)]
-    if near or not folder or is_file or max(names) > _LONGEST_NAME:
-        problem = "is a file" if is_file else "is no folder"
-        hint = " Did you mean 'memory'?" if near else ""
-        raise ValueError(
-            f"cache={shortened(cache)} {problem}; expected 'memory', None, or a folder, which"
-            f" need not exist yet.{hint}"
-        )
-    return folder

@@ -5,46 +5,12 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
-from sklearn_transfer._modalities.samples import as_samples
+from sklearn_transfer._modalities.image.samples import check_images
 from sklearn_transfer.extraction._base import _BasePretrained
 
 
-class ReadsImages:
-    """Mixin of estimators with `preprocess`, `background` and `value_range`."""
-
-    value_range = "auto"
-
-    def _check_samples(self, X, reset):
-        if self.preprocess is not None:
-            return as_samples(X)
-        finite = self.on_error == "raise"
-        options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": finite}
-        X = validate_data(self, X, reset=reset, **options)
-        self._n_inputs = X.shape[1]
-        return X
-
-    def _make_reader(self, backbone):
-        from sklearn_transfer._modalities import readers
-        from sklearn_transfer._modalities.image.decoding import parse_background
-        from sklearn_transfer._modalities.image.values import parse_value_range
-
-        value_range = parse_value_range(self.value_range)
-        if self.preprocess is None:
-            return readers.RowReader()
-        background = parse_background(self.background)
-        if self.preprocess != "auto":
-            return readers.CallableReader(self.preprocess, background, value_range)
-        if value_range is None:
-            raise ValueError(
-                "value_range=None hands the samples' own values to a callable preprocess, but"
-                " preprocess='auto'; use 'auto', 'dtype' or a pair (low, high)"
-            )
-        return readers.ImageReader(_require_spec(backbone), background, value_range)
-
-
-class PretrainedFeatures(ReadsImages, _BasePretrained):
+class PretrainedFeatures(_BasePretrained):
     """Features of images from a frozen, pretrained network.
 
     The first step of a pipeline when labelled images are few: a network that has seen
@@ -275,6 +241,9 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _check_samples(self, X, reset):
+        return check_images(self, X, reset)
+
     def _load_backbone(self, n_outputs=None):
         from sklearn_transfer._networks.registry import load_backbone
 
@@ -305,13 +274,3 @@ class PretrainedFeatures(ReadsImages, _BasePretrained):
             tags.input_tags.string = True
         tags.input_tags.allow_nan = self.on_error == "nan"
         return tags
-
-
-def _require_spec(backbone):
-    if backbone.spec is None:
-        raise ValueError(
-            f"preprocess='auto': {backbone.label} does not say what input it was trained on;"
-            " pass a callable that makes its input from a PIL image, preprocess=None if X"
-            " holds its input already, or give the module timm's attribute pretrained_cfg"
-        )
-    return backbone.spec

@@ -1,84 +1,156 @@
-"""One walk over samples: what is cached is copied, the rest goes in batches."""
+"""One walk over samples: what is stored is copied, the rest goes through the network.
 
-import math
+    samples > look up > read > claim > prepare > pass > store > matrix
+
+`Extraction.run` is that path; each step stands in a module of its own.
+"""
+
 import time
 import warnings
 from collections import deque
 from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 
 import joblib
 import numpy as np
 
-from sklearn_transfer._modalities.inputs import BadSampleError, describe, naming_input
+from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
-from sklearn_transfer._process.threads import Threads, one_core
-from sklearn_transfer._store.digests import KEY_VERSION, digest
-from sklearn_transfer._store.memory import Answer
+from sklearn_transfer._process.threads import Threads
+from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
+from sklearn_transfer.extraction._matrix import Matrix
+from sklearn_transfer.extraction._passes import Passes
 
-# Samples looked up at once, claimed at once, and at most handed to a thread at once.
-_LOOKED_UP, _CLAIMED, _HANDED = 1000, 16, 4
-# Seconds between looks at what others compute.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
-# Seconds without news of them before a warning says whom this waits for.
-_PATIENCE = 60.0
+# Samples looked up at once, and at most handed to a thread at once.
+_LOOKED_UP, _HANDED = 1000, 4
+
+
+def label_row(row):
+    """What messages call a row of X."""
+    return f"row {row}"
+
+
+@dataclass(frozen=True)
+class PassOptions:
+    """How samples are passed through a network.
+
+    Parameters
+    ----------
+    engine : {"torch", "openvino", "onnxruntime"}
+        What runs the network.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Arithmetic of the network.
+    batch_size : int or "auto", default="auto"
+        Samples in a batch.
+    n_threads : int, default=1
+        Threads that read samples.
+    on_error : {"raise", "nan"}, default="raise"
+        What a sample that cannot be used does.
+    verbose : bool or int, default=False
+        Whether to show a progress bar.
+    collect : bool, default=True
+        Whether features are returned, rather than stored only.
+    signature : tuple or None, default=None
+        Signature of payloads of an earlier call, for X without any usable sample.
+    row_label : callable, default=label_row
+        What messages call a row.
+    advice : str, default=""
+        How messages about a sample end.
+    allocate : callable, default=numpy.empty
+        Makes the matrix of features.
+    """
+
+    engine: str
+    precision: str = "float32"
+    batch_size: int | str = "auto"
+    n_threads: int = 1
+    on_error: str = "raise"
+    verbose: bool | int = False
+    collect: bool = True
+    signature: tuple | None = None
+    row_label: object = label_row
+    advice: str = ""
+    allocate: object = np.empty
 
 
 class Extraction:
-    """Features of samples at some taps; decoding, computing and storing overlap.
+    """Features of samples at some taps; reading, computing and storing overlap.
 
-    Rows go, in order, through `_known`, `_read`, `_claimed`, `_prepared` and batches. Of those
-    that went through the network `n_computed` is the number and `seconds` the time, without
-    that of making the engine. `widths` are those of the taps in `output`.
+    Parameters
+    ----------
+    samples : sequence of n_samples samples
+        A list or an array.
+    reader : Reader
+        Makes payloads of them.
+    store : Store
+        Where vectors are kept.
+    backbone : Backbone
+        The network.
+    taps : list of Tap
+        Where features leave it.
+    options : PassOptions
+        How it is run.
+
+    Attributes
+    ----------
+    output : ndarray of shape (n_samples, n_features), float32
+        The features, the taps side by side.
+    widths : list of int
+        Number of features of each tap.
+    n_computed : int
+        Samples that went through the network.
+    seconds : float
+        Time that these took, without that of making the engine.
     """
 
-    def __init__(self, estimator, samples, backbone, taps, collect, allocate=np.empty):
-        self.allocate = allocate
-        self.samples, self.backbone, self.taps = samples, backbone, taps
-        self.reader = estimator._make_reader(backbone)
-        self.store = estimator._store()
-        self.on_error, self.verbose = estimator.on_error, estimator.verbose
-        self.place, self.advice = estimator._place, estimator._advice
-        self.batch_size, self.precision = estimator.batch_size, estimator.precision
-        self.engine_name = estimator._engine_name(backbone)
-        self.n_threads = _n_threads(estimator.n_jobs)
-        self.n_handed = min(max(len(samples) // (4 * self.n_threads), 1), _HANDED)
-        self.n_ahead = (8 + 2 * self.n_threads) // self.n_handed
-        if self.reader.is_ordered:  # whole pictures wait for their turn
-            self.n_handed, self.n_ahead = 1, self.n_threads
-        self.collect, self.output, self.bad, self.n_cached = collect, None, [], 0
-        self.estimator, self.remarks = estimator, Remarks()
-        setting = (KEY_VERSION, backbone.digest, self.reader.key)
-        setting += (self.precision, self.engine_name)
-        self.contexts = [digest(*setting, *_tap_key(tap)) for tap in taps]
-        self.keys, self.waiting, self.payloads, self.running = {}, {}, [], deque()
-        self.engine, self.shape, self.kept, self.workers = None, None, True, _Workers()
-        self.n_computed, self.started, self.seconds = 0, None, 0.0
-        quick = all(map(self.reader.is_quick, samples))
-        self.pool = None if quick else Threads(self.n_threads)
+    def __init__(self, samples, reader, store, backbone, taps, options):
+        self.samples, self.reader, self.backbone = samples, reader, backbone
+        self.taps, self.options = taps, options
+        contexts = compute_contexts(backbone, reader, taps, options)
+        self.dialogue = Dialogue(store, contexts)
+        self.passes = Passes(reader, backbone, taps, options, self.dialogue.keep)
+        self.matrix = Matrix(len(samples), options.collect, options.allocate)
+        self.digests, self.bad, self.remarks = {}, [], Remarks()
+        self.n_cached, self.seconds = 0, 0.0
+        is_quick = all(map(reader.is_quick, samples))
+        self.pool = None if is_quick else Threads(options.n_threads)
+
+    @property
+    def output(self):
+        return self.matrix.array
+
+    @property
+    def widths(self):
+        return self.matrix.widths
+
+    @property
+    def n_computed(self):
+        return self.passes.n_computed
 
     def run(self):
         """Walk over all samples; `output` then holds the features."""
-        label, unit = self.backbone.label, self.reader.unit
-        progress = _progress(label, len(self.samples), unit, self.verbose)
-        with progress as self.bar, self.pool or nullcontext(), self.workers:
+        progress = show_progress(
+            self.backbone.label, len(self.samples), self.reader.unit, self.options.verbose
+        )
+        with progress as self.bar, self.pool or nullcontext(), self.passes:
             try:
-                rows = self._known()
+                rows = self._copy_known()
                 while rows:
                     busy = self._compute(rows)
-                    self.store.release(self)  # who waits holds nothing that others wait for
-                    rows = self._left_by_others(busy)
+                    self.dialogue.release()  # who waits holds nothing that others wait for
+                    rows = self.dialogue.wait_for_others(busy, self._write_known)
             finally:
-                self.store.release(self)
-        if self.started is not None:
-            self.seconds = time.perf_counter() - self.started
+                self.dialogue.release()
+        if self.passes.started is not None:
+            self.seconds = time.perf_counter() - self.passes.started
         self._settle_bad()
-        self.remarks.warn(len(self.samples), self.place)
+        self.remarks.warn(len(self.samples), self.options.row_label)
         return self
 
-    def _known(self):
-        """Copy what is cached under digests that cost little; returns the other rows."""
+    def _copy_known(self):
+        """Copy what is stored under digests that cost little; returns the other rows."""
         rest = []
         for start in range(0, len(self.samples), _LOOKED_UP):
             rows, keys = [], []
@@ -93,62 +165,41 @@ class Extraction:
                 else:
                     rows.append(row)
                     keys.append(key)
-            answers = self.store.look(self.contexts, keys)
-            rest += self._write_found(rows, keys, answers)
+            rest += self._write_found(rows, keys, self.dialogue.lookup(keys))
         return sorted(rest)
 
     def _compute(self, rows):
-        """Features of rows; returns (row, digest) of those that others are computing."""
+        """Compute features of rows; returns (row, digest) of those that others compute."""
         busy = []
-        with closing(self._prepared(self._claimed(self._read(rows), busy))) as prepared:
+        contents = self._run_ahead(self._read, rows)
+        claimed = self.dialogue.claim(contents, busy, self._write_known)
+        with closing(self._run_ahead(self._prepare, claimed)) as prepared:
             try:
-                for row, key, payload in prepared:
-                    self._take(row, key, self._unless_bad(row, self.reader.finish, payload))
+                for row, key, content in prepared:
+                    payload = self._unless_bad(row, self.reader.finish, content)
+                    if isinstance(payload, BadSampleError):
+                        for waiting in self.dialogue.waiting.pop(key, [row]):
+                            self._note_bad(waiting, payload)
+                    else:
+                        self._write_batches(self.passes.add(row, key, payload))
             except Exception:
                 with suppress(Exception):  # what was prepared before stays in the cache
-                    self._drain()
+                    self._write_batches(self.passes.drain())
                 raise
-        self._drain()
+        self._write_batches(self.passes.drain())
         return busy
 
-    def _left_by_others(self, busy):
-        """Wait for what others compute; returns rows as soon as some are to be done here."""
-        pause, news = _FIRST_PAUSE, time.monotonic()
-        while busy:
-            answers = self.store.look(self.contexts, [key for _, key in busy])
-            left, free = [], False
-            for (row, key), answer in zip(busy, answers, strict=True):
-                if isinstance(answer, list):
-                    self._write_cached(row, answer)
-                else:
-                    left.append((row, key))
-                    free |= answer is Answer.FREE
-            if free:
-                return [row for row, _ in left]
-            if len(left) < len(busy):
-                news = time.monotonic()
-            elif time.monotonic() - news > _PATIENCE:
-                news = math.inf
-                warnings.warn(
-                    f"{len(left)} samples are being computed by another thread or process that"
-                    f" has given nothing for {_PATIENCE:.0f} s; this goes on when it does, or"
-                    " ends. cache=None does not wait",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            busy = left
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        return []
-
-    def _read(self, rows):
-        return self._ahead(self._read_one, rows)
-
-    def _read_one(self, row):
+    def _read(self, row):
         """Row, digest and content of one sample; or in place of content what is wrong."""
-        key = self.keys.pop(row, None)
+        key = self.digests.pop(row, None)
         found = self._unless_bad(row, self.reader.read, self.samples[row], key)
         return (row, None, found) if isinstance(found, BadSampleError) else (row, *found)
+
+    def _prepare(self, item):
+        """Row, digest and payload of one sample; or in place of payload what is wrong."""
+        row, key, content = item
+        note = partial(self.remarks.add, row)
+        return row, key, self._unless_bad(row, self.reader.prepare, content, note)
 
     def _unless_bad(self, row, function, content, *args):
         """What a function makes of a sample, or what is wrong with it; notes name the row."""
@@ -159,215 +210,87 @@ class Extraction:
         except BadSampleError as error:
             return error
         except Exception as error:
-            where = f"{self.place(row)} ({describe(self.samples[row])})"
-            error.add_note(f"while preparing {where}")
+            error.add_note(f"while preparing {self._describe(row)}")
             raise
 
-    def _claimed(self, items, busy):
-        """Those of the items that are to be computed here; what is cached is copied."""
-        part = []
-        for item in items:
-            part.append(item)
-            if len(part) == _CLAIMED:
-                yield from self._claim(part, busy)
-                part = []
-        yield from self._claim(part, busy)
+    def _describe(self, row):
+        return f"{self.options.row_label(row)} ({self.reader.describe(self.samples[row])})"
 
-    def _claim(self, items, busy):
-        ours = []
-        keys = [key for _, key, _ in items if key is not None and key not in self.waiting]
-        answers = dict(
-            zip(keys, self.store.look(self.contexts, keys, owner=self), strict=True)
-        )
-        for row, key, content in items:
-            if key in self.waiting:
-                self.waiting[key].append(row)
-            elif key is None or answers[key] is Answer.OURS:
-                if key is not None:
-                    self.waiting[key] = [row]
-                ours.append((row, key, content))
-            elif answers[key] is Answer.BUSY:
-                busy.append((row, key))
-            else:
-                self._write_cached(row, answers[key])
-        return ours
-
-    def _prepared(self, items):
-        return self._ahead(self._prepare_one, items)
-
-    def _prepare_one(self, item):
-        """Row, digest and payload of one sample; or in place of payload what is wrong."""
-        row, key, content = item
-        note = partial(self.remarks.add, row)
-        return row, key, self._unless_bad(row, self.reader.prepare, content, note)
-
-    def _ahead(self, function, items):
+    def _run_ahead(self, function, items):
         """Results in order; where threads read the samples, they stay a bit ahead."""
         if self.pool is None:
-            yield from map(function, items)
-            return
-        queue, items = deque(), iter(items)
-        try:
-            while part := list(islice(items, self.n_handed)):
-                queue.append(self.pool.submit(_results, function, part))
-                if len(queue) > self.n_ahead:
-                    yield from _taken(queue.popleft())
-            while queue:
-                yield from _taken(queue.popleft())
-        finally:
-            for future in queue:
-                future.cancel()
+            return map_lazily(function, items)
+        n_threads = self.options.n_threads
+        if self.reader.is_ordered:  # whole pictures wait for their turn
+            return map_ahead(self.pool, function, items, n_handed=1, n_ahead=n_threads)
+        n_handed = min(max(len(self.samples) // (4 * n_threads), 1), _HANDED)
+        n_ahead = (8 + 2 * n_threads) // n_handed
+        return map_ahead(self.pool, function, items, n_handed=n_handed, n_ahead=n_ahead)
 
-    def _take(self, row, key, payload):
-        if isinstance(payload, BadSampleError):
-            for waiting in self.waiting.pop(key, [row]):
-                self._note_bad(waiting, payload)
-            return
-        if self.engine is None:
-            self._start(row, payload)
-        if payload.shape != self.shape[1]:
-            raise ValueError(
-                f"preprocess gives shape {self.shape[1]} for {self.place(self.shape[0])} but"
-                f" {payload.shape} for {self.place(row)}; it must end in one size"
-            )
-        self.payloads.append((key, payload))
-        if len(self.payloads) >= self.batch_size:
-            self._flush()
-
-    def _start(self, row, payload):
-        """The engine, for payloads like the first one."""
-        from sklearn_transfer._networks.engines import make_engine
-
-        self.shape = (row, payload.shape)
-        scaling = self.reader.scaling
-        setting = (self.engine_name, self.precision, self.backbone, self.taps, scaling)
-        with self._naming_input(payload.shape):
-            self.engine = make_engine(*setting, payload)
-        self.workers.count = self.engine.n_workers
-        # Only in float32 do engines agree so far that one may answer for another.
-        self.kept = self.precision == "float32" or self.engine.name == self.engine_name
-        self.batch_size = self.engine.rows_of(self.batch_size)
-        self.started = time.perf_counter()
-
-    def _naming_input(self, shape):
-        if self.reader.scaling is not None:  # pixels, whose channels the engine puts first
-            shape = (shape[2], *shape[:2])
-        return naming_input(self.backbone.label, shape, self.reader.shape_source)
-
-    def _flush(self):
-        """Send the batch at hand to the workers, and take what they have finished."""
-        if not self.payloads:
-            return
-        keys, payloads = zip(*self.payloads, strict=True)
-        self.payloads = []
-        self.running.append((keys, self.workers.submit(self._forward, keys, payloads)))
-        while len(self.running) > self.workers.count:
-            self._finish_oldest()
-
-    def _drain(self):
-        self._flush()
-        while self.running:
-            self._finish_oldest()
-
-    def _finish_oldest(self):
-        keys, future = self.running.popleft()
-        features, finite = future.result()
-        self.n_computed += len(keys)
-        bad = []
-        for i, key in enumerate(keys):
-            rows = self.waiting.pop(key)
-            self.store.count(hits=len(rows) - 1)
-            if finite[i]:
-                self._write(rows, [matrix[i] for matrix in features])
-            else:
-                bad += rows
-        for row in bad:
-            reason = f"{self.backbone.label} gives features that are not finite"
-            self._note_bad(row, BadSampleError(reason))
-
-    def _forward(self, keys, payloads):
-        """Features of a batch, which rows are finite; the finite ones are stored at once."""
-        with self._naming_input(payloads[0].shape):
-            features = self.engine.run(payloads)
-        for tap, matrix in zip(self.taps, features, strict=True):
-            self.backbone.widths[tap, self.engine.plan.input_shape] = matrix.shape[1]
-        finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
-        self.store.count(misses=len(keys))
-        if self.kept:
-            self.store.put(
-                self.contexts,
-                [(keys[i], [f[i] for f in features]) for i in np.flatnonzero(finite)],
-            )
-        return features, finite
+    def _write_batches(self, batches):
+        for keys, features, finite in batches:
+            bad = []
+            for i, key in enumerate(keys):
+                rows = self.dialogue.pop_waiting(key)
+                if finite[i]:
+                    self._write(rows, [matrix[i] for matrix in features])
+                else:
+                    bad += rows
+            for row in bad:
+                reason = f"{self.backbone.label} gives features that are not finite"
+                self._note_bad(row, BadSampleError(reason))
 
     def _write_found(self, rows, keys, answers):
-        """As `_write_cached` for each row that is found; returns the others.
+        """Write what is found of some rows; returns the others.
 
-        A run of rows, all of them found, is copied at once.
+        Consecutive rows that are all found, as in a second call, are copied at once.
         """
         if not rows:
             return []
-        last = rows[-1] + 1
-        whole = last - rows[0] == len(rows) and all(type(a) is list for a in answers)
-        if not self.collect or not whole:
-            return self._write_each(rows, keys, answers)
-        if self.output is None:
+        is_run = rows[-1] + 1 - rows[0] == len(rows) and all(type(a) is list for a in answers)
+        if is_run:
             self._allocate(answers[0])
-        self.store.count(hits=len(rows))
-        self.n_cached += len(rows)
-        piece = self.output[rows[0] : last].reshape(-1)
-        np.concatenate(list(chain.from_iterable(answers)), out=piece)
-        self._show(len(rows))
-        return []
-
-    def _write_each(self, rows, keys, answers):
+            self.dialogue.store.count(hits=len(rows))
+            self.n_cached += len(rows)
+            self.matrix.write_run(rows[0], answers)
+            self._show(len(rows))
+            return []
         rest = []
         for row, key, answer in zip(rows, keys, answers, strict=True):
             if isinstance(answer, list):
-                self._write_cached(row, answer)
+                self._write_known(row, answer)
             else:
                 rest.append(row)
-                self.keys[row] = key
+                self.digests[row] = key
         return rest
 
-    def _write_cached(self, row, vectors):
-        self.store.count(hits=1)
+    def _write_known(self, row, vectors):
+        self.dialogue.store.count(hits=1)
         self.n_cached += 1
         self._write([row], vectors)
 
     def _write(self, rows, vectors):
-        if self.output is None:
-            self._allocate(vectors)
-        if self.collect:
-            for row in rows:
-                np.concatenate(vectors, out=self.output[row])
+        self._allocate(vectors)
+        self.matrix.write(rows, vectors)
         self._show(len(rows))
+
+    def _allocate(self, vectors):
+        if self.matrix.array is None:
+            self.matrix.allocate([len(vector) for vector in vectors])
+            self.dialogue.warn_if_too_small(len(self.samples), self.matrix.widths)
 
     def _show(self, n):
         self.bar.update(n)
-        if self.verbose:
+        if self.options.verbose:
             self.bar.set_postfix(cached=self.n_cached, refresh=False)
 
-    def _allocate(self, vectors):
-        self.widths = [len(vector) for vector in vectors]
-        n, width = len(self.samples), sum(self.widths)
-        self.output = self.allocate((n if self.collect else 0, width), dtype=np.float32)
-        if not self.store.fits(n * len(vectors), 4 * width // len(vectors)):
-            bound, variable = self.store.bound
-            warnings.warn(
-                f"The features of {n} samples, {n * width * 4 / 1e6:.0f} MB, do not fit into"
-                f" the cache of {bound / 1e6:.0f} MB and will be computed again at the next"
-                f" call. Start Python with the environment variable {variable} at a larger"
-                " number, or pool to fewer features",
-                UserWarning,
-                stacklevel=2,
-            )
-
     def _note_bad(self, row, error):
-        if self.on_error == "raise":
-            self._drain()  # what was computed so far stays in the cache
-            where = f"{self.place(row)} ({describe(self.samples[row])})"
-            raise ValueError(f"{where}: {error}. Repair or drop it{self.advice}") from error
+        if self.options.on_error == "raise":
+            self._write_batches(self.passes.drain())  # what is computed stays in the cache
+            advice = self.options.advice
+            raise ValueError(
+                f"{self._describe(row)}: {error}. Repair or drop it{advice}"
+            ) from error
         self.bad.append((row, error))
         self.bar.update()
 
@@ -375,36 +298,57 @@ class Extraction:
         if not self.bad:
             return
         row, error = min(self.bad, key=lambda pair: pair[0])
-        if self.output is None and self.collect:
+        if self.matrix.array is None and self.options.collect:
             self._allocate_unseen(row, error)
-        if self.collect:
-            self.output[[row for row, _ in self.bad]] = np.nan
+        self.matrix.write_nan([row for row, _ in self.bad])
         warnings.warn(
             f"{len(self.bad)} of {len(self.samples)} samples cannot be used and give rows"
-            f" of NaN; the first is row {row} ({describe(self.samples[row])}): {error}",
+            f" of NaN; the first is {self._describe(row)}: {error}",
             UserWarning,
             stacklevel=2,
         )
 
     def _allocate_unseen(self, row, error):
-        """Output where no row can be used, as wide as a good row would have made it."""
-        shape = self.reader.shape(self.samples) or getattr(
-            self.estimator, "_input_shape", None
-        )
-        if shape is None:
+        """Make the matrix where no row can be used, as wide as a good row would need it."""
+        from sklearn_transfer._networks.widths import find_width
+
+        signature = self.reader.find_signature(self.samples) or self.options.signature
+        if signature is None:
             raise ValueError(
                 f"none of the {len(self.samples)} samples can be used, and no earlier one"
-                f" tells how wide a row of features is; the first is row {row}"
-                f" ({describe(self.samples[row])}): {error}. Call fit with a sample that can"
-                " be read"
+                f" tells how wide a row of features is; the first is {self._describe(row)}:"
+                f" {error}. Call fit with a sample that can be read"
             ) from error
-        shape = tuple(shape)
-        self.widths = [self.estimator._width(self.backbone, tap, shape) for tap in self.taps]
-        self.output = self.allocate((len(self.samples), sum(self.widths)), dtype=np.float32)
+        self.matrix.allocate(
+            [find_width(self.backbone, tap, self.reader, signature) for tap in self.taps]
+        )
 
 
-def _results(function, items):
-    """What a function gives for each item; in the last place what it raised, if it did."""
+def map_lazily(function, items):
+    """Results of a function, each computed when it is asked for."""
+    yield from map(function, items)
+
+
+def map_ahead(pool, function, items, n_handed, n_ahead):
+    """Results of a function in order, computed by threads that stay a bit ahead.
+
+    Items are handed to a thread `n_handed` at a time, and at most `n_ahead` such parts wait.
+    """
+    queue, items = deque(), iter(items)
+    try:
+        while part := list(islice(items, n_handed)):
+            queue.append(pool.submit(_collect_results, function, part))
+            if len(queue) > n_ahead:
+                yield from _take_results(queue.popleft())
+        while queue:
+            yield from _take_results(queue.popleft())
+    finally:
+        for future in queue:
+            future.cancel()
+
+
+def _collect_results(function, items):
+    """What a function gives for each item, up to the first error, and that error or None."""
     results = []
     for item in items:
         try:
@@ -414,42 +358,15 @@ def _results(function, items):
     return results, None
 
 
-def _taken(future):
+def _take_results(future):
     results, error = future.result()
     yield from results
     if error is not None:
         raise error
 
 
-class _Workers:
-    """`count` threads that run forward passes, made when the first pass is due.
-
-    On a CPU a network of a library runs in several threads, a batch in each, since the
-    threads of one operation wait for each other and stall for milliseconds whenever
-    another program takes a core. A user's module, which may keep state, runs in one.
-    """
-
-    def __init__(self):
-        self.pool, self.count = None, 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
-
-    def submit(self, function, *args):
-        if self.pool is None:
-            self.pool = Threads(self.count, one_core if self.count > 1 else None)
-        return self.pool.submit(function, *args)
-
-
-def _tap_key(tap):
-    return tap.kind, tap.name, tap.pooling
-
-
-def _n_threads(n_jobs):
+def count_threads(n_jobs):
+    """Threads that a value of the parameter `n_jobs` means."""
     if n_jobs is None:  # torch knows what joblib leaves to its worker processes
         import torch
 
@@ -467,7 +384,8 @@ class _NoProgress(nullcontext):
         pass
 
 
-def _progress(label, total, unit, verbose):
+def show_progress(label, total, unit, verbose):
+    """Progress bar over samples, or one that shows nothing."""
     if not verbose:
         return _NoProgress()
     from tqdm.auto import tqdm

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_transfer._networks.layout import Layout
 from sklearn_transfer.finetuning._network import NORMS
 
 DENSE_WIDTHS = (256,)
@@ -163,8 +164,7 @@ class Autoencoder(nn.Module):
             clean = clean + self.noise * torch.randn(clean.shape, **options)
         return clean
 
-    # What the loop of training asks of a network.
-    layout = type("Layout", (), {"stages": ()})
+    layout = Layout("AutoencoderFeatures")  # which the loop of training asks for
 
     def norms(self):
         """Normalisation layers that keep running statistics, by name."""

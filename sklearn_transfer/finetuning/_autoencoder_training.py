@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from sklearn.model_selection import ShuffleSplit
 
-from sklearn_transfer._networks.engines import as_input
-from sklearn_transfer._networks.registry import single_precision
+from sklearn_transfer._modalities.image.reader import PixelFormat
+from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks.devices import single_precision
 from sklearn_transfer.finetuning import _autoencoder
-from sklearn_transfer.finetuning._inputs import Fixed, Rows
 from sklearn_transfer.finetuning.freezing import policies
 from sklearn_transfer.finetuning.loop.fitting import (
     progress,
@@ -43,6 +43,18 @@ class _Net(TrainingNet):
             ) from None
 
 
+class _Pixels(PixelFormat):
+    """Pixels under the name of a network's input, as rows of an array are kept here."""
+
+    def to_input(self, batch):
+        return super().to_input({"pixels": batch["input"]})
+
+
+def make_format(scaling):
+    """Format of payloads: pixels where there is a scaling, else the input itself."""
+    return InputFormat() if scaling is None else _Pixels(*scaling)
+
+
 def channel_statistics(pixels):
     """Mean and deviation of each channel of uint8 pixels (n, height, width, channels)."""
     some = pixels[:: -(-len(pixels) // _LOOKED_AT)]
@@ -62,8 +74,9 @@ class _Part(Fixed):
     """Rows of an array by their numbers, which are not copied: there may be many."""
 
     def __init__(self, array, numbers):
-        super().__init__(array)
-        self.numbers, self.shape = numbers, (len(numbers), *array.shape[1:])
+        super().__init__({"input": array})
+        self.array, self.numbers = array, numbers
+        self.shape = (len(numbers), *array.shape[1:])
 
     def __len__(self):
         return len(self.numbers)
@@ -72,7 +85,7 @@ class _Part(Fixed):
         return self.array[self.numbers[rows]]
 
     def take(self, rows, epoch):
-        return torch.from_numpy(self[rows])
+        return {"input": torch.from_numpy(self[rows])}
 
 
 class Training:
@@ -135,7 +148,7 @@ class Training:
         kept = {name: self.params[name] for name in ("batch_size", "lr", "weight_decay")}
         options = {**_OPTIONS, **_NONE_OF, **kept}
         setup = Setup(self.network, self.device, self.seed, options)
-        setup.scaling = self.scaling
+        setup.format = make_format(self.scaling)
         net = _Net(
             self.network,
             criterion=_autoencoder.MeanError,
@@ -216,7 +229,7 @@ class Runner:
     """Passes of trained layers on a device; in float64, rows do not depend on each other."""
 
     def __init__(self, module, device, dtype, scaling=None):
-        self.device, self.dtype, self.scaling = device, dtype, scaling
+        self.device, self.dtype, self.format = device, dtype, make_format(scaling)
         self.module = copy.deepcopy(module).to(device, dtype).eval()
 
     def __call__(self, payloads):
@@ -225,6 +238,7 @@ class Runner:
         with torch.inference_mode():
             for start in range(0, len(payloads), _AT_ONCE):
                 batch = torch.tensor(payloads[start : start + _AT_ONCE], device=self.device)
-                batch = as_input(batch, self.scaling).to(self.dtype).contiguous()
+                batch = self.format.to_input({"input": batch})
+                batch = batch.to(self.dtype).contiguous()
                 parts.append(self.module(batch).float().cpu().numpy())
         return np.concatenate(parts)

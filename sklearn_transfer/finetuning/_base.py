@@ -3,11 +3,11 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from math import inf
 from numbers import Integral, Real
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
@@ -16,11 +16,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._modalities.samples import taken
+from sklearn_transfer._modalities.samples import take_samples
 from sklearn_transfer._process.threads import run_here
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     check_feature_names_in,
-    check_sample_weight,
     forget_fit,
     shortened,
     visual_block,
@@ -32,20 +32,6 @@ from sklearn_transfer.finetuning.targets.columns import naming_rows, plain
 
 # Samples whose activations are in memory at once while predicting.
 _KNOWN_ROWS = 1000
-# What is kept of the record of a network, beside the trained module.
-_FACTS = (
-    "label",
-    "origin",
-    "stages",
-    "spec",
-    "auto_pooling",
-    "prefix_tokens",
-    "class_token",
-    "channels_last_maps",
-    "stateful",
-    "weights_sha256",
-    "digest",
-)
 
 
 class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, BaseEstimator):
@@ -167,7 +153,11 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         y, weights = self._checked_targets(samples, plain(y), sample_weight)
         kept = np.flatnonzero(weights > 0)
         if len(kept) < len(weights):
-            samples, y, weights = taken(samples, kept), _targets_of(y, kept), weights[kept]
+            samples, y, weights = (
+                take_samples(samples, kept),
+                _targets_of(y, kept),
+                weights[kept],
+            )
         return samples, y, weights, kept
 
     def _checked_targets(self, samples, y, sample_weight):
@@ -177,18 +167,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
                 " y is None"
             )
         check_consistent_length(samples, first_column(y))
-        if sample_weight is None:
-            return y, np.ones(len(samples))
-        weights = check_sample_weight(sample_weight, np.zeros((len(samples), 1)), np.float64)
-        if (weights < 0).any():
-            row = int(np.flatnonzero(weights < 0)[0])
-            raise ValueError(f"sample_weight is negative in row {row}: {weights[row]:g}")
-        if not weights.any():
-            raise ValueError(
-                "sample_weight is zero for all rows, so there is nothing to learn from; give"
-                " the rows to learn from a positive weight"
-            )
-        return y, weights
+        return y, validate_sample_weight(sample_weight, np.zeros((len(samples), 1)))
 
     def _parts(self, samples, y, weights, rows, X_val, y_val):
         """Part to train on, and part to validate on or None."""
@@ -199,7 +178,9 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         if not self.early_stopping:
             return self._part(samples, y, weights, rows), None
         return tuple(
-            self._part(taken(samples, part), _targets_of(y, part), weights[part], rows[part])
+            self._part(
+                take_samples(samples, part), _targets_of(y, part), weights[part], rows[part]
+            )
             for part in self._split(y, len(weights))
         )
 
@@ -291,24 +272,27 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         self.history_ = fitting.history
         self.n_iter_ = len(fitting.history)
         self.weights_sha256_ = fitting.backbone.weights_sha256
-        self._describe(fitting.backbone, fitting.shape)
+        self._describe(fitting.backbone, fitting.signature)
 
-    def _describe(self, backbone, input_shape):
-        """Take over what is told of the network beside its weights."""
-        self._facts = {name: getattr(backbone, name) for name in _FACTS}
-        self._device, self._input_shape = str(backbone.device), tuple(input_shape)
+    def _describe(self, backbone, signature):
+        """Take over what is known of the network beside its weights."""
+        self._description, self._device = backbone.description, str(backbone.device)
+        self._signature = signature
         self._record = self._make_record()
         self._publish()
 
     def _make_record(self):
-        """Record of the trained network, which an extraction can run."""
+        """Backbone of the trained network, which an extraction can run."""
         import torch
 
         from sklearn_transfer._networks.backbone import Backbone
+        from sklearn_transfer._networks.layout import Layout, Place
 
-        places = {"embedding": ("head", "input"), "logits": ("", "output")}
-        device = torch.device(self._device)
-        return Backbone(module=self._network, device=device, **places, **self._facts)
+        given = self._description.layout
+        places = {"family": "wrapper", "embedding": Place("head", "input")}
+        layout = Layout(given.label, given.stages, **places)
+        description = replace(self._description, layout=layout)
+        return Backbone(description, self._network, torch.device(self._device))
 
     def _augmentation(self, backbone):
         if isinstance(self.augment, str) and self.augment == "none":
@@ -319,16 +303,7 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
                 f"augment={shortened(self.augment)} needs preprocess='auto', got"
                 f" {shortened(preprocess)}; use augment='none', or augment in preprocess"
             )
-        from sklearn_transfer._modalities.image.transforms import make_augmentation
-
-        return make_augmentation(self.augment, self._make_reader(backbone).spec)
-
-    def _n_threads(self):
-        if self.n_jobs is not None:
-            return joblib.effective_n_jobs(self.n_jobs)
-        import torch
-
-        return torch.get_num_threads()
+        return self._make_reader(backbone).make_augmentation(self.augment)
 
     def transform(self, X):
         """Fine-tuned features: what the head gets.
@@ -377,14 +352,15 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         if self._cut is not None:
             return self._pass_from_cut(samples, kind)
         from sklearn_transfer._networks.taps import Tap
-        from sklearn_transfer._store.memory import NullStore
-        from sklearn_transfer.extraction._loop import Extraction
-        from sklearn_transfer.finetuning.freezing.prefix import Passes
+        from sklearn_transfer._store.base import NullStore
+        from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
         reader = self._make_reader(self._record)
-        passes = Passes(self, reader, NullStore(), "torch")
         taps = [Tap(kind, "", "auto", kind)]
-        return Extraction(passes, samples, self._record, taps, True).run().output
+        options = PassOptions(engine="torch", n_threads=count_threads(self.n_jobs))
+        return (
+            Extraction(samples, reader, NullStore(), self._record, taps, options).run().output
+        )
 
     def _pass_from_cut(self, samples, kind):
         """The same from activations at the frozen boundary, which may be known already."""

@@ -9,20 +9,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sklearn_transfer._modalities.image.transforms import shrunk
-from sklearn_transfer._modalities.inputs import BadSampleError, describe
+from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
+from sklearn_transfer._modalities.payloads import collate, compute_signature
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads
-from sklearn_transfer._store.memory import limit
-from sklearn_transfer.extraction._base import checked_folder
+from sklearn_transfer._store.base import read_limit
+from sklearn_transfer._store.choice import resolve_folder
 
 _LIMIT_VARIABLE = "SKLEARN_TRANSFER_TRAINING_BYTES"
 _DEFAULT_LIMIT = 2 << 30
-# Beyond this share of the size that images are scaled to, a crop has no use for pixels.
-_LARGEST_RATIO = 2
 
 
 def row_of(row):
@@ -34,7 +31,7 @@ def folder_of(cache):
     """Folder for temporary files, where `cache` names one."""
     if cache in (None, "memory"):
         return None
-    folder = checked_folder(cache)
+    folder = resolve_folder(cache)
     os.makedirs(folder, exist_ok=True)
     return folder
 
@@ -42,14 +39,14 @@ def folder_of(cache):
 def allocate(shape, dtype, folder=None):
     """Array in memory; beyond a bound in a file, in `folder`, that ends with the array."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    if n_bytes <= limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
+    if n_bytes <= read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
         return np.empty(shape, dtype=dtype)
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
 
 
-def read_pixels(samples, reader, n_threads, folder, place=row_of):
-    """What the network takes of each sample, stacked: uint8 pixels or float32 input.
+def read_payloads(samples, reader, n_threads, folder, place=row_of):
+    """Payloads of samples, collated.
 
     Raises ValueError that names the row of a sample that cannot be read.
     """
@@ -68,16 +65,25 @@ def read_pixels(samples, reader, n_threads, folder, place=row_of):
     with Threads(n_threads) as pool:
         for row, prepared in enumerate(_ahead(pool, read, len(samples), n_threads)):
             payload = finished(row, prepared)
+            signature = compute_signature(payload)
             if output is None:
-                output = allocate((len(samples), *payload.shape), payload.dtype, folder)
-            if payload.shape != output.shape[1:]:
+                first, output = signature, allocate_batch(signature, len(samples), folder)
+            if signature != first:
                 raise ValueError(
-                    f"preprocess gives shape {output.shape[1:]} for {place(0)} but"
-                    f" {payload.shape} for {place(row)}; it must end in one size"
+                    reader.describe_mismatch(first, place(0), signature, place(row))
                 )
-            output[row] = payload
+            for name, array in payload.items():
+                output[name][row] = array
     remarks.warn(len(samples), place)
     return output
+
+
+def allocate_batch(signature, n_rows, folder=None):
+    """Arrays for collated payloads of a signature."""
+    return {
+        name: allocate((n_rows, *shape), np.dtype(dtype), folder)
+        for name, shape, dtype in signature
+    }
 
 
 def _ahead(pool, function, n, n_threads):
@@ -97,7 +103,7 @@ def read_images(samples, reader, n_threads, folder, place=row_of):
 
     def read(row):
         def picture(sample):
-            return _picture(sample, reader, partial(remarks.add, row))
+            return reader.prepare_original(reader.read(sample)[1], partial(remarks.add, row))
 
         return _guarded(picture, samples[row], place(row))
 
@@ -109,24 +115,16 @@ def read_images(samples, reader, n_threads, folder, place=row_of):
     return images
 
 
-def _picture(sample, reader, note):
-    image, is_8_bit = reader.decoding.picture(reader.read(sample)[1], note)
-    array = shrunk(image, _LARGEST_RATIO * max(reader.spec.resize))
-    if is_8_bit:
-        reader.note_dark(array, image, note)
-    return array
-
-
 def _guarded(function, sample, place):
     """What a function makes of a sample; an error names its place, and the reason."""
     try:
         return function(sample)
     except BadSampleError as error:
         raise ValueError(
-            f"{place} ({describe(sample)}): {error}. Repair or drop it"
+            f"{place} ({describe_sample(sample)}): {error}. Repair or drop it"
         ) from error
     except Exception as error:
-        error.add_note(f"while preparing {place} ({describe(sample)})")
+        error.add_note(f"while preparing {place} ({describe_sample(sample)})")
         raise
 
 
@@ -135,7 +133,7 @@ class KeptImages:
 
     def __init__(self, folder):
         self.folder, self.arrays, self.n_bytes = folder, [], 0
-        self.limit = limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
+        self.limit = read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
         self.file, self.offset = None, 0
 
     def __len__(self):
@@ -163,29 +161,35 @@ class KeptImages:
 
 
 class Fixed:
-    """The same input of a row in every epoch."""
+    """The same payload of a row in every epoch; `batch` is collated."""
 
-    def __init__(self, array):
-        self.array = array
+    def __init__(self, batch):
+        self.batch = batch
 
     def __len__(self):
-        return len(self.array)
+        return len(next(iter(self.batch.values())))
 
     def take(self, rows, epoch):
-        return torch.from_numpy(self.array[rows])
+        return {name: torch.from_numpy(array[rows]) for name, array in self.batch.items()}
 
 
 class Views:
-    """One of a few inputs of a row in each epoch, in turn; `array` is (n_views, n, ...)."""
+    """One of a few payloads of a row in each epoch, in turn.
 
-    def __init__(self, array):
-        self.array = array
+    `views` are arrays (n_views, n_rows, ...) by name.
+    """
+
+    def __init__(self, views):
+        self.views = views
 
     def __len__(self):
-        return self.array.shape[1]
+        return next(iter(self.views.values())).shape[1]
 
     def take(self, rows, epoch):
-        return torch.from_numpy(self.array[epoch % len(self.array)][rows])
+        return {
+            name: torch.from_numpy(array[epoch % len(array)][rows])
+            for name, array in self.views.items()
+        }
 
 
 class Augmented:
@@ -203,14 +207,12 @@ class Augmented:
             return self.view(int(row), epoch)
 
         with Threads(self.n_threads) as pool:
-            return torch.from_numpy(np.stack(list(pool.map(view, rows))))
+            batch = collate(list(pool.map(view, rows)))
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def view(self, row, epoch):
-        image = np.asarray(self.images[row])
-        if image.shape[2] == 3:  # else channels that Pillow does not know
-            image = Image.fromarray(image)
         try:
-            return self.augmentation(image, (self.seed, epoch, row))
+            return self.augmentation(np.asarray(self.images[row]), (self.seed, epoch, row))
         except Exception as error:
             error.add_note(f"while augmenting {self.place(row)}")
             raise
@@ -226,8 +228,10 @@ def made_once(views, n_views, n_threads, folder):
     with Threads(n_threads) as pool:
         for k, made in enumerate(pool.map(view, range(n_views * len(views)))):
             if output is None:
-                output = allocate((n_views * len(views), *made.shape), made.dtype, folder)
-            output[k] = made
+                n_rows = n_views * len(views)
+                output = allocate_batch(compute_signature(made), n_rows, folder)
+            for name, array in made.items():
+                output[name][k] = array
     return output
 
 

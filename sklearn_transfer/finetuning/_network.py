@@ -1,16 +1,17 @@
 """What is trained: a copy of a backbone up to its embedding, and a linear head on top."""
 
 import copy
-from collections import OrderedDict
 from dataclasses import replace
-from types import SimpleNamespace
 
 import torch
 from torch import nn
 
-from sklearn_transfer._modalities.inputs import naming_input
-from sklearn_transfer._networks.backbone import Stage
-from sklearn_transfer._networks.taps import pool
+from sklearn_transfer._modalities.contents import add_input_note
+from sklearn_transfer._networks.backbone import Backbone
+from sklearn_transfer._networks.families import get_family, replace_by_identity
+from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_spatial_size
+from sklearn_transfer._networks.layout import Place, Stage
+from sklearn_transfer._networks.pooling import pool
 from sklearn_transfer._store.digests import digest
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
@@ -63,16 +64,7 @@ class Network(nn.Module):
         self.untrained = frozenset(f"body.{name}" for name in backbone.untrained)
         for name, parameter in self.body.named_parameters():
             parameter.requires_grad_(name not in backbone.untrained)
-        self.layout = SimpleNamespace(
-            label=backbone.label,
-            is_timm=backbone.is_timm,
-            trunk="",
-            auto_pooling=backbone.auto_pooling,
-            prefix_tokens=backbone.prefix_tokens,
-            class_token=backbone.class_token,
-            channels_last_maps=backbone.channels_last_maps,
-            stages=backbone.stages,
-        )
+        self.layout, self.trunk = backbone.layout, ""
         self.frozen, self.entry = frozenset(), None
         self.n_outputs, self.width = n_outputs, None
         self.head, self.head_name, self.removed = None, None, set()
@@ -80,38 +72,23 @@ class Network(nn.Module):
             self.head, self.head_name = _own_head(self.body, n_outputs)
             self.removed.add(self.head_name)
         else:
-            self._cut_classifier(backbone)
-
-    def _cut_classifier(self, backbone):
-        if backbone.is_timm:
-            names = (self.body.pretrained_cfg or {}).get("classifier") or ()
-            for name in [names] if isinstance(names, str) else names:
-                _replace(self.body, name)
-                self.removed.add(name)
-            return
-        name, side = backbone.embedding
-        if side == "input":
-            _replace(self.body, name)
-            self.removed.add(name)
-        elif name:
-            self.layout.trunk = name
+            family = get_family(self.layout)
+            self.removed, self.trunk = family.remove_classifier(self.body, self.layout)
 
     def add_head(self, batch, source):
         """Head for the width of the embedding, by one pass of a batch in evaluation mode.
 
-        `source` says where the shape of the batch is from, as in `naming_input`.
+        `source` says where the shape of the batch is from, as in `add_input_note`.
         """
-        with torch.no_grad(), naming_input(self.layout.label, batch.shape[1:], source):
+        first = get_first_tensor(batch)
+        with torch.no_grad(), add_input_note(self.layout.label, first.shape[1:], source):
             self.width = self.embed(batch).shape[1]
         if self.head is None:
-            self.head = Head(self.width, self.n_outputs).to(batch)
+            self.head = Head(self.width, self.n_outputs).to(first.device, torch.float32)
 
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""
-        if self.layout.is_timm:
-            output = self.body.forward_head(self.body.forward_features(batch), pre_logits=True)
-        else:
-            output = self.body.get_submodule(self.layout.trunk)(batch)
+        output = get_family(self.layout).embed(self.body, batch, self.trunk)
         if isinstance(output, (tuple, list)) and len(output):
             output = output[0]
         if not isinstance(output, torch.Tensor):
@@ -121,7 +98,8 @@ class Network(nn.Module):
             )
         if output.ndim <= 2:
             return output.reshape(len(output), -1)
-        return pool(output, "auto", self.layout, Stage("", layout=None), batch.shape[2:])
+        options = {"spatial": get_spatial_size(batch), "mask": get_mask(batch)}
+        return pool(output, "auto", self.layout, Stage(""), **options)
 
     def whole(self, batch):
         """Outputs (n_samples, n_outputs) from the backbone's input."""
@@ -142,17 +120,6 @@ class Network(nn.Module):
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
 
-def _replace(module, name):
-    """Put the identity in place of a submodule, if there is one."""
-    parent, _, child = name.rpartition(".")
-    try:
-        owner = module.get_submodule(parent)
-    except AttributeError:
-        return
-    if isinstance(getattr(owner, child, None), nn.Module):
-        setattr(owner, child, nn.Identity())
-
-
 def _own_head(body, n_outputs):
     """The linear layer that ends a network which was made for the outputs, and its name.
 
@@ -163,21 +130,24 @@ def _own_head(body, n_outputs):
     last = [name for name, m in body.named_modules() if name and not any(m.children())][-1:]
     if linear and last == [linear[-1][0]] and linear[-1][1].out_features == n_outputs:
         name, head = linear[-1]
-        _replace(body, name)
+        replace_by_identity(body, name)
         return head, name
     return nn.Identity(), None
 
 
 def embedding_record(backbone, network):
-    """Record of the backbone whose embedding is what the network's head gets."""
+    """The backbone whose embedding is what the network's head gets."""
     if network.head_name is None:
         return backbone
-    return replace(
-        backbone,
-        embedding=(network.head_name, "input"),
-        stages=tuple(s for s in backbone.stages if s.name != network.head_name),
-        digest=digest(backbone.digest, network.head_name),
-        learned=set(),
-        widths={},
-        engines=OrderedDict(),
+    layout = replace(
+        backbone.layout,
+        family="module",
+        embedding=Place(network.head_name, "input"),
+        stages=tuple(s for s in backbone.layout.stages if s.name != network.head_name),
     )
+    description = replace(
+        backbone.description,
+        layout=layout,
+        digest=digest(backbone.digest, network.head_name),
+    )
+    return Backbone(description, backbone.module, backbone.device)

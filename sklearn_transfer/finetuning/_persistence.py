@@ -30,7 +30,7 @@ _OF_MODEL = "model__"  # before the parameters of a model that is an estimator
 _TUPLES = ("input_size", "value_range")  # lists in JSON
 _START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
-_ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "input_shape", "fitted"}
+_ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs")
 _KEPT += ("_seed", "_factors")
 
@@ -38,7 +38,7 @@ _KEPT += ("_seed", "_factors")
 # What a process makes anew.
 _HERE = ("_net", "_remade_net", "_cut", "_record", "_device")
 # What is told by arrays and builtins in a state for skops.
-_REBUILT = (*_HERE, "_network", "_start", "_targets", "_frozen", "_facts", "_input_shape")
+_REBUILT = (*_HERE, "_network", "_start", "_targets", "_frozen", "_description", "_signature")
 
 
 class Saved(Pickled):
@@ -90,9 +90,9 @@ class Saved(Pickled):
         if not hasattr(self, "history_"):
             return super().__reduce_ex__(protocol)
         # Another thread that predicts has other functions in the network meanwhile.
-        from sklearn_transfer._networks.splits import alone
+        from sklearn_transfer._networks.splits import exclude_others
 
-        with alone(self._network):
+        with exclude_others(self._network):
             return run_here(super().__reduce_ex__, protocol)
 
     def __getstate__(self):
@@ -111,10 +111,13 @@ class Saved(Pickled):
             self._network.to(self._device)
             self._record = self._make_record()
 
-    def _restore(self, tensors, frozen, input_shape):
-        """Become fitted by the weights of a network of the same structure."""
-        import torch
+    def _restore(self, tensors, frozen, written):
+        """Become fitted by the weights of a network of the same structure.
 
+        `written` tells the signature of payloads, or as files of before did the shape of the
+        network's input.
+        """
+        from sklearn_transfer._networks.engines.plan import Plan, to_tensors
         from sklearn_transfer.finetuning._network import Network
         from sklearn_transfer.finetuning.freezing import policies
 
@@ -122,8 +125,10 @@ class Saved(Pickled):
         backbone, owns_head = self._load_backbone(weights=weights)
         network = Network(backbone, self._targets.n_outputs, owns_head)
         network.to(backbone.device).eval()
-        options = {"dtype": torch.float32, "device": backbone.device}
-        empty = torch.zeros(2, *input_shape, **options)
+        reader = self._make_reader(backbone)
+        signature = _read_signature(written, reader)
+        plan = Plan(backbone, [], reader.format, "float32", signature)
+        empty = plan.to_input(to_tensors(plan.example(2), backbone.device))
         network.add_head(empty, "as the saved network was; give the network that was trained")
         if self.lora_rank is not None:
             policies.add_lora(network, self.lora_rank)
@@ -134,7 +139,7 @@ class Saved(Pickled):
         self._network, self._frozen, self._net, self._cut = network, frozen, None, None
         begun = {n.removeprefix(_START): t for n, t in tensors.items() if n not in state}
         self._start = begun or None
-        self._describe(backbone, input_shape)
+        self._describe(backbone, signature)
 
 
 def save(estimator, folder):
@@ -160,7 +165,7 @@ def save(estimator, folder):
         "targets": estimator._targets.to_json(),
         "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
-        "input_shape": [int(edge) for edge in estimator._input_shape],
+        "signature": _write_signature(estimator._signature),
         "fitted": _plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
     }
     if hasattr(estimator, "feature_names_in_"):
@@ -194,7 +199,7 @@ def load(cls, folder, given):
     estimator._targets = Targets.from_json(record["targets"])
     parameters, modules = map(frozenset, record["frozen"])
     frozen = Frozen(parameters, modules, record["boundary"])
-    estimator._restore(_read_weights(folder), frozen, tuple(record["input_shape"]))
+    estimator._restore(_read_weights(folder), frozen, record)
     return estimator
 
 
@@ -205,7 +210,7 @@ def _plain_state(estimator):
         "targets": estimator._targets.to_json(),
         "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
-        "input_shape": [int(edge) for edge in estimator._input_shape],
+        "signature": _write_signature(estimator._signature),
         "weights": arrays_of(_tensors(estimator)),
     }
     return state
@@ -218,7 +223,21 @@ def _become(estimator, plain):
 
     estimator._targets = Targets.from_json(plain["targets"])
     frozen = Frozen(*map(frozenset, plain["frozen"]), plain["boundary"])
-    estimator._restore(tensors_of(plain["weights"]), frozen, tuple(plain["input_shape"]))
+    estimator._restore(tensors_of(plain["weights"]), frozen, plain)
+
+
+def _write_signature(signature):
+    return [[name, [int(edge) for edge in shape], dtype] for name, shape, dtype in signature]
+
+
+def _read_signature(written, reader):
+    """Signature of payloads; files of before hold the shape of the network's input."""
+    if "signature" in written:
+        return tuple(
+            (name, tuple(shape), dtype) for name, shape, dtype in written["signature"]
+        )
+    known = reader.find_signature(())
+    return known or (("input", tuple(written["input_shape"]), "<f4"),)
 
 
 def _tensors(estimator):

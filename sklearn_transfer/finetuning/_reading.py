@@ -87,8 +87,8 @@ class ReadsAsFeatures:
         return self._features()._make_reader(backbone)
 
     def _load_backbone(self, **changes):
-        """Record of the pretrained network, and whether it was made for the outputs."""
-        from sklearn_transfer._networks.registry import takes_outputs
+        """Backbone of the pretrained network, and whether it was made for the outputs."""
+        from sklearn_transfer._networks.modules import takes_outputs
 
         features = self._features(**changes)
         owns_head = takes_outputs(features.model)

@@ -1,7 +1,6 @@
 """Features that are learnt from samples without labels."""
 
 from numbers import Integral, Real
-from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -10,7 +9,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._modalities.image.samples import check_images
+from sklearn_transfer._modalities.image.spec import ImageSpec
+from sklearn_transfer._modalities.readers import RowReader
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import (
     check_feature_names_in,
@@ -18,7 +19,6 @@ from sklearn_transfer._validation import (
     shortened,
     visual_block,
 )
-from sklearn_transfer.extraction._features import ReadsImages
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import PLAIN, arrays_of, device_here, tensors_of
 
@@ -28,9 +28,7 @@ _CHUNK = 1024
 _HALF = (0.5, 0.5, 0.5)
 
 
-class AutoencoderFeatures(
-    Pickled, TransformerMixin, ReadsImages, TakesCallbacks, BaseEstimator
-):
+class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimator):
     """Features learnt from samples without labels, by an autoencoder.
 
     For the case in which samples are many, labels few, and no pretrained network knows such
@@ -241,7 +239,7 @@ class AutoencoderFeatures(
         FloatingPointError
             If the error of reconstruction is no number.
         """
-        from sklearn_transfer._networks.registry import resolve_device
+        from sklearn_transfer._networks.devices import resolve_device
         from sklearn_transfer.finetuning import _autoencoder_training
 
         forget_fit(self)
@@ -270,21 +268,27 @@ class AutoencoderFeatures(
 
     def _payloads(self, samples, first):
         """What the network takes of samples, stacked; `first` is the row of the first one."""
-        backbone = SimpleNamespace(label=type(self).__name__, spec=self._spec())
-        reader = self._make_reader(backbone)
-        if reader.unit == "row":
+        reader = self._spec().reader(self)
+        if isinstance(reader, RowReader):
             return samples
         import torch
 
-        from sklearn_transfer.finetuning._inputs import read_pixels, row_of
+        from sklearn_transfer.finetuning._inputs import read_payloads, row_of
 
         n_threads = torch.get_num_threads()
-        return read_pixels(samples, reader, n_threads, None, lambda row: row_of(first + row))
+        batch = read_payloads(
+            samples, reader, n_threads, None, lambda row: row_of(first + row)
+        )
+        [array] = batch.values()
+        return array
+
+    def _check_samples(self, X, reset):
+        return check_images(self, X, reset)
 
     def _spec(self):
         """How images become input, before their mean is known."""
         edge = self.input_size or _INPUT_SIZE
-        return InputSpec((edge, edge), (edge, edge), _HALF, _HALF)
+        return ImageSpec((edge, edge), (edge, edge), _HALF, _HALF)
 
     def _keep(self, training, shape):
         self.encoder_, self.decoder_ = training.network.body, training.network.decoder

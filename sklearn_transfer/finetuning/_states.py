@@ -63,7 +63,7 @@ def check_is_plain(estimator, source):
 
 def device_here(device):
     """Device that is meant; the CPU where a pickle names one that this machine lacks."""
-    from sklearn_transfer._networks.registry import resolve_device
+    from sklearn_transfer._networks.devices import resolve_device
 
     try:
         return str(resolve_device(device))

@@ -13,13 +13,13 @@ _FORMS = (
 )
 
 
-def labelled_vectors(attributes):
+def read_labeled_vectors(attributes):
     """Sorted labels and their vectors, one row each: a copy in float64."""
-    labels, vectors = _parts(attributes)
+    labels, vectors = _split_attributes(attributes)
     labels = column_or_1d(np.asarray(labels))
     if not len(labels):
         raise ValueError(f"attributes is empty: give {_FORMS}.")
-    vectors = _checked(vectors)
+    vectors = _validate_vectors(vectors)
     if len(vectors) != len(labels):
         raise ValueError(
             f"attributes has {len(vectors)} vectors and {len(labels)} labels: give one vector "
@@ -32,7 +32,7 @@ def labelled_vectors(attributes):
     return distinct, vectors[order]
 
 
-def _parts(attributes):
+def _split_attributes(attributes):
     if isinstance(attributes, Mapping):
         return list(attributes), list(attributes.values())
     if hasattr(attributes, "index") and hasattr(attributes, "to_numpy"):
@@ -42,7 +42,7 @@ def _parts(attributes):
     raise ValueError(f"attributes is of type {type(attributes).__name__}; expected {_FORMS}.")
 
 
-def _checked(vectors):
+def _validate_vectors(vectors):
     if isinstance(vectors, list):
         widths = sorted({np.shape(v) for v in vectors})
         if len(widths) > 1:
@@ -53,7 +53,7 @@ def _checked(vectors):
     return check_array(vectors, dtype=np.float64, input_name="attributes")
 
 
-def described(seen, labels, vectors):
+def match_descriptions(seen, labels, vectors):
     """All labels, in a type that holds those of y as well, and which of them were seen."""
     unique_labels(seen, labels)  # refuses numbers beside strings
     missing = np.setdiff1d(seen, labels)

@@ -4,12 +4,12 @@ import numpy as np
 from scipy.linalg import eigh, solve
 
 
-def compatibility(X, Y, S, gamma, alpha):
+def solve_compatibility(X, Y, S, gamma, alpha):
     """V = (X'X + gamma I)^-1 X' Y S (S'S + alpha I)^-1, by the smaller matrix each."""
-    return ridge(X, ridge(S, Y.T, alpha).T, gamma)
+    return solve_ridge(X, solve_ridge(S, Y.T, alpha).T, gamma)
 
 
-def ridge(X, Y, penalty):
+def solve_ridge(X, Y, penalty):
     """(X'X + penalty I)^-1 X'Y, by X X' where that is the smaller one."""
     n, d = X.shape
     if d <= n:
@@ -17,7 +17,7 @@ def ridge(X, Y, penalty):
     return X.T @ solve(X @ X.T + penalty * np.eye(n), Y, assume_a="pos")
 
 
-def mean_eigenvalue(X):
+def compute_mean_eigenvalue(X):
     """Mean of the eigenvalues of X'X that need not be 0: the unit of penalties."""
     return float(np.einsum("ij,ij->", X, X)) / min(X.shape) or 1.0
 
@@ -26,11 +26,11 @@ class Path:
     """Solutions for many penalties from one eigenvalue decomposition of each side."""
 
     def __init__(self, X, Y, S):
-        (self._U, self._x), (self._P, self._s) = _spectrum(X), _spectrum(S)
+        (self._U, self._x), (self._P, self._s) = _compute_spectrum(X), _compute_spectrum(S)
         self._X, self._S, self._Y = X, S, Y
         self._core = self._U.T @ Y @ self._P
 
-    def scores(self, X, S, gammas, alphas):
+    def iterate_scores(self, X, S, gammas, alphas):
         """Yield gamma, alpha and the scores x'Vs of other rows with other attributes."""
         rows, classes = X @ (self._X.T @ self._U), S @ (self._S.T @ self._P)
         for gamma in gammas:
@@ -38,7 +38,7 @@ class Path:
             for alpha in alphas:
                 yield gamma, alpha, (part / (self._s + alpha)) @ classes.T
 
-    def left_out(self, gamma, alpha):
+    def score_left_out(self, gamma, alpha):
         """Scores of the training rows, each by the solution without this row."""
         shares = self._x / (self._x + gamma)
         fitted = (self._U * shares) @ (self._U.T @ self._Y)
@@ -48,7 +48,7 @@ class Path:
         return (fitted - own * self._Y) / rest @ smooth
 
 
-def _spectrum(X):
+def _compute_spectrum(X):
     """Eigenvectors U of X X' and their eigenvalues, without those that are 0."""
     n, d = X.shape
     values, vectors = eigh(X.T @ X if d < n else X @ X.T)

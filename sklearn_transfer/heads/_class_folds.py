@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from sklearn_transfer.heads._bilinear import Path, compatibility, mean_eigenvalue
+from sklearn_transfer.heads._bilinear import Path, compute_mean_eigenvalue, solve_compatibility
 
 # Penalties, in mean eigenvalues; beyond, solutions are all that of the largest one.
 _GRID = 10.0 ** np.arange(-3, 2)
@@ -15,7 +15,7 @@ _FOLDS = 5  # of more, in two ways
 _ROWS = 3  # a third of the rows of the other classes is held out with the classes
 
 
-def class_folds(S):
+def build_class_folds(S):
     """Groups of two or more classes to hold out; none of under four.
 
     They depend on what describes the classes and on nothing else, such as their names.
@@ -28,12 +28,12 @@ def class_folds(S):
     return [order[j::_FOLDS] for j in range(_FOLDS)] + np.array_split(order, _FOLDS)
 
 
-def signs(codes, n_classes):
+def encode_signs(codes, n_classes):
     """1 for the class of each row, and -1 for the others."""
     return np.where(codes[:, None] == np.arange(n_classes), 1.0, -1.0)
 
 
-def penalties(X, codes, S, gamma, alpha, folds):
+def choose_penalties(X, codes, S, gamma, alpha, folds):
     """Both penalties, those that are "auto" chosen by the classes of `folds` held out.
 
     Without folds that of the features has the least squared error on rows left out.
@@ -42,48 +42,51 @@ def penalties(X, codes, S, gamma, alpha, folds):
         return float(gamma), float(alpha)
     gammas, alphas = (
         unit * _GRID if penalty == "auto" else np.array([float(penalty)])
-        for unit, penalty in [(mean_eigenvalue(X), gamma), (mean_eigenvalue(S), alpha)]
+        for unit, penalty in [
+            (compute_mean_eigenvalue(X), gamma),
+            (compute_mean_eigenvalue(S), alpha),
+        ]
     )
     if not folds:
-        alpha = _MIDDLE * mean_eigenvalue(S) if alpha == "auto" else float(alpha)
-        return _least_error(X, codes, S, gammas), alpha
+        alpha = _MIDDLE * compute_mean_eigenvalue(S) if alpha == "auto" else float(alpha)
+        return _choose_by_error(X, codes, S, gammas), alpha
     right = np.zeros((len(gammas), len(alphas)))
     for held in folds:
-        right += _recognised(X, codes, S, held, gammas, alphas)
+        right += _rate_recognition(X, codes, S, held, gammas, alphas)
     # Accuracies of few classes tie and jump, so neighbours have a say.
     right = uniform_filter(right, 3, mode="nearest")
     row, column = np.unravel_index(right.argmax(), right.shape)
     return float(gammas[row]), float(alphas[column])
 
 
-def _least_error(X, codes, S, gammas):
+def _choose_by_error(X, codes, S, gammas):
     if len(gammas) == 1:
         return float(gammas[0])
-    Y = signs(codes, len(S))
+    Y = encode_signs(codes, len(S))
     path, alpha = Path(X, Y, np.eye(len(S))), _GRID[0]
-    errors = [np.sum((path.left_out(gamma, alpha) - Y) ** 2) for gamma in gammas]
+    errors = [np.sum((path.score_left_out(gamma, alpha) - Y) ** 2) for gamma in gammas]
     return float(gammas[int(np.argmin(errors))])
 
 
-def _recognised(X, codes, S, held, gammas, alphas):
+def _rate_recognition(X, codes, S, held, gammas, alphas):
     """Mean accuracy of held-out classes among themselves, for each pair of penalties."""
     out = np.isin(codes, held)
     kept = np.setdiff1d(np.arange(len(S)), held)
     own = np.searchsorted(np.sort(held), codes[out])
-    shares = _shares(own)
-    path = Path(X[~out], signs(np.searchsorted(kept, codes[~out]), len(kept)), S[kept])
-    scores = path.scores(X[out], S[np.sort(held)], gammas, alphas)
+    shares = _compute_shares(own)
+    path = Path(X[~out], encode_signs(np.searchsorted(kept, codes[~out]), len(kept)), S[kept])
+    scores = path.iterate_scores(X[out], S[np.sort(held)], gammas, alphas)
     right = [shares @ (found.argmax(axis=1) == own) for _, _, found in scores]
     return np.reshape(right, (len(gammas), len(alphas)))
 
 
-def _shares(codes):
+def _compute_shares(codes):
     """Weights of rows by which each class counts the same, of sum 1."""
     counts = np.bincount(codes)
     return 1 / (counts[codes] * np.count_nonzero(counts))
 
 
-def seen_class_margin(X, codes, S, gamma, alpha, folds):
+def find_seen_class_margin(X, codes, S, gamma, alpha, folds):
     """What to subtract from scores of seen classes, for the best harmonic mean.
 
     In each fold some classes play the unseen ones, and some rows of the others are held
@@ -92,15 +95,15 @@ def seen_class_margin(X, codes, S, gamma, alpha, folds):
     found = [
         part
         for i, held in enumerate(folds)
-        for part in _margins(X, codes, S, gamma, alpha, held, i)
+        for part in _iterate_margins(X, codes, S, gamma, alpha, held, i)
     ]
     seen, unseen = found[::2], found[1::2]
     if not seen:
         return 0.0
-    return best_margin(*(np.concatenate(part, axis=1) for part in (seen, unseen)))
+    return find_best_margin(*(np.concatenate(part, axis=1) for part in (seen, unseen)))
 
 
-def _margins(X, codes, S, gamma, alpha, held, i):
+def _iterate_margins(X, codes, S, gamma, alpha, held, i):
     """For rows of seen and of unseen classes: seen's lead over unseen, and the row's share.
 
     The share is 0 where another class of the same kind scores higher.
@@ -108,14 +111,14 @@ def _margins(X, codes, S, gamma, alpha, held, i):
     kept, held = np.setdiff1d(np.arange(len(S)), held), np.sort(held)
     out = np.isin(codes, held)
     test = out | (_rank_in_class(codes) % _ROWS == i % _ROWS) & (np.bincount(codes)[codes] > 1)
-    Y = signs(np.searchsorted(kept, codes[~test]), len(kept))
-    scores = X[test] @ compatibility(X[~test], Y, S[kept], gamma, alpha) @ S.T
+    Y = encode_signs(np.searchsorted(kept, codes[~test]), len(kept))
+    scores = X[test] @ solve_compatibility(X[~test], Y, S[kept], gamma, alpha) @ S.T
     lead = scores[:, kept].max(axis=1) - scores[:, held].max(axis=1)
     for group in (kept, held):
         rows = np.isin(codes[test], group)
         own = np.searchsorted(group, codes[test][rows])
         right = scores[rows][:, group].argmax(axis=1) == own
-        yield np.stack([lead[rows], _shares(own) * right])
+        yield np.stack([lead[rows], _compute_shares(own) * right])
 
 
 def _rank_in_class(codes):
@@ -127,7 +130,7 @@ def _rank_in_class(codes):
     return rank
 
 
-def best_margin(seen, unseen):
+def find_best_margin(seen, unseen):
     """The margin, 0 or more, of the best harmonic mean of both accuracies.
 
     Each argument holds leads and shares: a row of a seen class is right, by its share, where
@@ -137,13 +140,13 @@ def best_margin(seen, unseen):
     steps = np.concatenate([leads, leads[-1:] + 1])
     tried = np.concatenate([[0.0], (steps[1:] + steps[:-1]) / 2])
     tried = tried[tried >= 0]
-    right = seen[1].sum() - _share_under(tried, *seen)
-    caught = _share_under(tried, *unseen)
+    right = seen[1].sum() - _sum_shares_under(tried, *seen)
+    caught = _sum_shares_under(tried, *unseen)
     means = 2 * right * caught / np.maximum(right + caught, np.finfo(float).tiny)
     return float(tried[int(means.argmax())])
 
 
-def _share_under(values, leads, shares):
+def _sum_shares_under(values, leads, shares):
     order = np.argsort(leads)
     total = np.concatenate([[0.0], np.cumsum(shares[order])])
     return total[np.searchsorted(leads[order], values, side="right")]

@@ -16,8 +16,8 @@ from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import (
     _safe_indexing,
     column_or_1d,
-    doubtful_values,
-    one_line,
+    count_doubtful_values,
+    format_one_line,
     shortened,
 )
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
@@ -34,7 +34,7 @@ class EpisodesResult(NamedTuple):
     n_way: int
     n_shot: int
 
-    __repr__ = one_line
+    __repr__ = format_one_line
 
     def __str__(self):
         half = (self.interval[1] - self.interval[0]) / 2
@@ -142,19 +142,21 @@ def episodes(
     X, y = indexable(X, column_or_1d(y))
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
-    members = _members(y, n_way, n_shot + n_query)
+    members = _find_members(y, n_way, n_shot + n_query)
     random_state = check_random_state(random_state)
     estimator = PrototypeClassifier() if estimator is None else estimator
     scores = np.empty(n_episodes)
     with one_blas_thread(n_way * (n_shot + n_query) <= FEW_ROWS):
         for i in range(n_episodes):
-            support, query = _draw(members, n_way, n_shot, n_shot + n_query, random_state)
+            support, query = _draw_rows(members, n_way, n_shot, n_shot + n_query, random_state)
             model = clone(estimator).fit(_safe_indexing(X, support), y[support])
             scores[i] = np.mean(model.predict(_safe_indexing(X, query)) == y[query])
-    return EpisodesResult(scores, float(scores.mean()), _interval(scores), n_way, n_shot)
+    return EpisodesResult(
+        scores, float(scores.mean()), _compute_interval(scores), n_way, n_shot
+    )
 
 
-def _members(y, n_way, n_needed):
+def _find_members(y, n_way, n_needed):
     """Rows of each class, which must be enough."""
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < n_way:
@@ -170,13 +172,13 @@ def _members(y, n_way, n_needed):
         raise ValueError(
             f"n_shot + n_query = {n_needed} samples of each class are drawn, and too few are "
             f"there of {named}: lower n_query or n_shot, or leave these classes out."
-            f"{_seem_numbers(y)}"
+            f"{_describe_numbers(y)}"
         )
     return [np.flatnonzero(codes == code) for code in range(len(classes))]
 
 
-def _seem_numbers(y):
-    n_values = doubtful_values(y)
+def _describe_numbers(y):
+    n_values = count_doubtful_values(y)
     if not n_values:
         return ""
     return (
@@ -185,14 +187,14 @@ def _seem_numbers(y):
     )
 
 
-def _draw(members, n_way, n_shot, n_drawn, random_state):
+def _draw_rows(members, n_way, n_shot, n_drawn, random_state):
     """Rows to learn from and rows to predict."""
     ways = random_state.choice(len(members), n_way, replace=False)
     drawn = np.stack([random_state.choice(members[w], n_drawn, replace=False) for w in ways])
     return drawn[:, :n_shot].ravel(), drawn[:, n_shot:].ravel()
 
 
-def _interval(scores):
+def _compute_interval(scores):
     error = scores.std(ddof=1) / math.sqrt(len(scores))
     half = float(student.ppf(0.975, len(scores) - 1) * error)
     return float(scores.mean()) - half, float(scores.mean()) + half

@@ -11,16 +11,16 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     as_target,
     check_array,
-    check_sample_weight,
     column_or_1d,
     forget_fit,
     validate_data,
 )
-from sklearn_transfer.heads._rows import at_length_one
-from sklearn_transfer.heads._temperature import EXPECTED, likeliest, mean_distance
+from sklearn_transfer.heads._rows import normalize_rows
+from sklearn_transfer.heads._temperature import EXPECTED, compute_mean_distance, find_likeliest
 
 _LEFT_OUT = 1000  # rows at most that choose the temperature
 
@@ -197,20 +197,20 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         y = as_target(y)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
         check_classification_targets(y)
-        weights = _checked_weights(sample_weight, X)
-        labels = self._merged(y, classes)
+        weights = validate_sample_weight(sample_weight, X)
+        labels = self._merge_labels(y, classes)
         if first:
-            self.center_ = self._starting_center(X, y, weights)
+            self.center_ = self._choose_center(X, y, weights)
             self._share = EXPECTED  # of the distance between prototypes: the temperature
-        rows = self._embedded(X.astype(np.float64), self.center_)
-        self._grow(labels)
+        rows = self._embed(X.astype(np.float64), self.center_)
+        self._grow_sums(labels)
         codes = np.searchsorted(labels, y)
-        self._add(rows, codes, weights)
-        self._place()
-        self.temperature_ = self._chosen_temperature(rows, codes, weights)
+        self._add_rows(rows, codes, weights)
+        self._place_prototypes()
+        self.temperature_ = self._choose_temperature(rows, codes, weights)
         return self
 
-    def _merged(self, y, classes):
+    def _merge_labels(self, y, classes):
         """Sorted labels of earlier calls, of y and of `classes`."""
         known = [y] if classes is None else [y, column_or_1d(classes)]
         if hasattr(self, "classes_"):
@@ -218,22 +218,22 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         unique_labels(*known)  # refuses numbers beside strings
         return np.unique(np.concatenate(known))
 
-    def _starting_center(self, X, y, weights):
+    def _choose_center(self, X, y, weights):
         if self.center is None:
             return np.zeros(X.shape[1])
         if not isinstance(self.center, str):
-            return _checked_center(self.center, X.shape[1])
+            return _validate_center(self.center, X.shape[1])
         y, X, weights = y[weights > 0], X[weights > 0], weights[weights > 0]
         if len(np.unique(y)) == 1:  # whose mean would tell it from nothing
             return np.zeros(X.shape[1])
         return np.average(X, axis=0, weights=weights).astype(np.float64)
 
-    def _embedded(self, X, center):
+    def _embed(self, X, center):
         """Rows centred and scaled, in the precision of X; a row at the center stays 0."""
         rows = X - center.astype(X.dtype)
-        return at_length_one(rows, center) if self.normalize else rows
+        return normalize_rows(rows, center) if self.normalize else rows
 
-    def _grow(self, labels):
+    def _grow_sums(self, labels):
         """Sums and counts of earlier calls among those of new labels."""
         sums, counts = np.zeros((len(labels), self.n_features_in_)), np.zeros(len(labels))
         if hasattr(self, "classes_"):
@@ -241,17 +241,17 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             sums[places], counts[places] = self._sums, self.class_count_
         self._sums, self.class_count_, self.classes_ = sums, counts, labels
 
-    def _add(self, rows, codes, weights):
+    def _add_rows(self, rows, codes, weights):
         shape = len(self.classes_), len(rows)
         members = csr_array((weights, (codes, np.arange(len(rows)))), shape=shape)
         self._sums += members @ rows
         self.class_count_ += members.sum(axis=1)
 
-    def _place(self):
+    def _place_prototypes(self):
         """Prototypes from sums and counts, and the form in which they are multiplied."""
         self._seen = np.flatnonzero(self.class_count_ > 0)
-        means = self._shrunk(self._sums[self._seen], self.class_count_[self._seen])
-        means = self._directed(means)
+        means = self._shrink(self._sums[self._seen], self.class_count_[self._seen])
+        means = self._direct(means)
         self.prototypes_ = np.full(self._sums.shape, np.nan)
         self.prototypes_[self._seen] = means
         # Squared distances lose digits where rows lie far from the origin.
@@ -261,26 +261,28 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     def _keeps_lengths(self):
         return not self.normalize and self.metric == "euclidean"
 
-    def _shrunk(self, sums, counts):
+    def _shrink(self, sums, counts):
         """Means of classes with `shrinkage` samples more, at the mean of all rows."""
         total = self._sums.sum(axis=0) / self.class_count_.sum()
         return (sums + self.shrinkage * total) / (counts + self.shrinkage)[:, None]
 
-    def _directed(self, rows):
+    def _direct(self, rows):
         """Rows in the form that the metric compares, in place."""
-        return at_length_one(rows) if self.metric == "cosine" else rows
+        return normalize_rows(rows) if self.metric == "cosine" else rows
 
-    def _chosen_temperature(self, rows, codes, weights):
+    def _choose_temperature(self, rows, codes, weights):
         if self.temperature != "auto":
             return float(self.temperature)
         origin = self.center_ + self._shift if self._keeps_lengths() else self._shift
-        scale = mean_distance(self._placed, origin)
-        left_out = self._left_out(rows, codes, weights)
-        temperature = likeliest(*left_out, expected=self._share * scale)
+        scale = compute_mean_distance(self._placed, origin)
+        distances, own, kept_weights = self._leave_out(rows, codes, weights)
+        temperature = find_likeliest(
+            distances, own, weights=kept_weights, expected=self._share * scale
+        )
         self._share = temperature / scale
         return temperature
 
-    def _left_out(self, rows, codes, weights):
+    def _leave_out(self, rows, codes, weights):
         """Distances of rows to prototypes, of which their own lacks them; classes; weights."""
         used = np.flatnonzero(weights > 0)
         if len(used) > _LEFT_OUT:
@@ -291,33 +293,33 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         used, left = used[kept], left[kept]
         rows, codes, weights = rows[used], codes[used], weights[used]
         sums = self._sums[codes] - np.minimum(weights, 1)[:, None] * rows
-        prototypes = self._directed(self._shrunk(sums, left)) - self._shift
-        rows, own = self._directed(rows) - self._shift, np.searchsorted(self._seen, codes)
-        distances = self._distances(rows)
+        prototypes = self._direct(self._shrink(sums, left)) - self._shift
+        rows, own = self._direct(rows) - self._shift, np.searchsorted(self._seen, codes)
+        distances = self._compute_distances(rows)
         distances[np.arange(len(own)), own] = ((rows - prototypes) ** 2).sum(axis=1)
         return distances, own, weights
 
-    def _rows(self, X):
+    def _validate_rows(self, X):
         """Validated rows in the form in which they are multiplied."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         if self._keeps_lengths():
-            X = _with_room(X, self._placed)
-            return self._embedded(X, self.center_ + self._shift)
-        rows = self._directed(self._embedded(X, self.center_))
+            X = _widen(X, self._placed)
+            return self._embed(X, self.center_ + self._shift)
+        rows = self._direct(self._embed(X, self.center_))
         rows -= self._shift.astype(rows.dtype)
         return rows
 
-    def _affinities(self, rows):
+    def _compute_affinities(self, rows):
         """Half of what squared distances lack to the length of the row: one product."""
         placed = self._placed.astype(rows.dtype)
         products = rows @ placed.T
         products -= (0.5 * (self._placed**2).sum(axis=1)).astype(rows.dtype)
         return products
 
-    def _distances(self, rows):
+    def _compute_distances(self, rows):
         """Squared distances of rows to the prototypes of classes that have samples."""
-        distances = self._affinities(rows)
+        distances = self._compute_affinities(rows)
         distances *= -2
         distances += np.einsum("ij,ij->i", rows, rows)[:, None]
         return np.maximum(distances, 0, out=distances)
@@ -335,7 +337,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels; of equally near ones the first in `classes_`.
         """
-        nearest = self._affinities(self._rows(X)).argmax(axis=1)
+        nearest = self._compute_affinities(self._validate_rows(X)).argmax(axis=1)
         return self.classes_[self._seen[nearest]]
 
     def decision_function(self, X):
@@ -352,7 +354,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Logits of `predict_proba`, -inf for a class without samples; of two classes the
             second's minus the first's.
         """
-        scores = self._logits(X)
+        scores = self._compute_logits(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict_proba(self, X):
@@ -368,7 +370,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_classes)
             Softmax of the negative squared distances over the temperature.
         """
-        return softmax(self._logits(X), axis=1)
+        return softmax(self._compute_logits(X), axis=1)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -384,10 +386,10 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Logarithms of `predict_proba`, finite where probabilities vanish; -inf for a
             class without samples alone.
         """
-        return log_softmax(self._logits(X), axis=1)
+        return log_softmax(self._compute_logits(X), axis=1)
 
-    def _logits(self, X):
-        distances = self._distances(self._rows(X))
+    def _compute_logits(self, X):
+        distances = self._compute_distances(self._validate_rows(X))
         distances /= -self.temperature_
         if len(self._seen) == len(self.classes_):
             return distances
@@ -396,7 +398,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         return scores
 
 
-def _with_room(X, prototypes):
+def _widen(X, prototypes):
     """X, in double precision where squares of single precision overflow or vanish."""
     if X.dtype == np.float64:
         return X
@@ -404,18 +406,7 @@ def _with_room(X, prototypes):
     return X if 1e-15 < largest < 1e15 else X.astype(np.float64)
 
 
-def _checked_weights(sample_weight, X):
-    weights = check_sample_weight(sample_weight, X, dtype=np.float64)
-    if (weights < 0).any():
-        raise ValueError(
-            f"sample_weight holds {weights.min():.3g}: it must be at least 0 for each row."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight is 0 for each row: give one row a weight above 0.")
-    return weights
-
-
-def _checked_center(center, n_features):
+def _validate_center(center, n_features):
     center = check_array(center, ensure_2d=False, dtype=np.float64, input_name="center")
     if center.shape != (n_features,):
         raise ValueError(

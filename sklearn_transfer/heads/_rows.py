@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 
-def at_length_one(rows, center=None):
+def normalize_rows(rows, center=None):
     """Rows at length one, in place; 0 where they differ from `center` by rounding alone."""
     least = 0.0
     if center is not None:

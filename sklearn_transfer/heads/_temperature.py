@@ -11,7 +11,7 @@ EXPECTED = 0.1
 _WIDTH = math.log(1000)  # of the search, to both sides in the logarithm
 
 
-def mean_distance(prototypes, origin):
+def compute_mean_distance(prototypes, origin):
     """Mean squared Euclidean distance of all pairs of prototypes; 1 where that is 0.
 
     `origin` was subtracted from them, so that of equal ones rounding leaves a spread.
@@ -23,7 +23,7 @@ def mean_distance(prototypes, origin):
     return float(2 * n / (n - 1) * spread)
 
 
-def likeliest(distances, own, weights, expected):
+def find_likeliest(distances, own, weights, expected):
     """Temperature T at which softmax(-distances / T) makes the rows' own classes likeliest.
 
     `own` is the class of each row. The logarithm of T has a normal prior about that of
@@ -33,10 +33,10 @@ def likeliest(distances, own, weights, expected):
         return expected
     excess = np.take_along_axis(distances, own[:, None], axis=1) - distances
 
-    def loss(step):
+    def compute_loss(step):
         return weights @ logsumexp(excess / (expected * math.exp(step)), axis=1) + step**2 / 2
 
     found = minimize_scalar(
-        loss, bounds=(-_WIDTH, _WIDTH), method="bounded", options={"xatol": 1e-6}
+        compute_loss, bounds=(-_WIDTH, _WIDTH), method="bounded", options={"xatol": 1e-6}
     )
     return expected * math.exp(found.x)

@@ -20,16 +20,16 @@ from sklearn_transfer._validation import (
     shortened,
     validate_data,
 )
-from sklearn_transfer.heads._attributes import described, labelled_vectors
-from sklearn_transfer.heads._bilinear import Path, compatibility
+from sklearn_transfer.heads._attributes import match_descriptions, read_labeled_vectors
+from sklearn_transfer.heads._bilinear import Path, solve_compatibility
 from sklearn_transfer.heads._class_folds import (
-    class_folds,
-    penalties,
-    seen_class_margin,
-    signs,
+    build_class_folds,
+    choose_penalties,
+    encode_signs,
+    find_seen_class_margin,
 )
-from sklearn_transfer.heads._rows import at_length_one
-from sklearn_transfer.heads._temperature import EXPECTED, likeliest
+from sklearn_transfer.heads._rows import normalize_rows
+from sklearn_transfer.heads._temperature import EXPECTED, find_likeliest
 
 _LEFT_OUT = 1000  # rows at most that choose the temperature
 _DUAL = 0.01  # temperature that dual encoders are trained to
@@ -201,41 +201,44 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Fitted.
         """
         forget_fit(self)
-        X, seen, codes = self._checked(X, y, attributes)
-        self._describe(seen, attributes)
-        self._center = self._starting_center(X)
-        rows = self._embedded(X.astype(np.float64))
+        X, seen, codes = self._validate(X, y, attributes)
+        self._describe_classes(seen, attributes)
+        self._center = self._choose_center(X)
+        rows = self._embed(X.astype(np.float64))
         if self.method == "eszsl":
             self._learn(rows, codes, known=attributes is not None)
         else:
             self._compare(rows, codes)
         return self
 
-    def _checked(self, X, y, attributes):
+    def _validate(self, X, y, attributes):
         """Validated X, the classes of y, and the number of that of each row."""
         options = {"dtype": [np.float64, np.float32], "reset": True}
         if self.method == "cosine":
             _require_attributes(attributes)
             if y is None:
-                X, labels = validate_data(self, X, **options), labelled_vectors(attributes)[0]
+                X, labels = (
+                    validate_data(self, X, **options),
+                    read_labeled_vectors(attributes)[0],
+                )
                 return X, labels[:0], np.empty(0, dtype=int)
         X, y = validate_data(self, X, as_target(y), **options)
         check_classification_targets(y)
         return X, *np.unique(y, return_inverse=True)
 
-    def _describe(self, seen, attributes):
+    def _describe_classes(self, seen, attributes):
         """Classes, their attributes, and which of them are predicted."""
         if attributes is None:
             _warn_of_no_attributes()
             attributes = np.eye(len(seen)), seen
-        labels, vectors, is_seen = described(seen, *labelled_vectors(attributes))
+        labels, vectors, is_seen = match_descriptions(seen, *read_labeled_vectors(attributes))
         if self.method == "cosine":
             self._check_width(vectors, self.n_features_in_, "X")
         self.seen_classes_, self.unseen_classes_ = labels[is_seen], labels[~is_seen]
-        self._origin = self._starting_origin(vectors[is_seen])
+        self._origin = self._choose_origin(vectors[is_seen])
         self._n_attributes = vectors.shape[1]
         chosen = {"all": is_seen | True, "seen": is_seen, "unseen": ~is_seen}
-        self._all = labels, self._placed(vectors), is_seen
+        self._all = labels, self._place(vectors), is_seen
         self._chosen = tuple(part[chosen[self.predict_over]] for part in self._all)
         self.classes_ = self._chosen[0]
         if not len(self.classes_):
@@ -244,51 +247,56 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
                 f"{self.predict_over} class: describe one, or predict over others."
             )
 
-    def _starting_origin(self, vectors):
+    def _choose_origin(self, vectors):
         """What is subtracted from attributes."""
         centred = self.normalize and self.method == "eszsl"
         return vectors.mean(axis=0) if centred else np.zeros(vectors.shape[1])
 
-    def _starting_center(self, X):
+    def _choose_center(self, X):
         centred = self.normalize and self.method == "eszsl"
         return X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])
 
-    def _scales(self):
+    def _normalizes(self):
         return self.normalize or self.method == "cosine"
 
-    def _placed(self, vectors):
+    def _place(self, vectors):
         """Attributes in the form in which they are compared."""
         vectors = vectors - self._origin
-        return at_length_one(vectors, self._origin) if self._scales() else vectors
+        return normalize_rows(vectors, self._origin) if self._normalizes() else vectors
 
-    def _embedded(self, X):
+    def _embed(self, X):
         """Features in the form in which they are compared, in the precision of X."""
         rows = X - self._center.astype(X.dtype)
-        return at_length_one(rows, self._center) if self._scales() else rows
+        return normalize_rows(rows, self._center) if self._normalizes() else rows
 
     def _learn(self, rows, codes, known):
         """V, its penalties, and what calibrates its scores."""
         _, S, is_seen = self._all
         S = S[is_seen]
-        folds = class_folds(S) if known else []
-        self.gamma_, self.alpha_ = penalties(rows, codes, S, self.gamma, self.alpha, folds)
-        Y = signs(codes, len(S))
-        self.coef_ = compatibility(rows, Y, S, self.gamma_, self.alpha_)
-        fit = rows, codes, S, self.gamma_, self.alpha_
+        folds = build_class_folds(S) if known else []
+        self.gamma_, self.alpha_ = choose_penalties(
+            rows, codes, S, self.gamma, self.alpha, folds
+        )
+        Y = encode_signs(codes, len(S))
+        self.coef_ = solve_compatibility(rows, Y, S, self.gamma_, self.alpha_)
         if self.calibration != "auto":
             self.calibration_ = float(self.calibration)
+        elif is_seen.all():
+            self.calibration_ = 0.0
         else:
-            self.calibration_ = 0.0 if is_seen.all() else seen_class_margin(*fit, folds)
-        self.temperature_ = self._chosen_temperature(
-            lambda: Path(rows, Y, S).left_out(self.gamma_, self.alpha_), codes
+            self.calibration_ = find_seen_class_margin(
+                rows, codes, S, gamma=self.gamma_, alpha=self.alpha_, folds=folds
+            )
+        self.temperature_ = self._choose_temperature(
+            lambda: Path(rows, Y, S).score_left_out(self.gamma_, self.alpha_), codes
         )
 
     def _compare(self, rows, codes):
         _, S, is_seen = self._all
         self.calibration_ = 0.0 if self.calibration == "auto" else float(self.calibration)
-        self.temperature_ = self._chosen_temperature(lambda: rows @ S[is_seen].T, codes)
+        self.temperature_ = self._choose_temperature(lambda: rows @ S[is_seen].T, codes)
 
-    def _chosen_temperature(self, make_scores, codes):
+    def _choose_temperature(self, make_scores, codes):
         if self.temperature != "auto":
             return float(self.temperature)
         if not len(codes):
@@ -299,15 +307,15 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             expected = _DUAL
         n_used = min(len(scores), _LEFT_OUT)
         used = np.linspace(0, len(scores) - 1, n_used).round().astype(int)
-        return likeliest(-scores[used], codes[used], np.ones(n_used), expected)
+        return find_likeliest(-scores[used], codes[used], np.ones(n_used), expected)
 
-    def _candidates(self, attributes):
+    def _resolve_candidates(self, attributes):
         """Labels to choose from, what describes them, and which of them were seen."""
         if attributes is None:
             return self._chosen
-        labels, vectors = labelled_vectors(attributes)
+        labels, vectors = read_labeled_vectors(attributes)
         self._check_width(vectors, self._n_attributes, "those in fit")
-        return labels, self._placed(vectors), np.isin(labels, self.seen_classes_)
+        return labels, self._place(vectors), np.isin(labels, self.seen_classes_)
 
     def _check_width(self, vectors, expected, what):
         if vectors.shape[1] != expected:
@@ -316,11 +324,11 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
                 f"{'has' if what == 'X' else 'have'} {expected}: both must be the same."
             )
 
-    def _scored(self, X, candidates):
+    def _compute_scores(self, X, candidates):
         """Scores of each row for each candidate, those of seen ones lowered."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        rows = self._embedded(X)
+        rows = self._embed(X)
         _, vectors, is_seen = candidates
         directions = self.coef_ @ vectors.T if self.method == "eszsl" else vectors.T
         scores = rows @ directions.astype(X.dtype)
@@ -345,8 +353,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Labels; of equal scores the first in sorted order.
         """
         check_is_fitted(self)
-        candidates = self._candidates(attributes)
-        return candidates[0][self._scored(X, candidates).argmax(axis=1)]
+        candidates = self._resolve_candidates(attributes)
+        return candidates[0][self._compute_scores(X, candidates).argmax(axis=1)]
 
     def decision_function(self, X, attributes=None):
         """Scores less the calibration, over the temperature.
@@ -364,7 +372,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Logits of `predict_proba`, a column for each class in sorted order; of two
             classes the second's minus the first's.
         """
-        scores = self._logits(X, attributes)
+        scores = self._compute_logits(X, attributes)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict_proba(self, X, attributes=None):
@@ -383,7 +391,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Softmax of the scores over the temperature, a column for each class in sorted
             order.
         """
-        return softmax(self._logits(X, attributes), axis=1)
+        return softmax(self._compute_logits(X, attributes), axis=1)
 
     def predict_log_proba(self, X, attributes=None):
         """Logarithms of the probabilities of the classes.
@@ -400,11 +408,11 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         log_probabilities : ndarray of shape (n_samples, n_classes)
             Logarithms of `predict_proba`, finite where probabilities vanish.
         """
-        return log_softmax(self._logits(X, attributes), axis=1)
+        return log_softmax(self._compute_logits(X, attributes), axis=1)
 
-    def _logits(self, X, attributes):
+    def _compute_logits(self, X, attributes):
         check_is_fitted(self)
-        scores = self._scored(X, self._candidates(attributes))
+        scores = self._compute_scores(X, self._resolve_candidates(attributes))
         scores /= self.temperature_
         return scores
 
@@ -432,7 +440,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             raise ValueError(
                 f"y holds {listed(unknown, 5)}, which attributes did not describe in fit."
             )
-        right = labels[self._scored(X, self._all).argmax(axis=1)] == y
+        right = labels[self._compute_scores(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}
         means = []
         for kind, known in [("seen", labels[is_seen]), ("unseen", labels[~is_seen])]:

@@ -10,14 +10,15 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from sklearn_transfer._sampling import draw_rows
 from sklearn_transfer._validation import (
     TargetDomain,
-    both_domains,
     column_or_1d,
     import_optional,
     shortened,
+    validate_domains,
 )
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _METHODS = ("pca", "tsne", "umap")
 _PER_COLUMN = 12  # entries of a legend
@@ -172,19 +173,19 @@ class DomainDisplay:
             raise ValueError(
                 f"max_samples={shortened(max_samples)}: expected an integer above 0, or None."
             )
-        X, T = both_domains(X, X_target)
-        y, y_target = _classes(X, y, "y"), _classes(T, y_target, "y_target")
+        X, T = validate_domains(X, X_target)
+        y, y_target = _validate_classes(X, y, "y"), _validate_classes(T, y_target, "y_target")
         _check_same_kind(y, y_target)
         draws = check_random_state(random_state)
-        X, y = _thinned(X, y, max_samples, draws)
-        T, y_target = _thinned(T, y_target, max_samples, draws)
-        plane = _projected(np.concatenate([X, T]), method, draws)
+        X, y = _draw_rows(X, y, max_samples, draws)
+        T, y_target = _draw_rows(T, y_target, max_samples, draws)
+        plane = _project(np.concatenate([X, T]), method, draws)
         display = cls(
             source=plane[: len(X)],
             target=plane[len(X) :],
             y_source=y,
             y_target=y_target,
-            axis_names=_axis_names(method),
+            axis_names=_name_axes(method),
         )
         return display.plot(ax, scatter_kwargs=scatter_kwargs)
 
@@ -202,11 +203,11 @@ class DomainDisplay:
         -------
         display : DomainDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "DomainDisplay.plot")
+        self.ax_, self.figure_ = prepare_axes(ax, "DomainDisplay.plot")
         options = {"s": 14, "alpha": 0.7, "linewidths": 0.8, **(scatter_kwargs or {})}
         self.points_ = [
             self.ax_.scatter(*rows.T, **{**style, **options}, label=label)
-            for rows, label, style in self._groups()
+            for rows, label, style in self._iterate_groups()
         ]
         self.ax_.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
         self.ax_.set_title(f"{len(self.source)} source and {len(self.target)} target samples")
@@ -216,9 +217,9 @@ class DomainDisplay:
         self.legend_ = self.ax_.legend(ncols=n_columns, fontsize="small", **place)
         return self
 
-    def _groups(self):
+    def _iterate_groups(self):
         """Points, label and style of each entry of the legend."""
-        colours = _colours(self.y_source, self.y_target)
+        colours = _choose_colors(self.y_source, self.y_target)
         plain = {"source": "tab:blue", "target": "tab:orange"}
         if colours:
             plain = dict.fromkeys(plain, "darkgrey")
@@ -235,7 +236,7 @@ class DomainDisplay:
                 yield rows[y == label], f"{domain}, {label}", style
 
 
-def _colours(*labels):
+def _choose_colors(*labels):
     """One colour a class, the same in both domains; none without classes."""
     given = [y for y in labels if y is not None]
     if not given:
@@ -248,7 +249,7 @@ def _colours(*labels):
     return dict(zip(classes, colormap["turbo"](places), strict=True))
 
 
-def _classes(X, y, name):
+def _validate_classes(X, y, name):
     """One class a row, or None."""
     if y is None:
         return None
@@ -275,15 +276,13 @@ def _check_same_kind(y, y_target):
         )
 
 
-def _thinned(X, y, max_samples, random_state):
+def _draw_rows(X, y, max_samples, random_state):
     """At most `max_samples` random rows and their classes."""
-    if max_samples is None or len(X) <= max_samples:
-        return X, y
-    rows = np.sort(random_state.choice(len(X), max_samples, replace=False))
+    rows = draw_rows(len(X), max_samples, random_state)
     return X[rows], None if y is None else y[rows]
 
 
-def _projected(X, method, random_state):
+def _project(X, method, random_state):
     """Rows in the plane; what is missing of two components is 0."""
     if not np.ptp(X, axis=0).any():
         return np.zeros((len(X), 2))
@@ -293,17 +292,17 @@ def _projected(X, method, random_state):
     if method == "tsne":
         perplexity = min(30, (len(X) - 1) / 3)
         return TSNE(perplexity=perplexity, random_state=random_state).fit_transform(X)
-    umap = _umap()
+    umap = _import_umap()
     return umap.UMAP(random_state=random_state.randint(2**31 - 1)).fit_transform(X)
 
 
-def _umap():
+def _import_umap():
     try:
         return import_module("umap")
     except ModuleNotFoundError as error:
         raise ImportError('method="umap" needs umap-learn: pip install umap-learn') from error
 
 
-def _axis_names(method):
+def _name_axes(method):
     name = {"pca": "Principal component", "tsne": "t-SNE", "umap": "UMAP"}[method]
     return f"{name} 1", f"{name} 2"

@@ -6,7 +6,7 @@ from textwrap import fill
 import numpy as np
 
 from sklearn_transfer._validation import shortened
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _FIELDS = (
     *("differences", "mean_difference", "interval", "verdict"),
@@ -57,15 +57,15 @@ class NegativeTransferDisplay:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import LinearRegression, Ridge
+    >>> from sklearn_transfer import negative_transfer_test
     >>> from sklearn_transfer.plotting import NegativeTransferDisplay
-    >>> result = SimpleNamespace(
-    ...     differences=[0.02, 0.05, 0.04], mean_difference=0.037, interval=(-0.02, 0.09),
-    ...     verdict="undecided", scoring="accuracy", baseline="raw pixels", confidence=0.95,
-    ... )
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> result = negative_transfer_test(LinearRegression(), Ridge(), X, y)
     >>> display = NegativeTransferDisplay.from_result(result)
     >>> display.ax_.get_xlabel()
-    'Difference in accuracy (above 0: transfer helps)'
+    'Difference in r2 (above 0: transfer helps)'
     """
 
     def __init__(self, *, results):
@@ -110,7 +110,7 @@ class NegativeTransferDisplay:
         -------
         display : NegativeTransferDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "NegativeTransferDisplay.plot")
+        self.ax_, self.figure_ = prepare_axes(ax, "NegativeTransferDisplay.plot")
         if ax is None:
             self.figure_.set_figheight(1.5 + 0.6 * len(self.results))
         self.line_ = self.ax_.axvline(0, color="black", linestyle="--", linewidth=1)

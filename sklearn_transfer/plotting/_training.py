@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import listed
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _REQUIRED = ("epoch", "train_loss")
 _CURVES = {
@@ -130,7 +130,9 @@ class TrainingDisplay:
         -------
         display : TrainingDisplay
         """
-        return cls(history=_checked(history), name=name).plot(ax, line_kwargs=line_kwargs)
+        return cls(history=_validate_history(history), name=name).plot(
+            ax, line_kwargs=line_kwargs
+        )
 
     def plot(self, ax=None, *, line_kwargs=None):
         """Draw the curves.
@@ -146,25 +148,25 @@ class TrainingDisplay:
         -------
         display : TrainingDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "TrainingDisplay.plot")
-        has_score = np.isfinite(self._values("valid_score")).any()
+        self.ax_, self.figure_ = prepare_axes(ax, "TrainingDisplay.plot")
+        has_score = np.isfinite(self._read_values("valid_score")).any()
         self.score_ax_ = self.ax_.twinx() if has_score else None
         self._draw_phases()
-        self.lines_ = dict(self._drawn_curves(line_kwargs or {}))
+        self.lines_ = dict(self._draw_curves(line_kwargs or {}))
         self.best_ = self._draw_best()
         self._label()
         return self
 
-    def _values(self, key):
+    def _read_values(self, key):
         """A number for each epoch, NaN where there is none."""
         values = [epoch.get(key) for epoch in self.history]
         return np.array([np.nan if v is None else float(v) for v in values])
 
-    def _drawn_curves(self, options):
-        epochs = self._values("epoch")
+    def _draw_curves(self, options):
+        epochs = self._read_values("epoch")
         marker = "." if len(epochs) <= _FEW else None
         for key, style in _CURVES.items():
-            values = self._values(key)
+            values = self._read_values(key)
             values[~np.isfinite(values)] = np.nan
             if key != "train_loss" and np.isnan(values).all():
                 continue
@@ -174,7 +176,7 @@ class TrainingDisplay:
 
     def _draw_phases(self):
         self.spans_, self.phase_ax_ = [], None
-        phases = _phases(self.history)
+        phases = _find_phases(self.history)
         if len(phases) < 2:
             return
         for place, (_, first, last) in enumerate(phases):
@@ -197,7 +199,7 @@ class TrainingDisplay:
     def _label(self):
         ticker = import_module("matplotlib.ticker")
         self.ax_.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
-        epochs = self._values("epoch")
+        epochs = self._read_values("epoch")
         self.ax_.set(xlim=(epochs.min() - 0.5, epochs.max() + 0.5))
         self.ax_.set(xlabel="Epoch", ylabel="Loss")
         handles = [*self.lines_.values(), *([self.best_] if self.best_ else [])]
@@ -212,7 +214,7 @@ class TrainingDisplay:
         self.ax_.set_title(facts if self.name is None else f"{self.name}, {facts}")
 
 
-def _checked(history):
+def _validate_history(history):
     """The epochs as a list of dicts of their own."""
     if isinstance(history, (Mapping, str)) or not hasattr(history, "__iter__"):
         raise ValueError(
@@ -236,7 +238,7 @@ def _checked(history):
     return [dict(epoch) for epoch in history]
 
 
-def _phases(history):
+def _find_phases(history):
     """Name, first and last epoch of each run of epochs in one phase."""
     runs = groupby(history, key=lambda epoch: str(epoch.get("phase") or ""))
     runs = [(name, [epoch["epoch"] for epoch in epochs]) for name, epochs in runs]

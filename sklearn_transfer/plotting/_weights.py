@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from sklearn_transfer.plotting._axes import axes
+from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _BINS = 30
 
@@ -97,7 +98,7 @@ class WeightsDisplay:
         -------
         display : WeightsDisplay
         """
-        return cls(**_described(weights), name=name).plot(ax, bar_kwargs=bar_kwargs)
+        return cls(**_describe(weights), name=name).plot(ax, bar_kwargs=bar_kwargs)
 
     def plot(self, ax=None, *, bar_kwargs=None):
         """Draw the histogram.
@@ -113,7 +114,7 @@ class WeightsDisplay:
         -------
         display : WeightsDisplay
         """
-        self.ax_, self.figure_ = axes(ax, "WeightsDisplay.plot")
+        self.ax_, self.figure_ = prepare_axes(ax, "WeightsDisplay.plot")
         counts, edges = np.histogram(self.weights, _BINS, range=(0, self.weights.max()))
         options = {"align": "edge", "edgecolor": "white", **(bar_kwargs or {})}
         self.bars_ = self.ax_.bar(edges[:-1], counts, np.diff(edges), **options)
@@ -134,17 +135,14 @@ class WeightsDisplay:
         return self
 
 
-def _described(weights):
+def _describe(weights):
     """Weights at mean 1, their effective sample size, and the share of the largest."""
     weights = check_array(
         weights, ensure_2d=False, dtype=np.float64, input_name="weights", ensure_min_samples=1
     ).ravel()
-    if weights.min() < 0 or weights.max() == 0:
-        raise ValueError(
-            "weights are negative or all 0; give weights of at least 0, one above."
-        )
+    weights = validate_sample_weight(weights, weights, "weights")
     weights = weights / weights.max()
     weights = weights / weights.mean()
-    ess = len(weights) ** 2 / (weights @ weights)
-    share = weights.max() / len(weights)
-    return {"weights": weights, "ess": float(ess), "largest_share": float(share)}
+    share = float(weights.max() / len(weights))
+    ess = compute_effective_size(weights)
+    return {"weights": weights, "ess": ess, "largest_share": share}

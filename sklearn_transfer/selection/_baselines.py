@@ -5,9 +5,9 @@ from sklearn.base import clone
 from torch import nn
 
 from sklearn_transfer._modalities.image.decoding import parse_background
+from sklearn_transfer._modalities.image.reader import ImageReader
+from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.values import parse_value_range
-from sklearn_transfer._modalities.inputs import InputSpec
-from sklearn_transfer._modalities.readers import ImageReader
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from sklearn_transfer.extraction import PretrainedFeatures
@@ -16,7 +16,7 @@ from sklearn_transfer.finetuning._base import _BaseFineTuned
 _LARGEST = 32  # pixels of an edge
 
 
-def from_scratch(estimator):
+def replace_pretrained(estimator):
     """The same estimator with random weights in each pretrained network."""
     parameters = estimator.get_params()
     networks = [
@@ -42,14 +42,14 @@ def from_scratch(estimator):
 def _is_pretrained(parameters, prefix):
     model, weights = parameters[f"{prefix}model"], parameters[f"{prefix}weights"]
     draws_anew = isinstance(model, str | nn.Module)
-    return weights is not None and (draws_anew or not _says_pretrained(weights))
+    return weights is not None and (draws_anew or not _asks_for_pretrained(weights))
 
 
-def _says_pretrained(weights):
+def _asks_for_pretrained(weights):
     return isinstance(weights, str) and weights == "pretrained"
 
 
-def on_raw_pixels(estimator):
+def replace_features(estimator):
     """The same estimator with pixels in the place of each PretrainedFeatures."""
     parameters = estimator.get_params()
     found = {
@@ -73,7 +73,7 @@ def _is_trained(estimator, name):
     return name.split("__")[-1] == "model" and isinstance(owner, _BaseFineTuned)
 
 
-def _nothing_learnt(n_features_in):
+def _build_flatten(n_features_in):
     return nn.Flatten()
 
 
@@ -86,32 +86,31 @@ class RawPixels(PretrainedFeatures):
 
     def _load_backbone(self):
         width = getattr(self, "_n_inputs", 3)
-        return load_backbone(_nothing_learnt, None, device="cpu", n_features_in=width)
+        return load_backbone(_build_flatten, None, device="cpu", n_features_in=width)
 
     def _make_reader(self, backbone):
         if self.preprocess is None:
             return super()._make_reader(backbone)
-        size = tuple(int(edge) for edge in np.minimum(self._edges(), _LARGEST))
-        n_channels = self._n_channels()
-        spec = InputSpec(size, size, mean=(0.0,) * n_channels, std=(1.0,) * n_channels)
+        size = tuple(int(edge) for edge in np.minimum(self._compute_edges(), _LARGEST))
+        n_channels = self._count_channels()
+        spec = ImageSpec(size, size, mean=(0.0,) * n_channels, std=(1.0,) * n_channels)
         value_range = parse_value_range(self.value_range) or "auto"
         return ImageReader(spec, parse_background(self.background), value_range)
 
-    def _n_channels(self):
+    def _count_channels(self):
         """Channels of the samples: those of the network that this stands for."""
         if self.n_channels is not None:
             return self.n_channels
         if isinstance(self.model, str) and self.weights in (None, "pretrained"):
             return 3
-        spec = super()._load_backbone().spec
-        return 3 if spec is None else spec.channels
+        return super()._load_backbone().spec.channels or 3
 
-    def _edges(self):
+    def _compute_edges(self):
         size = _LARGEST if self.input_size is None else self.input_size
         return np.broadcast_to(size, 2)
 
     def _resolve(self, backbone, layers):
         return resolve_taps(backbone, None, "auto")
 
-    def _engine_name(self, backbone):
+    def _resolve_engine(self, backbone):
         return "torch"

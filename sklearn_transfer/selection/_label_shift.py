@@ -11,15 +11,18 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._validation import (
-    both_domains,
     check_classes,
     column_or_1d,
-    one_line,
+    format_one_line,
     shortened,
+    validate_domains,
 )
-from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
-from sklearn_transfer.selection._two_sample import default_classifier, half_rows
+from sklearn_transfer.selection._permutation import compute_p_value, draw_groups
+from sklearn_transfer.selection._two_sample import draw_halves
+from sklearn_transfer.weighting._classifiers import build_default_classifier
+from sklearn_transfer.weighting._label_shift import invert_confusion
 
+_SMALL = 0.05  # singular values of the confusion matrix that count as 0, over the largest
 _FIELDS = "statistic p_value classes source_priors target_priors n_permutations"
 
 
@@ -27,7 +30,7 @@ class LabelShiftResult(namedtuple("LabelShiftResult", _FIELDS)):
     """What `label_shift_test` found; see there."""
 
     __slots__ = ()
-    __repr__ = one_line
+    __repr__ = format_one_line
 
 
 @validate_params(
@@ -134,35 +137,35 @@ def label_shift_test(
         check_classes(y, task, "label_shift_test", ", else give bins of them")
     y = column_or_1d(y)
     check_classification_targets(y)
-    X, T = both_domains(X, X_target)
+    X, T = validate_domains(X, X_target)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
             f"y holds one class, {shortened(classes.tolist()[0])}; at least two are needed."
         )
     random_state = check_random_state(random_state)
-    seen, held = half_rows(len(X), test_size, random_state)
-    model = default_classifier() if estimator is None else clone(estimator)
-    predict = _predictor(model, X[seen], codes[seen])
+    seen, held = draw_halves(len(X), test_size, random_state)
+    model = build_default_classifier() if estimator is None else clone(estimator)
+    predict = _fit_predictor(model, X[seen], codes[seen])
     source, target = predict(X[held]), predict(T)
-    statistic, p_value = _chi_square_test(
+    statistic, p_value = _test_chi_square(
         source, target, len(classes), n_permutations, random_state
     )
     priors = np.bincount(codes) / len(codes)
-    found = _target_priors(source, codes[held], target, priors)
+    found = _estimate_priors(source, codes[held], target, priors)
     return LabelShiftResult(statistic, p_value, classes, priors, found, n_permutations)
 
 
-def _predictor(model, X, codes):
+def _fit_predictor(model, X, codes):
     """Function from rows to class numbers; constant where one class was drawn."""
     if len(np.unique(codes)) == 1:
         return lambda rows: np.full(len(rows), codes[0])
     return model.fit(X, codes).predict
 
 
-def _chi_square_test(source, target, n_classes, n_permutations, random_state):
+def _test_chi_square(source, target, n_classes, n_permutations, random_state):
     n, m = len(source), len(target)
-    groups = random_groups(n, m, n_permutations, random_state)
+    groups = draw_groups(n, m, n_permutations, random_state)
     given = np.repeat(np.array([1, 0], dtype=np.int8), [n, m])
     groups = np.column_stack([given, groups]).astype(np.float64)
     predicted = np.concatenate([source, target])
@@ -173,10 +176,10 @@ def _chi_square_test(source, target, n_classes, n_permutations, random_state):
     # Counts of the target differ from what is expected by the same number.
     squared = (indicator @ groups - expected) ** 2
     values = (squared / expected + squared / (total - expected)).sum(axis=0)
-    return float(values[0]), permutation_p_value(values[0], values[1:], 1 + values[0])
+    return float(values[0]), compute_p_value(values[0], values[1:], 1 + values[0])
 
 
-def _target_priors(predicted, codes, target, priors):
+def _estimate_priors(predicted, codes, target, priors):
     """Shares of classes in the target; a class that was not held out keeps its share."""
     n_classes = len(priors)
     confusion = np.eye(n_classes)
@@ -184,6 +187,4 @@ def _target_priors(predicted, codes, target, priors):
         counts = np.bincount(predicted[codes == code], minlength=n_classes)
         confusion[:, code] = counts / counts.sum()
     shares = np.bincount(target, minlength=n_classes) / len(target)
-    found = priors + np.linalg.lstsq(confusion, shares - confusion @ priors, rcond=0.05)[0]
-    found = np.maximum(found, 0)
-    return found / found.sum() if found.sum() > 0 else priors
+    return invert_confusion(confusion, shares, priors, _SMALL)

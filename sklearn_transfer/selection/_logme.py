@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from sklearn_transfer._validation import as_target, resolve_task
-from sklearn_transfer.selection._scores import _centred, _classes, _svd
+from sklearn_transfer.selection._scores import center_features, decompose, encode_classes
 
 _LEAST_NOISE = 1e-12  # variance of the noise, as a share of the mean square of a target
 _RATIOS = np.log(np.geomspace(1e-20, 1e12, 300))  # alpha / beta, over the largest s squared
@@ -82,10 +82,10 @@ def logme(X, y, *, task="auto"):
     True
     """
     X = check_array(X, dtype=np.float64, input_name="X")
-    targets = _targets(X, as_target(y), task)
-    U, s = _svd(_centred(X))
+    targets = _encode_targets(X, as_target(y), task)
+    U, s = decompose(center_features(X))
     spectrum = (s / s[0]) ** 2 if len(s) else s
-    evidences, n_at_bound = _evidences(U, spectrum, targets)
+    evidences, n_at_bound = _compute_evidences(U, spectrum, targets)
     if n_at_bound:
         warnings.warn(
             f"The features give {n_at_bound} of {len(evidences)} targets without error, so "
@@ -97,10 +97,10 @@ def logme(X, y, *, task="auto"):
     return float(np.mean(evidences) / len(X))
 
 
-def _targets(X, y, task):
+def _encode_targets(X, y, task):
     """One column a class or output."""
     if resolve_task(y, task) == "classification":
-        codes, counts = _classes(X, y)
+        codes, counts = encode_classes(X, y)
         return (codes[:, None] == np.arange(len(counts))).astype(float)
     y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
     check_consistent_length(X, y)
@@ -113,7 +113,7 @@ def _targets(X, y, task):
     return y
 
 
-def _evidences(U, spectrum, targets):
+def _compute_evidences(U, spectrum, targets):
     """Highest log evidence of each target, and how many have their noise at the bound."""
     n = len(targets)
     largest = np.abs(targets).max(axis=0)
@@ -124,38 +124,39 @@ def _evidences(U, spectrum, targets):
     targets -= U @ Z
     squares, rests = Z**2, (targets**2).sum(axis=0)
 
-    grid = _loss(squares, rests, n, _scales(spectrum, _RATIOS))[0]
+    grid = _compute_loss(squares, rests, n, _compute_scales(spectrum, _RATIOS))[0]
     starts = np.argmin(grid, axis=0)
     found = [
-        _highest(squares[:, i], rests[i], n, spectrum, start) for i, start in enumerate(starts)
+        _find_highest(squares[:, i], rests[i], n, spectrum, start)
+        for i, start in enumerate(starts)
     ]
     losses, noises = np.transpose(found)
     evidences = -0.5 * (losses + n * np.log(2 * np.pi)) - n * (np.log(units) + np.log(largest))
     return evidences, int(np.sum(noises < _LEAST_NOISE))
 
 
-def _highest(squares, rest, n, spectrum, start):
+def _find_highest(squares, rest, n, spectrum, start):
     """Lowest loss about a point of the grid, and its noise before the bound."""
 
-    def loss(ratio):
-        return _loss(squares, rest, n, _scales(spectrum, [ratio]))
+    def compute_loss(ratio):
+        return _compute_loss(squares, rest, n, _compute_scales(spectrum, [ratio]))
 
     bracket = _RATIOS[max(start - 1, 0)], _RATIOS[min(start + 1, len(_RATIOS) - 1)]
     best = minimize_scalar(
-        lambda ratio: loss(ratio)[0][0],
+        lambda ratio: compute_loss(ratio)[0][0],
         bounds=bracket,
         method="bounded",
         options={"xatol": 1e-8},
     )
-    return best.fun, loss(best.x)[1][0]
+    return best.fun, compute_loss(best.x)[1][0]
 
 
-def _scales(spectrum, ratios):
+def _compute_scales(spectrum, ratios):
     """Variances along the singular vectors over that of the noise, one row a ratio."""
     return 1 + np.exp(-np.asarray(ratios))[:, None] * spectrum
 
 
-def _loss(squares, rests, n, scales):
+def _compute_loss(squares, rests, n, scales):
     """-2 log evidence at the best noise, less n log 2 pi, and that noise before its bound.
 
     One row a ratio, and one column a target where there are several.

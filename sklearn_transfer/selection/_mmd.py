@@ -6,11 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from sklearn_transfer._kernels import Kernel, median_gamma
-from sklearn_transfer._validation import both_domains
-from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
+from sklearn_transfer._kernels import Kernel, compute_median_gamma
+from sklearn_transfer._sample_weight import validate_sample_weight
+from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._validation import column_or_1d, validate_domains
+from sklearn_transfer.selection._permutation import compute_p_value, draw_groups
 
 _POOLED = 1000  # rows whose distances give the bandwidth
 _TILE = 1024  # rows and columns of the kernel held at once
@@ -90,38 +91,33 @@ def mmd(X, X_target, *, kernel="rbf", gamma="median", unbiased=True, sample_weig
     >>> print(f"{mmd(X, X_target):.2f} {abs(mmd(X, rng.normal(size=(500, 2)))):.2f}")
     0.23 0.00
     """
-    X, T = both_domains(X, X_target)
-    w = _source_weights(sample_weight, X)
-    gamma = median_gamma(X, T) if gamma == "median" else float(gamma)
+    X, T = validate_domains(X, X_target)
+    w = _normalize_weights(sample_weight, X)
+    gamma = compute_median_gamma(X, T) if gamma == "median" else float(gamma)
     if kernel == "linear":
-        X, T = _centred(X, T)
+        X, T = _center_domains(X, T)
     kernel = Kernel(kernel, gamma)
     X, T = kernel.prepare(X, T)
     v = np.full(len(T), 1 / len(T))
-    across = w @ kernel.times(X, T, v)
-    within = _within(kernel, X, w, unbiased, "X") + _within(kernel, T, v, unbiased, "X_target")
+    across = w @ kernel.multiply(X, T, v)
+    within = _compute_within(kernel, X, w, unbiased, "X") + _compute_within(
+        kernel, T, v, unbiased, "X_target"
+    )
     return float(within - 2 * across)
 
 
-def _source_weights(sample_weight, X):
+def _normalize_weights(sample_weight, X):
     """Weights of the source rows, at sum 1."""
     if sample_weight is None:
         return np.full(len(X), 1 / len(X))
-    options = {"ensure_2d": False, "dtype": np.float64, "input_name": "sample_weight"}
-    weights = column_or_1d(check_array(sample_weight, **options))
-    check_consistent_length(X, weights)
-    if weights.min() < 0 or weights.max() == 0:
-        raise ValueError(
-            "sample_weight has negative numbers or only zeros; give weights of at least 0, "
-            "one or more above."
-        )
+    weights = validate_sample_weight(column_or_1d(sample_weight), X)
     weights = weights / weights.max()
     return weights / weights.sum()
 
 
-def _within(kernel, X, w, unbiased, name):
+def _compute_within(kernel, X, w, unbiased, name):
     """Weighted mean of the kernel over pairs of rows of one domain."""
-    total = w @ kernel.times(X, X, w)
+    total = w @ kernel.multiply(X, X, w)
     if not unbiased:
         return total
     if np.count_nonzero(w) < 2:
@@ -129,7 +125,7 @@ def _within(kernel, X, w, unbiased, name):
             f"{name} has one row of weight above 0; the unbiased discrepancy needs two: give "
             "more rows, or unbiased=False."
         )
-    return (total - w**2 @ kernel.diagonal(X)) / (1 - w @ w)
+    return (total - w**2 @ kernel.compute_diagonal(X)) / (1 - w @ w)
 
 
 @validate_params(
@@ -219,30 +215,19 @@ def mmd_test(
     >>> mmd_test(X, X_target, random_state=0).p_value
     0.002
     """
-    X, T = both_domains(X, X_target, least=2)
+    X, T = validate_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
-    X, T = (thinned(rows, max_samples, random_state) for rows in (X, T))
-    gamma = pooled_gamma(X, T, random_state) if gamma == "median" else float(gamma)
-    statistic, permuted, scale = permuted_mmd(
+    X = X[draw_rows(len(X), max_samples, random_state)]
+    T = T[draw_rows(len(T), max_samples, random_state)]
+    gamma = compute_pooled_gamma(X, T, random_state) if gamma == "median" else float(gamma)
+    statistic, permuted, scale = compute_permuted_mmd(
         X, T, kernel, gamma, n_permutations, random_state
     )
-    p_value = permutation_p_value(statistic, permuted, scale)
+    p_value = compute_p_value(statistic, permuted, scale)
     return MMDTestResult(statistic, p_value, gamma, n_permutations)
 
 
-def thinned(X, max_samples, random_state):
-    """At most `max_samples` random rows of X, in their order."""
-    return X[thinning(len(X), max_samples, random_state)]
-
-
-def thinning(n, max_samples, random_state):
-    """Numbers of at most `max_samples` random rows among n, in order."""
-    if max_samples is None or n <= max_samples:
-        return np.arange(n)
-    return np.sort(random_state.choice(n, max_samples, replace=False))
-
-
-def pooled_gamma(X, T, random_state):
+def compute_pooled_gamma(X, T, random_state):
     """Median bandwidth of random rows of both domains.
 
     Rows drawn from each domain apart would let the bandwidth tell which is which.
@@ -250,35 +235,35 @@ def pooled_gamma(X, T, random_state):
     pooled = np.concatenate([X, T])
     if len(pooled) > _POOLED:
         pooled = pooled[random_state.permutation(len(pooled))[:_POOLED]]
-    return median_gamma(pooled[:1], pooled[1:])
+    return compute_median_gamma(pooled[:1], pooled[1:])
 
 
-def permuted_mmd(X, T, kernel, gamma, n_permutations, random_state):
+def compute_permuted_mmd(X, T, kernel, gamma, n_permutations, random_state):
     """The unbiased discrepancy, that of each random split, and the scale of rounding."""
     n, m = len(X), len(T)
     if kernel == "linear":
-        X, T = _centred(X, T)
+        X, T = _center_domains(X, T)
     kernel = Kernel(kernel, gamma)
     (pooled,) = kernel.prepare(np.concatenate([X, T]))
     given = np.repeat(np.array([1, 0], dtype=np.int8), [n, m])
-    random = random_groups(n, m, n_permutations, random_state)
+    random = draw_groups(n, m, n_permutations, random_state)
     groups = np.column_stack([given, random])
-    inside, to_all = _sums(kernel, pooled, groups)
+    inside, to_all = _sum_groups(kernel, pooled, groups)
     first, across = inside, to_all[:-1] - inside
     second = to_all[-1] - first - 2 * across
     values = first / (n * (n - 1)) + second / (m * (m - 1)) - 2 * across / (n * m)
-    scale = float(np.abs(kernel.diagonal(pooled)).mean())
+    scale = float(np.abs(kernel.compute_diagonal(pooled)).mean())
     return float(values[0]), values[1:], scale
 
 
-def _sums(kernel, pooled, groups):
+def _sum_groups(kernel, pooled, groups):
     """Sums of the kernel off its diagonal: a'Ka of each group a, then a'K1 and 1'K1."""
     tiles = [slice(i, i + _TILE) for i in range(0, len(pooled), _TILE)]
     inside, row_sums = np.zeros(groups.shape[1]), np.zeros(len(pooled))
     for i, rows in enumerate(tiles):
         left = groups[rows].astype(np.float64)
         for columns in tiles[i:]:
-            block = kernel.block(pooled[rows], pooled[columns])
+            block = kernel.compute_block(pooled[rows], pooled[columns])
             if columns == rows:
                 np.fill_diagonal(block, 0)
             twice = 1 if columns == rows else 2
@@ -291,7 +276,7 @@ def _sums(kernel, pooled, groups):
     return inside, np.array([*to_all, row_sums.sum()])
 
 
-def _centred(X, T):
+def _center_domains(X, T):
     """Both domains about one origin: a linear kernel far from it loses digits."""
     centre = np.concatenate([X, T]).mean(axis=0)
     return X - centre, T - centre

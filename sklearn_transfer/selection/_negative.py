@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import _safe_indexing, as_target, did_you_mean, shortened
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
-from sklearn_transfer.selection._target_fit import fitted_alone, fitted_for, takes_target
+from sklearn_transfer.selection._target_fit import fit_alone, fit_for_target, takes_target
 
 _NAMED = ("scratch", "raw", "source-only")
 _FOLDS = {"n_splits": 5, "n_repeats": 5}
@@ -162,25 +162,27 @@ def negative_transfer_test(
     y = as_target(y)
     X, y = indexable(X, y if hasattr(y, "shape") else np.asarray(y))
     _check_target(transferred, baseline, X_target)
-    name, reference = _baseline(transferred, baseline)
-    scoring = _default_scoring(transferred) if scoring is None else scoring
+    name, reference = _resolve_baseline(transferred, baseline)
+    scoring = _choose_scoring(transferred) if scoring is None else scoring
     scorers = [check_scoring(model, scoring) for model in (transferred, reference)]
-    fit = partial(fitted_for, X_target=X_target)
-    fits = [fit, fitted_alone if name == "source-only" else fit]
-    folds = _folds(cv, transferred, X, y, random_state)
+    fit = partial(fit_for_target, X_target=X_target)
+    fits = [fit, fit_alone if name == "source-only" else fit]
+    folds = _build_folds(cv, transferred, X, y, random_state)
     jobs = list(zip((transferred, reference), fits, scorers, strict=True))
     with one_blas_thread(len(y) <= FEW_ROWS):
         scores = Parallel(n_jobs=n_jobs)(
-            delayed(_fold_scores)(jobs, X, y, train, test) for train, test in folds
+            delayed(_score_fold)(jobs, X, y, train, test) for train, test in folds
         )
-    first, second = _checked(np.array(scores), _name_of(scoring)).T
+    first, second = _validate_scores(np.array(scores), _name_scoring(scoring)).T
     sizes = np.array([(len(test), len(train)) for train, test in folds])
-    found = corrected_interval(first - second, sizes, confidence, _scale(first, second))
+    found = compute_corrected_interval(
+        first - second, sizes, confidence, _compute_scale(first, second)
+    )
     return NegativeTransferResult(
         differences=first - second,
         scores_transferred=first,
         scores_baseline=second,
-        scoring=_name_of(scoring),
+        scoring=_name_scoring(scoring),
         baseline=name,
         confidence=float(confidence),
         **found,
@@ -205,7 +207,7 @@ def _check_target(transferred, baseline, X_target):
         )
 
 
-def _baseline(transferred, baseline):
+def _resolve_baseline(transferred, baseline):
     """Name of the baseline, and the estimator that it is."""
     if not isinstance(baseline, str):
         return type(baseline).__name__, baseline
@@ -218,24 +220,24 @@ def _baseline(transferred, baseline):
         return baseline, transferred
     from sklearn_transfer.selection import _baselines
 
-    make = {"scratch": _baselines.from_scratch, "raw": _baselines.on_raw_pixels}
+    make = {"scratch": _baselines.replace_pretrained, "raw": _baselines.replace_features}
     return baseline, make[baseline](transferred)
 
 
-def _default_scoring(estimator):
+def _choose_scoring(estimator):
     if is_classifier(estimator):
         return "accuracy"
     return "r2" if is_regressor(estimator) else None
 
 
-def _name_of(scoring):
+def _name_scoring(scoring):
     if scoring is None or isinstance(scoring, str):
         return scoring or "score"
     function = getattr(scoring, "_score_func", scoring)
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _folds(cv, estimator, X, y, random_state):
+def _build_folds(cv, estimator, X, y, random_state):
     """Rows to fit on and rows to score, of each fold."""
     classes = is_classifier(estimator) and type_of_target(y) in ("binary", "multiclass")
     if cv is None:
@@ -250,7 +252,7 @@ def _folds(cv, estimator, X, y, random_state):
     return folds
 
 
-def _fold_scores(jobs, X, y, train, test):
+def _score_fold(jobs, X, y, train, test):
     """Score of each model on one fold."""
     X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
     X_test, y_test = _safe_indexing(X, test), _safe_indexing(y, test)
@@ -260,7 +262,7 @@ def _fold_scores(jobs, X, y, train, test):
     ]
 
 
-def _checked(scores, name):
+def _validate_scores(scores, name):
     bad = np.argwhere(~np.isfinite(scores))
     if len(bad):
         fold, model = bad[0]
@@ -272,11 +274,11 @@ def _checked(scores, name):
     return scores
 
 
-def _scale(first, second):
+def _compute_scale(first, second):
     return max(np.abs(first).max(), np.abs(second).max())
 
 
-def corrected_interval(differences, sizes, confidence, scale=1.0):
+def compute_corrected_interval(differences, sizes, confidence, scale=1.0):
     """Mean of differences by fold, its interval, its p-value and the verdict.
 
     `sizes` has the number of test and of training samples of each fold; a spread under

@@ -1,9 +1,10 @@
 """Text and HTML of a test for negative transfer."""
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
+
+from sklearn_transfer.selection._html import format_report
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -32,51 +33,43 @@ class NegativeTransferResult:
     def __str__(self):
         mean, against = self.scores_transferred.mean(), self.scores_baseline.mean()
         return (
-            f"Transfer {self._verb()}: {self.scoring} {mean:.3f} against {against:.3f} of the "
-            f"baseline {self.baseline}, {self._spread()}."
+            f"Transfer {self._choose_verb()}: {self.scoring} {mean:.3f} against "
+            f"{against:.3f} of the baseline {self.baseline}, {self._describe_spread()}."
         )
 
     __repr__ = __str__
 
-    def _verb(self):
+    def _choose_verb(self):
         if self.verdict != "undecided":
             return self.verdict
         return "neither helps nor hurts for certain"
 
-    def _spread(self):
+    def _describe_spread(self):
         n = len(self.differences)
         if np.isnan(self.p_value):
             return f"a difference of {self.mean_difference:+.3f} in each of {n} folds"
         low, high = self.interval
         return (
-            f"difference {self.mean_difference:+.3f} ({self._percent()} interval "
+            f"difference {self.mean_difference:+.3f} ({self._format_percent()} interval "
             f"{low:+.3f} to {high:+.3f}, p = {self.p_value:.2g}, {n} folds)"
         )
 
-    def _percent(self):
+    def _format_percent(self):
         return f"{100 * self.confidence:.4g} %"
 
-    def _rows(self):
+    def _iterate_rows(self):
         """Pairs of what was compared and what was found."""
         yield "Verdict", self.verdict
         yield f"Mean {self.scoring}, transferred", f"{self.scores_transferred.mean():.3f}"
         yield f"Mean {self.scoring}, {self.baseline}", f"{self.scores_baseline.mean():.3f}"
         yield "Mean difference", f"{self.mean_difference:+.3f}"
         if np.isnan(self.p_value):
-            yield f"{self._percent()} interval", "none, as all differences are equal"
+            yield f"{self._format_percent()} interval", "none, as all differences are equal"
         else:
             low, high = self.interval
-            yield f"{self._percent()} interval", f"{low:+.3f} to {high:+.3f}"
+            yield f"{self._format_percent()} interval", f"{low:+.3f} to {high:+.3f}"
             yield "p-value", f"{self.p_value:.2g}"
         yield "Folds", f"{len(self.differences)}"
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._rows()
-        )
-        return (
-            f"<table><caption>Negative transfer</caption><tbody>{rows}</tbody></table>"
-            f"<p><strong>{html.escape(str(self))}</strong></p>"
-        )
+        return format_report("Negative transfer", self._iterate_rows(), str(self))

@@ -5,7 +5,7 @@ import numpy as np
 _ROUNDING = 1e-12  # of the statistic's scale; differences below it are ties
 
 
-def random_groups(n, m, n_permutations, random_state):
+def draw_groups(n, m, n_permutations, random_state):
     """Random splits of n + m rows, (n + m, n_permutations) of int8: n ones a column."""
     groups = np.zeros((n + m, n_permutations), dtype=np.int8)
     for column in range(n_permutations):
@@ -13,7 +13,7 @@ def random_groups(n, m, n_permutations, random_state):
     return groups
 
 
-def permutation_p_value(statistic, permuted, scale=1.0):
+def compute_p_value(statistic, permuted, scale=1.0):
     """Share of statistics at least as large, the observed one included.
 
     Those that rounding alone keeps apart count as equal.

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,10 +23,11 @@ from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import (
     BackboneRanking,
     Candidate,
-    problems,
-    shown,
+    describe_problems,
+    list_names,
 )
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
+from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 _OF_FEATURES = {"gbc": gbc, "h_score": h_score, "logme": logme}
 _OF_LOGITS = {
@@ -148,6 +149,7 @@ def rank_backbones(
     --------
     logme : The default score.
     PretrainedFeatures : What is ranked.
+    RankingDisplay : Plot of the scores against the costs.
 
     Notes
     -----
@@ -176,20 +178,20 @@ def rank_backbones(
     >>> ranking.best.name
     'tf_efficientnet_lite0'
     """
-    kind = _kind_of_task(y, score, cv, estimator, task)
-    y = _checked_labels(X, y, score, kind)
-    layers = _layer_choices(layers)
-    named = _named_extractors(models, features_params, verbose)
-    task = _Task(X, y, layers, score, kind, *_validation(y, cv, estimator, kind), n_jobs)
-    rows = [row for name, extractor in named for row in task.candidates(name, extractor)]
-    _report(rows, task.warnings)
+    kind = _resolve_kind(y, score, cv, estimator, task)
+    y = _validate_labels(X, y, score, kind)
+    layers = _list_layers(layers)
+    named = _name_extractors(models, features_params, verbose)
+    task = _Task(X, y, layers, score, kind, *_build_validation(y, cv, estimator, kind), n_jobs)
+    rows = [row for name, extractor in named for row in task.rate_network(name, extractor)]
+    _report_problems(rows, task.warnings)
     rows.sort(key=lambda row: (row.score is None, -(row.score or 0)))
     return BackboneRanking(tuple(rows), task.score_name)
 
 
-def _kind_of_task(y, score, cv, estimator, task):
+def _resolve_kind(y, score, cv, estimator, task):
     """What the estimator says that y is, else `task`, else y where that matters."""
-    said = _said_by(estimator)
+    said = _read_task(estimator)
     if said is not None and task not in ("auto", said):
         raise ValueError(
             f"task={task!r} contradicts the estimator, {type(estimator).__name__}, which is "
@@ -206,7 +208,7 @@ def _kind_of_task(y, score, cv, estimator, task):
     return said or task
 
 
-def _said_by(estimator):
+def _read_task(estimator):
     if estimator is None:
         return None
     if is_classifier(estimator):
@@ -214,7 +216,7 @@ def _said_by(estimator):
     return "regression" if is_regressor(estimator) else None
 
 
-def _checked_labels(X, y, score, task):
+def _validate_labels(X, y, score, task):
     """Refuse labels that the score does not take before a network runs."""
     y = np.asarray(as_target(y))
     if hasattr(X, "__len__") or hasattr(X, "shape"):
@@ -226,7 +228,7 @@ def _checked_labels(X, y, score, task):
     return y
 
 
-def _layer_choices(layers):
+def _list_layers(layers):
     if isinstance(layers, str) or not hasattr(layers, "__iter__"):
         return [layers]
     layers = list(layers)
@@ -235,7 +237,7 @@ def _layer_choices(layers):
     return layers
 
 
-def _named_extractors(models, params, verbose):
+def _name_extractors(models, params, verbose):
     """Pairs of a name and an unfitted extractor with checked parameters."""
     names = None
     if isinstance(models, Mapping):
@@ -244,8 +246,8 @@ def _named_extractors(models, params, verbose):
         models = [models]
     if not len(models):
         raise ValueError("models is empty: name at least one network.")
-    extractors = [_extractor(model, params or {}, verbose) for model in models]
-    return list(zip(names or _names(extractors), extractors, strict=True))
+    extractors = [_build_extractor(model, params or {}, verbose) for model in models]
+    return list(zip(names or _build_names(extractors), extractors, strict=True))
 
 
 def _is_collection(models):
@@ -253,25 +255,25 @@ def _is_collection(models):
     return isinstance(models, (list, tuple, set, np.ndarray))
 
 
-def _extractor(model, params, verbose):
+def _build_extractor(model, params, verbose):
     from sklearn_transfer.extraction import PretrainedFeatures
 
     if isinstance(model, BaseEstimator):
-        if not hasattr(model, "_features_by_layer"):
+        if not hasattr(model, "_extract_layers"):
             raise TypeError(
                 f"models holds a {type(model).__name__}: expected a network's name, a module, "
                 "a callable that makes one, or a PretrainedFeatures."
             )
         extractor = copy.copy(model)
     else:
-        extractor = _with_params(PretrainedFeatures, model, params)
+        extractor = _build_with_params(PretrainedFeatures, model, params)
     if verbose:
         extractor.verbose = verbose
     extractor._validate_params()
     return extractor
 
 
-def _with_params(kind, model, params):
+def _build_with_params(kind, model, params):
     known = kind._get_param_names()
     unknown = [name for name in params if name not in known or name in ("model", "layers")]
     if unknown:
@@ -283,9 +285,9 @@ def _with_params(kind, model, params):
     return kind(model, **params)
 
 
-def _names(extractors):
+def _build_names(extractors):
     """Model and weights, numbered where several are the same."""
-    names = [_name(extractor) for extractor in extractors]
+    names = [_name_extractor(extractor) for extractor in extractors]
     total, seen = Counter(names), Counter()
     for i, name in enumerate(names):
         seen[name] += 1
@@ -294,7 +296,7 @@ def _names(extractors):
     return names
 
 
-def _name(extractor):
+def _name_extractor(extractor):
     model, weights = extractor.model, extractor.weights
     if not isinstance(model, str):
         model = getattr(model, "__qualname__", type(model).__name__)
@@ -307,13 +309,15 @@ def _name(extractor):
     return f"{model}, {os.path.basename(os.fspath(weights))}"
 
 
-def _validation(y, cv, estimator, task):
+def _build_validation(y, cv, estimator, task):
     """Estimator and splitter to cross-validate with, or None twice."""
     if cv is None:
         return None, None
     if estimator is None:
-        last = Ridge() if task == "regression" else LogisticRegression(max_iter=1000)
-        estimator = make_pipeline(StandardScaler(), last)
+        if task == "regression":
+            estimator = make_pipeline(StandardScaler(), Ridge())
+        else:
+            estimator = build_default_classifier()
     return estimator, check_cv(cv, y, classifier=is_classifier(estimator))
 
 
@@ -324,43 +328,46 @@ class _Task:
         self.X, self.y, self.layers, self.score = X, y, layers, score
         self.task = "regression" if task == "regression" else "classification"
         self.estimator, self.cv, self.n_jobs = estimator, cv, n_jobs
-        self.score_name = score if isinstance(score, str) else _callable_name(score)
+        self.score_name = score if isinstance(score, str) else _name_callable(score)
         self.rates_logits = score in _OF_LOGITS
         self.folds, self.warnings = {}, defaultdict(list)
 
-    def candidates(self, name, extractor):
+    def rate_network(self, name, extractor):
         """Rows of one network."""
         asked = [*self.layers, "logits"] if self.rates_logits else self.layers
-        rows = [Candidate(name, _label(layer), _at(extractor, layer)) for layer in self.layers]
+        rows = [
+            Candidate(name, _label_layer(layer), _take_layer(extractor, layer))
+            for layer in self.layers
+        ]
         try:
-            done = extractor._features_by_layer(self.X, asked)
+            done = extractor._extract_layers(self.X, asked)
         except Exception as error:  # whatever a network raises, the others go on
             if _is_of_samples(error):
                 raise
-            return [row.failed(error) for row in rows]
-        rows = [row.with_costs(done) for row in rows]
+            return [row.add_problem(error) for row in rows]
+        rows = [row.add_costs(done) for row in rows]
         logits = done.features[-1] if self.rates_logits else None
         return [
-            self._rated(row, features, features if logits is None else logits)
+            self._rate(row, features, features if logits is None else logits)
             for row, features in zip(rows, done.features, strict=False)
         ]
 
-    def _rated(self, row, features, scored):
+    def _rate(self, row, features, scored):
         for matrix in (features, scored):
             if isinstance(matrix, ValueError):
-                return row.failed(matrix)
+                return row.add_problem(matrix)
         kept = np.isfinite(features).all(axis=1) & np.isfinite(scored).all(axis=1)
         features, scored, y = features[kept], scored[kept], self.y[kept]
-        value = self._score(row, scored, y)
+        value = self._compute_score(row, scored, y)
         if not np.isfinite(value):
-            return row.failed(ValueError(f"{self.score_name} gives {value}"))
-        row = row.with_results(n_features=features.shape[1], score=value)
+            return row.add_problem(ValueError(f"{self.score_name} gives {value}"))
+        row = row.add_results(n_features=features.shape[1], score=value)
         if self.cv is None:
             return row
-        results = self._cross_validated(features, y, kept)
-        return row.with_results(cv_mean=float(results.mean()), cv_std=float(results.std()))
+        results = self._cross_validate(features, y, kept)
+        return row.add_results(cv_mean=float(results.mean()), cv_std=float(results.std()))
 
-    def _score(self, row, features, y):
+    def _compute_score(self, row, features, y):
         score = self.score
         if not callable(score):
             score = partial(_SCORES[score], task=self.task)
@@ -371,7 +378,7 @@ class _Task:
             self.warnings[warning.category, str(warning.message)].append(row.title)
         return value
 
-    def _cross_validated(self, features, y, kept):
+    def _cross_validate(self, features, y, kept):
         key = kept.tobytes()
         if key not in self.folds:
             self.folds[key] = list(self.cv.split(features, y))
@@ -380,36 +387,36 @@ class _Task:
             return cross_val_score(self.estimator, features, y, **options)
 
 
-def _callable_name(score):
+def _name_callable(score):
     return getattr(score, "__name__", type(score).__name__)
 
 
-def _label(layer):
+def _label_layer(layer):
     if isinstance(layer, (list, tuple)):
-        return " + ".join(map(_label, layer))
+        return " + ".join(map(_label_layer, layer))
     return "embedding" if layer is None else str(layer)
 
 
-def _at(extractor, layer):
+def _take_layer(extractor, layer):
     """The candidate as its user would write it, which shares the network and is not fitted."""
     params = extractor.get_params(deep=False)
     return type(extractor)(**{**params, "layers": layer})
 
 
 def _is_of_samples(error):
-    from sklearn_transfer._modalities.inputs import BadSampleError
+    from sklearn_transfer._modalities.contents import BadSampleError
 
     return isinstance(error.__cause__, BadSampleError)
 
 
-def _report(rows, scored):
+def _report_problems(rows, scored):
     """One warning for the networks that failed, one for each thing that scores say."""
     for (category, message), titles in scored.items():
-        warnings.warn(f"{shown(titles, '; ')}: {message}", category, stacklevel=4)
+        warnings.warn(f"{list_names(titles, '; ')}: {message}", category, stacklevel=4)
     failed = [row for row in rows if row.problem is not None]
     if not failed:
         return
-    lines = [f"- {line}" for line in problems(failed)]
+    lines = [f"- {line}" for line in describe_problems(failed)]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"- and {len(lines) - _SHOWN} more"]
     reasons = "\n".join(lines)

@@ -38,21 +38,21 @@ class Candidate:
         """Network and layer in one string."""
         return f"{self.name}, {self.layer}"
 
-    def failed(self, error):
+    def add_problem(self, error):
         """The candidate with what is wrong in place of a score."""
         text = f"{error}".strip() or type(error).__name__
         return replace(self, problem=text)
 
-    def with_costs(self, done):
+    def add_costs(self, done):
         """The candidate with what a `Pass` cost."""
         seconds = done.seconds / done.n_computed if done.n_computed else None
         return replace(self, seconds=seconds, n_parameters=done.n_parameters)
 
-    def with_results(self, **results):
+    def add_results(self, **results):
         """The candidate with some attributes more."""
         return replace(self, **results)
 
-    def cells(self):
+    def format_cells(self):
         """Text of each column; empty where nothing is known."""
         score = "-" if self.score is None else f"{self.score:.4g}"
         known = {"name": self.name, "layer": self.layer, "score": score}
@@ -111,56 +111,58 @@ class BackboneRanking:
         -------
         display : RankingDisplay
         """
-        from sklearn_transfer.selection._ranking_plot import RankingDisplay
+        from sklearn_transfer.plotting import RankingDisplay
 
-        rows = [row for row in self.candidates if row.score is not None]
-        display = RankingDisplay(rows, self.score_name, against)
-        return display.plot(ax, scatter_kwargs=scatter_kwargs)
+        return RankingDisplay.from_ranking(
+            self, against=against, ax=ax, scatter_kwargs=scatter_kwargs
+        )
 
-    def _table(self):
+    def _build_table(self):
         """Names of the columns that say something, their titles, and cells row by row."""
-        cells = [row.cells() for row in self.candidates]
+        cells = [row.format_cells() for row in self.candidates]
         shown = [name for name in _COLUMNS if any(row[name] for row in cells)]
         titles = [_COLUMNS[name] or self.score_name for name in shown]
         return shown, titles, [[row[name] for name in shown] for row in cells]
 
     def __str__(self):
-        shown, titles, rows = self._table()
+        shown, titles, rows = self._build_table()
         widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
         ways = ["<" if name in _TEXTS else ">" for name in shown]
         lines = [
             "  ".join(map("{:{}{}}".format, row, ways, widths)).rstrip()
             for row in [titles, *rows]
         ]
-        return "\n".join([*lines, *problems(self.candidates)])
+        return "\n".join([*lines, *describe_problems(self.candidates)])
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        _, titles, rows = self._table()
+        _, titles, rows = self._build_table()
         head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
         body = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
             for row in rows
         )
-        lines = "".join(f"<p>{html.escape(line)}</p>" for line in problems(self.candidates))
+        lines = "".join(
+            f"<p>{html.escape(line)}</p>" for line in describe_problems(self.candidates)
+        )
         return (
             f"<table><caption>Networks by {html.escape(self.score_name)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{lines}"
         )
 
 
-def problems(candidates):
+def describe_problems(candidates):
     """A line on each thing that is wrong, with the candidates that have it."""
     layers = {}
     for row in candidates:
         if row.problem is not None:
             layers.setdefault((row.name, row.problem), []).append(row.layer)
     for (name, problem), having in layers.items():
-        yield f"{name} ({shown(having)}): {problem}"
+        yield f"{name} ({list_names(having)}): {problem}"
 
 
-def shown(names, separator=", ", limit=10):
+def list_names(names, separator=", ", limit=10):
     """Some names of many, for a message."""
     more = [f"and {len(names) - limit} more"] if len(names) > limit else []
     return separator.join([*names[:limit], *more])

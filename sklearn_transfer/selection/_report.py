@@ -1,7 +1,8 @@
 """Text and HTML of a shift report."""
 
-import html
 from dataclasses import asdict, dataclass
+
+from sklearn_transfer.selection._html import format_report
 
 _ADVICE = {
     "nothing": "Do nothing: {reason}.",
@@ -56,13 +57,13 @@ class ShiftReport:
     @property
     def advice(self):
         """What to do and why, in one sentence."""
-        return _ADVICE[self.action].format(reason=self._reason(), **asdict(self))
+        return _ADVICE[self.action].format(reason=self._describe_reason(), **asdict(self))
 
     def to_dict(self):
         """All attributes in plain Python types, the advice included."""
         return {**asdict(self), "advice": self.advice}
 
-    def _reason(self):
+    def _describe_reason(self):
         if self.action == "nothing":
             p_values = [self.mmd_p_value, self.auc_p_value, self.label_p_value]
             tested = [p for p in p_values if p is not None]
@@ -73,14 +74,14 @@ class ShiftReport:
                 f"keep {self.ess_share:.0%} of the source effective)"
             )
         if self.action == "collect":
-            return self._apart()
+            return self._describe_separation()
         if self.ess_share < 0.1:
             return f"they would rest on {self.ess:.0f} of {self.n_source} source rows"
         if self.outside_share > 0.2:
             return f"{self.outside_share:.0%} of the target lies outside of the source"
         return "they remove less than half of the difference"
 
-    def _doubt(self):
+    def _describe_doubt(self):
         """What speaks against the assumption of the test of label shift, or nothing."""
         if self.class_p_value is None or self.class_p_value > self.alpha:
             return ""
@@ -89,7 +90,7 @@ class ShiftReport:
             f"domains, and they differ (p = {self.class_p_value:.3g})"
         )
 
-    def _apart(self):
+    def _describe_separation(self):
         """What keeps the domains apart, as a classifier may see more than distances do."""
         apart = []
         if self.outside_share >= 0.5:
@@ -106,7 +107,7 @@ class ShiftReport:
             )
         return " and ".join(apart)
 
-    def _rows(self):
+    def _iterate_rows(self):
         """Pairs of what was looked at and what was found."""
         yield "Rows", f"{self.n_source} source, {self.n_target} target"
         yield "Features", f"{self.n_features}"
@@ -116,36 +117,28 @@ class ShiftReport:
         if self.label_p_value is None:
             yield "Label shift", "not tested (no classes)"
         else:
-            yield "Label shift", f"p = {self.label_p_value:.3g}{self._doubt()}"
+            yield "Label shift", f"p = {self.label_p_value:.3g}{self._describe_doubt()}"
         yield "Effective source rows", f"{self.ess:.0f} ({self.ess_share:.0%})"
         yield "Target outside of the source", f"{self.outside_share:.0%}"
-        yield from self._shares()
+        yield from self._iterate_shares()
 
     def __str__(self):
-        lines = [f"{name:31} {value}" for name, value in self._rows()]
+        lines = [f"{name:31} {value}" for name, value in self._iterate_rows()]
         return "\n".join(["Shift report", *lines, self.advice])
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._rows()
-        )
-        return (
-            f"<table><caption>Shift report</caption><tbody>{rows}</tbody></table>"
-            f"<p><strong>{html.escape(self.advice)}</strong></p>"
-        )
+        return format_report("Shift report", self._iterate_rows(), self.advice)
 
-    def _shares(self):
+    def _iterate_shares(self):
         """Shares of the classes; of many classes those that differ most."""
         if self.classes is None:
             return
         shares = list(zip(self.classes, self.source_priors, self.target_priors, strict=True))
         by_difference = sorted(shares, key=lambda share: -abs(share[1] - share[2]))
         shown = by_difference[:_SHOWN] if len(shares) > _SHOWN else shares
-        doubt = ", unreliable" if self._doubt() else ""
+        doubt = ", unreliable" if self._describe_doubt() else ""
         for label, source, target in shown:
             value = f"{source:.0%} in the source, about {target:.0%} in the target{doubt}"
             yield f"Share of {label}", value

@@ -63,9 +63,9 @@ def leep(probabilities, y, *, task="auto"):
     >>> round(leep([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]], ["a", "a", "b"]), 3)
     -0.245
     """
-    probabilities = _checked_probabilities(probabilities)
-    codes, counts = _classes(probabilities, y, task, "leep")
-    joint = _class_sums(probabilities, codes, len(counts))
+    probabilities = _validate_probabilities(probabilities)
+    codes, counts = encode_classes(probabilities, y, task, "leep")
+    joint = _sum_by_class(probabilities, codes, len(counts))
     mass = joint.sum(axis=0)
     conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
     expected = np.einsum("ij,ij->i", probabilities, conditional[codes])
@@ -117,8 +117,8 @@ def nce(source_labels, y, *, task="auto"):
     >>> round(nce(["cat", "cat", "car", "car"], [0, 0, 0, 1]), 3)
     -0.347
     """
-    source, sources = _encoded(source_labels, "source_labels")
-    codes, counts = _classes(source_labels, y, task, "nce")
+    source, sources = _encode(source_labels, "source_labels")
+    codes, counts = encode_classes(source_labels, y, task, "nce")
     pairs, joint = np.unique(source * len(counts) + codes, return_counts=True)
     given = sources[pairs // len(counts)]
     return float(joint @ np.log(joint / given) / len(codes))
@@ -186,9 +186,9 @@ def h_score(X, y, *, shrinkage="auto", task="auto"):
     >>> round(h_score(X, y, shrinkage=None), 3)
     1.192
     """
-    X, codes, counts = _features_and_classes(X, y, task, "h_score")
-    X = _centred(X)
-    U, s = _svd(X)
+    X, codes, counts = _validate_features_and_classes(X, y, task, "h_score")
+    X = center_features(X)
+    U, s = decompose(X)
     if not len(s):
         return 0.0
     a = ledoit_wolf_shrinkage(X, assume_centered=True) if shrinkage == "auto" else shrinkage
@@ -200,7 +200,7 @@ def h_score(X, y, *, shrinkage="auto", task="auto"):
             UserWarning,
             stacklevel=3,
         )
-    means = _class_sums(U, codes, len(counts)) / counts[:, None]
+    means = _sum_by_class(U, codes, len(counts)) / counts[:, None]
     between = (1 - a) * s**2 * (counts @ means**2)
     return float(np.sum(between / ((1 - a) * s**2 + a * (s @ s) / X.shape[1])))
 
@@ -267,10 +267,10 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6, task="auto"
     >>> gbc(X, y) > gbc(X[:, :1], y)
     True
     """
-    X, codes, counts = _features_and_classes(X, y, task, "gbc")
-    X = _centred(X)
+    X, codes, counts = _validate_features_and_classes(X, y, task, "gbc")
+    X = center_features(X)
     if n_components is not None:
-        U, s = _svd(X)
+        U, s = decompose(X)
         X = U[:, :n_components] * s[:n_components]
     n_classes = len(counts)
     spread = X.var(axis=0).mean() if X.size else 0
@@ -278,24 +278,24 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6, task="auto"
         return -float(n_classes * (n_classes - 1))
     rows = [X[codes == c] / np.sqrt(spread) for c in range(n_classes)]
     means = np.array([r.mean(axis=0) for r in rows])
-    variances = np.array([_class_covariance(r, covariance) for r in rows])
+    variances = np.array([_compute_covariance(r, covariance) for r in rows])
     if covariance == "full":
         variances += reg_covar * np.eye(X.shape[1])
-        distances = _full_distances
+        distances = _iterate_full_distances
     else:
         variances += reg_covar
-        distances = _diagonal_distances
+        distances = _iterate_diagonal_distances
     return 0.0 - 2 * float(sum(np.exp(-d).sum() for d in distances(means, variances)))
 
 
-def _class_covariance(X, form):
+def _compute_covariance(X, form):
     if form == "full":
         return np.cov(X.T, bias=True).reshape(X.shape[1], -1)
     variance = X.var(axis=0)
     return np.full_like(variance, variance.mean()) if form == "spherical" else variance
 
 
-def _diagonal_distances(means, variances):
+def _iterate_diagonal_distances(means, variances):
     """Distances of each class from those after it."""
     logs = np.log(variances).sum(axis=1)
     for i in range(len(means) - 1):
@@ -304,7 +304,7 @@ def _diagonal_distances(means, variances):
         yield apart / 8 + np.log(mixed).sum(axis=1) / 2 - (logs[i] + logs[i + 1 :]) / 4
 
 
-def _full_distances(means, covariances):
+def _iterate_full_distances(means, covariances):
     logs = np.linalg.slogdet(covariances)[1]
     for i in range(len(means) - 1):
         for j in range(i + 1, len(means)):
@@ -313,7 +313,7 @@ def _full_distances(means, covariances):
             yield apart / 8 + np.linalg.slogdet(mixed)[1] / 2 - (logs[i] + logs[j]) / 4
 
 
-def _checked_probabilities(probabilities):
+def _validate_probabilities(probabilities):
     P = check_array(probabilities, dtype=np.float64, input_name="probabilities")
     negative = np.flatnonzero((P < 0).any(axis=1))
     if len(negative):
@@ -332,14 +332,14 @@ def _checked_probabilities(probabilities):
     return P / sums[:, None]
 
 
-def _features_and_classes(X, y, task, user):
+def _validate_features_and_classes(X, y, task, user):
     X = check_array(X, dtype=np.float64, input_name="X")
-    return X, *_classes(X, y, task, user)
+    return X, *encode_classes(X, y, task, user)
 
 
-def _classes(X, y, task="classification", user="a score"):
+def encode_classes(X, y, task="classification", user="a score"):
     """Number of each row's class from 0 on, and the sizes of the classes."""
-    codes, counts = _encoded(y, "y")
+    codes, counts = _encode(y, "y")
     check_consistent_length(X, codes)
     check_classes(y, task, user, "; a regression is rated by logme")
     if len(counts) < 2:
@@ -349,7 +349,7 @@ def _classes(X, y, task="classification", user="a score"):
     return codes, counts
 
 
-def _encoded(labels, name):
+def _encode(labels, name):
     labels = column_or_1d(labels)
     assert_all_finite(labels, input_name=name)
     with warnings.catch_warnings():  # many classes are no fault: few samples of each do
@@ -359,7 +359,7 @@ def _encoded(labels, name):
     return codes.reshape(-1), counts
 
 
-def _class_sums(X, codes, n_classes):
+def _sum_by_class(X, codes, n_classes):
     """Sums of the rows of each class."""
     sums = np.zeros((n_classes, X.shape[1]))
     for c in range(n_classes):
@@ -367,7 +367,7 @@ def _class_sums(X, codes, n_classes):
     return sums
 
 
-def _centred(X):
+def center_features(X):
     """Centred features, in a unit in which squares neither overflow nor vanish."""
     X = X / (np.abs(X).max() or 1)
     constant = np.ptp(X, axis=0) == 0
@@ -376,7 +376,7 @@ def _centred(X):
     return X / (np.abs(X).max() or 1)
 
 
-def _svd(X):
+def decompose(X):
     """Left singular vectors and singular values, only those above rounding."""
     U, s, _ = np.linalg.svd(X, full_matrices=False)
     kept = s > s[0] * max(X.shape) * np.finfo(float).eps

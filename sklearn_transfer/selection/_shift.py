@@ -8,20 +8,21 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._validation import both_domains, column_or_1d, resolve_task
+from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._validation import column_or_1d, resolve_task, validate_domains
+from sklearn_transfer.alignment._coral import match_moments
 from sklearn_transfer.selection._label_shift import label_shift_test
-from sklearn_transfer.selection._mmd import mmd, permuted_mmd, pooled_gamma, thinning
+from sklearn_transfer.selection._mmd import compute_permuted_mmd, compute_pooled_gamma, mmd
 from sklearn_transfer.selection._overlap import (
-    best_feature_auc,
-    density_ratio,
-    effective_size,
-    outside_share,
-    with_moments_of,
+    compute_best_feature_auc,
+    compute_covered_size,
+    compute_outside_share,
 )
-from sklearn_transfer.selection._permutation import permutation_p_value
+from sklearn_transfer.selection._permutation import compute_p_value
 from sklearn_transfer.selection._report import ShiftReport
-from sklearn_transfer.selection._two_sample import classifier_two_sample_test, halves
-from sklearn_transfer.selection._within_classes import same_within_classes
+from sklearn_transfer.selection._two_sample import classifier_two_sample_test, split_rows
+from sklearn_transfer.selection._within_classes import compare_within_classes
+from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 
 _SEPARATE = 0.99  # Gaussians told apart so well: weights would keep 1 row in 50,000
 _BEYOND = 0.5  # share of the target outside of the source that no weight reaches
@@ -178,23 +179,23 @@ def shift_report(
     >>> shift_report(X, X_target + 20, random_state=0).action
     'collect'
     """
-    X, T = both_domains(X, X_target, least=2)
+    X, T = validate_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
-    rows = thinning(len(X), max_samples, random_state)
-    labels = _classes(X, y, rows, task)
+    rows = draw_rows(len(X), max_samples, random_state)
+    labels = _validate_classes(X, y, rows, task)
     _check_permutations(n_permutations, alpha / (2 if labels is None else 3))
-    X, T = X[rows], T[thinning(len(T), max_samples, random_state)]
-    X, T = _scaled(X, T)
-    found = _tests(X, T, labels, n_permutations, random_state)
-    weights = density_ratio(X, T, random_state)
-    found["ess"] = effective_size(weights)
+    X, T = X[rows], T[draw_rows(len(T), max_samples, random_state)]
+    X, T = _scale_features(X, T)
+    found = _run_tests(X, T, labels, n_permutations, random_state)
+    weights = estimate_domain_ratio(X, T, random_state)
+    found["ess"] = compute_covered_size(weights)
     found["ess_share"] = found["ess"] / len(X)
-    found["outside_share"] = outside_share(X, T)
-    found["feature_auc"] = best_feature_auc(X, T, random_state)
-    found["action"] = _action(X, T, labels, weights, found, alpha, random_state)
+    found["outside_share"] = compute_outside_share(X, T)
+    found["feature_auc"] = compute_best_feature_auc(X, T, random_state)
+    found["action"] = _choose_action(X, T, labels, weights, found, alpha, random_state)
     if labels is not None:
         codes, shares = np.searchsorted(found["classes"], labels), found["target_priors"]
-        found["class_p_value"] = same_within_classes(
+        found["class_p_value"] = compare_within_classes(
             X, codes, np.array(shares), T, found["gamma"], alpha, random_state
         )
     del found["gamma"], found["chance"]
@@ -210,7 +211,7 @@ def _check_permutations(n_permutations, level):
         )
 
 
-def _classes(X, y, rows, task):
+def _validate_classes(X, y, rows, task):
     """Classes of the rows, or None where y says nothing of classes."""
     if y is None:
         return None
@@ -226,7 +227,7 @@ def _classes(X, y, rows, task):
     return y
 
 
-def _scaled(X, T):
+def _scale_features(X, T):
     """Features of unit variance over both domains, so that no unit decides."""
     pooled = np.concatenate([X, T])
     centre = pooled.mean(axis=0)
@@ -238,14 +239,16 @@ def _scaled(X, T):
     return X / spread, T / spread
 
 
-def _tests(X, T, y, n_permutations, random_state):
-    gamma = pooled_gamma(X, T, random_state)
-    statistic, permuted, scale = permuted_mmd(X, T, "rbf", gamma, n_permutations, random_state)
+def _run_tests(X, T, y, n_permutations, random_state):
+    gamma = compute_pooled_gamma(X, T, random_state)
+    statistic, permuted, scale = compute_permuted_mmd(
+        X, T, "rbf", gamma, n_permutations, random_state
+    )
     options = {"n_permutations": n_permutations, "random_state": random_state}
     classifier = classifier_two_sample_test(X, T, **options)
     found = {
         "mmd": statistic,
-        "mmd_p_value": permutation_p_value(statistic, permuted, scale),
+        "mmd_p_value": compute_p_value(statistic, permuted, scale),
         "gamma": gamma,
         "chance": float(np.quantile(permuted, 0.95)),
         "auc": classifier.statistic,
@@ -260,7 +263,7 @@ def _tests(X, T, y, n_permutations, random_state):
     return found
 
 
-def _action(X, T, y, weights, found, alpha, random_state):
+def _choose_action(X, T, y, weights, found, alpha, random_state):
     """The first rule of the documentation that holds."""
     p_values = [
         found[n] for n in ("mmd_p_value", "auc_p_value", "label_p_value") if n in found
@@ -272,37 +275,39 @@ def _action(X, T, y, weights, found, alpha, random_state):
     if told_apart or found["outside_share"] >= _BEYOND:
         return "collect"
     if y is not None and found["label_p_value"] <= level:
-        by_class = _class_weights(y, found)
-        if _left(X, T, by_class, found) <= _allowed(found, _CLASSES_LEAVE):
+        by_class = _weight_classes(y, found)
+        if _compute_left(X, T, by_class, found) <= _compute_allowed(found, _CLASSES_LEAVE):
             return "reweight classes"
     few = found["ess_share"] < _FEW or found["outside_share"] > _SOME_BEYOND
-    if not few and _left(X, T, weights, found) <= _allowed(found, _HALF):
+    if not few and _compute_left(X, T, weights, found) <= _compute_allowed(found, _HALF):
         return "nothing" if found["ess_share"] >= _EQUAL else "reweight"
-    return "align" if _alignable(X, T, found, random_state) else "fine-tune"
+    return "align" if _is_alignable(X, T, found, random_state) else "fine-tune"
 
 
-def _class_weights(y, found):
+def _weight_classes(y, found):
     ratio = np.divide(found["target_priors"], found["source_priors"])
     return ratio[np.searchsorted(found["classes"], y)]
 
 
-def _left(X, T, weights, found):
+def _compute_left(X, T, weights, found):
     """Discrepancy of the weighted source."""
     if np.count_nonzero(weights) < 2:
         return np.inf
     return mmd(X, T, gamma=found["gamma"], sample_weight=weights)
 
 
-def _allowed(found, share):
+def _compute_allowed(found, share):
     return max(share * found["mmd"], found["chance"])
 
 
-def _alignable(X, T, found, random_state):
+def _is_alignable(X, T, found, random_state):
     """Whether mean and covariance, learnt on other rows, are most of the difference."""
     if min(len(X), len(T)) < 4:
         return False
-    (X_seen, X_held), (T_seen, T_held) = (halves(rows, 0.5, random_state) for rows in (X, T))
-    moved = with_moments_of(X_seen, T_seen, X_held)
+    (X_seen, X_held), (T_seen, T_held) = (
+        split_rows(rows, 0.5, random_state) for rows in (X, T)
+    )
+    moved = match_moments(X_seen, T_seen, reg="auto").apply(X_held)
     left = mmd(moved, T_held, gamma=found["gamma"])
-    covered = outside_share(moved, T_held) <= _SOME_BEYOND
-    return covered and left <= _allowed(found, _FIFTH)
+    covered = compute_outside_share(moved, T_held) <= _SOME_BEYOND
+    return covered and left <= _compute_allowed(found, _FIFTH)

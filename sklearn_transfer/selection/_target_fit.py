@@ -11,38 +11,38 @@ from sklearn_transfer._validation import TargetDomain
 
 def takes_target(estimator):
     """Whether the target can be given to the `fit` of an estimator, or of a step of it."""
-    return _fit_takes_target(estimator) or bool(_steps_with_target(estimator))
+    return _takes_target_in_fit(estimator) or bool(_list_steps(estimator))
 
 
-def _fit_takes_target(estimator):
+def _takes_target_in_fit(estimator):
     parameters = signature(estimator.fit).parameters
     if "X_target" in parameters:
         return True
     inner = getattr(estimator, "estimator", None)  # of a search, which hands on what it gets
     open_ended = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
-    return open_ended and hasattr(inner, "fit") and _fit_takes_target(inner)
+    return open_ended and hasattr(inner, "fit") and _takes_target_in_fit(inner)
 
 
-def _steps_with_target(estimator):
+def _list_steps(estimator):
     if not isinstance(estimator, Pipeline):
         return []
-    return [s for _, s in estimator.steps if hasattr(s, "fit") and _fit_takes_target(s)]
+    return [s for _, s in estimator.steps if hasattr(s, "fit") and _takes_target_in_fit(s)]
 
 
-def fitted_alone(estimator, X, y):
+def fit_alone(estimator, X, y):
     """The estimator, fitted without a target on purpose."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*got no target samples")
         return estimator.fit(X, y)
 
 
-def fitted_for(estimator, X, y, *, X_target):
+def fit_for_target(estimator, X, y, *, X_target):
     """The estimator, fitted with the target as far as there is one and it takes one."""
     if X_target is None or not takes_target(estimator):
         return estimator.fit(X, y)
     if isinstance(X_target, TargetDomain):
         X_target = X_target.X
-    steps = _steps_with_target(estimator)
+    steps = _list_steps(estimator)
     if not steps:
         return estimator.fit(X, y, X_target=TargetDomain(X_target))
     # Only routing sends the target through the steps before the one that takes it.

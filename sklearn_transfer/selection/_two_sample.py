@@ -6,14 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from sklearn_transfer._validation import both_domains
-from sklearn_transfer.selection._permutation import permutation_p_value, random_groups
+from sklearn_transfer._validation import validate_domains
+from sklearn_transfer.selection._permutation import compute_p_value, draw_groups
+from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 ClassifierTestResult = namedtuple(
     "ClassifierTestResult", ["statistic", "p_value", "n_source", "n_target", "n_permutations"]
@@ -103,43 +101,40 @@ def classifier_two_sample_test(
     >>> classifier_two_sample_test(X, X_target, random_state=0).p_value
     0.001
     """
-    X, T = both_domains(X, X_target, least=2)
+    X, T = validate_domains(X, X_target, least=2)
     random_state = check_random_state(random_state)
-    seen, held = zip(*(halves(rows, test_size, random_state) for rows in (X, T)), strict=True)
-    model = default_classifier() if estimator is None else clone(estimator)
+    seen, held = zip(
+        *(split_rows(rows, test_size, random_state) for rows in (X, T)), strict=True
+    )
+    model = build_default_classifier() if estimator is None else clone(estimator)
     model.fit(np.concatenate(seen), np.repeat([0, 1], [len(rows) for rows in seen]))
-    ranks = rankdata(_scores(model, np.concatenate(held)))
+    ranks = rankdata(_score_rows(model, np.concatenate(held)))
     n, m = map(len, held)
-    groups = random_groups(m, n, n_permutations, random_state)
-    area = auc(ranks[n:].sum(), n, m)
-    p_value = permutation_p_value(area, auc(ranks @ groups, n, m))
+    groups = draw_groups(m, n, n_permutations, random_state)
+    area = compute_auc(ranks[n:].sum(), n, m)
+    p_value = compute_p_value(area, compute_auc(ranks @ groups, n, m))
     return ClassifierTestResult(float(area), p_value, n, m, n_permutations)
 
 
-def default_classifier():
-    """Logistic regression that takes features of any unit."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-
-
-def halves(X, test_size, random_state):
+def split_rows(X, test_size, random_state):
     """Random rows to learn from, and those held out; at least one each."""
-    return [X[rows] for rows in half_rows(len(X), test_size, random_state)]
+    return [X[rows] for rows in draw_halves(len(X), test_size, random_state)]
 
 
-def half_rows(n, test_size, random_state):
+def draw_halves(n, test_size, random_state):
     """Numbers of rows to learn from, and of those held out; at least one each."""
     order = random_state.permutation(n)
     n_held = min(n - 1, max(1, round(test_size * n)))
     return order[n_held:], order[:n_held]
 
 
-def _scores(model, X):
+def _score_rows(model, X):
     """One number a row, larger where the target is more likely."""
     if hasattr(model, "decision_function"):
         return model.decision_function(X)
     return model.predict_proba(X)[:, 1]
 
 
-def auc(rank_sum, n, m):
+def compute_auc(rank_sum, n, m):
     """Area under the ROC curve from the sum of the m target rows' ranks."""
     return (rank_sum - m * (m + 1) / 2) / (n * m)

@@ -9,8 +9,9 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._strays import stray_rows, warn_of_strays
-from sklearn_transfer._validation import forget_fit, source_and_target, validate_data
+from sklearn_transfer._sample_weight import compute_effective_size
+from sklearn_transfer._strays import find_strays, warn_of_strays
+from sklearn_transfer._validation import forget_fit, validate_data, validate_source_and_target
 
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 
@@ -63,11 +64,11 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
             UserWarning says so.
         """
         forget_fit(self)
-        source, target, y = source_and_target(self, X, y, X_target, sample_domain)
+        source, target, y = validate_source_and_target(self, X, y, X_target, sample_domain)
         self._check_source(len(source))
         weights = np.ones(len(source))
         if target is not None:
-            strays, target = self._without_strays(source, target)
+            strays, target = self._split_strays(source, target)
             estimate = (
                 partial(self._estimate_beside, strays) if strays.any() else self._estimate
             )
@@ -77,16 +78,16 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
             self._warn_of_zero()
             weights = np.ones(len(source))
         self.weights_ = weights / weights.mean()
-        self.ess_ = float(len(source) ** 2 / (self.weights_ @ self.weights_))
+        self.ess_ = compute_effective_size(self.weights_)
         if self.ess_ < _FEW * len(source):
             self._warn_of_few()
         elif 0 < self.mean_weight_ < _FEW:
             self._warn_of_little()
         return self
 
-    def _without_strays(self, source, target):
+    def _split_strays(self, source, target):
         """Mask of source rows far from all others, and the target without such rows."""
-        strays, others = stray_rows(source, target)
+        strays, others = find_strays(source, target)
         if others.any():
             warn_of_strays(type(self).__name__, [("the target", others)], stacklevel=4)
             target = target[~others]
@@ -132,10 +133,10 @@ class RatioWeighter(BaseWeighter):
     def _estimate_beside(self, strays, X_source, X_target, y_source):
         weights = np.empty(len(X_source))
         weights[~strays] = self._estimate(X_source[~strays], X_target, None)
-        weights[strays] = self._ratio_(self._near(X_source[strays], X_source[~strays]))
+        weights[strays] = self._ratio_(self._clip_strays(X_source[strays], X_source[~strays]))
         return weights
 
-    def _near(self, rows, others):
+    def _clip_strays(self, rows, others):
         """Where the ratio of rows far from all others is looked up."""
         return rows
 

@@ -26,9 +26,9 @@ class Region:
         total = x.sum()
         if self.low <= total <= self.high:
             return x
-        return self._with_total(v, self.low if total < self.low else self.high)
+        return self._find_with_total(v, self.low if total < self.low else self.high)
 
-    def _with_total(self, v, total):
+    def _find_with_total(self, v, total):
         """clip(v - t, 0, B) with that sum, which is piecewise linear in t."""
         corners = np.concatenate([v - self.B, v])
         order = np.argsort(corners, kind="stable")
@@ -43,7 +43,7 @@ class Region:
             t += (x.sum() - total) / max(1, inside.sum())
         return np.clip(v - t, 0, self.B)
 
-    def vertex(self, gradient):
+    def find_vertex(self, gradient):
         """Feasible s of least gradient's: B where it is least, a remainder, then 0."""
         order = np.argsort(gradient, kind="stable")
         wanted = np.clip(self.B * np.count_nonzero(gradient < 0), self.low, self.high)
@@ -51,20 +51,20 @@ class Region:
         s[order] = np.clip(wanted - self.B * np.arange(len(s)), 0, self.B)
         return s
 
-    def gap(self, x, gradient):
+    def compute_gap(self, x, gradient):
         """Largest gradient'(x - s) over feasible s: a bound of what is left to gain."""
-        return float(gradient @ (x - self.vertex(gradient)))
+        return float(gradient @ (x - self.find_vertex(gradient)))
 
 
 @dataclass
 class Path:
-    """What one call of `minimise` tells the next."""
+    """What one call of `minimize` tells the next."""
 
     pull: float  # proximal term to begin with
     single: bool = True  # whether factors in single precision were accurate enough
 
 
-def minimise(K, c, region, x, tol, path, max_rounds=50):
+def minimize(K, c, region, x, tol, path, max_rounds=50):
     """Minimise x'Kx / 2 + c'x over a region, from x, until the gap is at most tol.
 
     Proximal points, each from direct solves, with a pull to where they start that shrinks;
@@ -73,18 +73,18 @@ def minimise(K, c, region, x, tol, path, max_rounds=50):
     """
     Kx = K @ x
     for _ in range(max_rounds):
-        x, Kx, ended = _direct(K, c, region, x, Kx, tol, path)
-        if region.gap(x, Kx + c) <= tol:
+        x, Kx, ended = _solve_direct(K, c, region, x, Kx, tol, path)
+        if region.compute_gap(x, Kx + c) <= tol:
             break
         if ended:
             path.pull /= 8
         else:
             path.pull *= 8
-            x, Kx = _accelerated(K, c, region, x, Kx)
+            x, Kx = _step_accelerated(K, c, region, x, Kx)
     return x, Kx
 
 
-def _accelerated(K, c, region, x, Kx):
+def _step_accelerated(K, c, region, x, Kx):
     """Nesterov's method with restarts where momentum points uphill [O'Donoghue 2015]."""
     length = 1 / max(np.abs(K).sum(axis=1).max(), np.finfo(float).tiny)
     y, Ky, t = x, Kx, 1.0
@@ -100,7 +100,7 @@ def _accelerated(K, c, region, x, Kx):
     return x, Kx
 
 
-def _direct(K, c, region, x, Kx, tol, path):
+def _solve_direct(K, c, region, x, Kx, tol, path):
     """Primal-dual active sets [Hintermueller 2002] from x: the best point, and if they ended.
 
     A direct solve over the rows between the bounds; rows that leave the box go to a bound
@@ -109,9 +109,9 @@ def _direct(K, c, region, x, Kx, tol, path):
     that where K is nearly singular. What is returned is never worse than x.
     """
     start = x
-    free, upper = _sets(x, Kx + c, region)
+    free, upper = _find_sets(x, Kx + c, region)
     base, K_base = x, Kx
-    best, gap = x @ (Kx / 2 + c), region.gap(x, Kx + c)
+    best, gap = x @ (Kx / 2 + c), region.compute_gap(x, Kx + c)
     fewest, patience = len(x) + 1, _PATIENCE
     while patience and np.count_nonzero(free) <= _LARGEST:
         constant = c - path.pull * start
@@ -120,7 +120,7 @@ def _direct(K, c, region, x, Kx, tol, path):
         base = np.where(below, 0, np.where(above, region.B, y))
         inside = region.project(y)
         K_inside, K_base = (K @ np.stack([inside, base], axis=1)).T
-        value, new_gap = inside @ (K_inside / 2 + c), region.gap(inside, K_inside + c)
+        value, new_gap = inside @ (K_inside / 2 + c), region.compute_gap(inside, K_inside + c)
         # Near the optimum the gap still tells points apart whose values are equal in digits.
         rounding = 1e-13 * abs(best)
         if value < best - rounding or (value <= best + rounding and new_gap < gap):
@@ -136,16 +136,16 @@ def _direct(K, c, region, x, Kx, tol, path):
     return x, Kx, False
 
 
-def _sets(x, gradient, region):
+def _find_sets(x, gradient, region):
     """Masks of the rows between the bounds or about to leave one, and of the others at B."""
     upper = x >= region.B
     free = (x > 0) & ~upper
-    level = multiplier(x, gradient, region.B)
+    level = find_multiplier(x, gradient, region.B)
     leaves = ~free & np.where(upper, gradient > level, gradient < level)
     return free | leaves, upper & ~leaves
 
 
-def multiplier(x, gradient, B):
+def find_multiplier(x, gradient, B):
     """Of the sum: what the gradient is between the bounds, or half-way where all are at one.
 
     There, the row that loses most by a step down and the one that gains most by a step up
@@ -172,7 +172,7 @@ def _solve_free(K, c, region, free, base, K_base, path):
     middle = gradient.mean()
     allowed = _ACCURATE * np.linalg.norm(gradient - middle) + 1e-12 * np.linalg.norm(c)
     for dtype in (np.float32, np.float64) if path.single else (np.float64,):
-        step, ones = _solved(K, free, dtype, middle - gradient, path.pull)
+        step, ones = _solve_rows(K, free, dtype, middle - gradient, path.pull)
         total = base.sum() + step.sum() - middle * ones.sum()
         level = (np.clip(total, region.low, region.high) - total) / ones.sum()
         y = base.copy()
@@ -186,30 +186,30 @@ def _solve_free(K, c, region, free, base, K_base, path):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # numbers that single precision lacks
-def _solved(K, rows, dtype, target, pull):
+def _solve_rows(K, rows, dtype, target, pull):
     """(K + pull)^-1 of a vector and of ones over some rows; NaN where precision is short."""
     sides = np.stack([target, np.ones_like(target)], axis=1).astype(dtype)
     try:
         # The transpose is the same matrix, in the order that LAPACK takes without a copy.
-        shifted = _shifted(K, rows, dtype, pull).T
+        shifted = _shift_diagonal(K, rows, dtype, pull).T
         factor = cho_factor(shifted, overwrite_a=True, check_finite=False)
         return cho_solve(factor, sides, check_finite=False).T.astype(np.float64)
     except np.linalg.LinAlgError:  # a user's function that is no kernel, or rounding
         if dtype == np.float32:
             return np.full_like(sides, np.nan, dtype=np.float64).T
-        return np.linalg.solve(_shifted(K, rows, dtype, pull), sides).T
+        return np.linalg.solve(_shift_diagonal(K, rows, dtype, pull), sides).T
 
 
-def _shifted(K, rows, dtype, pull):
+def _shift_diagonal(K, rows, dtype, pull):
     """Those rows and columns of K, with `pull` and the ridge that rounding needs added."""
-    part = gathered(K, rows, dtype)
+    part = gather(K, rows, dtype)
     diagonal = np.diagonal(K)[rows]
     ridge = 1e-13 * np.abs(diagonal).sum() + np.finfo(float).tiny
     part[np.diag_indices_from(part)] = diagonal + (pull + ridge)
     return part
 
 
-def gathered(K, rows, dtype):
+def gather(K, rows, dtype):
     """Those rows and columns of K."""
     part = np.empty((len(rows), len(rows)), dtype)
     for start in range(0, len(rows), _GATHERED):

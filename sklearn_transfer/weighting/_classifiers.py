@@ -8,12 +8,12 @@ from sklearn.preprocessing import StandardScaler
 _FLOOR = 1e-300  # probabilities are numbers whose logarithm is one
 
 
-def default_classifier():
-    """Logistic regression on scaled features."""
+def build_default_classifier():
+    """Logistic regression on scaled features, which takes features of any unit."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
-def log_probabilities(model, X, n_classes):
+def predict_log_probabilities(model, X, n_classes):
     """Logarithms of the probabilities of classes 0 to n_classes - 1.
 
     A class that the model has not seen has the least probability.
@@ -23,7 +23,7 @@ def log_probabilities(model, X, n_classes):
     return np.log(found)
 
 
-def stratified_folds(codes, n_folds, random_state):
+def draw_stratified_folds(codes, n_folds, random_state):
     """Number of the fold of each row, at random; each class is spread evenly from fold 0 on.
 
     So few rows of a class are left out together with as many of others, and what is left

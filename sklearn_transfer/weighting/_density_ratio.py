@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._strays import stray_rows
+from sklearn_transfer._strays import find_strays
 from sklearn_transfer._validation import listed
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._gaussian_basis import GaussianBasis, LogRatio, Ratio
@@ -156,11 +156,13 @@ class KLIEP(RatioWeighter):
     def _estimate(self, X_source, X_target, y_source):
         random_state = check_random_state(self.random_state)
         basis = GaussianBasis(X_source, X_target, self.n_centers, random_state)
-        self.gammas_ = _checked(basis.gammas(self._choice(X_target)), "gamma")
-        distances = basis.squared_distances(X_target) / basis.median
-        log_means = basis.log_means(X_source, self.gammas_)
-        usual = ~stray_rows(X_source, X_target, *_DOUBTFUL)[1]
-        self.scores_ = self._likelihoods(distances[usual], log_means, random_state)
+        self.gammas_ = _validate_candidates(
+            basis.list_gammas(self._choose_gamma(X_target)), "gamma"
+        )
+        distances = basis.compute_squared_distances(X_target) / basis.median
+        log_means = basis.compute_log_means(X_source, self.gammas_)
+        usual = ~find_strays(X_source, X_target, *_DOUBTFUL)[1]
+        self.scores_ = self._compare_likelihoods(distances[usual], log_means, random_state)
         best = int(np.argmax(self.scores_))
         self.gamma_ = float(self.gammas_[best])
         self.centers_ = basis.centers
@@ -168,15 +170,17 @@ class KLIEP(RatioWeighter):
         found = fit_mixture(terms, self.tol, self.max_iter)
         self.dual_gap_, self.n_iter_ = found.gap, found.n_iter
         self._warn_of_gap()
-        self._ratio_ = LogRatio(basis, self.gamma_, _log(found.proportions) - log_means[best])
-        self.objective_ = float(np.mean(_log_mixture(terms, found.proportions)))
+        self._ratio_ = LogRatio(
+            basis, self.gamma_, _compute_log(found.proportions) - log_means[best]
+        )
+        self.objective_ = float(np.mean(_compute_log_mixture(terms, found.proportions)))
         return self._ratio_(X_source)
 
-    def _choice(self, X_target):
+    def _choose_gamma(self, X_target):
         alone = len(X_target) == 1 and isinstance(self.gamma, str)
         return "median" if alone else self.gamma
 
-    def _likelihoods(self, distances, log_means, random_state):
+    def _compare_likelihoods(self, distances, log_means, random_state):
         """Mean log ratio of target rows left out, one for each gamma."""
         n_folds = min(self.cv, len(distances))
         if len(self.gammas_) == 1 or n_folds == 1:
@@ -190,7 +194,7 @@ class KLIEP(RatioWeighter):
             terms = -gamma * distances - log_means[i]
             for seen, held in folds:
                 found = fit_mixture(terms[seen], _CHOICE_TOL, self.max_iter)
-                logs = _log_mixture(terms[held], found.proportions)
+                logs = _compute_log_mixture(terms[held], found.proportions)
                 scores[i] += np.maximum(logs, _FLOOR).sum() / len(distances)
         return scores
 
@@ -204,17 +208,17 @@ class KLIEP(RatioWeighter):
             )
 
 
-def _log(values):
+def _compute_log(values):
     with np.errstate(divide="ignore"):
         return np.log(values)
 
 
-def _log_mixture(terms, proportions):
+def _compute_log_mixture(terms, proportions):
     top = terms.max(axis=1)
-    return top + _log(np.exp(terms - top[:, None]) @ proportions)
+    return top + _compute_log(np.exp(terms - top[:, None]) @ proportions)
 
 
-def _checked(candidates, name):
+def _validate_candidates(candidates, name):
     if (
         candidates.size == 0
         or candidates.ndim != 1
@@ -341,15 +345,17 @@ class ULSIF(RatioWeighter):
         random_state = check_random_state(self.random_state)
         basis = GaussianBasis(X_source, X_target, self.n_centers, random_state)
         self._set_candidates(basis, min(len(X_source), len(X_target)))
-        source = basis.moments(X_source, self.gammas_)
-        target = basis.moments(X_target, self.gammas_)
-        pairs = self._pairs(basis, X_source, X_target, random_state)
-        self.scores_ = self._errors(basis, pairs, source, target, len(X_source), len(X_target))
+        source = basis.compute_moments(X_source, self.gammas_)
+        target = basis.compute_moments(X_target, self.gammas_)
+        pairs = self._draw_pairs(basis, X_source, X_target, random_state)
+        self.scores_ = self._compute_errors(
+            basis, pairs, source, target, len(X_source), len(X_target)
+        )
         i, j = np.unravel_index(np.argmin(self.scores_), self.scores_.shape)
         self.gamma_, self.reg_ = float(self.gammas_[i]), float(self.regs_[j])
         self.centers_ = basis.centers
         products = self.alpha * target.products[i] + (1 - self.alpha) * source.products[i]
-        values, vectors = _eigen(products)
+        values, vectors = _decompose(products)
         self.coef_ = vectors @ ((target.means[i] @ vectors) / (values + self.reg_))
         self._ratio_ = Ratio(basis, self.gamma_, self.coef_)
         return self._ratio_(X_source)
@@ -360,28 +366,40 @@ class ULSIF(RatioWeighter):
         if least == 1:
             gamma = "median" if isinstance(gamma, str) else gamma
             reg = _ALONE_REG if isinstance(reg, str) else reg
-        self.gammas_ = _checked(basis.gammas(gamma), "gamma")
+        self.gammas_ = _validate_candidates(basis.list_gammas(gamma), "gamma")
         regs = _REGS if isinstance(reg, str) else reg
-        self.regs_ = _checked(np.atleast_1d(np.asarray(regs, dtype=np.float64)), "reg")
+        self.regs_ = _validate_candidates(
+            np.atleast_1d(np.asarray(regs, dtype=np.float64)), "reg"
+        )
 
-    def _pairs(self, basis, X, T, random_state):
+    def _draw_pairs(self, basis, X, T, random_state):
         """Squared distances to the centres of random rows of each domain."""
         n_pairs = min(len(X), len(T), _PAIRS)
         return [
-            basis.squared_distances(rows[random_state.permutation(len(rows))[:n_pairs]])
+            basis.compute_squared_distances(
+                rows[random_state.permutation(len(rows))[:n_pairs]]
+            )
             for rows in (X, T)
         ]
 
-    def _errors(self, basis, pairs, source, target, n, m):
+    def _compute_errors(self, basis, pairs, source, target, n, m):
         """Errors of rows left out, of all pairs of candidates."""
         scores = np.zeros((len(self.gammas_), len(self.regs_)))
         if scores.size == 1 or min(n, m) == 1:
             return scores
         for i, gamma in enumerate(self.gammas_):
             P, Q = (np.exp(-gamma / basis.median * distances) for distances in pairs)
-            sums = n * source.products[i], m * target.products[i], m * target.means[i]
-            left_out = LeftOut(P, Q, *sums, n, m, self.alpha)
-            scores[i] = [left_out.error(reg) for reg in self.regs_]
+            left_out = LeftOut(
+                P,
+                Q,
+                source=n * source.products[i],
+                target=m * target.products[i],
+                total=m * target.means[i],
+                n=n,
+                m=m,
+                alpha=self.alpha,
+            )
+            scores[i] = [left_out.compute_error(reg) for reg in self.regs_]
         return scores
 
 
@@ -396,36 +414,40 @@ class LeftOut:
     def __init__(self, P, Q, source, target, total, n, m, alpha):
         self.alpha = alpha
         self.shares = (1 - alpha) / (n - 1), alpha / (m - 1)
-        self.values, vectors = _eigen(self.shares[0] * source + self.shares[1] * target)
+        self.values, vectors = _decompose(self.shares[0] * source + self.shares[1] * target)
         self.P, self.Q = P @ vectors, Q @ vectors
         self.means = (total @ vectors - self.Q) / (m - 1)
 
-    def coefficients(self, reg):
+    def solve_coefficients(self, reg):
         """Coefficients without each pair, in the basis of the eigenvectors."""
         a, b = self.shares
         inverse = 1 / (self.values + reg)
         P, Q = self.P * inverse, self.Q * inverse
-        pp, pq, qq = _dots(self.P, P), _dots(self.P, Q), _dots(self.Q, Q)
-        p, q = a * _dots(P, self.means), b * _dots(Q, self.means)
+        pp, pq, qq = (
+            _multiply_rows(self.P, P),
+            _multiply_rows(self.P, Q),
+            _multiply_rows(self.Q, Q),
+        )
+        p, q = a * _multiply_rows(P, self.means), b * _multiply_rows(Q, self.means)
         # Cramer's rule for the two unknowns of the Woodbury identity.
         determinant = (1 - a * pp) * (1 - b * qq) - a * b * pq**2
         of_p = ((1 - b * qq) * p + a * pq * q) / determinant
         of_q = ((1 - a * pp) * q + b * pq * p) / determinant
         return self.means * inverse + P * of_p[:, None] + Q * of_q[:, None]
 
-    def error(self, reg):
+    def compute_error(self, reg):
         """Mean objective, without the penalty, at the rows left out."""
-        coefs = self.coefficients(reg)
-        source = np.maximum(_dots(self.P, coefs), 0)
-        target = np.maximum(_dots(self.Q, coefs), 0)
+        coefs = self.solve_coefficients(reg)
+        source = np.maximum(_multiply_rows(self.P, coefs), 0)
+        target = np.maximum(_multiply_rows(self.Q, coefs), 0)
         quadratic = self.alpha * target**2 + (1 - self.alpha) * source**2
         return float(np.mean(quadratic / 2 - target))
 
 
-def _dots(A, B):
+def _multiply_rows(A, B):
     return np.einsum("ij,ij->i", A, B)
 
 
-def _eigen(products):
+def _decompose(products):
     values, vectors = eigh(products)
     return np.maximum(values, 0), vectors

@@ -10,10 +10,10 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._classifiers import (
-    default_classifier,
-    log_probabilities,
-    stratified_folds,
+    build_default_classifier,
+    draw_stratified_folds,
 )
+from sklearn_transfer.weighting._domain_ratio import DomainOdds
 
 
 class DomainClassifierWeights(RatioWeighter):
@@ -124,33 +124,33 @@ class DomainClassifierWeights(RatioWeighter):
 
     def _estimate(self, X_source, X_target, y_source):
         random_state = check_random_state(self.random_state)
-        model = default_classifier() if self.estimator is None else self.estimator
-        fitted = self._fitted(model, X_source, X_target)
+        model = build_default_classifier() if self.estimator is None else self.estimator
+        fitted = self._fit_classifier(model, X_source, X_target)
         self.estimator_ = fitted
-        self._ratio_ = _Odds(fitted, len(X_source) / len(X_target), self.max_ratio)
+        self._ratio_ = DomainOdds(fitted, len(X_source) / len(X_target), self.max_ratio)
         n = len(X_source)
         if n == 1:
             return np.ones(1)
-        folds = stratified_folds(np.zeros(n, dtype=int), min(self.cv, n), random_state)
+        folds = draw_stratified_folds(np.zeros(n, dtype=int), min(self.cv, n), random_state)
         ratios = np.empty(n)
         for fold in np.unique(folds):
             held = folds == fold
-            fitted = self._fitted(model, X_source[~held], X_target)
+            fitted = self._fit_classifier(model, X_source[~held], X_target)
             share = np.count_nonzero(~held) / len(X_target)
-            ratios[held] = _Odds(fitted, share, self.max_ratio)(X_source[held])
+            ratios[held] = DomainOdds(fitted, share, self.max_ratio)(X_source[held])
         return ratios
 
-    def _near(self, rows, others):
+    def _clip_strays(self, rows, others):
         # Odds grow without bound outside of what the classifier has seen.
         return np.clip(rows, others.min(axis=0), others.max(axis=0))
 
-    def _fitted(self, model, X_source, X_target):
+    def _fit_classifier(self, model, X_source, X_target):
         """A clone of the classifier that tells one domain from the other, calibrated."""
         n, m = len(X_source), len(X_target)
-        model = self._calibrated(clone(model), n, m)
+        model = self._wrap_in_calibration(clone(model), n, m)
         return model.fit(np.concatenate([X_source, X_target]), np.repeat([0, 1], [n, m]))
 
-    def _calibrated(self, model, n, m):
+    def _wrap_in_calibration(self, model, n, m):
         """The classifier, in a calibration where it shall have one."""
         method = self.calibration
         if method == "auto":
@@ -169,15 +169,3 @@ class DomainClassifierWeights(RatioWeighter):
                 "without probabilities: give calibration='sigmoid' or 'auto'."
             )
         return model
-
-
-class _Odds:
-    """Ratio of the densities by a classifier of domains."""
-
-    def __init__(self, model, share, largest):
-        self.model, self.share, self.largest = model, share, largest
-
-    def __call__(self, X):
-        logs = log_probabilities(self.model, X, 2)
-        log_ratio = logs[:, 1] - logs[:, 0] + np.log(self.share)
-        return np.exp(np.minimum(log_ratio, np.log(self.largest)))

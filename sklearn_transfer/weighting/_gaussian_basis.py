@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from sklearn_transfer._kernels import median_gamma, row_blocks
+from sklearn_transfer._kernels import compute_median_gamma, iterate_row_blocks
 
 # Widths that cross-validation compares, as multiples of the median distance.
 WIDTHS = (0.15, 0.25, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0, 3.0)
@@ -27,7 +27,7 @@ class GaussianBasis:
     """
 
     def __init__(self, X, T, n_centers, random_state):
-        self.median = median_gamma(X, T)
+        self.median = compute_median_gamma(X, T)
         self.shift = T.mean(axis=0)
         n_centers = min(n_centers, len(T))
         rows = np.sort(random_state.choice(len(T), n_centers, replace=False))
@@ -38,14 +38,14 @@ class GaussianBasis:
     def _scale(self, X):
         return np.sqrt(self.median) * (X - self.shift)
 
-    def gammas(self, gamma):
+    def list_gammas(self, gamma):
         """Candidates, largest width last, of a parameter: a float, "median", "cv", a grid."""
         if isinstance(gamma, str):
             widths = (1.0,) if gamma == "median" else WIDTHS
             return self.median / np.square(widths)
         return np.atleast_1d(np.asarray(gamma, dtype=np.float64))
 
-    def squared_distances(self, X):
+    def compute_squared_distances(self, X):
         """Squared distances of all rows to all centres, in units of the median's."""
         X = self._scale(X)
         block = -2 * (X @ self._scaled.T)
@@ -53,29 +53,29 @@ class GaussianBasis:
         block += self._norms
         return np.maximum(block, 0, out=block)
 
-    def exponents(self, X, gamma):
+    def compute_exponents(self, X, gamma):
         """Logarithms of the kernels, (len(X), n_centers)."""
-        block = self.squared_distances(X)
+        block = self.compute_squared_distances(X)
         block *= -gamma / self.median
         return block
 
-    def log_means(self, X, gammas):
+    def compute_log_means(self, X, gammas):
         """Logarithms of the means of the kernels over X, one row a gamma."""
         sums = np.full((len(gammas), len(self.centers)), -np.inf)
-        for rows in row_blocks(len(X), len(self.centers)):
-            block = self.squared_distances(X[rows])
+        for rows in iterate_row_blocks(len(X), len(self.centers)):
+            block = self.compute_squared_distances(X[rows])
             for total, gamma in zip(sums, gammas, strict=True):
                 found = logsumexp(-gamma / self.median * block, axis=0)
                 np.logaddexp(total, found, out=total)
         return sums - np.log(len(X))
 
-    def moments(self, X, gammas):
+    def compute_moments(self, X, gammas):
         """Means of the kernels and of their products over X."""
         n_centers = len(self.centers)
         first = np.zeros((len(gammas), n_centers))
         second = np.zeros((len(gammas), n_centers, n_centers))
-        for rows in row_blocks(len(X), n_centers):
-            block = self.squared_distances(X[rows])
+        for rows in iterate_row_blocks(len(X), n_centers):
+            block = self.compute_squared_distances(X[rows])
             for i, gamma in enumerate(gammas):
                 values = np.exp(-gamma / self.median * block)
                 first[i] += values.sum(axis=0)
@@ -92,8 +92,8 @@ class LogRatio:
     def __call__(self, X):
         """Values at rows; beyond exp(700) they are that."""
         found = np.empty(len(X))
-        for rows in row_blocks(len(X), len(self.log_coefs)):
-            exponents = self.basis.exponents(X[rows], self.gamma) + self.log_coefs
+        for rows in iterate_row_blocks(len(X), len(self.log_coefs)):
+            exponents = self.basis.compute_exponents(X[rows], self.gamma) + self.log_coefs
             found[rows] = logsumexp(exponents, axis=1)
         return np.exp(np.minimum(found, _LARGEST))
 
@@ -107,6 +107,8 @@ class Ratio:
     def __call__(self, X):
         """Values at rows."""
         found = np.empty(len(X))
-        for rows in row_blocks(len(X), len(self.coefs)):
-            found[rows] = np.exp(self.basis.exponents(X[rows], self.gamma)) @ self.coefs
+        for rows in iterate_row_blocks(len(X), len(self.coefs)):
+            found[rows] = (
+                np.exp(self.basis.compute_exponents(X[rows], self.gamma)) @ self.coefs
+            )
         return np.maximum(found, 0)

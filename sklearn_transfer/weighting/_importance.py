@@ -12,7 +12,8 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._validation import own_weights, source_rows, split_domains
+from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
+from sklearn_transfer._validation import find_source_rows, split_domains
 from sklearn_transfer.weighting._kmm import KMM
 from sklearn_transfer.weighting._weighted_fit import (
     check_takes_weights,
@@ -21,24 +22,24 @@ from sklearn_transfer.weighting._weighted_fit import (
 )
 
 
-def combined_weights(owner, X, y, X_target, sample_weight):
+def combine_weights(owner, X, y, X_target, sample_weight):
     """Fitted weighter and representation, and the product of the user's weights and theirs.
 
     The product has mean 1. Rows that the user gives no weight are seen by neither.
     """
     if sample_weight is None:
-        weighter, representation = fitted_weighter(owner, X, y, X_target)
+        weighter, representation = fit_weighter(owner, X, y, X_target)
         return weighter, representation, weighter.weights_
     kept = np.flatnonzero(sample_weight)
     if len(kept) < len(sample_weight):
         X, y = _safe_indexing(X, kept), None if y is None else _safe_indexing(y, kept)
-    weighter, representation = fitted_weighter(owner, X, y, X_target)
+    weighter, representation = fit_weighter(owner, X, y, X_target)
     weights = sample_weight / sample_weight.max()
     weights[kept] *= weighter.weights_
     return weighter, representation, weights / weights.mean()
 
 
-def fitted_weighter(owner, X, y, X_target):
+def fit_weighter(owner, X, y, X_target):
     """Fitted clones of a weighter and, where there is one, of a representation.
 
     `owner` has both as parameters. The representation learns from the source alone.
@@ -64,12 +65,12 @@ def _check_table(owner, X):
         ) from None
 
 
-def _estimator_has(name):
-    def check(self):
+def _has_method(name):
+    def has_method(self):
         getattr(self.estimator_ if hasattr(self, "estimator_") else self.estimator, name)
         return True
 
-    return check
+    return has_method
 
 
 class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
@@ -206,19 +207,20 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         """
         check_takes_weights(self.estimator, type(self).__name__)
         if sample_domain is not None and np.asarray(sample_weight).ndim > 0:
-            rows = np.flatnonzero(source_rows(X, y, sample_domain))
+            rows = np.flatnonzero(find_source_rows(X, y, sample_domain))
             check_consistent_length(X, sample_weight)
             sample_weight = _safe_indexing(sample_weight, rows)
         X, y, X_target = split_domains(X, y, X_target, sample_domain)
-        sample_weight = own_weights(sample_weight, X, type(self).__name__)
-        found = combined_weights(self, X, y, X_target, sample_weight)
+        if sample_weight is not None:
+            sample_weight = validate_sample_weight(sample_weight, X)
+        found = combine_weights(self, X, y, X_target, sample_weight)
         self.weighter_, self.representation_, self.weights_ = found
-        self.ess_ = float(len(self.weights_) ** 2 / (self.weights_ @ self.weights_))
+        self.ess_ = compute_effective_size(self.weights_)
         scale = 1.0 if sample_weight is None else sample_weight.mean()
         self.estimator_ = fit_with_weights(self.estimator, X, y, scale * self.weights_)
         return self
 
-    @available_if(_estimator_has("predict"))
+    @available_if(_has_method("predict"))
     def predict(self, X):
         """Predictions of the fitted estimator.
 
@@ -232,9 +234,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             One prediction a sample.
         """
-        return self._fitted().predict(X)
+        return self._get_fitted().predict(X)
 
-    @available_if(_estimator_has("predict_proba"))
+    @available_if(_has_method("predict_proba"))
     def predict_proba(self, X):
         """Probabilities of the classes, from the fitted estimator.
 
@@ -248,9 +250,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._fitted().predict_proba(X)
+        return self._get_fitted().predict_proba(X)
 
-    @available_if(_estimator_has("predict_log_proba"))
+    @available_if(_has_method("predict_log_proba"))
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes, from the fitted estimator.
 
@@ -264,9 +266,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         log_probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._fitted().predict_log_proba(X)
+        return self._get_fitted().predict_log_proba(X)
 
-    @available_if(_estimator_has("decision_function"))
+    @available_if(_has_method("decision_function"))
     def decision_function(self, X):
         """Confidence scores of the fitted estimator.
 
@@ -280,9 +282,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
             As the estimator gives them.
         """
-        return self._fitted().decision_function(X)
+        return self._get_fitted().decision_function(X)
 
-    @available_if(_estimator_has("score"))
+    @available_if(_has_method("score"))
     def score(self, X, y, *, sample_weight=None, sample_domain=None):
         """Score of the fitted estimator on labelled samples, which counts them alike.
 
@@ -303,9 +305,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         score : float
             What `estimator` calls its score: accuracy or R^2, mostly.
         """
-        estimator = self._fitted()
+        estimator = self._get_fitted()
         if sample_domain is not None:
-            rows = np.flatnonzero(source_rows(X, y, sample_domain))
+            rows = np.flatnonzero(find_source_rows(X, y, sample_domain))
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
             if sample_weight is not None:
                 sample_weight = _safe_indexing(sample_weight, rows)
@@ -313,26 +315,26 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
             return estimator.score(X, y)
         return score_with_weights(estimator, X, y, sample_weight)
 
-    def _fitted(self):
+    def _get_fitted(self):
         check_is_fitted(self, "estimator_")
         return self.estimator_
 
     @property
     def classes_(self):
         """Labels known to the fitted classifier."""
-        return self._fitted_attribute("classes_")
+        return self._get_fitted_attribute("classes_")
 
     @property
     def n_features_in_(self):
         """Number of features that the fitted estimator has seen."""
-        return self._fitted_attribute("n_features_in_")
+        return self._get_fitted_attribute("n_features_in_")
 
     @property
     def feature_names_in_(self):
         """Names of the features that the fitted estimator has seen."""
-        return self._fitted_attribute("feature_names_in_")
+        return self._get_fitted_attribute("feature_names_in_")
 
-    def _fitted_attribute(self, name):
+    def _get_fitted_attribute(self, name):
         if not hasattr(self, "estimator_"):
             raise AttributeError(f"{type(self).__name__} is not fitted yet, so has no {name}.")
         return getattr(self.estimator_, name)

@@ -8,8 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._kernels import Kernel, gamma_of, median_distance
+from sklearn_transfer._kernels import Kernel, compute_gamma, compute_median_distance
 from sklearn_transfer._process.blas import one_blas_thread
+from sklearn_transfer._sampling import draw_rows
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._box_slab import Region
 from sklearn_transfer.weighting._working_set import Problem, solve
@@ -186,49 +187,49 @@ class KMM(BaseWeighter):
         self.random_state = random_state
 
     def _check_source(self, n):
-        self._region(n)
+        self._build_region(n)
 
     def _estimate(self, X_source, X_target, y_source):
         # Threads wait for each other longer than they work on matrices of this size, up to
         # thirty times where another program runs beside.
         with one_blas_thread(len(X_source) <= _EXACT):
-            return self._matched(X_source, X_target, X_source)
+            return self._match(X_source, X_target, X_source)
 
     def _estimate_beside(self, strays, X_source, X_target, y_source):
         with one_blas_thread(len(X_source) <= _EXACT):
-            return self._matched(X_source, X_target, X_source[~strays])
+            return self._match(X_source, X_target, X_source[~strays])
 
-    def _matched(self, X_source, X_target, usual):
+    def _match(self, X_source, X_target, usual):
         """Weights, by a kernel whose bandwidth and origin are told by usual source rows."""
-        region = self._region(len(X_source))
-        kernel = self._kernel(usual, X_target)
+        region = self._build_region(len(X_source))
+        kernel = self._build_kernel(usual, X_target)
         if usual is X_source:
             X, T = kernel.prepare(X_source, X_target)
         else:
             _, X, T = kernel.prepare(usual, X_source, X_target)
-        k = kernel.times(X, T, np.full(len(T), len(X) / len(T)))
-        trace = float(np.abs(kernel.diagonal(X)).sum())
+        k = kernel.multiply(X, T, np.full(len(T), len(X) / len(T)))
+        trace = float(np.abs(kernel.compute_diagonal(X)).sum())
         problem = Problem(kernel, X, k, region, len(X) * trace)
         problem.hold()
         solution = self._solve(problem, T, trace)
-        total = problem.total()
+        total = problem.sum_all()
         self._warn_of_identity(total, trace)
-        self._describe(problem, solution, total, kernel.total(T) / len(T) ** 2)
+        self._describe_solution(problem, solution, total, kernel.sum_all(T) / len(T) ** 2)
         self._warn_of_approximation(problem, solution, total)
         return self.solution_
 
-    def _kernel(self, X_source, X_target):
+    def _build_kernel(self, X_source, X_target):
         if self.kernel not in ("rbf", "polynomial"):
             self.gamma_ = None
             return Kernel(self.kernel, None)
         if self.gamma != "median":
             self.gamma_ = float(self.gamma)
             return Kernel(self.kernel, self.gamma_)
-        distance = median_distance(X_source, X_target)
-        self.gamma_ = gamma_of(distance)
+        distance = compute_median_distance(X_source, X_target)
+        self.gamma_ = compute_gamma(distance)
         return Kernel(self.kernel, self.gamma_, distance)
 
-    def _region(self, n):
+    def _build_region(self, n):
         eps = min(0.5, 1 / np.sqrt(n)) if self.eps == "auto" else self.eps
         if 1 - eps > self.B:
             raise ValueError(
@@ -246,45 +247,45 @@ class KMM(BaseWeighter):
             n_components = None if len(problem.X) <= _EXACT else _LANDMARKS
         solved = problem
         if n_components is not None and n_components < len(problem.X):
-            solved, kept = self._approximated(problem, T, n_components)
+            solved, kept = self._approximate(problem, T, n_components)
             self.approximation_error_ = max(0.0, 1 - kept / trace) if trace else 0.0
         solution = solve(solved, self.tol, self.max_iter, whole=self.solver == "full")
         self._warn_of_gap(solution, solved)
         if solved is problem:
             return solution
-        return problem.result(solution.x, solution.n_iter)
+        return problem.build_result(solution.x, solution.n_iter)
 
-    def _approximated(self, problem, T, n_components):
+    def _approximate(self, problem, T, n_components):
         """The problem on Nystroem features, where the kernel is linear, and its trace."""
         draw = check_random_state(self.random_state)
-        rows = np.sort(draw.choice(len(problem.X), n_components, replace=False))
+        rows = draw_rows(len(problem.X), n_components, draw)
         landmarks = problem.X[rows]
-        values, vectors = np.linalg.eigh(problem.kernel.block(landmarks, landmarks))
+        values, vectors = np.linalg.eigh(problem.kernel.compute_block(landmarks, landmarks))
         kept = values > 1e-10 * values.max()
         if not kept.any():  # of a kernel that is 0, which nothing can approximate
-            return problem, float(np.abs(problem.kernel.diagonal(problem.X)).sum())
+            return problem, float(np.abs(problem.kernel.compute_diagonal(problem.X)).sum())
         whiten = vectors[:, kept] / np.sqrt(values[kept])
-        source = problem.kernel.features(problem.X, landmarks, whiten)
-        target = problem.kernel.features(T, landmarks, whiten)
+        source = problem.kernel.map_features(problem.X, landmarks, whiten)
+        target = problem.kernel.map_features(T, landmarks, whiten)
         k = len(source) * (source @ target.mean(axis=0))
         linear = Problem(Kernel("linear", None), source, k, problem.region, problem.scale)
         return linear, float(np.einsum("ij,ij->", source, source))
 
-    def _describe(self, problem, solution, total, target):
-        """Fitted attributes; `total` sums the source kernel, `target` is the other's mean."""
+    def _describe_solution(self, problem, solution, total, target):
+        """Set attributes from the sum of the source kernel and the mean of the target kernel."""
         x, n = solution.x, len(solution.x)
         self.solution_ = x
         self.objective_ = solution.objective
-        self.dual_gap_ = solution.gap / problem.allowed(solution.objective, 1)
+        self.dual_gap_ = solution.gap / problem.compute_allowed(solution.objective, 1)
         self.n_iter_ = solution.n_iter
         share = 1 / x.mean()
         quadratic = share**2 * float(x @ (solution.gradient + problem.k))
         linear = share * float(x @ problem.k)
-        self.mmd_before_ = _root(total / n**2 - 2 * problem.k.mean() / n + target)
-        self.mmd_after_ = _root((quadratic - 2 * linear) / n**2 + target)
+        self.mmd_before_ = _compute_root(total / n**2 - 2 * problem.k.mean() / n + target)
+        self.mmd_after_ = _compute_root((quadratic - 2 * linear) / n**2 + target)
 
     def _warn_of_gap(self, solution, problem):
-        gap = solution.gap / problem.allowed(solution.objective, 1)
+        gap = solution.gap / problem.compute_allowed(solution.objective, 1)
         if not gap <= self.tol:  # NaN where numbers overflow
             warnings.warn(
                 f"KMM stopped after {solution.n_iter} rounds at a relative gap of {gap:.2g}, "
@@ -318,6 +319,6 @@ class KMM(BaseWeighter):
             )
 
 
-def _root(squared):
+def _compute_root(squared):
     """Square root of what rounding may have taken below 0."""
     return float(np.sqrt(max(0.0, squared)))

@@ -15,9 +15,9 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn_transfer._validation import check_classes, column_or_1d
 from sklearn_transfer.weighting._base import BaseWeighter
 from sklearn_transfer.weighting._classifiers import (
-    default_classifier,
-    log_probabilities,
-    stratified_folds,
+    build_default_classifier,
+    draw_stratified_folds,
+    predict_log_probabilities,
 )
 from sklearn_transfer.weighting._mixture import fit_mixture
 
@@ -165,7 +165,7 @@ class LabelShiftWeights(BaseWeighter):
         self.random_state = random_state
 
     def _estimate(self, X_source, X_target, y_source):
-        labels = _labels(y_source)
+        labels = _validate_labels(y_source)
         if self.estimator is None:
             check_classes(y_source, self.task, "LabelShiftWeights", ", else use KMM")
         self.classes_, codes = np.unique(labels, return_inverse=True)
@@ -174,51 +174,51 @@ class LabelShiftWeights(BaseWeighter):
             self.estimator_ = None
             self.confusion_, self.target_priors_ = np.ones((1, 1)), np.ones(1)
         else:
-            source, target = self._predicted(X_source, codes, X_target)
-            solve = self._most_likely if self.method == "em" else self._inverted
+            source, target = self._predict_left_out(X_source, codes, X_target)
+            solve = self._solve_em if self.method == "em" else self._solve_bbse
             self.target_priors_ = solve(source, codes, target)
         self.class_weights_ = self.target_priors_ / self.source_priors_
         return self.class_weights_[codes]
 
     def _estimate_beside(self, strays, X_source, X_target, y_source):
-        labels = _labels(y_source)
+        labels = _validate_labels(y_source)
         classes, codes = np.unique(labels, return_inverse=True)
         if len(np.unique(codes[~strays])) < len(classes):  # a class of nothing but strays
             return self._estimate(X_source, X_target, y_source)
         self._estimate(X_source[~strays], X_target, labels[~strays])
         return self.class_weights_[codes]
 
-    def _predicted(self, X, codes, X_target):
+    def _predict_left_out(self, X, codes, X_target):
         """Log-probabilities of source rows by models that left them out, and of the target."""
         n_classes = len(self.classes_)
-        model = default_classifier() if self.estimator is None else self.estimator
+        model = build_default_classifier() if self.estimator is None else self.estimator
         random_state = check_random_state(self.random_state)
-        folds = stratified_folds(codes, min(self.cv, len(X)), random_state)
+        folds = draw_stratified_folds(codes, min(self.cv, len(X)), random_state)
         source = np.empty((len(X), n_classes))
         for fold in np.unique(folds):
             held = folds == fold
             seen = np.unique(codes[~held])
             if len(seen) == 1:
-                source[held] = _certain(seen[0], n_classes)
+                source[held] = _build_certain(seen[0], n_classes)
             else:
                 fitted = clone(model).fit(X[~held], codes[~held])
-                source[held] = log_probabilities(fitted, X[held], n_classes)
+                source[held] = predict_log_probabilities(fitted, X[held], n_classes)
         self.estimator_ = clone(model).fit(X, codes)
-        return source, log_probabilities(self.estimator_, X_target, n_classes)
+        return source, predict_log_probabilities(self.estimator_, X_target, n_classes)
 
-    def _most_likely(self, source, codes, target):
+    def _solve_em(self, source, codes, target):
         source, target = np.maximum(source, -_CERTAIN), np.maximum(target, -_CERTAIN)
         if self.calibrate:
-            slope, shift = calibration(source, codes)
+            slope, shift = fit_calibration(source, codes)
             source, target = slope * source + shift, slope * target + shift
-        self.confusion_ = _column_means(np.exp(log_softmax(source, axis=1)), codes)
+        self.confusion_ = _average_classes(np.exp(log_softmax(source, axis=1)), codes)
         # Information on the shares grows with this matrix as with the square of the other.
-        least = self._least_singular_value(codes) ** 2
+        least = self._compute_least_singular_value(codes) ** 2
         terms = log_softmax(target, axis=1) - np.log(self.source_priors_)
         weights = np.full(len(terms), 1 / len(terms))
         if self._is_confounded(least):
             # Rows that are known to belong to a class, in the source's shares.
-            terms = np.concatenate([terms, _log(np.eye(len(self.classes_)))])
+            terms = np.concatenate([terms, _compute_log(np.eye(len(self.classes_)))])
             weights = np.concatenate([weights, least * self.source_priors_]) / (1 + least)
         found = fit_mixture(terms, self.tol, self.max_iter, self.source_priors_, weights)
         if not found.gap <= self.tol:
@@ -230,18 +230,15 @@ class LabelShiftWeights(BaseWeighter):
             )
         return found.proportions
 
-    def _inverted(self, source, codes, target):
+    def _solve_bbse(self, source, codes, target):
         identity = np.eye(len(self.classes_))
-        self.confusion_ = _column_means(identity[source.argmax(axis=1)], codes)
-        least = self._least_singular_value(codes)
+        self.confusion_ = _average_classes(identity[source.argmax(axis=1)], codes)
+        least = self._compute_least_singular_value(codes)
         self._is_confounded(least)
         predicted = identity[target.argmax(axis=1)].mean(axis=0)
-        missing = predicted - self.confusion_ @ self.source_priors_
-        step = np.linalg.lstsq(self.confusion_, missing, rcond=least)[0]
-        found = np.maximum(self.source_priors_ + step, 0)
-        return found / found.sum() if found.any() else self.source_priors_
+        return invert_confusion(self.confusion_, predicted, self.source_priors_, least)
 
-    def _least_singular_value(self, codes):
+    def _compute_least_singular_value(self, codes):
         """What rows of the smallest class tell apart from chance, within bounds."""
         return float(np.clip(1 / np.sqrt(np.bincount(codes).min()), *_WEAK))
 
@@ -260,7 +257,7 @@ class LabelShiftWeights(BaseWeighter):
         return confounded
 
 
-def _labels(y):
+def _validate_labels(y):
     """Labels of the source, checked to be classes."""
     if y is None:
         raise ValueError(
@@ -280,24 +277,37 @@ def _labels(y):
     return y
 
 
-def _log(values):
+def _compute_log(values):
     with np.errstate(divide="ignore"):
         return np.log(values)
 
 
-def _certain(code, n_classes):
+def _build_certain(code, n_classes):
     """Log-probabilities of a model that knows one class."""
     found = np.full(n_classes, np.log(1e-300))
     found[code] = 0
     return found
 
 
-def _column_means(rows, codes):
+def _average_classes(rows, codes):
     """Mean row of each class, as columns."""
     return np.column_stack([rows[codes == code].mean(axis=0) for code in np.unique(codes)])
 
 
-def calibration(logs, codes):
+def invert_confusion(confusion, predicted, source_priors, least):
+    """Shares of the classes in the target by black-box shift estimation [Lipton 2018].
+
+    The least-squares solution q of `confusion` q = `predicted` that is nearest to the
+    shares of the source, cut at 0 and scaled to sum 1. Singular values under `least` times
+    the largest count as 0.
+    """
+    missing = predicted - confusion @ source_priors
+    step = np.linalg.lstsq(confusion, missing, rcond=least)[0]
+    found = np.maximum(source_priors + step, 0)
+    return found / found.sum() if found.any() else source_priors
+
+
+def fit_calibration(logs, codes):
     """Inverse temperature and shifts of classes at which labels are most likely.
 
     Probabilities are then softmax(slope * logs + shift). The slope and the shifts of the
@@ -308,7 +318,7 @@ def calibration(logs, codes):
     logs = logs - means  # so that the slope and the shifts have little in common
     hits = np.eye(n_classes)[codes]
 
-    def loss(parameters):
+    def compute_loss(parameters):
         slope, shift = parameters[0], parameters[1:]
         log_p = log_softmax(slope * logs + shift, axis=1)
         error = np.exp(log_p) - hits
@@ -318,7 +328,7 @@ def calibration(logs, codes):
     bounds = [_STEEP] + [(-_CERTAIN, _CERTAIN)] * n_classes
     start = np.concatenate([[1.0], means])
     found = minimize(
-        loss,
+        compute_loss,
         start,
         jac=True,
         method="L-BFGS-B",

@@ -38,45 +38,45 @@ def fit_mixture(log_densities, tol, max_iter, start=None, weights=None):
         gap = float(gains.max() - 1)
         if gap <= tol or n_iter == max_iter:
             break
-        p = _better(A, w, D, gains, p)
+        p = _improve(A, w, D, gains, p)
     return Mixture(p, max(0.0, gap), n_iter)
 
 
-def _better(A, w, D, gains, p):
+def _improve(A, w, D, gains, p):
     """Proportions of a greater likelihood: a step of Newton's kind, of EM's or to a vertex.
 
     Only the last brings back a component that is 0 where the second-order model misleads.
     """
     em = p * gains
-    best, least = em / em.sum(), _loss(A, w, em / em.sum())
+    best, least = em / em.sum(), _compute_loss(A, w, em / em.sum())
     vertex = np.zeros(len(p))
     vertex[gains.argmax()] = 1
-    newton = _newton_point(D, w, gains)
-    value = _loss(A, w, p)
+    newton = _find_newton_point(D, w, gains)
+    value = _compute_loss(A, w, p)
     for aim in (newton, vertex):
         if aim is None:
             continue
-        found = _searched(A, w, gains, p, aim, value)
-        if found is not None and (loss := _loss(A, w, found)) < least:
+        found = _search_line(A, w, gains, p, aim, value)
+        if found is not None and (loss := _compute_loss(A, w, found)) < least:
             best, least = found, loss
             break
     return best
 
 
-def _searched(A, w, gains, p, aim, value):
+def _search_line(A, w, gains, p, aim, value):
     """A point between p and `aim` where the loss falls as its slope promises, or None."""
     direction = aim - p
     slope = min(0.0, float((1 - gains) @ direction))
     size = 1.0
     for _ in range(_HALVINGS):
         candidate = p + size * direction
-        if _loss(A, w, candidate) <= value + _DECREASE * size * slope:
+        if _compute_loss(A, w, candidate) <= value + _DECREASE * size * slope:
             return np.maximum(candidate, 0) / candidate.sum()
         size /= 2
     return None
 
 
-def _newton_point(D, w, gains):
+def _find_newton_point(D, w, gains):
     """Minimiser of the second-order model over p >= 0, or None where it is not found."""
     curvature = (D * w[:, None]).T @ D
     scale = 1 / np.sqrt(np.maximum(np.diag(curvature), np.finfo(float).tiny))
@@ -90,7 +90,7 @@ def _newton_point(D, w, gains):
         return None
 
 
-def _loss(A, w, p):
+def _compute_loss(A, w, p):
     """Negative log-likelihood with the price of the sum."""
     mixture = A @ p
     return np.inf if mixture.min() <= 0 else float(p.sum() - w @ np.log(mixture))

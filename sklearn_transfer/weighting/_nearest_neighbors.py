@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval
 
-from sklearn_transfer._kernels import row_blocks
+from sklearn_transfer._kernels import iterate_row_blocks
 from sklearn_transfer.weighting._base import BaseWeighter
 
 _TIE = 1e-7  # of the spread of the features: rounding of distances
@@ -91,12 +91,12 @@ class NearestNeighborWeights(BaseWeighter):
         return self._estimate_beside(np.zeros(len(X_source), bool), X_source, X_target, None)
 
     def _estimate_beside(self, strays, X_source, X_target, y_source):
-        X, T = _centred(X_source, X_target, self.standardize, ~strays)
-        self.counts_ = shared_counts(X, T, min(self.n_neighbors, len(X)))
+        X, T = _center_domains(X_source, X_target, self.standardize, ~strays)
+        self.counts_ = count_shared(X, T, min(self.n_neighbors, len(X)))
         return (self.counts_ + self.smoothing) * (len(X) / len(T))
 
 
-def _centred(X, T, standardize, usual):
+def _center_domains(X, T, standardize, usual):
     """Rows of both domains around their mean, in units of their spread.
 
     Rows of X that are not `usual` have no say in either.
@@ -113,12 +113,12 @@ def _centred(X, T, standardize, usual):
     return rows[: len(X)], rows[len(X) :]
 
 
-def shared_counts(X, T, k):
+def count_shared(X, T, k):
     """Rows of T by their k nearest rows of X, in equal parts; those at a tie share theirs."""
     neighbours = NearestNeighbors(n_neighbors=min(k + 1, len(X))).fit(X)
     tie = _TIE * np.sqrt(X.shape[1])
     counts = np.zeros(len(X))
-    for rows in row_blocks(len(T), len(X)):
+    for rows in iterate_row_blocks(len(T), len(X)):
         distances, places = neighbours.kneighbors(T[rows])
         reach = distances[:, k - 1] + tie
         tied = np.zeros(len(reach), dtype=bool)
@@ -126,11 +126,11 @@ def shared_counts(X, T, k):
             tied = distances[:, k] <= reach
         counts += np.bincount(places[~tied, :k].ravel(), minlength=len(X)) / k
         if tied.any():
-            counts += _tied_counts(neighbours, T[rows][tied], reach[tied], k, tie)
+            counts += _count_tied(neighbours, T[rows][tied], reach[tied], k, tie)
     return counts
 
 
-def _tied_counts(neighbours, T, reach, k, tie):
+def _count_tied(neighbours, T, reach, k, tie):
     """Counts where more than k rows of X are at most at the k-th distance."""
     counts = np.zeros(neighbours.n_samples_fit_)
     distances, places = neighbours.radius_neighbors(T, radius=reach.max())

@@ -9,16 +9,16 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
+    accepts_weights,
     as_target,
     column_or_1d,
     did_you_mean,
-    own_weights,
-    scorer_takes_weights,
     shortened,
     split_domains,
 )
-from sklearn_transfer.weighting._importance import combined_weights
+from sklearn_transfer.weighting._importance import combine_weights
 
 _KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored on the same
 
@@ -26,7 +26,7 @@ _KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored 
 class _TargetScorer(BaseEstimator):
     """Scorer that owns target samples and weights the samples it scores.
 
-    A subclass says in `_score` what it makes of the weights. Metadata routing hands it
+    A subclass says in `_compute_score` what it makes of the weights. Metadata routing hands it
     `sample_weight` only after `set_score_request(sample_weight=True)`.
     """
 
@@ -74,30 +74,34 @@ class _TargetScorer(BaseEstimator):
         score : float
             Greater is better.
         """
-        metric, y = self._metric(), as_target(y)
-        own = own_weights(sample_weight, X, type(self).__name__)
+        metric, y = self._resolve_metric(), as_target(y)
+        own = None
+        if sample_weight is not None:
+            own = validate_sample_weight(sample_weight, X)
         if own is not None and not own.all():
             kept = np.flatnonzero(own)
             X, y, own = _safe_indexing(X, kept), _safe_indexing(y, kept), own[kept]
-        return float(self._score(metric, estimator, X, y, *self._weights(X, y, own)))
+        return float(
+            self._compute_score(metric, estimator, X, y, *self._estimate_weights(X, y, own))
+        )
 
-    def _weights(self, X, y, own):
+    def _estimate_weights(self, X, y, own):
         """Weights of mean 1 of the samples, and the mean of the estimate they come from."""
         if self.X_target is None:
             raise ValueError(
                 f"{type(self).__name__} got X_target=None: give it samples of the target."
             )
-        kept = self._kept_weights()
+        kept = self._get_kept_weights()
         key = joblib.hash([self.weighter, self.representation, X, y, own])
         if key not in kept:
             _, _, X_target = split_domains(X, y, self.X_target, None)
-            weighter, _, weights = combined_weights(self, X, y, X_target, own)
+            weighter, _, weights = combine_weights(self, X, y, X_target, own)
             if len(kept) >= _KEPT:
                 kept.pop(next(iter(kept)))
             kept[key] = weights, weighter.mean_weight_
         return kept[key]
 
-    def _kept_weights(self):
+    def _get_kept_weights(self):
         """Weights by the content of what they belong to, for this target."""
         target, kept = self.__dict__.get("_kept", (None, {}))
         if target is not self.X_target:
@@ -164,10 +168,10 @@ class ImportanceWeightedScorer(_TargetScorer):
     (5,)
     """
 
-    def _metric(self):
+    def _resolve_metric(self):
         scorer = get_scorer(self.scoring)
         if hasattr(scorer, "_score_func"):
-            takes = scorer_takes_weights(scorer)
+            takes = accepts_weights(scorer)
         else:
             takes = "sample_weight" in signature(scorer).parameters
         if not takes:
@@ -178,7 +182,7 @@ class ImportanceWeightedScorer(_TargetScorer):
             )
         return scorer
 
-    def _score(self, scorer, estimator, X, y, weights, mean_weight):
+    def _compute_score(self, scorer, estimator, X, y, weights, mean_weight):
         return scorer(estimator, X, y, sample_weight=weights)
 
 
@@ -233,7 +237,7 @@ class DEVScorer(_TargetScorer):
     True
     """
 
-    def _metric(self):
+    def _resolve_metric(self):
         if callable(self.scoring):
             return self.scoring
         if self.scoring not in _SAMPLE_SCORES:
@@ -245,7 +249,7 @@ class DEVScorer(_TargetScorer):
             )
         return _SAMPLE_SCORES[self.scoring]
 
-    def _score(self, scores_of, estimator, X, y, weights, mean_weight):
+    def _compute_score(self, scores_of, estimator, X, y, weights, mean_weight):
         scores = np.asarray(scores_of(estimator, X, y), dtype=np.float64)
         if scores.shape != weights.shape:
             raise ValueError(
@@ -261,11 +265,11 @@ class DEVScorer(_TargetScorer):
         return weighted.mean() + eta * (mean_weight - 1)
 
 
-def _accuracy(estimator, X, y):
+def _score_accuracy(estimator, X, y):
     return np.asarray(estimator.predict(X)) == column_or_1d(y)
 
 
-def _log_likelihood(estimator, X, y):
+def _score_log_likelihood(estimator, X, y):
     """Logarithm of the probability of each label, cut off where the probability is 0."""
     probabilities = np.asarray(estimator.predict_proba(X))
     places = {label: place for place, label in enumerate(estimator.classes_)}
@@ -281,7 +285,7 @@ def _log_likelihood(estimator, X, y):
     return np.log(np.maximum(likelihood, np.finfo(probabilities.dtype).eps))
 
 
-def _errors(estimator, X, y):
+def _compute_errors(estimator, X, y):
     predictions, y = np.asarray(estimator.predict(X)), np.asarray(as_target(y))
     check_consistent_length(predictions, y)
     # One column and none are the same, and would broadcast to all pairs of samples.
@@ -294,9 +298,17 @@ def _errors(estimator, X, y):
     return predictions - y
 
 
+def _score_absolute_error(estimator, X, y):
+    return -np.abs(_compute_errors(estimator, X, y)).mean(axis=1)
+
+
+def _score_squared_error(estimator, X, y):
+    return -(_compute_errors(estimator, X, y) ** 2).mean(axis=1)
+
+
 _SAMPLE_SCORES = {
-    "accuracy": _accuracy,
-    "neg_log_loss": _log_likelihood,
-    "neg_mean_absolute_error": lambda *args: -np.abs(_errors(*args)).mean(axis=1),
-    "neg_mean_squared_error": lambda *args: -(_errors(*args) ** 2).mean(axis=1),
+    "accuracy": _score_accuracy,
+    "neg_log_loss": _score_log_likelihood,
+    "neg_mean_absolute_error": _score_absolute_error,
+    "neg_mean_squared_error": _score_squared_error,
 }

@@ -13,12 +13,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
 
-from sklearn_transfer._validation import scorer_takes_weights, weight_request
+from sklearn_transfer._validation import accepts_weights, get_weight_request
 
 
 def check_takes_weights(estimator, owner):
     """Raise a TypeError that names what inside `estimator` cannot take sample weights."""
-    refusing = _refusing(estimator)
+    refusing = _find_refusing(estimator)
     if refusing is None:
         return
     name = type(refusing).__name__ if not isinstance(refusing, str) else repr(refusing)
@@ -31,51 +31,56 @@ def check_takes_weights(estimator, owner):
 
 def fit_with_weights(estimator, X, y, weights):
     """Fitted clone of `estimator`, the same whether metadata routing is on or off."""
-    own = {type(part) for part in _parts(estimator) if hasattr(part, "_metadata_request")}
+    own = {
+        type(part) for part in _iterate_parts(estimator) if hasattr(part, "_metadata_request")
+    }
     estimator = clone(estimator)
-    routed = all(_is_routed(part) for part in _parts(estimator))
+    routed = all(_is_routed(part) for part in _iterate_parts(estimator))
     with config_context(enable_metadata_routing=routed):
         if routed:
-            _request(estimator, True)
+            _answer_requests(estimator, True)
             estimator.fit(X, y, sample_weight=weights)
             _unguard(estimator)
             _withdraw_requests(estimator, own)
             return estimator
         # Some meta-estimators and classes from elsewhere refuse weights where it is on.
         _keep_target_scorers(estimator)
-        estimator.fit(X, y, **dict.fromkeys(_names(estimator), weights))
+        estimator.fit(X, y, **dict.fromkeys(_list_names(estimator), weights))
         _unguard(estimator)
         return estimator
 
 
 def score_with_weights(estimator, X, y, weights):
     """Weighted score of a fitted estimator, the same whether metadata routing is on or off."""
-    routed = all(_is_routed(part) for part in _parts(estimator))
+    routed = all(_is_routed(part) for part in _iterate_parts(estimator))
     with config_context(enable_metadata_routing=routed):
         if routed and _routes(estimator):
             estimator = deepcopy(estimator)  # requests are not left on the fitted one
             scorers = [
-                (part, getattr(part, "scoring", None)) for part in _reachable(estimator)
+                (part, getattr(part, "scoring", None))
+                for part in _iterate_reachable(estimator)
             ]
-            _request(estimator, True)
+            _answer_requests(estimator, True)
             for part, scoring in scorers:
                 if hasattr(part, "score"):
-                    _answer(part, "score", True)
+                    _answer_request(part, "score", True)
                 if hasattr(scoring, "X_target"):  # it multiplies them by its own
                     part.scoring = scoring.set_score_request(sample_weight=True)
         return estimator.score(X, y, sample_weight=weights)
 
 
-def _refusing(estimator):
+def _find_refusing(estimator):
     """First part that should get weights and cannot, or None."""
     if isinstance(estimator, Pipeline):
-        return _refusing(estimator.steps[-1][1])
+        return _find_refusing(estimator.steps[-1][1])
     if not hasattr(estimator, "fit"):
         return str(estimator)  # 'passthrough'
-    inner = [part for part in _nested(estimator) if hasattr(part, "predict")]
+    inner = [part for part in _iterate_nested(estimator) if hasattr(part, "predict")]
     if not _takes_weights(estimator) and not (inner and _routes(estimator)):
         return estimator
-    refusing = (_refusing(part) for part in inner if weight_request(part, "fit") is not False)
+    refusing = (
+        _find_refusing(part) for part in inner if get_weight_request(part, "fit") is not False
+    )
     return next((part for part in refusing if part is not None), None)
 
 
@@ -84,26 +89,26 @@ def _takes_weights(estimator, method="fit"):
     return function is not None and "sample_weight" in signature(function).parameters
 
 
-def _nested(estimator):
+def _iterate_nested(estimator):
     """Estimators among the parameters of one, also in lists of named ones."""
     if not hasattr(estimator, "get_params"):
         return
     for value in estimator.get_params(deep=False).values():
-        yield from _estimators_in(value)
+        yield from _iterate_estimators(value)
 
 
-def _estimators_in(value):
+def _iterate_estimators(value):
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _estimators_in(item)
+            yield from _iterate_estimators(item)
     elif hasattr(value, "fit") and not isinstance(value, type):
         yield value
 
 
-def _parts(estimator):
+def _iterate_parts(estimator):
     """All estimators nested in one, at any depth, and itself."""
-    for part in _nested(estimator):
-        yield from _parts(part)
+    for part in _iterate_nested(estimator):
+        yield from _iterate_parts(part)
     yield estimator
 
 
@@ -122,7 +127,7 @@ def _is_routed(estimator):
     if not _routes(estimator):
         return True
     # Where nothing is nested, weights are routed to a scorer that did not ask for them.
-    return any(True for _ in _nested(estimator)) and _supports_routing(estimator)
+    return any(True for _ in _iterate_nested(estimator)) and _supports_routing(estimator)
 
 
 def _supports_routing(estimator):
@@ -133,16 +138,16 @@ def _supports_routing(estimator):
     return True
 
 
-def _request(estimator, wanted):
+def _answer_requests(estimator, wanted):
     """Answer all open requests for weights in a clone: `wanted` where it predicts."""
     for method in ("fit", "score"):
-        _answer(estimator, method, wanted)
+        _answer_request(estimator, method, wanted)
     if getattr(estimator, "scoring", None) is not None and _routes(estimator):
-        estimator.scoring = _weighted(estimator.scoring)
+        estimator.scoring = _request_weights(estimator.scoring)
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else None
-    for part in _nested(estimator):
+    for part in _iterate_nested(estimator):
         predicts = part is last if last is not None else hasattr(part, "predict")
-        _request(part, wanted and predicts)
+        _answer_requests(part, wanted and predicts)
 
 
 class _OwnWeights:
@@ -157,21 +162,21 @@ class _OwnWeights:
 
 def _keep_target_scorers(estimator):
     """Keep searches in a clone from weighting twice by the domains, where scorers do it."""
-    for part in _parts(estimator):
+    for part in _iterate_parts(estimator):
         scoring = getattr(part, "scoring", None)
         if isinstance(scoring, dict):
-            part.scoring = {name: _guarded(scorer) for name, scorer in scoring.items()}
+            part.scoring = {name: _guard(scorer) for name, scorer in scoring.items()}
         elif scoring is not None:
-            part.scoring = _guarded(scoring)
+            part.scoring = _guard(scoring)
 
 
-def _guarded(scorer):
+def _guard(scorer):
     return _OwnWeights(scorer) if hasattr(scorer, "X_target") else scorer
 
 
 def _unguard(fitted):
     """Put back the scorers of the user in a fitted estimator, which weight by the target."""
-    for part in _reachable(fitted):
+    for part in _iterate_reachable(fitted):
         for name in vars(part).keys() & {"scoring", "scorer_", "_scorers"}:
             scoring = getattr(part, name)
             if isinstance(scoring, dict):
@@ -184,10 +189,10 @@ def _unguard(fitted):
                 setattr(part, name, scoring.scorer)
 
 
-def _answer(estimator, method, wanted):
+def _answer_request(estimator, method, wanted):
     if not hasattr(estimator, f"set_{method}_request"):
         return
-    if _takes_weights(estimator, method) and weight_request(estimator, method) is None:
+    if _takes_weights(estimator, method) and get_weight_request(estimator, method) is None:
         getattr(estimator, f"set_{method}_request")(sample_weight=wanted)
 
 
@@ -197,12 +202,12 @@ def _withdraw_requests(fitted, own):
     A request refers to the estimator it was set on, so that it would keep that one alive in
     pickles, and skops would not find an end. Classes in `own` keep those that the user set.
     """
-    for part in _reachable(fitted):
+    for part in _iterate_reachable(fitted):
         if type(part) not in own and "_metadata_request" in vars(part):
             del part._metadata_request
 
 
-def _reachable(value, seen=None):
+def _iterate_reachable(value, seen=None):
     """Estimators, scorers and scikit-learn's records among the attributes, at any depth."""
     seen = {} if seen is None else seen
     if isinstance(value, list | tuple):
@@ -219,7 +224,7 @@ def _reachable(value, seen=None):
     if id(value) not in seen:
         seen[id(value)] = value
         for item in list(inner):
-            yield from _reachable(item, seen)
+            yield from _iterate_reachable(item, seen)
 
 
 def _holds_estimators(value):
@@ -231,22 +236,22 @@ def _holds_estimators(value):
     )
 
 
-def _weighted(scoring):
+def _request_weights(scoring):
     """The same scoring, where metrics that take weights get them."""
     if isinstance(scoring, dict):
-        return {name: _weighted(scorer) for name, scorer in scoring.items()}
+        return {name: _request_weights(scorer) for name, scorer in scoring.items()}
     if isinstance(scoring, list | tuple | set):
-        return {name: _weighted(name) for name in scoring}
+        return {name: _request_weights(name) for name in scoring}
     scorer = get_scorer(scoring)
     if hasattr(scorer, "X_target"):
-        return _guarded(scorer) if weight_request(scorer, "score") else scorer
-    if hasattr(scorer, "set_score_request") and weight_request(scorer, "score") is None:
+        return _guard(scorer) if get_weight_request(scorer, "score") else scorer
+    if hasattr(scorer, "set_score_request") and get_weight_request(scorer, "score") is None:
         scorer = deepcopy(scorer)
-        scorer.set_score_request(sample_weight=scorer_takes_weights(scorer))
+        scorer.set_score_request(sample_weight=accepts_weights(scorer))
     return scorer
 
 
-def _names(estimator):
+def _list_names(estimator):
     """Names of `fit` parameters that take weights where routing is off."""
     if not isinstance(estimator, Pipeline):
         return ["sample_weight"]
@@ -254,6 +259,6 @@ def _names(estimator):
     return [
         f"{name}__{inner}"
         for place, (name, step) in enumerate(estimator.steps)
-        if place == last or weight_request(step, "fit") is True
-        for inner in _names(step)
+        if place == last or get_weight_request(step, "fit") is True
+        for inner in _list_names(step)
     ]

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_transfer.weighting._box_slab import Path, Region, gathered, minimise, multiplier
+from sklearn_transfer.weighting._box_slab import (
+    Path,
+    Region,
+    find_multiplier,
+    gather,
+    minimize,
+)
 
 _FIRST = 300  # rows of the first working set
 _LARGEST = 8000  # rows whose kernel matrix is held at once: 512 MB
@@ -15,7 +21,7 @@ _SMALL = 1e-5  # objectives nearer to 0 than this share of the kernel's scale co
 
 @dataclass
 class Solution:
-    """Where the solver stopped; `gap` is in units of the objective."""
+    """Where the solver stopped; `compute_gap` is in units of the objective."""
 
     x: np.ndarray
     gradient: np.ndarray
@@ -38,9 +44,9 @@ class Problem:
     def hold(self):
         """Compute K where it takes no more memory than the largest working set."""
         if len(self.X) <= _LARGEST:
-            self.K = self.kernel.matrix(self.X)
+            self.K = self.kernel.compute_matrix(self.X)
 
-    def start(self):
+    def build_start(self):
         """Equal weights on the rows that look most like the target, 0 on the others."""
         n = len(self.k)
         total = n * min(1, self.region.B)
@@ -50,43 +56,43 @@ class Problem:
         x[rows] = total / n_rows
         return np.minimum(x, self.region.B)
 
-    def gradient(self, x):
+    def compute_gradient(self, x):
         """Kx - k from the columns where x is not 0."""
         rows = np.flatnonzero(x)
-        return self.times(rows, x[rows]) - self.k
+        return self.multiply(rows, x[rows]) - self.k
 
-    def times(self, rows, v):
+    def multiply(self, rows, v):
         """Some of K's columns times v."""
         if self.K is None:
-            return self.kernel.times(self.X, self.X[rows], v)
+            return self.kernel.multiply(self.X, self.X[rows], v)
         if len(rows) < len(self.K) / 4:  # else one pass over K is cheaper than a copy
             return v @ self.K[rows]
         x = np.zeros(len(self.K))
         x[rows] = v
         return self.K @ x
 
-    def matrix(self, rows):
+    def compute_matrix(self, rows):
         """K of some rows."""
         if self.K is None:
-            return self.kernel.matrix(self.X[rows])
-        return self.K if len(rows) == len(self.K) else gathered(self.K, rows, np.float64)
+            return self.kernel.compute_matrix(self.X[rows])
+        return self.K if len(rows) == len(self.K) else gather(self.K, rows, np.float64)
 
-    def total(self):
+    def sum_all(self):
         """Sum of all of K."""
-        return self.kernel.total(self.X) if self.K is None else float(self.K.sum())
+        return self.kernel.sum_all(self.X) if self.K is None else float(self.K.sum())
 
-    def objective(self, x, gradient):
+    def compute_objective(self, x, gradient):
         return float(x @ (gradient - self.k)) / 2
 
-    def allowed(self, objective, tol):
+    def compute_allowed(self, objective, tol):
         """Gap that counts as solved."""
         return tol * max(abs(objective), _SMALL * self.scale, np.finfo(float).tiny)
 
-    def result(self, x, n_iter):
+    def build_result(self, x, n_iter):
         """The solution with everything computed afresh, without drift."""
-        gradient = self.gradient(x)
-        objective = self.objective(x, gradient)
-        return Solution(x, gradient, objective, self.region.gap(x, gradient), n_iter)
+        gradient = self.compute_gradient(x)
+        objective = self.compute_objective(x, gradient)
+        return Solution(x, gradient, objective, self.region.compute_gap(x, gradient), n_iter)
 
 
 def solve(problem, tol, max_iter, whole=False):
@@ -97,28 +103,32 @@ def solve(problem, tol, max_iter, whole=False):
     `whole` takes all rows in each round.
     """
     matrix = _Matrix(problem)
-    x = problem.start()
-    gradient = problem.gradient(x)
+    x = problem.build_start()
+    gradient = problem.compute_gradient(x)
     size = _FIRST
     for n_iter in range(max_iter + 1):
-        gap = problem.region.gap(x, gradient)
-        allowed = problem.allowed(problem.objective(x, gradient), tol)
+        gap = problem.region.compute_gap(x, gradient)
+        allowed = problem.compute_allowed(problem.compute_objective(x, gradient), tol)
         if gap <= allowed or n_iter == max_iter:
             break
-        rows = np.arange(len(x)) if whole else _working_set(x, gradient, problem.region, size)
+        rows = (
+            np.arange(len(x))
+            if whole
+            else _choose_working_set(x, gradient, problem.region, size)
+        )
         x, gradient = _solve_rows(matrix, x, gradient, rows, 0.3 * allowed)
         size = min(2 * size, _LARGEST)
-    return problem.result(x, n_iter)
+    return problem.build_result(x, n_iter)
 
 
-def _working_set(x, gradient, region, size):
+def _choose_working_set(x, gradient, region, size):
     """Rows between the bounds, and `size` others whose multiplier has the wrong sign."""
     n = len(x)
     free = (x > 0) & (x < region.B)
     n_free = np.count_nonzero(free)
     if n <= _FEW or (n <= _LARGEST and n_free > n / 2):
         return np.arange(n)
-    level = multiplier(x, gradient, region.B)
+    level = find_multiplier(x, gradient, region.B)
     wrong = np.where(x > 0, gradient - level, level - gradient)
     wrong = np.where(free, np.abs(wrong), wrong)
     if n_free <= _LARGEST // 2:
@@ -130,21 +140,21 @@ def _working_set(x, gradient, region, size):
 def _solve_rows(matrix, x, gradient, rows, tol):
     """Weights and their gradient after a solve over some rows, the others held."""
     problem = matrix.problem
-    K = matrix.of(rows)
+    K = matrix.get_rows(rows)
     held = x.sum() - x[rows].sum()
     region = Region(problem.region.B, problem.region.low - held, problem.region.high - held)
     c = gradient[rows] - K @ x[rows]
     if len(rows) < len(x):  # the rows will change, so a tenth of their gap is enough
-        gap = region.gap(x[rows], gradient[rows])
+        gap = region.compute_gap(x[rows], gradient[rows])
         tol = max(min(tol, 0.5 * gap), 0.1 * gap)
-    part, K_part = minimise(K, c, region, x[rows], tol, matrix.path)
+    part, K_part = minimize(K, c, region, x[rows], tol, matrix.path)
     changed = part != x[rows]
     step = (part - x[rows])[changed]
     x = x.copy()
     x[rows] = part
     if len(rows) == len(x):
         return x, K_part + c
-    return x, gradient + problem.times(rows[changed], step)
+    return x, gradient + problem.multiply(rows[changed], step)
 
 
 class _Matrix:
@@ -156,9 +166,9 @@ class _Matrix:
         # The scale is n times the trace; a mean diagonal of 0 is a kernel that is 0.
         self.path = Path(_PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0))
 
-    def of(self, rows):
+    def get_rows(self, rows):
         if not np.array_equal(self.rows, rows):
             self.rows = self.K = None  # two of them would take twice the memory
-            self.K = self.problem.matrix(rows)
+            self.K = self.problem.compute_matrix(rows)
             self.rows = rows
         return self.K

@@ -17,16 +17,16 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from sklearn_transfer._modalities.image import transforms
+from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.transforms import (
     AUGMENTATIONS,
     eval_transform,
     make_augmentation,
 )
-from sklearn_transfer._modalities.inputs import InputSpec
 from tests.extraction.test_eval_transform import photo
 
-SPEC = InputSpec((32, 32), (36, 36), (0.4, 0.5, 0.6), (0.2, 0.2, 0.3))
-GREY = InputSpec((24, 40), (28, 44), (0.5,), (0.2,), "bilinear")
+SPEC = ImageSpec((32, 32), (36, 36), (0.4, 0.5, 0.6), (0.2, 0.2, 0.3))
+GREY = ImageSpec((24, 40), (28, 44), (0.5,), (0.2,), "bilinear")
 BY_TORCHVISION = {
     "randaugment": v2.RandAugment(num_ops=2, magnitude=9),
     "trivial": v2.TrivialAugmentWide(),

@@ -252,7 +252,7 @@ def test_border_is_filled_by_channel():
     net = net_of(5, {**config, "std": (0.2,) * 5})
     estimator = PretrainedFeatures(net, cache=None)
     reader = estimator._make_reader(estimator._load_backbone())
-    payload = reader.prepare(NOISE[5][0][:20])
+    payload = reader.prepare(NOISE[5][0][:20])["pixels"]
     assert payload[0, 0].tolist() == [round(255 * m) for m in config["mean"]]
 
 
@@ -295,10 +295,10 @@ def test_callable_that_changes_the_channels_is_refused():
 
 
 def test_standard_augmentation_moves_all_channels_alike():
+    from sklearn_transfer._modalities.image.spec import ImageSpec
     from sklearn_transfer._modalities.image.transforms import make_augmentation
-    from sklearn_transfer._modalities.inputs import InputSpec
 
-    spec = InputSpec((32, 32), (32, 32), (0.5,) * 5, (0.5,) * 5)
+    spec = ImageSpec((32, 32), (32, 32), (0.5,) * 5, (0.5,) * 5)
     same = np.repeat(NOISE[1][0], 5, axis=2)
     views = make_augmentation("standard", spec)(same, 3)
     assert views.shape == (32, 32, 5)

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from skorch.helper import SliceDataset
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import samples
+from sklearn_transfer._modalities.image.samples import as_images
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 xr = pytest.importorskip("xarray", reason="xarray is not installed")
@@ -204,7 +204,7 @@ def test_uri_and_its_bytes_are_one_sample(paths):
 
 def test_tensor_is_not_copied():
     tensor = torch.from_numpy(NOISE)
-    assert np.shares_memory(samples.as_samples(tensor), NOISE)
+    assert np.shares_memory(as_images(tensor), NOISE)
 
 
 def test_bfloat16_tensors_are_as_the_same_values_in_float32():

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import inputs
+from sklearn_transfer._modalities.contents import BadSampleError
+from sklearn_transfer._modalities.image import contents
 from sklearn_transfer._modalities.image.decoding import Decoding
-from sklearn_transfer._modalities.inputs import BadSampleError
 
 BACKGROUND = (10, 200, 90)
 
@@ -263,7 +263,7 @@ def corpus(tmp_path_factory):
 
 
 def decode(path):
-    image = Decoding(BACKGROUND).picture(inputs.read_sample(path)[1]).image
+    image = Decoding(BACKGROUND).picture(contents.read_sample(path)[1]).image
     assert image.mode == "RGB"
     return np.asarray(image).astype(float)
 
@@ -306,7 +306,7 @@ def test_image_opened_by_pillow_decodes_as_its_file(corpus, name):
 
 
 def test_no_two_files_have_the_same_digest(corpus):
-    digests = {inputs.read_sample(corpus[name][0])[0] for name in GOOD}
+    digests = {contents.read_sample(corpus[name][0])[0] for name in GOOD}
     assert len(digests) == len(GOOD)
 
 
@@ -401,7 +401,7 @@ def test_bad_files_alone_give_rows_of_nan_as_they_do_beside_a_good_one(corpus):
 
 
 def test_missing_file_is_found_before_any_is_read(corpus, monkeypatch):
-    monkeypatch.setattr(inputs, "read_sample", None)
+    monkeypatch.setattr(contents, "read_sample", None)
     paths = [corpus["grey.png"][0]] * 50 + [corpus["missing.jpg"][0]]
     with pytest.raises(ValueError, match=r"row 50 .*no such file"):
         extractor().transform(paths)

@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import inputs
+from sklearn_transfer._modalities import contents as contents_module
 from sklearn_transfer._modalities.image.decoding import Decoding
 from sklearn_transfer._store import disk
 from tests.networks import CountingNet, trained_net
@@ -64,7 +64,7 @@ def forget(monkeypatch):
     def forget():
         close_stores()
         monkeypatch.setattr(disk, "_stores", type(disk._stores)())
-        monkeypatch.setattr(inputs, "_memo", {})
+        monkeypatch.setattr(contents_module, "_memo", {})
 
     yield forget
     close_stores()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +19,15 @@ from sklearn.base import clone
 from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._networks import engines, registry
-from sklearn_transfer._networks.engines import Plan, resolve_engine
+from sklearn_transfer._modalities.image.reader import PixelFormat
+from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks import registry
+from sklearn_transfer._networks.backbone import Backbone, Description
+from sklearn_transfer._networks.engines import choice, compiled
+from sklearn_transfer._networks.engines import torch as torch_engine
+from sklearn_transfer._networks.engines.choice import resolve_engine
+from sklearn_transfer._networks.engines.plan import Plan, to_tensors
+from sklearn_transfer._networks.layout import Layout
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from sklearn_transfer._process import allocator
@@ -31,23 +37,25 @@ COMPILED = ["openvino", "onnxruntime"]
 ENGINES = ["torch", *COMPILED]
 ROOT = Path(__file__).parents[2]
 EXTRAS = [("openvino", "cpu"), ("onnxruntime", "onnx")]
+SIGNATURE = (("input", (3, 32, 32), "<f4"),)
 
 
 @pytest.fixture
 def hide(monkeypatch):
     """Function after which a package seems not to be installed."""
-    engines._installed.cache_clear()
+    choice._is_installed.cache_clear()
 
     def hide(*packages):
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None)
 
     yield hide
-    engines._installed.cache_clear()
+    choice._is_installed.cache_clear()
 
 
 def network(device="cpu", stateful=False):
-    return SimpleNamespace(device=torch.device(device), stateful=stateful)
+    description = Description(Layout("net"), None, "own weights", stateful)
+    return Backbone(description, nn.Identity(), torch.device(device))
 
 
 def tiny(engine="auto", **options):
@@ -114,24 +122,24 @@ def test_auto_does_not_import_what_it_looks_for(hide, monkeypatch):
 
 
 def test_auto_is_torch_for_a_users_class():
-    assert tiny()._engine_name(load_backbone(trained_net(), "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(trained_net(), "pretrained")) == "torch"
 
 
 def test_auto_is_compiled_for_a_module_of_library_layers():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "openvino"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "openvino"
 
 
 def test_auto_is_torch_for_a_module_with_a_hook():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     net[0].register_forward_hook(lambda module, args, output: output + 1)
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "torch"
 
 
 def test_auto_is_torch_for_a_module_with_a_hook_before_it():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     net[1].register_forward_pre_hook(lambda module, args: args)
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "torch"
 
 
 def double(x):
@@ -141,7 +149,7 @@ def double(x):
 def test_auto_is_torch_for_a_module_with_a_forward_of_its_own():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     net[1].forward = double
-    assert tiny()._engine_name(load_backbone(net, "pretrained")) == "torch"
+    assert tiny()._resolve_engine(load_backbone(net, "pretrained")) == "torch"
 
 
 @pytest.mark.parametrize(("engine", "extra"), EXTRAS)
@@ -179,14 +187,14 @@ def raising(plan, path):
     raise RuntimeError("no operator of that name\nand much more that nobody reads")
 
 
-def export_other(plan, path, export=engines._export, **changes):
+def export_other(plan, path, export=compiled.export_plan, **changes):
     setting = {name: getattr(plan, name) for name in inspect.signature(Plan).parameters}
     export(Plan(**{**setting, **changes}), path)
 
 
 def brighter(plan, path):
     """Export a network that is given pixels of another mean."""
-    export_other(plan, path, scaling=((0.0, 0.0, 0.0), plan.scaling[1]))
+    export_other(plan, path, format=PixelFormat((0.0, 0.0, 0.0), plan.format.std))
 
 
 def narrower(plan, path):
@@ -212,7 +220,7 @@ def fallback(estimator, samples):
 @pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS])
 @pytest.mark.parametrize("engine", COMPILED)
 def test_fallback_gives_the_features_of_torch(engine, fault, fresh, monkeypatch, crops):
-    monkeypatch.setattr(engines, "_export", fault)
+    monkeypatch.setattr(compiled, "export_plan", fault)
     features, _ = fallback(tiny(engine), crops)
     np.testing.assert_array_equal(features, tiny("torch").fit_transform(crops))
 
@@ -222,26 +230,26 @@ def test_fallback_gives_the_features_of_torch(engine, fault, fresh, monkeypatch,
 def test_fallback_names_engine_network_and_reason_in_one_line(
     engine, fault, reason, fresh, monkeypatch, crops
 ):
-    monkeypatch.setattr(engines, "_export", fault)
+    monkeypatch.setattr(compiled, "export_plan", fault)
     _, message = fallback(tiny(engine), crops)
     assert re.fullmatch(rf"{engine} cannot run test_resnet \({reason}\); .*'torch'.*", message)
 
 
 def test_fallback_warns_once_for_all_clones(fresh, monkeypatch, crops):
-    monkeypatch.setattr(engines, "_export", raising)
+    monkeypatch.setattr(compiled, "export_plan", raising)
     first = tiny("openvino")
     features, _ = fallback(first, crops)
     np.testing.assert_array_equal(clone(first).fit_transform(crops), features)
 
 
 def test_fallback_of_auto_says_which_engine(fresh, monkeypatch, crops):
-    monkeypatch.setattr(engines, "_export", raising)
+    monkeypatch.setattr(compiled, "export_plan", raising)
     _, message = fallback(tiny("auto"), crops)
     assert message.startswith("openvino cannot run test_resnet")
 
 
 def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
-    monkeypatch.setattr(engines, "_export", raising)
+    monkeypatch.setattr(compiled, "export_plan", raising)
     options = {"precision": "bfloat16"}
     features, _ = fallback(tiny("openvino", **options), crops)
     np.testing.assert_array_equal(features, tiny("torch", **options).fit_transform(crops))
@@ -251,7 +259,7 @@ def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
 def test_fallback_answers_for_the_engine_only_where_they_agree(
     precision, entries, fresh, monkeypatch, crops
 ):
-    monkeypatch.setattr(engines, "_export", raising)
+    monkeypatch.setattr(compiled, "export_plan", raising)
     estimator = tiny("openvino", precision=precision, cache="memory")
     fallback(estimator, crops)
     assert estimator.cache_info().entries == entries
@@ -260,8 +268,8 @@ def test_fallback_answers_for_the_engine_only_where_they_agree(
 def test_engine_that_gives_nan_is_noticed(crops):
     backbone = load_backbone("test_resnet", None)
     taps = resolve_taps(backbone, None, "auto")
-    plan = Plan(backbone, taps, None, "float32", (3, 32, 32), np.dtype("float32"))
-    expected = plan.forward(torch.from_numpy(plan.noise(2)))
+    plan = Plan(backbone, taps, InputFormat(), "float32", SIGNATURE)
+    expected = plan.forward(to_tensors(plan.example(2)))
     plan.check([expected[0].numpy()], expected)
     with pytest.raises(ArithmeticError, match="embedding differs from PyTorch by nan"):
         plan.check([np.full_like(expected[0].numpy(), np.nan)], expected)
@@ -343,8 +351,8 @@ def calls_of_mallopt(monkeypatch):
 def make_torch_engine(model="test_resnet"):
     backbone = load_backbone(model, None if isinstance(model, str) else "pretrained")
     taps = resolve_taps(backbone, None, "auto")
-    plan = Plan(backbone, taps, None, "float32", (3, 32, 32), np.dtype("float32"))
-    return engines.TorchEngine(plan)
+    plan = Plan(backbone, taps, InputFormat(), "float32", SIGNATURE)
+    return torch_engine.TorchEngine(plan)
 
 
 def test_memory_is_kept_once_a_process(calls_of_mallopt):
@@ -359,7 +367,7 @@ def test_memory_is_kept_for_named_networks_alone(calls_of_mallopt):
     assert calls_of_mallopt == []
 
 
-@pytest.mark.parametrize("module", [engines, allocator])
+@pytest.mark.parametrize("module", [torch_engine, allocator])
 def test_import_and_fit_leave_the_allocator_alone(module, calls_of_mallopt, crops):
     spec = importlib.util.spec_from_file_location("another_import", module.__file__)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))

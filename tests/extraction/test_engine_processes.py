@@ -19,11 +19,8 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import inputs
-from sklearn_transfer._networks import engines as engines_module
-from sklearn_transfer._networks import registry
-from sklearn_transfer._process import threads as threads_module
-from sklearn_transfer._process.threads import run_apart
+from sklearn_transfer._modalities.image import contents
+from sklearn_transfer._networks import onnx, registry
 from sklearn_transfer._store import digests
 from tests.contracts import assert_same
 
@@ -151,15 +148,15 @@ def test_a_child_forked_while_another_thread_works_goes_on(fresh, crops):
         backbone.engines_lock,
         registry._registry_lock,
         digests._types_lock,
-        engines_module._exporting,
-        inputs._load_lock,
+        onnx._exporting,
+        contents._load_lock,
     ]
     held, done = threading.Event(), threading.Event()
 
     def hold():
         with ExitStack() as stack:
             for lock in locks:
-                stack.enter_context(lock)
+                stack.enter_context(lock.current)
             held.set()
             done.wait()
 
@@ -172,42 +169,6 @@ def test_a_child_forked_while_another_thread_works_goes_on(fresh, crops):
         done.set()
         thread.join()
     assert_same(found, tiny("torch").fit_transform(crops), 1e-4)
-
-
-def multiply():
-    return torch.ones(64, 64) @ torch.ones(64, 64)
-
-
-@forks
-@python_312
-def test_forks_right_after_a_pass_leave_no_lock_closed(set_threads):
-    set_threads(2)
-    context = multiprocessing.get_context("fork")
-    for _ in range(40):
-        run_apart(multiply)
-        child = context.Process(target=run_apart, args=(multiply,), daemon=True)
-        child.start()
-        child.join(PATIENCE)
-        code = child.exitcode
-        child.kill()
-        child.join()
-        assert code == 0, "the child hangs"
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="it cannot be told here")
-@python_312
-def test_a_fork_waits_for_threads_that_are_ending():
-    go = threading.Event()
-    late = threading.Thread(target=go.wait)  # for one that the system has not ended yet
-    late.start()
-    threads_module._ending.add(late.native_id)
-    threading.Timer(0.2, go.set).start()
-    child = multiprocessing.get_context("fork").Process(target=int)
-    child.start()
-    assert not late.is_alive()
-    assert not threads_module._ending
-    child.join()
-    assert child.exitcode == 0
 
 
 SCRIPT = """

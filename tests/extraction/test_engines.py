@@ -14,7 +14,10 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._networks import engines
+from sklearn_transfer._modalities.image.reader import PixelFormat
+from sklearn_transfer._modalities.payloads import InputFormat, compute_signature
+from sklearn_transfer._networks.engines import choice, compiled
+from sklearn_transfer._networks.engines.choice import make_engine
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same, relative_difference
@@ -56,13 +59,13 @@ LARGE = [
 @pytest.fixture
 def exports(fresh, monkeypatch):
     """Plans that are exported, in order."""
-    plans, export = [], engines._export
+    plans, export = [], compiled.export_plan
 
     def noting(plan, path):
         plans.append(plan)
         export(plan, path)
 
-    monkeypatch.setattr(engines, "_export", noting)
+    monkeypatch.setattr(compiled, "export_plan", noting)
     return plans
 
 
@@ -86,23 +89,24 @@ def assert_engine_agrees(engine, samples, **options):
 
 def engine_of(name, backbone, layers=None, payload=None):
     """The engine that features of images come from, or of a payload that is given."""
-    scaling = None
-    if payload is None:
-        scaling = (backbone.spec.mean, backbone.spec.std)
-        payload = np.zeros((*backbone.spec.size, 3), dtype=np.uint8)
     taps = resolve_taps(backbone, layers, "auto")
-    return engines.make_engine(name, "float32", backbone, taps, scaling, payload)
+    if payload is None:
+        made_of = PixelFormat(backbone.spec.mean, backbone.spec.std)
+        signature = (("pixels", (*backbone.spec.size, 3), "|u1"),)
+    else:
+        made_of, signature = InputFormat(), compute_signature({"input": payload})
+    return make_engine(name, "float32", backbone, taps, made_of, signature)
 
 
 def assert_taps_agree(engine, model, size):
     # A row of several layers would hide a small activation beside a large one.
     backbone = load_backbone(model, None, input_size=size)
-    compiled = engine_of(engine, backbone, WORDS)
+    made = engine_of(engine, backbone, WORDS)
     pixels = np.random.default_rng(1).integers(
         0, 256, (2, *backbone.spec.size, 3), dtype=np.uint8
     )
-    found = compiled.run(list(pixels))
-    expected = engine_of("torch", backbone, WORDS).run(list(pixels))
+    found = made.run({"pixels": pixels})
+    expected = engine_of("torch", backbone, WORDS).run({"pixels": pixels})
     for layer, ours, theirs in zip(WORDS, found, expected, strict=True):
         assert relative_difference(ours, theirs) <= 1e-4, layer
 
@@ -247,13 +251,13 @@ def test_batch_size_bounds_the_rows_of_a_batch(engine, most, batch_size):
 @pytest.mark.parametrize("bad", [0, 1, 2])
 def test_a_pass_that_fails_leaves_no_request_running(bad, crops):
     made = engine_of("openvino", load_backbone("test_resnet", None))
-    good = made.plan.noise(3)
+    good = made.plan.example(3)
     expected = made.run(good)
-    inputs = [*good]
-    inputs[bad] = good[bad][:-1]
+    inputs = [[row[None]] for row in good["pixels"]]
+    inputs[bad] = [good["pixels"][bad][None, :-1]]
     before = {id(request) for request in made.idle}
     with pytest.raises(RuntimeError):
-        made.run(inputs)
+        made.infer(inputs)
     assert len(before & {id(request) for request in made.idle}) == 0
     np.testing.assert_array_equal(made.run(good)[0], expected[0])
 
@@ -276,7 +280,7 @@ def test_all_requests_are_waited_for_also_where_one_fails():
     made = engine_of("openvino", load_backbone("test_resnet", None))
     requests = made.idle[:] = [Failing(), Failing()]
     with pytest.raises(ValueError, match="inference failed"):
-        made.run(made.plan.noise(2))
+        made.run(made.plan.example(2))
     assert all(request.waited for request in requests)
     assert made.idle == []
 
@@ -302,7 +306,7 @@ def test_networks_stay_untouched(engine, fresh, crops):
     assert bits(load_backbone("test_efficientnet", None).module) == before
 
 
-def fail_after_export(plan, path, export=engines._export):
+def fail_after_export(plan, path, export=compiled.export_plan):
     export(plan, path)
     raise RuntimeError("no compiler")
 
@@ -315,7 +319,7 @@ def fail_while_tracing(module, args, *rest, **options):
 @pytest.mark.parametrize(
     ("place", "name", "fault"),
     [
-        (engines, "_export", fail_after_export),
+        (compiled, "export_plan", fail_after_export),
         (torch.onnx, "export", fail_while_tracing),
     ],
     ids=["after", "while"],
@@ -384,7 +388,7 @@ def test_nothing_is_compiled_for_what_is_cached(exports, crops):
 
 
 def test_only_few_engines_are_kept(fresh, monkeypatch, crops):
-    monkeypatch.setattr(engines, "_ENGINES_KEPT", 2)
+    monkeypatch.setattr(choice, "_ENGINES_KEPT", 2)
     for layers in ("shallow", "middle", "deep"):
         tiny("torch", layers=layers).fit_transform(crops[:1])
     kept = load_backbone("test_resnet", None).engines

@@ -11,12 +11,12 @@ from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image import transforms
+from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.transforms import (
     center,
     eval_transform,
     needs_crop_alone,
 )
-from sklearn_transfer._modalities.inputs import InputSpec
 
 
 def photo(height, width, seed=0):
@@ -52,7 +52,7 @@ SIZES += [(37, 36), (333, 500), (64, 1), (1, 64)]
 
 def spec_of(size, crop_pct, crop_mode, interpolation):
     resize = tuple(math.floor(edge / crop_pct) for edge in size)
-    return InputSpec(size, resize, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), interpolation, crop_mode)
+    return ImageSpec(size, resize, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), interpolation, crop_mode)
 
 
 def as_timm(image, size, crop_pct, crop_mode, interpolation):
@@ -105,9 +105,9 @@ def test_line_within_a_border_keeps_one_row_of_pixels(size):
 @pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
 def test_grey_network_takes_the_grey_image(crop_mode):
     image = photo(50, 70)
-    spec = InputSpec((32, 32), (36, 36), (0.5,), (0.2,), crop_mode=crop_mode)
+    spec = ImageSpec((32, 32), (36, 36), (0.5,), (0.2,), crop_mode=crop_mode)
     found = eval_transform(image, spec)
-    three = InputSpec((32, 32), (36, 36), (0.5,) * 3, (0.2,) * 3, crop_mode=crop_mode)
+    three = ImageSpec((32, 32), (36, 36), (0.5,) * 3, (0.2,) * 3, crop_mode=crop_mode)
     expected = eval_transform(image.convert("L").convert("RGB"), three)
     assert found.shape == (32, 32, 1)
     np.testing.assert_array_equal(found[..., 0], expected[..., 0])
@@ -202,5 +202,5 @@ def test_other_arrays_need_more_than_a_crop(array, mode):
 
 
 def test_three_channels_are_no_crop_for_a_grey_network():
-    spec = InputSpec((32, 32), (32, 32), (0.5,), (0.5,))
+    spec = ImageSpec((32, 32), (32, 32), (0.5,), (0.5,))
     assert not needs_crop_alone(np.zeros((32, 32, 3), np.uint8), spec)

@@ -111,7 +111,7 @@ def test_bad_sample_keeps_what_was_computed_before(crops):
         counting().fit([crops[0]]).transform([*crops[:4], np.full((8, 8), np.nan), *crops[4:]])
     assert CountingNet.images_seen == 4
     PretrainedFeatures(trained_net()).fit_transform(crops)
-    assert memory_module.memory_store().info()[:2] == (4, 9)
+    assert memory_module.open_memory_store().info()[:2] == (4, 9)
 
 
 def test_missing_file_is_found_before_any_computing(crops):

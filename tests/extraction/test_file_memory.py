@@ -8,22 +8,23 @@ import pytest
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import inputs
-from sklearn_transfer._modalities.inputs import BadSampleError, known_digest, read_sample
+from sklearn_transfer._modalities import contents
+from sklearn_transfer._modalities.contents import BadSampleError
+from sklearn_transfer._modalities.image.contents import known_digest, read_sample
 
 
 @pytest.fixture
 def memo(monkeypatch):
     """Empty memory of files, for this test alone."""
     memo = {}
-    monkeypatch.setattr(inputs, "_memo", memo)
+    monkeypatch.setattr(contents, "_memo", memo)
     return memo
 
 
 @pytest.fixture
 def settled_memo(monkeypatch, memo):
     """As `memo`, for files that count as old from the moment they are written."""
-    monkeypatch.setattr(inputs, "_SETTLED_NS", -1)
+    monkeypatch.setattr(contents, "_SETTLED_NS", -1)
     return memo
 
 
@@ -55,7 +56,7 @@ def test_file_is_remembered_after_two_seconds(tmp_path, memo, monkeypatch):
     path.write_bytes(b"new")
     written, digests = os.stat(path).st_ctime_ns, []
     for age in (1.9e9, 2.1e9):
-        monkeypatch.setattr(inputs.time, "time_ns", lambda age=age: written + int(age))
+        monkeypatch.setattr(contents.time, "time_ns", lambda age=age: written + int(age))
         digests.append(read_sample(path)[0])
         assert known_digest(path) == (digests[0] if age > 2e9 else None)
     assert digests[0] == digests[1]
@@ -66,7 +67,7 @@ def test_file_dated_in_the_future_is_not_remembered(tmp_path, memo, monkeypatch)
     path.write_bytes(b"new")
     os.utime(path, (1e10, 1e10))
     later = os.stat(path).st_ctime_ns + 10**12
-    monkeypatch.setattr(inputs.time, "time_ns", lambda: later)
+    monkeypatch.setattr(contents.time, "time_ns", lambda: later)
     read_sample(path)
     assert memo == {}
 
@@ -134,7 +135,7 @@ def test_remembered_file_that_is_gone_is_refused(tmp_path, settled_memo):
 
 
 def test_memory_of_files_is_bounded(tmp_path, settled_memo, monkeypatch):
-    monkeypatch.setattr(inputs, "_MEMO_LIMIT", 3)
+    monkeypatch.setattr(contents, "_MEMO_LIMIT", 3)
     for i in range(10):
         (tmp_path / str(i)).write_bytes(b"old")
         read_sample(tmp_path / str(i))

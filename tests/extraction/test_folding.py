@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from sklearn_transfer._networks import engines
-from sklearn_transfer._networks.engines import Plan, TorchEngine
+from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks.engines import torch as torch_engine
+from sklearn_transfer._networks.engines.plan import Plan, to_tensors
+from sklearn_transfer._networks.engines.torch import TorchEngine
 from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
@@ -39,7 +41,7 @@ def images(n_channels=4):
 
 
 def observe(module, batch):
-    with torch.no_grad(), Observation(module, batch) as seen:
+    with torch.no_grad(), Observation(module, {"input": batch}) as seen:
         module(batch)
     return seen
 
@@ -293,7 +295,8 @@ def engine_of(model, layers=None, size=32):
     settled(backbone.module)
     taps = resolve_taps(backbone, layers, "auto")
     shape = (3, size, size) if np.isscalar(size) else size
-    return TorchEngine(Plan(backbone, taps, None, "float32", shape, np.dtype("float32")))
+    signature = (("input", shape, "<f4"),)
+    return TorchEngine(Plan(backbone, taps, InputFormat(), "float32", signature))
 
 
 @pytest.fixture(autouse=True)
@@ -304,18 +307,18 @@ def _no_networks_of_others():
 
 
 def assert_equals_the_network(engine):
-    batch = engine.plan.noise(3)
-    expected = engine.plan.forward(torch.from_numpy(batch))
-    for ours, theirs in zip(engine.run(list(batch)), expected, strict=True):
+    batch = engine.plan.example(3)
+    expected = engine.plan.forward(to_tensors(batch))
+    for ours, theirs in zip(engine.run(batch), expected, strict=True):
         assert_same(ours, theirs.numpy())
 
 
 @pytest.mark.parametrize("model", ["test_resnet", "test_efficientnet", "test_byobnet"])
 def test_engine_folds_all_of_a_named_network(model):
     engine = engine_of(model)
-    payloads = list(engine.plan.noise(1))
-    assert n_batch_norms(engine.plan.forward, torch.from_numpy(np.stack(payloads))) > 5
-    assert n_batch_norms(engine.run, payloads) == 0
+    batch = engine.plan.example(1)
+    assert n_batch_norms(engine.plan.forward, to_tensors(batch)) > 5
+    assert n_batch_norms(engine.run, batch) == 0
 
 
 @pytest.mark.parametrize(
@@ -348,7 +351,7 @@ def test_engine_equals_a_large_network(model):
 def test_tap_beside_a_folded_pair_gives_what_the_network_gives(layers, n_norms):
     engine = engine_of("test_efficientnet", layers)
     assert_equals_the_network(engine)
-    assert n_batch_norms(engine.run, list(engine.plan.noise(1))) == n_norms
+    assert n_batch_norms(engine.run, engine.plan.example(1)) == n_norms
 
 
 def test_container_that_ends_with_a_convolution_gives_its_activation():
@@ -357,13 +360,13 @@ def test_container_that_ends_with_a_convolution_gives_its_activation():
     engine = engine_of(net, ["stem", "act"])
     assert not engine.backbone.stateful
     assert_equals_the_network(engine)
-    assert n_batch_norms(engine.run, list(engine.plan.noise(1))) == 1
+    assert n_batch_norms(engine.run, engine.plan.example(1)) == 1
 
 
 def test_a_users_own_module_is_not_folded():
     engine = engine_of(trained_net())
     assert engine.backbone is engine.plan.backbone
-    assert n_batch_norms(engine.run, list(engine.plan.noise(1))) == 2
+    assert n_batch_norms(engine.run, engine.plan.example(1)) == 2
 
 
 def test_a_fold_that_changes_features_is_dropped(monkeypatch):
@@ -372,7 +375,7 @@ def test_a_fold_that_changes_features_is_dropped(monkeypatch):
         folded.get_submodule(pairs[0][0]).bias.data += 1
         return folded
 
-    monkeypatch.setattr(engines, "fold_batch_norms", wrong)
+    monkeypatch.setattr(torch_engine, "fold_batch_norms", wrong)
     engine = engine_of("test_resnet")
     assert engine.backbone is engine.plan.backbone
     assert_equals_the_network(engine)

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities.inputs import describe
-from sklearn_transfer._modalities.samples import as_samples
+from sklearn_transfer._modalities.contents import describe_sample
+from sklearn_transfer._modalities.image import samples as image_samples
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)
 COLOUR, GREY = NOISE[..., :3], NOISE[..., 0]
@@ -135,12 +135,12 @@ def test_sizes_may_differ():
 
 
 def test_numeric_array_is_not_copied():
-    assert np.shares_memory(as_samples(COLOUR), COLOUR)
+    assert np.shares_memory(image_samples.as_images(COLOUR), COLOUR)
 
 
 def test_list_is_copied():
     samples = ["a.png"]
-    as_samples(samples).append("b.png")
+    image_samples.as_images(samples).append("b.png")
     assert samples == ["a.png"]
 
 
@@ -355,7 +355,7 @@ def test_no_samples_are_refused(X):
     ],
 )
 def test_a_message_calls_a_sample(sample, name):
-    assert describe(sample) == name
+    assert describe_sample(sample) == name
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities import inputs
+from sklearn_transfer._modalities.image import contents
 from sklearn_transfer._store import memory
 from sklearn_transfer.extraction import _loop
 from tests.networks import CountingNet, trained_net
@@ -27,7 +27,7 @@ def sixty(photos):
 def store(monkeypatch):
     """A cache of 10 kB for this process."""
     small = memory.MemoryStore(10_000)
-    monkeypatch.setattr(memory, "_memory_store", small)
+    monkeypatch.setitem(memory._stores, memory.MemoryStore, small)
     return small
 
 
@@ -239,9 +239,9 @@ def test_rows_before_one_whose_preprocessing_fails_are_kept(crops):
 
 @pytest.mark.parametrize("cache", [None, "memory"])
 def test_each_array_is_hashed_once(crops, monkeypatch, cache):
-    hashed, array_digest = [], inputs.array_digest
+    hashed, array_digest = [], contents.array_digest
     monkeypatch.setattr(
-        inputs, "array_digest", lambda array: hashed.append(1) or array_digest(array)
+        contents, "array_digest", lambda array: hashed.append(1) or array_digest(array)
     )
     PretrainedFeatures(trained_net(), cache=cache).fit(crops).transform(crops)
     assert len(hashed) == len(crops)

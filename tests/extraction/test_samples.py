@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from sklearn_transfer import PretrainedFeatures
+from sklearn_transfer._modalities.image.contents import known_digest, read_sample
 from sklearn_transfer._modalities.image.decoding import Decoding, parse_background
-from sklearn_transfer._modalities.inputs import known_digest, read_sample
 
 WHITE = (255, 255, 255)
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)

@@ -9,7 +9,7 @@ import torch
 from timm import create_model
 from torch import nn
 
-from sklearn_transfer._networks.splits import Resumption, Split, split, upstream
+from sklearn_transfer._networks.splits import Resumption, Split, find_upstream, split
 from tests import networks
 
 # (network, pixels, boundaries)
@@ -90,7 +90,7 @@ def test_the_rest_continues_what_the_whole_would_give(name, size, boundary):
 def test_gradients_of_the_rest_are_those_of_the_whole(name, size, boundary):
     model = built(name, size)
     record = split(model, model, noise(3, size), boundary)
-    before = upstream(model, model, noise(3, size), boundary)
+    before = find_upstream(model, model, noise(3, size), boundary)
     rest = {n: p for n, p in model.named_parameters() if n not in before.parameters}
     batch = noise(4, size, seed=1)
     activation, _ = activation_at(model, boundary, batch)
@@ -228,7 +228,7 @@ def test_trying_a_cut_leaves_no_hooks_and_no_patches():
     for model, boundary in ((networks.staged(), "early"), (networks.ByPassed(), "middle")):
         state = copy.deepcopy(model.state_dict())
         split(model, model, noise(3, 32), boundary)
-        upstream(model, model, noise(3, 32), boundary)
+        find_upstream(model, model, noise(3, 32), boundary)
         for module in model.modules():
             assert "forward" not in vars(module)
             assert not module._forward_hooks
@@ -250,7 +250,7 @@ def test_a_cut_at_a_boundary_that_is_patched_already_is_refused():
 
 def test_upstream_is_what_the_boundary_depends_on():
     model = networks.staged()
-    found = upstream(model, model, noise(2, 32), "early")
+    found = find_upstream(model, model, noise(2, 32), "early")
     names = {
         name for name, _ in model.named_parameters() if name.startswith(("stem", "early"))
     }
@@ -261,9 +261,9 @@ def test_upstream_is_what_the_boundary_depends_on():
 
 def test_parameters_outside_of_modules_are_upstream():
     model = networks.Tokens()
-    found = upstream(model, model, noise(2, 32), "block").parameters
+    found = find_upstream(model, model, noise(2, 32), "block").parameters
     assert found == {"cls_token", "registers", "patches.weight", "patches.bias"}
-    assert upstream(model, model, noise(2, 32), "patches").parameters == {
+    assert find_upstream(model, model, noise(2, 32), "patches").parameters == {
         "patches.weight",
         "patches.bias",
     }
@@ -271,7 +271,7 @@ def test_parameters_outside_of_modules_are_upstream():
 
 def test_tokens_and_positions_of_a_transformer_are_upstream():
     model = built("test_vit", 32)
-    found = upstream(model, model, noise(2, 32), "blocks.0").parameters
+    found = find_upstream(model, model, noise(2, 32), "blocks.0").parameters
     assert {"cls_token", "pos_embed"} <= found
     assert not any(name.startswith(("blocks.1", "norm", "head")) for name in found)
 
@@ -279,23 +279,23 @@ def test_tokens_and_positions_of_a_transformer_are_upstream():
 def test_upstream_works_where_gradients_are_off():
     model = networks.staged()
     with torch.no_grad():
-        found = upstream(model, model, noise(2, 32), "stem")
+        found = find_upstream(model, model, noise(2, 32), "stem")
     assert found.parameters == {"stem.weight", "stem.bias"}
 
 
 def test_parameters_that_take_no_gradient_are_not_upstream():
     model = networks.staged()
     model.stem.bias.requires_grad_(False)
-    found = upstream(model, model, noise(2, 32), "stem")
+    found = find_upstream(model, model, noise(2, 32), "stem")
     assert found.parameters == {"stem.weight"}
     model.requires_grad_(False)
-    assert upstream(model, model, noise(2, 32), "stem").parameters == set()
+    assert find_upstream(model, model, noise(2, 32), "stem").parameters == set()
 
 
 @pytest.mark.parametrize(("name", "times"), [("act", "runs 2 times"), ("unused", "is never")])
 def test_a_module_that_does_not_run_once_is_refused(name, times):
     model = networks.Shared()
-    for function in (split, upstream):
+    for function in (split, find_upstream):
         with pytest.raises(ValueError, match=f"{name}.*{times}"):
             function(model, model, noise(3, 32), name)
 

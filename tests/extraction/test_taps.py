@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._networks.backbone import Stage
+from sklearn_transfer._networks.layout import Stage
+from sklearn_transfer._networks.pooling import pool
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
-from sklearn_transfer._networks.taps import _numerics, forward, pool, resolve_taps
+from sklearn_transfer._networks.taps import _fix_numerics, forward, resolve_taps
 from tests.contracts import assert_same
 from tests.networks import CountingNet, Shared, Tokens, Windows, trained_net
 
@@ -244,7 +245,7 @@ def test_gem_is_the_generalised_mean_of_power_three():
     backbone = load_backbone(trained_net(), "pretrained")
     maps = torch.rand(2, 4, 5, 5)
     expected = (maps**3).mean((2, 3)) ** (1 / 3)
-    found = pool(maps, "gem", backbone, Stage("stem"), (32, 32))
+    found = pool(maps, "gem", backbone.layout, Stage("stem"), (32, 32))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -381,5 +382,5 @@ def test_tf32_is_off_during_a_pass_and_as_before_after_an_error():
 
 
 def _run_exactly(function):
-    with _numerics("cuda", "float32"):
+    with _fix_numerics("cuda", "float32"):
         function()

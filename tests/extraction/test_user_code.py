@@ -147,7 +147,7 @@ def test_lock_is_free_after_an_error():
 
     with pytest.raises(RuntimeError):
         extractor(preprocess).transform(IMAGES)
-    lock = alone()
+    lock = alone().current
     assert lock.acquire(blocking=False)
     lock.release()
 

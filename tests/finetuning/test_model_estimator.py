@@ -304,7 +304,7 @@ def test_how_it_runs_is_said_by_the_fine_tuner(images, labels, tmp_path):
     ignored = {"cache": folder, "n_jobs": 3, "on_error": "nan", "batch_size": 1}
     found = nested(**ignored).fit(images, labels)
     assert not folder.exists()
-    assert memory.memory_store().info().misses == 0
+    assert memory.open_memory_store().info().misses == 0
     assert_same_network(found, direct().fit(images, labels), images)
     with pytest.raises(ValueError, match="row 1"):
         found.predict([images[0], b"no image"])

@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
-from sklearn_transfer.finetuning.freezing import prefix
+from sklearn_transfer._store import memory
+from sklearn_transfer._store.choice import choose_store
 from tests import networks
 
 
@@ -132,7 +133,7 @@ def test_images_beyond_the_bound_are_in_a_file(augment, images, labels, monkeypa
 
 def test_activations_beyond_what_the_store_holds_train_the_same(images, labels, monkeypatch):
     expected = tuner().fit(images, labels).predict_proba(images)
-    monkeypatch.setattr(prefix, "_store", None)
+    monkeypatch.delitem(memory._stores, memory.ActivationStore)
     monkeypatch.setenv("SKLEARN_TRANSFER_ACTIVATION_BYTES", "100")
     found = tuner().fit(images, labels).predict_proba(images)
     np.testing.assert_array_equal(found, expected)
@@ -156,7 +157,7 @@ def test_other_weights_never_get_known_activations(images, labels):
     with torch.no_grad():
         model.stem.weight.mul_(-1)
     after = tuner(model).fit(images, labels).predict_proba(images)
-    prefix._store.clear()
+    choose_store("memory", activations=True).clear()
     expected = tuner(model).fit(images, labels).predict_proba(images)
     np.testing.assert_array_equal(after, expected)
 
@@ -193,7 +194,7 @@ def test_training_goes_on_alike_after_a_round_trip(
     else:
         fitted.save(tmp_path)
         other = FineTunedClassifier.load(tmp_path, model=model, net_params=options)
-    prefix._store.clear()
+    choose_store("memory", activations=True).clear()
     for estimator in (other, fitted):
         estimator.partial_fit(images[:8], labels[:8])  # a batch, so that order does not matter
     found, expected = other.predict_proba(images), fitted.predict_proba(images)
@@ -252,11 +253,11 @@ def test_kept_views_pass_the_frozen_layers_once(n_views, images, labels):
     counts = []
     for max_epochs in (6, 12):
         networks.Watched.reset()
-        prefix._store = None
+        choose_store("memory", activations=True).clear()
         tuner(augment="standard", n_views=n_views, max_epochs=max_epochs).fit(images, labels)
         counts.append(sum(networks.Watched.seen.values()))
     networks.Watched.reset()
-    prefix._store = None
+    choose_store("memory", activations=True).clear()
     tuner(max_epochs=6).fit(images, labels)
     without_views = sum(networks.Watched.seen.values())
     assert counts == [without_views + 20 * (n_views - 1)] * 2

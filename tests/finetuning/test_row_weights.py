@@ -209,7 +209,7 @@ def test_weights_reach_the_first_head_of_lp_ft():
     ("weights", "message"),
     [
         (np.zeros(40), "zero"),
-        (np.where(np.arange(40) == 7, -1.0, 1.0), "sample_weight is negative in row 7"),
+        (np.where(np.arange(40) == 7, -1.0, 1.0), "sample_weight is -1 in row 7"),
         (np.where(np.arange(40) == 7, np.nan, 1.0), "NaN"),
         (np.where(np.arange(40) == 7, np.inf, 1.0), "infinity"),
         (np.ones(39), r"sample_weight.shape == \(39,\)"),

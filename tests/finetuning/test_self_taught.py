@@ -511,7 +511,7 @@ class Full(_Net):
     """Memory that takes two rows at once."""
 
     def train_step_single(self, batch, **fit_params):
-        if len(batch[0]) > 2:
+        if len(batch[0]["input"]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")
         return super().train_step_single(batch, **fit_params)
 

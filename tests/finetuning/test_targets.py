@@ -764,7 +764,7 @@ def test_one_dict_for_several_tasks_is_an_error():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([0, 0], "sample_weight is 0 for each row|at least one non-zero number"),
+        ([0, 0], "sample_weight is zero in every row"),
         ([1, -1], "sample_weight is -1 in row 1"),
         ([1, NAN], "contains NaN"),
         ([1, 1, 1], "sample_weight.shape"),

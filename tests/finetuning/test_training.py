@@ -511,7 +511,7 @@ def test_batches_have_equal_size(recorder):
 
     class Sizes(Callback):
         def on_batch_begin(self, net, batch=None, training=False):
-            sizes.append(len(batch[0]))
+            sizes.append(len(batch[0]["input"]))
 
     tabular(batch_size=13, callbacks=[Sizes()], max_epochs=1).fit(TABLE, CLASSES)
     assert sizes == [10, 10, 10, 10]

@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import normalize
 
 from sklearn_transfer import PrototypeClassifier
-from sklearn_transfer.heads._temperature import likeliest
+from sklearn_transfer.heads._temperature import find_likeliest
 
 PLAIN = {"center": None, "normalize": False}
 HEADS = [
@@ -252,9 +252,9 @@ def test_rows_left_out_are_bounded(monkeypatch):
 
     def spy(distances, own, weights, expected):
         lengths.append(len(distances))
-        return likeliest(distances, own, weights, expected)
+        return find_likeliest(distances, own, weights, expected)
 
-    monkeypatch.setattr("sklearn_transfer.heads._prototypes.likeliest", spy)
+    monkeypatch.setattr("sklearn_transfer.heads._prototypes.find_likeliest", spy)
     X = np.random.default_rng(0).normal(size=(2500, 2))
     PrototypeClassifier().fit(X, X[:, 0] > 0).partial_fit(X[:30], X[:30, 0] > 0)
     assert lengths == [1000, 30]

@@ -20,12 +20,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
 from sklearn_transfer import ZeroShotClassifier
-from sklearn_transfer.heads._bilinear import Path, compatibility, mean_eigenvalue
+from sklearn_transfer.heads._bilinear import Path, compute_mean_eigenvalue, solve_compatibility
 from sklearn_transfer.heads._class_folds import (
-    best_margin,
-    class_folds,
-    penalties,
-    seen_class_margin,
+    build_class_folds,
+    choose_penalties,
+    find_best_margin,
+    find_seen_class_margin,
 )
 
 PLAIN = {"normalize": False, "gamma": 2.0, "alpha": 0.5}
@@ -94,11 +94,11 @@ def test_smaller_and_larger_systems_have_one_solution(shape):
     n, d, z, a = shape
     rng = np.random.default_rng(0)
     X, S, Y = rng.normal(size=(n, d)), rng.normal(size=(z, a)), rng.normal(size=(n, z))
-    found = compatibility(X, Y, S, 0.3, 0.7)
+    found = solve_compatibility(X, Y, S, 0.3, 0.7)
     np.testing.assert_allclose(found, by_formula(X, Y, S, 0.3, 0.7), rtol=1e-9, atol=1e-12)
     path = Path(X, Y, S)
     held, others = rng.normal(size=(5, d)), rng.normal(size=(3, a))
-    for gamma, alpha, scores in path.scores(held, others, [0.3, 2.0], [0.7]):
+    for gamma, alpha, scores in path.iterate_scores(held, others, [0.3, 2.0], [0.7]):
         expected = held @ by_formula(X, Y, S, gamma, alpha) @ others.T
         np.testing.assert_allclose(scores, expected, rtol=1e-8, atol=1e-10)
 
@@ -107,7 +107,7 @@ def test_smaller_and_larger_systems_have_one_solution(shape):
 def test_left_out_scores_are_those_of_n_fits(d):
     rng = np.random.default_rng(0)
     X, S, Y = rng.normal(size=(12, d)), rng.normal(size=(3, 5)), rng.normal(size=(12, 3))
-    found = Path(X, Y, S).left_out(0.3, 0.7)
+    found = Path(X, Y, S).score_left_out(0.3, 0.7)
     for i in range(12):
         rest = np.delete(np.arange(12), i)
         V = by_formula(X[rest], Y[rest], S, 0.3, 0.7)
@@ -143,8 +143,8 @@ def test_penalties_tell_held_out_classes_best():
     S = rng.normal(size=(5, 4))
     codes = np.array([0, 1, 2, 3, 3, 4, 4, 4, 4, 4] * 6)  # classes count alike all the same
     X = S[codes] @ rng.normal(size=(4, 6)) + 2 * rng.normal(size=(60, 6))
-    folds = class_folds(S)
-    grids = [mean_eigenvalue(A) * 10.0 ** np.arange(-3, 2) for A in (X, S)]
+    folds = build_class_folds(S)
+    grids = [compute_mean_eigenvalue(A) * 10.0 ** np.arange(-3, 2) for A in (X, S)]
     right = np.zeros((5, 5))
     for held in combinations(range(5), 2):
         kept = [k for k in range(5) if k not in held]
@@ -158,15 +158,15 @@ def test_penalties_tell_held_out_classes_best():
     padded = np.pad(right, 1, mode="edge")
     smooth = sum(padded[i : i + 5, j : j + 5] for i in range(3) for j in range(3))
     row, column = np.unravel_index(smooth.argmax(), smooth.shape)
-    found = penalties(X, codes, S, "auto", "auto", folds)
+    found = choose_penalties(X, codes, S, "auto", "auto", folds)
     assert found == pytest.approx((grids[0][row], grids[1][column]))
-    assert penalties(X, codes, S, 7.0, 3.0, folds) == (7.0, 3.0)
+    assert choose_penalties(X, codes, S, 7.0, 3.0, folds) == (7.0, 3.0)
 
 
 def test_penalty_without_enough_classes_has_least_error_on_rows_left_out(task):
     X, Y, S, _ = parts(task)
     X = X - X.mean(axis=0)
-    grid = mean_eigenvalue(X) * 10.0 ** np.arange(-3, 2)
+    grid = compute_mean_eigenvalue(X) * 10.0 ** np.arange(-3, 2)
     errors = []
     for gamma in grid:
         error = 0.0
@@ -175,7 +175,7 @@ def test_penalty_without_enough_classes_has_least_error_on_rows_left_out(task):
             ridge = Ridge(alpha=gamma, fit_intercept=False).fit(X[rest], Y[rest])
             error += ((ridge.predict(X[i : i + 1]) - Y[i]) ** 2).sum()
         errors.append(error)
-    found, _ = penalties(X, task[1], S, "auto", 0.5, [])
+    found, _ = choose_penalties(X, task[1], S, "auto", 0.5, [])
     assert 0 < np.argmin(errors) < 4
     assert found == pytest.approx(grid[np.argmin(errors)])
 
@@ -183,7 +183,7 @@ def test_penalty_without_enough_classes_has_least_error_on_rows_left_out(task):
 @pytest.mark.parametrize("n_classes", [4, 5, 9, 10, 23])
 def test_folds_hold_out_each_class_and_leave_more_than_they_take(n_classes):
     S = np.random.default_rng(0).normal(size=(n_classes, 3))
-    folds = class_folds(S)
+    folds = build_class_folds(S)
     assert min(len(held) for held in folds) >= 2
     assert max(len(held) for held in folds) <= n_classes / 2
     assert np.bincount(np.concatenate(folds), minlength=n_classes).min() >= 2
@@ -191,7 +191,7 @@ def test_folds_hold_out_each_class_and_leave_more_than_they_take(n_classes):
 
 
 def test_under_four_classes_none_are_held_out():
-    assert class_folds(np.eye(3)) == []
+    assert build_class_folds(np.eye(3)) == []
 
 
 def brute_force(seen, unseen):
@@ -207,7 +207,7 @@ def test_best_margin_is_that_of_a_fine_grid():
         seen = np.stack([rng.normal(1, 0.5, 40), rng.integers(0, 2, 40) / 40])
         unseen = np.stack([rng.normal(0.4, 0.5, 30), rng.integers(0, 2, 30) / 30])
         means, _ = brute_force(seen, unseen)
-        found = best_margin(seen, unseen)
+        found = find_best_margin(seen, unseen)
         right = seen[1][seen[0] > found].sum()
         caught = unseen[1][unseen[0] <= found].sum()
         assert found >= 0
@@ -216,7 +216,7 @@ def test_best_margin_is_that_of_a_fine_grid():
 
 def test_best_margin_is_not_negative():
     seen, unseen = np.array([[-2.0], [1.0]]), np.array([[-3.0], [1.0]])
-    assert best_margin(seen, unseen) == 0
+    assert find_best_margin(seen, unseen) == 0
 
 
 def margins_by_definition(X, codes, S, i, held):
@@ -248,15 +248,15 @@ def test_margin_by_definition_where_classes_differ_in_size():
     S = rng.normal(size=(6, 4))
     codes = np.arange(6).repeat([200, 9, 9, 1, 1, 1])
     X = S[codes] @ rng.normal(size=(4, 5)) + 0.3 * rng.normal(size=(len(codes), 5))
-    folds = class_folds(S)
+    folds = build_class_folds(S)
     parts = [list(margins_by_definition(X, codes, S, i, held)) for i, held in enumerate(folds)]
     seen, unseen = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     means, _ = brute_force(seen, unseen)
-    found = seen_class_margin(X, codes, S, 1.0, 1.0, folds)
+    found = find_seen_class_margin(X, codes, S, 1.0, 1.0, folds)
     right, caught = seen[1][seen[0] > found].sum(), unseen[1][unseen[0] <= found].sum()
     assert found > 0
     assert 2 * right * caught / (right + caught) >= means.max() - 1e-9
-    assert best_margin(seen, unseen) == pytest.approx(found)
+    assert find_best_margin(seen, unseen) == pytest.approx(found)
 
 
 def test_calibration_lowers_scores_of_seen_classes_alone(task):
@@ -285,14 +285,16 @@ def test_calibration_is_none_where_no_class_is_unseen(task):
 
 def test_calibration_of_one_row_a_class_is_none():
     S = np.random.default_rng(0).normal(size=(5, 3))
-    assert seen_class_margin(S @ S.T, np.arange(5), S, 1.0, 1.0, class_folds(S)) == 0
+    assert (
+        find_seen_class_margin(S @ S.T, np.arange(5), S, 1.0, 1.0, build_class_folds(S)) == 0
+    )
 
 
 def test_temperature_makes_left_out_rows_likelier_than_others(task):
     X, y, attributes = task
     model = ZeroShotClassifier(normalize=False).fit(X, y, attributes=attributes)
     _, Y, S, _ = parts(task)
-    scores = Path(X, Y, S).left_out(model.gamma_, model.alpha_)
+    scores = Path(X, Y, S).score_left_out(model.gamma_, model.alpha_)
     prior = 0.1 * np.ptp(scores, axis=1).mean()
 
     def loss(temperature):

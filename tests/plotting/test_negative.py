@@ -1,5 +1,5 @@
+from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,13 +7,18 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from sklearn_transfer import NegativeTransferDisplay
+from sklearn_transfer.selection._negative_result import NegativeTransferResult
 
 
 def result_of(
     differences=(0.01, 0.05, 0.03), interval=(-0.02, 0.08), verdict="undecided", **k
 ):
+    differences = np.array(differences)
     facts = {
-        "differences": np.array(differences),
+        "differences": differences,
+        "scores_transferred": 0.8 + differences,
+        "scores_baseline": np.full(len(differences), 0.8),
+        "p_value": 0.2,
         "mean_difference": np.mean(differences),
         "interval": interval,
         "verdict": verdict,
@@ -21,7 +26,7 @@ def result_of(
         "baseline": "raw pixels",
         "confidence": 0.95,
     }
-    return SimpleNamespace(**(facts | k))
+    return NegativeTransferResult(**(facts | k))
 
 
 @pytest.fixture
@@ -110,8 +115,7 @@ def test_long_name_of_the_baseline_takes_lines():
 def test_axis_names_the_score_that_all_share(three):
     display = NegativeTransferDisplay.from_result(three)
     assert display.ax_.get_xlabel() == "Difference in accuracy (above 0: transfer helps)"
-    three["network B"].scoring = "roc_auc"
-    three["network B"].confidence = 0.9
+    three["network B"] = replace(three["network B"], scoring="roc_auc", confidence=0.9)
     display = NegativeTransferDisplay.from_result(three)
     assert display.ax_.get_xlabel() == "Difference in score (above 0: transfer helps)"
     assert display.ax_.get_title() == "Folds, mean and confidence interval"
@@ -156,6 +160,6 @@ def test_other_results_are_refused(result, message):
 
 def test_a_missing_field_is_named():
     result = result_of()
-    del result.interval
-    with pytest.raises(ValueError, match="SimpleNamespace without interval: give"):
+    object.__delattr__(result, "interval")  # of a frozen record
+    with pytest.raises(ValueError, match="NegativeTransferResult without interval: give"):
         NegativeTransferDisplay.from_result(result)

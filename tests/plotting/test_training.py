@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sklearn_transfer import TrainingDisplay
+from sklearn_transfer import FineTunedClassifier, TrainingDisplay
 
 
 class Trained(BaseEstimator):
@@ -203,7 +201,8 @@ def test_other_histories_are_refused(history, message):
 
 def test_given_axes_and_styles_are_used():
     figure, ax = plt.subplots()
-    estimator = SimpleNamespace(history_=epochs_of("train"))
+    estimator = FineTunedClassifier()
+    estimator.history_ = epochs_of("train")
     options = {"ax": ax, "line_kwargs": {"color": "red", "linewidth": 3}}
     display = TrainingDisplay.from_estimator(estimator, **options)
     assert display.ax_ is ax

@@ -18,14 +18,14 @@ def pair(seed, share=0.5, n=300, m=300, apart=3.0):
 def test_statistic_is_the_chi_square_of_scipy():
     source, target = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 1, 2])
     table = [np.bincount(source), np.bincount(target)]
-    found, _ = _label_shift._chi_square_test(source, target, 4, 9, np.random.RandomState(0))
+    found, _ = _label_shift._test_chi_square(source, target, 4, 9, np.random.RandomState(0))
     assert found == pytest.approx(chi2_contingency(table, correction=False).statistic)
 
 
 def test_p_value_is_near_that_of_the_chi_square_distribution():
     rng = np.random.default_rng(0)
     source, target = rng.integers(0, 6, 400), rng.choice(6, 300, p=[0.22, *[0.156] * 5])
-    _, found = _label_shift._chi_square_test(source, target, 6, 4999, np.random.RandomState(0))
+    _, found = _label_shift._test_chi_square(source, target, 6, 4999, np.random.RandomState(0))
     table = [np.bincount(source), np.bincount(target)]
     assert found == pytest.approx(chi2_contingency(table).pvalue, abs=0.03)
 
@@ -85,7 +85,7 @@ def test_class_that_is_drawn_alone_is_predicted_always():
 def test_class_that_is_not_held_out_keeps_its_share():
     priors = np.array([0.5, 0.4, 0.1])
     codes = np.array([0, 0, 1, 1])
-    found = _label_shift._target_priors(codes, codes, np.array([0, 0, 0, 1]), priors)
+    found = _label_shift._estimate_priors(codes, codes, np.array([0, 0, 0, 1]), priors)
     np.testing.assert_allclose(found[:2], [0.75, 0.25], atol=1e-12)
 
 

@@ -36,14 +36,14 @@ from sklearn_transfer import (
     negative_transfer_test,
 )
 from sklearn_transfer.datasets import load_photo_crops
-from sklearn_transfer.selection._negative import corrected_interval
+from sklearn_transfer.selection._negative import compute_corrected_interval
 from tests.levels import assert_level_is_kept
 
 FIFTY = load_iris().data[::3], load_iris().target[::3]
 
 
 def interval_of(differences, sizes, **options):
-    return corrected_interval(np.array(differences), np.array(sizes), 0.95, **options)
+    return compute_corrected_interval(np.array(differences), np.array(sizes), 0.95, **options)
 
 
 class OnColumn(ClassifierMixin, BaseEstimator):

@@ -22,7 +22,11 @@ from sklearn_transfer import (
     negative_transfer_test,
 )
 from sklearn_transfer.finetuning import FineTunedClassifier
-from sklearn_transfer.selection._baselines import RawPixels, from_scratch, on_raw_pixels
+from sklearn_transfer.selection._baselines import (
+    RawPixels,
+    replace_features,
+    replace_pretrained,
+)
 from tests import networks
 
 FOLDS = KFold(3, shuffle=True, random_state=0)
@@ -130,7 +134,7 @@ def test_raw_replaces_each_extractor_at_any_depth():
     both = make_union(PretrainedFeatures(net), PretrainedFeatures(net, input_size=8))
     inner = make_pipeline(both, SimpleImputer(), LogisticRegression())
     model = ImportanceWeighted(inner, KMM(), representation=PretrainedFeatures(net))
-    raw = on_raw_pixels(model)
+    raw = replace_features(model)
     assert type(raw.representation) is RawPixels
     first, second = (step for _, step in raw.estimator[0].transformer_list)
     assert (type(first), type(second)) == (RawPixels, RawPixels)
@@ -160,7 +164,7 @@ def test_scratch_draws_the_weights_of_networks_anew(images):
 
 def test_scratch_reaches_networks_at_any_depth():
     model = ImportanceWeighted(on_network(), representation=PretrainedFeatures("test_resnet"))
-    scratch = from_scratch(GridSearchCV(model, {}))
+    scratch = replace_pretrained(GridSearchCV(model, {}))
     assert scratch.estimator.representation.weights is None
     assert scratch.estimator.estimator["features"].weights is None
     assert model.representation.weights == "pretrained"
@@ -168,7 +172,7 @@ def test_scratch_reaches_networks_at_any_depth():
 
 def test_scratch_of_an_estimator_that_is_the_network(images):
     model = FineTunedClassifier(networks.trained_net(), freeze="all", max_epochs=1)
-    scratch = from_scratch(model)
+    scratch = replace_pretrained(model)
     assert scratch.weights is None
     assert model.weights == "pretrained"
     folds = KFold(2, shuffle=True, random_state=0)
@@ -184,13 +188,13 @@ def test_scratch_of_an_estimator_that_is_the_network(images):
 )
 def test_scratch_without_weights_to_take_away_is_refused(features):
     with pytest.raises(ValueError, match="found 1, none of which .*'raw'"):
-        from_scratch(make_pipeline(features, LogisticRegression()))
+        replace_pretrained(make_pipeline(features, LogisticRegression()))
 
 
 def test_a_callable_with_weights_from_elsewhere_can_lose_them():
     weights = networks.trained_net().state_dict()
     features = PretrainedFeatures(networks.counting_net, weights=weights)
-    assert from_scratch(make_pipeline(features, LogisticRegression()))[0].weights is None
+    assert replace_pretrained(make_pipeline(features, LogisticRegression()))[0].weights is None
 
 
 @pytest.mark.parametrize("name", ["raw", "scratch"])

@@ -1,5 +1,6 @@
 import pickle
 import warnings
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -206,12 +207,15 @@ def test_leep_says_which_network_has_no_classifier(task):
     without = PretrainedFeatures("test_vit", weights=None)
     with_one = PretrainedFeatures(counting_net)
     net = without._load_backbone()
-    net.has_classifier = False
+    described = net.description
+    net.description = replace(
+        described, layout=replace(described.layout, has_classifier=False)
+    )
     try:
         with pytest.warns(UserWarning, match="has no classifier") as caught:
             ranking = rank_backbones({"a": without, "b": with_one}, X, y, score="leep")
     finally:
-        net.has_classifier = True
+        net.description = described
     assert len(caught) == 1
     assert [row.name for row in ranking.candidates] == ["b", "a"]
     assert "has no classifier" in ranking.candidates[1].problem

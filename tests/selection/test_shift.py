@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from sklearn_transfer import TargetDomain, shift_report
+from sklearn_transfer.alignment._coral import match_moments
 from sklearn_transfer.selection import _overlap, _shift
 from sklearn_transfer.selection._report import ShiftReport
+from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 from tests.levels import assert_level_is_kept, most_alarms, power
 
 
@@ -116,7 +118,7 @@ def test_copies_of_source_rows_leave_the_target_inside():
 
 def test_source_of_one_row_many_times():
     X = np.ones((10, 2))
-    assert _overlap.outside_share(X, np.array([[1.0, 1], [1, 2]])) == 0.5
+    assert _overlap.compute_outside_share(X, np.array([[1.0, 1], [1, 2]])) == 0.5
 
 
 def test_too_few_permutations_to_find_anything_raise():
@@ -182,7 +184,7 @@ def test_shift_that_no_moments_explain_is_fine_tuned():
 
 def test_tests_share_the_level():
     found = {"mmd_p_value": 0.02, "auc_p_value": 0.5, "label_p_value": 0.5}
-    assert _shift._action(None, None, None, None, found, 0.05, None) == "nothing"
+    assert _shift._choose_action(None, None, None, None, found, 0.05, None) == "nothing"
 
 
 def test_constant_columns_change_no_answer():
@@ -324,14 +326,14 @@ def test_html_is_escaped_and_holds_no_script():
 @pytest.mark.parametrize(("d", "shift"), [(1, 0.0), (1, 1.0), (10, 1.0)])
 def test_effective_share_is_near_that_between_gaussians(d, shift):
     X, T = normal(0, 2000, d), normal(1, 2000, d, shift)
-    weights = _overlap.density_ratio(X, T, np.random.RandomState(0))
-    found = _overlap.effective_size(weights) / 2000
+    weights = estimate_domain_ratio(X, T, np.random.RandomState(0))
+    found = _overlap.compute_covered_size(weights) / 2000
     assert found == pytest.approx(np.exp(-(shift**2)), abs=0.08)
 
 
 def test_density_ratio_is_near_that_of_gaussians():
     X, T = normal(0, 2000, 1), normal(1, 1000, 1, 1)
-    weights = _overlap.density_ratio(X, T, np.random.RandomState(0))
+    weights = estimate_domain_ratio(X, T, np.random.RandomState(0))
     expected = X[:, 0] - 0.5  # the logarithm of the ratio
     inner = np.abs(X[:, 0]) < 1.5
     error = np.log(weights[inner]) - expected[inner]
@@ -340,9 +342,9 @@ def test_density_ratio_is_near_that_of_gaussians():
 
 def test_effective_size_follows_its_formula():
     w = np.array([0.5, 1.0, 3.0])
-    assert _overlap.effective_size(w) == pytest.approx(w.sum() ** 2 / (w @ w))
-    assert _overlap.effective_size(1e-200 * w) == pytest.approx(0, abs=1e-12)
-    assert _overlap.effective_size(np.full(4, 0.01)) == pytest.approx(0.04)
+    assert _overlap.compute_covered_size(w) == pytest.approx(w.sum() ** 2 / (w @ w))
+    assert _overlap.compute_covered_size(1e-200 * w) == pytest.approx(0, abs=1e-12)
+    assert _overlap.compute_covered_size(np.full(4, 0.01)) == pytest.approx(0.04)
 
 
 def test_share_outside_is_that_of_distances():
@@ -354,14 +356,14 @@ def test_share_outside_is_that_of_distances():
     limit = np.quantile(fifth(X, 1), 0.99)
     expected = np.mean(np.array(fifth(T, 0)) > limit)
     assert 0 < expected < 1
-    assert _overlap.outside_share(X, T) == pytest.approx(expected)
+    assert _overlap.compute_outside_share(X, T) == pytest.approx(expected)
 
 
 def test_moved_rows_have_the_moments_of_the_target():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5000, 3)) @ rng.normal(size=(3, 3))
     T = rng.normal(size=(5000, 3)) @ rng.normal(size=(3, 3)) + 5
-    moved = _overlap.with_moments_of(X, T, X)
+    moved = match_moments(X, T, reg="auto").apply(X)
     np.testing.assert_allclose(moved.mean(axis=0), T.mean(axis=0), rtol=1e-6)
     found, expected = np.cov(moved.T), np.cov(T.T)
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()

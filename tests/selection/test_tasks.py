@@ -18,7 +18,7 @@ from sklearn_transfer import (
     rank_backbones,
     shift_report,
 )
-from sklearn_transfer._validation import doubtful_values
+from sklearn_transfer._validation import count_doubtful_values
 from sklearn_transfer.heads import episodes
 from sklearn_transfer.selection import gbc, h_score, label_shift_test, leep, logme, nce
 
@@ -76,12 +76,12 @@ NUMBERS = {
 
 @pytest.mark.parametrize("y", CLASSES.values(), ids=CLASSES)
 def test_clear_classes_and_fractions_are_not_asked_about(y):
-    assert doubtful_values(y) == 0
+    assert count_doubtful_values(y) == 0
 
 
 @pytest.mark.parametrize("y", NUMBERS.values(), ids=NUMBERS)
 def test_many_distinct_whole_numbers_are_asked_about(y):
-    assert doubtful_values(y) == len(set(np.asarray(y).ravel().tolist()))
+    assert count_doubtful_values(y) == len(set(np.asarray(y).ravel().tolist()))
 
 
 def test_logme_asks_and_takes_an_answer():
@@ -157,9 +157,9 @@ def networks(monkeypatch):
         done.features = [tables[self.model] for _ in layers]
         return done
 
-    monkeypatch.setattr(PretrainedFeatures, "_features_by_layer", features_by_layer)
+    monkeypatch.setattr(PretrainedFeatures, "_extract_layers", features_by_layer)
     monkeypatch.setattr(
-        "sklearn_transfer.selection._ranking_table.Candidate.with_costs", lambda row, done: row
+        "sklearn_transfer.selection._ranking_table.Candidate.add_costs", lambda row, done: row
     )
     return tables
 

@@ -22,7 +22,9 @@ def test_statistic_is_the_area_on_held_out_rows():
     X, T = pair(0, 60, 40, 2, 1)
     result = classifier_two_sample_test(X, T, random_state=0)
     draws = np.random.RandomState(0)
-    seen, held = zip(*(_two_sample.halves(rows, 0.5, draws) for rows in (X, T)), strict=True)
+    seen, held = zip(
+        *(_two_sample.split_rows(rows, 0.5, draws) for rows in (X, T)), strict=True
+    )
     model = make_pipeline(StandardScaler(), LogisticRegression())
     model.fit(np.concatenate(seen), np.repeat([0, 1], [30, 20]))
     scores = model.decision_function(np.concatenate(held))
@@ -31,7 +33,7 @@ def test_statistic_is_the_area_on_held_out_rows():
 
 
 def test_halves_share_no_row():
-    seen, held = _two_sample.halves(np.arange(11)[:, None], 0.3, np.random.RandomState(0))
+    seen, held = _two_sample.split_rows(np.arange(11)[:, None], 0.3, np.random.RandomState(0))
     assert len(held) == 3
     assert sorted(np.concatenate([seen, held]).ravel()) == list(range(11))
 
@@ -42,7 +44,7 @@ def test_p_value_is_near_that_of_mann_and_whitney():
     X, T = pair(3, 60, 200, 1, 0.3)
     result = classifier_two_sample_test(X, T, n_permutations=9999, random_state=0)
     draws = np.random.RandomState(0)
-    held = [_two_sample.halves(rows, 0.5, draws)[1].ravel() for rows in (X, T)]
+    held = [_two_sample.split_rows(rows, 0.5, draws)[1].ravel() for rows in (X, T)]
     expected = mannwhitneyu(held[1], held[0], alternative="greater").pvalue
     assert 0.01 < expected < 0.9
     assert result.p_value == pytest.approx(expected, abs=0.02)

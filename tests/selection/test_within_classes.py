@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from sklearn_transfer import shift_report
-from sklearn_transfer.selection._within_classes import same_within_classes
+from sklearn_transfer.selection._within_classes import compare_within_classes
 
 DOUBT = "unreliable: it assumes that samples of a class look the same"
 
@@ -58,14 +58,14 @@ def test_the_seed_decides():
 def test_too_few_rows_say_nothing():
     X, y, T = domains(0, n=8)
     state = np.random.RandomState(0)
-    assert same_within_classes(X, y, np.array([0.5, 0.5]), T, 1.0, 0.05, state) is None
+    assert compare_within_classes(X, y, np.array([0.5, 0.5]), T, 1.0, 0.05, state) is None
 
 
 def p_values(n_draws, **options):
     for seed in range(n_draws):
         X, y, T = domains(seed, n=60, share=0.8, **options)
         state = np.random.RandomState(seed)
-        yield same_within_classes(X, y, np.array([0.2, 0.8]), T, 0.1, 0.05, state)
+        yield compare_within_classes(X, y, np.array([0.2, 0.8]), T, 0.1, 0.05, state)
 
 
 def test_its_level_holds_where_only_shares_differ():

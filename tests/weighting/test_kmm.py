@@ -117,7 +117,7 @@ def test_kernels_beyond_single_precision_reach_the_same_optimum(domains, scale):
 
 @pytest.mark.parametrize("kernel", ["linear", lambda X, Y: X @ Y.T])
 def test_kernels_without_a_factor_look_for_none(domains, monkeypatch, kernel):
-    monkeypatch.setattr(_kmm, "median_distance", None)
+    monkeypatch.setattr(_kmm, "compute_median_distance", None)
     assert KMM(kernel=kernel).fit(domains[0], X_target=domains[1]).gamma_ is None
 
 

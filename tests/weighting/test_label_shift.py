@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_transfer import LabelShiftWeights
-from sklearn_transfer.weighting._label_shift import calibration
+from sklearn_transfer.weighting._label_shift import fit_calibration
 
 pytestmark = pytest.mark.filterwarnings("ignore:The weights amount to")
 
@@ -115,7 +115,7 @@ def test_calibration_of_two_classes_is_a_logistic_regression():
     logits, codes = rng.normal(size=300), rng.integers(0, 2, 300)
     logits = 3 * logits + codes
     logs = log_softmax(np.column_stack([np.zeros(300), logits]), axis=1)
-    slope, shift = calibration(logs, codes)
+    slope, shift = fit_calibration(logs, codes)
     expected = LogisticRegression(C=1e10, tol=1e-10).fit(logits[:, None], codes)
     assert slope == pytest.approx(expected.coef_.item(), rel=1e-3)
     assert shift[1] - shift[0] == pytest.approx(expected.intercept_.item(), rel=1e-3)
@@ -126,7 +126,7 @@ def test_calibrated_probabilities_have_the_shares_of_the_source():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 3, 400)
     logs = log_softmax(rng.normal(size=(400, 3)) + 2 * np.eye(3)[codes], axis=1)
-    slope, shift = calibration(logs, codes)
+    slope, shift = fit_calibration(logs, codes)
     p = softmax(slope * logs + shift, axis=1)
     np.testing.assert_allclose(p.mean(axis=0), np.bincount(codes) / 400, atol=1e-5)
 

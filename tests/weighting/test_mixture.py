@@ -88,7 +88,7 @@ def test_likelihood_rises_each_round(logs):
 
 def test_expectation_maximisation_alone_comes_to_the_same(logs, monkeypatch):
     expected = fit_mixture(logs, 1e-8, 100)
-    monkeypatch.setattr(_mixture, "_newton_point", lambda *args: None)
+    monkeypatch.setattr(_mixture, "_find_newton_point", lambda *args: None)
     found = fit_mixture(logs, 1e-4, 20_000)
     assert found.gap <= 1e-4
     assert found.n_iter > expected.n_iter
@@ -126,7 +126,7 @@ def test_weights_count_rows(logs):
 def test_components_that_were_dropped_come_back(logs, newton, monkeypatch):
     """Multiplying 0 by any gain leaves 0."""
     if not newton:
-        monkeypatch.setattr(_mixture, "_newton_point", lambda *args: None)
+        monkeypatch.setattr(_mixture, "_find_newton_point", lambda *args: None)
     best = likelihood(logs, fit_mixture(logs, 1e-10, 100).proportions)
     start = np.eye(logs.shape[1])[0]
     found = fit_mixture(logs, 1e-10, 2000, start)

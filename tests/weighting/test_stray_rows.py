@@ -16,7 +16,7 @@ from sklearn_transfer import (
     LabelShiftWeights,
     NearestNeighborWeights,
 )
-from sklearn_transfer._strays import stray_rows
+from sklearn_transfer._strays import find_strays
 
 WEIGHTERS = [
     KMM(),
@@ -148,8 +148,8 @@ def test_rows_far_over_all_features_that_the_other_domain_has_too_are_no_strays(
     X, T = rng.normal(size=(100, 60)), rng.normal(size=(100, 60))
     X[::2] += 5
     T[:2] += 5
-    assert not np.any(stray_rows(X, T))
-    assert not np.any(stray_rows(T, X))
+    assert not np.any(find_strays(X, T))
+    assert not np.any(find_strays(T, X))
 
 
 def test_rows_that_the_other_domain_has_too_are_no_strays():
@@ -157,20 +157,20 @@ def test_rows_that_the_other_domain_has_too_are_no_strays():
     X, T = rng.normal(size=(60, 2)), rng.normal(size=(60, 2))
     X[::2] += 50
     T[:2] += 50
-    assert not np.any(stray_rows(X, T))
-    assert not np.any(stray_rows(T, X))
+    assert not np.any(find_strays(X, T))
+    assert not np.any(find_strays(T, X))
 
 
 def test_a_domain_far_from_the_other_has_no_strays():
     rng = np.random.default_rng(0)
-    assert not np.any(stray_rows(rng.normal(size=(50, 2)), rng.normal(size=(50, 2)) + 1000))
+    assert not np.any(find_strays(rng.normal(size=(50, 2)), rng.normal(size=(50, 2)) + 1000))
 
 
 def test_nothing_is_written_to_the_rows():
     for d in (1, 3):
         X, _, T = domains(d=d)
         X.flags.writeable = T.flags.writeable = False
-        assert not np.any(stray_rows(X, T))
+        assert not np.any(find_strays(X, T))
 
 
 CLEAN = {
@@ -196,7 +196,7 @@ def alarms(draw, n_draws):
     for seed in range(n_draws):
         rng = np.random.default_rng(seed)
         n, d = sizes[seed % len(sizes)]
-        yield np.any([mask.any() for mask in stray_rows(draw(rng, n, d), draw(rng, n, d))])
+        yield np.any([mask.any() for mask in find_strays(draw(rng, n, d), draw(rng, n, d))])
 
 
 @pytest.mark.parametrize("draw", CLEAN.values(), ids=CLEAN)

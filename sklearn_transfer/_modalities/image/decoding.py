@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from sklearn_transfer._modalities.contents import BadSampleError
+from sklearn_transfer._modalities.image.contents import check_array_sample
 from sklearn_transfer._modalities.image.decoded import describe_error
 from sklearn_transfer._modalities.image.files import BadFileError, decode_file
 from sklearn_transfer._modalities.image.values import to_gray_levels
-from sklearn_transfer._modalities.inputs import BadSampleError, check_array_sample
 from sklearn_transfer._modalities.remarks import Blended, Invisible
 from sklearn_transfer._validation import shortened
 

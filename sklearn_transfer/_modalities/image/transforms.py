@@ -30,7 +30,7 @@ def eval_transform(image, spec):
     The same pixels as timm's evaluation transform.
     """
     if isinstance(image, np.ndarray):
-        bands = zip(_bands(image), spec.by_channel(), strict=True)
+        bands = zip(_bands(image), spec.split_channels(), strict=True)
         return np.concatenate([eval_transform(*band) for band in bands], axis=2)
     if spec.channels == 1:
         image = image.convert("L")

@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from sklearn_transfer._modalities.inputs import BadSampleError
+from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Narrow
 from sklearn_transfer._validation import shortened
 

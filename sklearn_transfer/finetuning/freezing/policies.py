@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_transfer._networks.splits import upstream
-from sklearn_transfer._networks.taps import module_name
+from sklearn_transfer._networks.splits import find_upstream
+from sklearn_transfer._networks.taps import find_module_name
 from sklearn_transfer._validation import did_you_mean, shortened
 
 EMBEDDING = "embedding"
@@ -61,7 +61,7 @@ def resolve(freeze, network, backbone, batch):
         return _everything(network)
     if isinstance(freeze, (list, tuple)):
         return _by_patterns(freeze, network, backbone, batch)
-    name = module_name(backbone, freeze, "freeze", ("all", None))
+    name = find_module_name(backbone, freeze, "freeze", ("all", None))
     return up_to(network, name, batch)
 
 
@@ -73,7 +73,7 @@ def up_to(network, name, batch):
             " here; freeze='all' freezes all but the head"
         )
     try:
-        found = upstream(network, network.whole, batch, _BODY + name)
+        found = find_upstream(network, network.whole, batch, _BODY + name)
     except ValueError as error:
         raise ValueError(f"freeze={name!r}: {error}") from error
     return _settled(network, found.parameters, found.modules, _boundary(network, name))
@@ -113,9 +113,9 @@ def _by_patterns(patterns, network, backbone, batch):
                 " parameter, where * stands for anything, such as 'blocks.0' or '*.bn1.*'"
             )
         frozen |= {_BODY + name for name in matched}
-    for stage in reversed(backbone.stages):
+    for stage in reversed(backbone.layout.stages):
         try:
-            found = upstream(network, network.whole, batch, _BODY + stage.name)
+            found = find_upstream(network, network.whole, batch, _BODY + stage.name)
         except ValueError:  # of a stage that is no one depth
             continue
         if found.parameters <= frozen:
@@ -177,7 +177,7 @@ def phases(schedule, target, n_epochs, network, backbone, batch):
 def _steps_down(target, n_most, network, backbone, batch):
     """(stage, Frozen up to it) from the deepest stage down to above the target."""
     steps = []
-    for stage in reversed(backbone.stages):
+    for stage in reversed(backbone.layout.stages):
         if target.boundary == _BODY + stage.name:
             break
         if _boundary(network, stage.name) == EMBEDDING:  # what the probe has trained

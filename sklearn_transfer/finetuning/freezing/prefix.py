@@ -1,84 +1,38 @@
 """Frozen parts: their activations are computed once, by the engines of features."""
 
-import os
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 
 from sklearn_transfer._modalities.readers import Reader
-from sklearn_transfer._networks.engines import resolve_engine
+from sklearn_transfer._networks.engines.choice import resolve_engine
 from sklearn_transfer._networks.splits import Resumption
 from sklearn_transfer._networks.taps import Tap
-from sklearn_transfer._process.threads import in_child_of_fork
-from sklearn_transfer._store import memory
+from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import array_digest
-from sklearn_transfer._store.disk import disk_store
-from sklearn_transfer.extraction._base import checked_folder
-from sklearn_transfer.extraction._loop import Extraction
+from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 from sklearn_transfer.finetuning import _inputs
 
 EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
 # Rows a batch while predicting from activations.
 _PREDICTED = 64
-_LIMIT_VARIABLE = "SKLEARN_TRANSFER_ACTIVATION_BYTES"
-_store = None
-
-
-@in_child_of_fork
-def _after_fork_in_child():
-    if _store is not None:
-        _store.forget_process()
-
-
-class _ActivationStore(memory.MemoryStore):
-    """Activations at frozen boundaries, for later fits of the process."""
-
-    def fits(self, n_vectors, n_bytes):
-        return True  # what does not fit is computed once a fit
-
-
-def activation_store(cache):
-    """Store for a value of the parameter `cache`; apart from that of embeddings."""
-    global _store
-    if cache is None:
-        return memory.NullStore()
-    if cache != "memory":
-        return disk_store(os.path.join(checked_folder(cache), "activations"))
-    if _store is None:
-        _store = _ActivationStore(memory.limit(_LIMIT_VARIABLE))
-    return _store
-
-
-class Passes:
-    """What an `Extraction` asks of its estimator, for passes of a fine-tuner."""
-
-    on_error, verbose, batch_size, precision = "raise", False, "auto", "float32"
-    _advice = ""
-
-    def __init__(self, estimator, reader, store, engine, place=_inputs.row_of):
-        self.reader, self.store, self.engine, self._place = reader, store, engine, place
-        self.n_jobs = estimator.n_jobs
-
-    def _make_reader(self, backbone):
-        return self.reader
-
-    def _store(self):
-        return self.store
-
-    def _engine_name(self, backbone):
-        return resolve_engine(self.engine, self.precision, backbone)
 
 
 def run(estimator, reader, samples, backbone, tap, place=_inputs.row_of):
     """Activations of a frozen network, float32 (n_samples, n_values)."""
-    store = activation_store(estimator.cache)
-    passes = Passes(estimator, reader, store, estimator.engine, place)
 
     def allocate(shape, dtype):
         return _inputs.allocate(shape, dtype, _inputs.folder_of(estimator.cache))
 
-    return Extraction(passes, samples, backbone, [tap], True, allocate).run().output
+    options = PassOptions(
+        engine=resolve_engine(estimator.engine, "float32", backbone),
+        n_threads=count_threads(estimator.n_jobs),
+        row_label=place,
+        allocate=allocate,
+    )
+    store = choose_store(estimator.cache, activations=True)
+    return Extraction(samples, reader, store, backbone, [tap], options).run().output
 
 
 class Cut:
@@ -137,22 +91,39 @@ def _placed(array, backbone):
 
 
 class PayloadReader(Reader):
-    """Network input that is ready, such as augmented views."""
+    """Payloads that are ready, such as augmented views; a sample is a payload.
+
+    They have the format of the payloads of another reader.
+    """
 
     unit = "view"
 
     def __init__(self, reader):
-        self.scaling, self.key = reader.scaling, reader.key + b"payload"
-        self.shape_source = reader.shape_source
+        self.format, self.key = reader.format, reader.key + b"payload"
+        self.input_source = reader.input_source
 
     def is_quick(self, sample):
         return True
 
     def known_digest(self, sample):
-        return array_digest(sample)
+        [array] = sample.values()  # the digests of before, for payloads of one array
+        return array_digest(array)
 
     def read(self, sample, key=None):
         return key or self.known_digest(sample), sample
 
     def prepare(self, content, note=None):
         return content
+
+
+class Payloads:
+    """Payloads of a collated batch as a sequence of samples."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __len__(self):
+        return len(next(iter(self.batch.values())))
+
+    def __getitem__(self, row):
+        return {name: array[row] for name, array in self.batch.items()}

@@ -1,6 +1,5 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
-import threading
 import time
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -8,10 +7,14 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import numpy as np
 import torch
 
+from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._modalities.remarks import telling_once
+from sklearn_transfer._networks.engines.plan import Plan, to_tensors
+from sklearn_transfer._networks.inputs import map_tensors
 from sklearn_transfer._networks.splits import split
 from sklearn_transfer._process.allocator import keep_memory
-from sklearn_transfer._process.threads import in_child_of_fork
+from sklearn_transfer._process.locks import RLock
+from sklearn_transfer.extraction._loop import count_threads
 from sklearn_transfer.finetuning import _inputs
 from sklearn_transfer.finetuning.freezing import policies, prefix
 from sklearn_transfer.finetuning.freezing.probe import fit_head
@@ -21,13 +24,7 @@ from sklearn_transfer.finetuning.loop.build import make_net
 _ROWS_AT_ONCE = 512
 _PATIENCE = 5
 # Dropout draws from torch's generator of the process, which two trainings must not share.
-_training_lock = threading.RLock()
-
-
-@in_child_of_fork
-def _renew_lock():
-    global _training_lock
-    _training_lock = threading.RLock()
+_training_lock = RLock()
 
 
 class Part:
@@ -41,7 +38,7 @@ class Part:
         self.samples, self.y, self.encoded = samples, y, encoded
         self.weights, self.total, self.sample_weights = weights, total, sample_weights
         self.numbers, self.name = numbers, name
-        self.pixels = None
+        self.payloads = None
 
     def __len__(self):
         return len(self.weights)
@@ -68,11 +65,11 @@ class Fitting:
         self.network, self.train, self.valid, self.seed = network, train, valid, seed
         self.reader = estimator._make_reader(backbone)
         self.device = backbone.device
-        self.n_threads = estimator._n_threads()
+        self.n_threads = count_threads(estimator.n_jobs)
         self.augmentation = estimator._augmentation(backbone)
         self.net, self.frozen, self.cut, self.standardised = None, None, None, False
         self.history, self.cuts, self.best = [], {}, None
-        self.images, self.views, self.shape = None, None, None
+        self.images, self.views, self.signature = None, None, None
         self.is_continued, self.kept, self.phase = False, frozenset(), None
         self.start = None
 
@@ -81,7 +78,7 @@ class Fitting:
         with self._environment():
             target, noise = self._prepare()
             args = (self.estimator.schedule, target, self.estimator.max_epochs)
-            phases = policies.phases(*args, self.network, self.backbone, noise[:2])
+            phases = policies.phases(*args, self.network, self.backbone, first_rows(noise, 2))
             self._loop(phases)
         return self
 
@@ -100,7 +97,7 @@ class Fitting:
         self._look_at_inputs()
         noise = self._noise(3)
         self.network.to(self.device).eval()
-        self.network.add_head(noise, self.reader.shape_source)
+        self.network.add_head(noise, self.reader.input_source)
         return self._target(noise), noise
 
     def _look_at_inputs(self):
@@ -109,29 +106,31 @@ class Fitting:
             args = (self.train.samples, self.reader, self.n_threads)
             folder = _inputs.folder_of(self.estimator.cache)
             self.images = _inputs.read_images(*args, folder, self.train.place)
-        shape = self.reader.shape(self.train.samples)
-        self.shape = self._pixels(self.train).shape[1:] if shape is None else tuple(shape)
-        if self.estimator.cutmix and len(self.shape) < 2:
+        self.signature = self.reader.find_signature(self.train.samples)
+        if self.signature is None:  # no sample can be read: the first one's error is raised
+            self._payloads(self.train)
+        shape = self.reader.format.input_shape(self.signature)
+        if self.estimator.cutmix and len(shape) < 2:
             raise ValueError(
                 f"cutmix={self.estimator.cutmix:g} exchanges rectangles of images, and a row"
-                f" of X has shape {self.shape}; use mixup for tables"
+                f" of X has shape {shape}; use mixup for tables"
             )
 
-    def _pixels(self, part):
-        """Network input, or uint8 pixels, of a part."""
-        if part.pixels is None:
-            if self.reader.unit == "row":
-                part.pixels = np.ascontiguousarray(part.samples)
+    def _payloads(self, part):
+        """Collated payloads of a part."""
+        if part.payloads is None:
+            if isinstance(part.samples, np.ndarray) and self.reader.unit == "row":
+                part.payloads = {"input": np.ascontiguousarray(part.samples)}
             else:
                 folder = _inputs.folder_of(self.estimator.cache)
                 args = (part.samples, self.reader, self.n_threads, folder, part.place)
-                part.pixels = _inputs.read_pixels(*args)
-        return part.pixels
+                part.payloads = _inputs.read_payloads(*args)
+        return part.payloads
 
     def _noise(self, n_rows):
-        generator = torch.Generator().manual_seed(0)
-        options = {"generator": generator, "dtype": torch.float32}
-        return torch.randn(n_rows, *self.shape, **options).to(self.device)
+        """Network input of random payloads, on which the network shows its structure."""
+        plan = Plan(self.backbone, [], self.reader.format, "float32", self.signature)
+        return plan.to_input(to_tensors(plan.example(n_rows), self.device))
 
     def _target(self, noise):
         estimator = self.estimator
@@ -139,7 +138,9 @@ class Fitting:
             names = policies.add_lora(self.network, estimator.lora_rank)
             self.network.to(self.device).eval()
             return policies.Frozen(names, frozenset(self.network.norms()), None)
-        return policies.resolve(estimator.freeze, self.network, self.backbone, noise[:2])
+        return policies.resolve(
+            estimator.freeze, self.network, self.backbone, first_rows(noise, 2)
+        )
 
     def _standardise(self, features):
         """Take the scale of features from the embeddings of the rows to train on, once."""
@@ -159,7 +160,7 @@ class Fitting:
             self._standardise(prefix.run(*args, prefix.EMBEDDING_TAP, train.place))
             return
         chunks = np.array_split(np.arange(len(train)), -(-len(train) // _ROWS_AT_ONCE))
-        parts = (inputs.take(rows, 0).numpy() for rows in chunks)
+        parts = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
         features = [self.cut.outputs(self.network, part, "embedding") for part in parts]
         self._standardise(np.concatenate(features))
 
@@ -263,7 +264,7 @@ class Fitting:
             self._standardise_by(train)
         if valid is not None:
             setup.valid, setup.score = self.valid.rows(valid), self._score
-        setup.scaling = self.reader.scaling if self.cut is None else None
+        setup.format = self.reader.format if self.cut is None else InputFormat()
         setup.begin_phase(len(self.train), phase)
         if setup.renewed or not (setup.constant and self.history):
             self.net.begin_phase()
@@ -347,9 +348,9 @@ class Fitting:
 
     def _fixed(self, part, cut):
         if cut is None:
-            return _inputs.Fixed(self._pixels(part))
+            return _inputs.Fixed(self._payloads(part))
         args = (self.estimator, self.reader, part.samples, part.place)
-        return _inputs.Fixed(cut.activations(*args))
+        return _inputs.Fixed({"input": cut.activations(*args)})
 
     def _fixed_views(self, views, cut):
         """Views that are made once, or their activations where there is a cut."""
@@ -357,10 +358,13 @@ class Fitting:
         if self.views is None:
             folder = _inputs.folder_of(self.estimator.cache)
             self.views = _inputs.made_once(views, n_views, self.n_threads, folder)
-        array = self.views
+        views = self.views
         if cut is not None:
-            array = cut.activations(self.estimator, prefix.PayloadReader(self.reader), array)
-        return _inputs.Views(array.reshape(n_views, n_rows, *array.shape[1:]))
+            reader, payloads = prefix.PayloadReader(self.reader), prefix.Payloads(views)
+            views = {"input": cut.activations(self.estimator, reader, payloads)}
+        return _inputs.Views(
+            {name: a.reshape(n_views, n_rows, *a.shape[1:]) for name, a in views.items()}
+        )
 
     def _environment(self):
         return training_scope(self.device, self.seed + len(self.history))
@@ -376,6 +380,11 @@ class Fitting:
         if not self.history and not self.net.setup.step:
             raise interrupt
         warn_of_interruption(len(self.history) + 1, n_epochs)
+
+
+def first_rows(inputs, n):
+    """The first rows of a network's input."""
+    return map_tensors(lambda tensor: tensor[:n], inputs)
 
 
 def warn_of_interruption(epoch, n_epochs):
@@ -396,7 +405,7 @@ def training_scope(device, seed):
         keep_memory()
     scopes = (torch.inference_mode(False), torch.enable_grad(), telling_once())
     with ExitStack() as stack:
-        for scope in (_training_lock, torch.random.fork_rng(devices=devices), *scopes):
+        for scope in (_training_lock.current, torch.random.fork_rng(devices=devices), *scopes):
             stack.enter_context(scope)
         torch.manual_seed(seed)
         yield

@@ -10,7 +10,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 
-from sklearn_transfer._networks.engines import as_input
+from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks.inputs import get_first_tensor, map_tensors
 from sklearn_transfer._validation import import_optional
 from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, loader
 from sklearn_transfer.finetuning.freezing.policies import parameter_groups
@@ -70,7 +71,9 @@ class _Steps:
 
     def get_dataset(self, X, y=None):
         """Rows of network input: as a training has them, or an array of it."""
-        return X if isinstance(X, Rows) else Rows(Fixed(np.asarray(X)), (), np.ones(len(X)))
+        if isinstance(X, Rows):
+            return X
+        return Rows(Fixed({"input": np.asarray(X)}), (), np.ones(len(X)))
 
     def get_iterator(self, dataset, training=False):
         return loader(dataset, self.setup.sampler(dataset, training))
@@ -98,15 +101,21 @@ class _Steps:
     def infer(self, x, **fit_params):
         setup = self.setup
         dtype = _TYPES[setup.precision]
-        x = as_input(x.to(setup.device, non_blocking=True), setup.scaling)
-        if x.ndim == 4:
-            # A user's own code may ask for `view`.
-            order = torch.channels_last if setup.channels_last else torch.contiguous_format
-            x = x.contiguous(memory_format=order)
+        batch = {name: t.to(setup.device, non_blocking=True) for name, t in x.items()}
+        x = map_tensors(self._order_axes, setup.format.to_input(batch))
         if setup.mix is not None:
             x = setup.mix.inputs(x)
         with torch.autocast(setup.device.type, dtype, enabled=dtype is not None):
             return self.module_(x).float()
+
+    def _order_axes(self, x):
+        """Tensor in the order of memory that suits the network."""
+        if x.ndim != 4:
+            return x
+        # A user's own code may ask for `view`.
+        is_last = self.setup.channels_last
+        order = torch.channels_last if is_last else torch.contiguous_format
+        return x.contiguous(memory_format=order)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         encoded, weights = y_true
@@ -122,15 +131,16 @@ class _Steps:
         setup = self.setup
         Xi, yi = unpack_data(batch)
         self._set_training(True)
-        setup.begin_step(self.optimizer_, len(Xi))
-        with setup.mixing(len(Xi)), _statistics_kept(setup.network, len(Xi)):
+        n_rows = len(get_first_tensor(Xi))
+        setup.begin_step(self.optimizer_, n_rows)
+        with setup.mixing(n_rows), _statistics_kept(setup.network, n_rows):
             y_pred = self.infer(Xi)
             loss = self.get_loss(y_pred, yi, training=True)
         total = loss if setup.pull is None else loss + setup.pull()
         if not torch.isfinite(total):
             raise FloatingPointError(
                 f"the loss is {total.item()} in epoch {setup.epoch} with lr={setup.lr:g}"
-                f" (batch of {len(Xi)}); use a smaller lr, a longer warmup, or look for"
+                f" (batch of {n_rows}); use a smaller lr, a longer warmup, or look for"
                 " extreme values in X and sample_weight"
             )
         self._backward(total)
@@ -238,7 +248,7 @@ class Setup:
         self.constant, self.channels_last, self.halved = False, True, False
         self.renewed, self.factors = False, ()
         self.share = (1, 0)  # processes, and the index of this one
-        self.scaling, self.mix, self.last_lr = None, None, self.lr
+        self.format, self.mix, self.last_lr = InputFormat(), None, self.lr
         self.epoch, self.step, self.n_steps, self.passes = 0, 0, 0, 0
         self.forget()
 
@@ -261,7 +271,7 @@ class Setup:
     def forget(self):
         """Let go of what only the training needs."""
         self.valid, self.score, self.outputs, self.bar = None, None, [], None
-        self.scaling = None
+        self.format = InputFormat()
 
     def begin_phase(self, n_rows, phase):
         """Start the learning rate's course over the epochs of a phase."""

@@ -4,20 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklearn_transfer._validation import check_sample_weight, did_you_mean, shortened
-
-
-def checked_weights(sample_weight, n):
-    """Weights of n rows, finite, at least 0 and not all 0; 1 each where None."""
-    weights = check_sample_weight(sample_weight, np.empty((n, 1)), dtype=np.float64)
-    if (weights < 0).any():
-        row = int(np.argmax(weights < 0))
-        raise ValueError(
-            f"sample_weight is {weights[row]:.3g} in row {row}: it must be at least 0."
-        )
-    if n and not weights.any():
-        raise ValueError("sample_weight is 0 for each row: give one row a weight above 0.")
-    return weights
+from sklearn_transfer._validation import did_you_mean, shortened
 
 
 def class_weights(entry, codes, classes, weights, where):

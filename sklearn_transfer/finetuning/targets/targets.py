@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import column_or_1d, did_you_mean, listed, shortened
 from sklearn_transfer.finetuning.targets.columns import Block, Table, is_indicator, table_of
-from sklearn_transfer.finetuning.targets.row_weights import checked_weights, class_weights
+from sklearn_transfer.finetuning.targets.row_weights import class_weights
 from sklearn_transfer.finetuning.targets.tasks import KINDS, Plan, Task, checked_plans
 
 
@@ -96,7 +97,7 @@ class Targets:
     def _fitted(cls, table, plans, classes, sample_weight):
         _check_widths(plans, table)
         if sample_weight is not None:
-            sample_weight = checked_weights(sample_weight, len(table))
+            sample_weight = validate_sample_weight(sample_weight, table)
         classes = _classes_of_tasks(classes, plans)
         tasks, column, start = [], 0, 0
         for plan, name, given in zip(plans, _names(plans, table), classes, strict=True):
@@ -184,7 +185,7 @@ class Targets:
     def weigh(self, y, class_weight=None, sample_weight=None):
         """What `row_weights` returns, and the sum of the weights before their mean was 1."""
         blocks = self._blocks(y)
-        given = checked_weights(sample_weight, len(blocks[0][1]))
+        given = validate_sample_weight(sample_weight, blocks[0][1])
         weights = given / given.max()
         entries = self._class_weight_entries(class_weight)
         for (task, block), entry in zip(blocks, entries, strict=True):
@@ -298,7 +299,7 @@ class Targets:
         one row for R2. It is NaN where all are. A label that is no class counts as wrong.
         """
         output, blocks = self._checked(output), self._blocks(y)
-        weights = checked_weights(sample_weight, len(blocks[0][1]))
+        weights = validate_sample_weight(sample_weight, blocks[0][1])
         scores = np.array([t.score(output[:, t.columns], b, weights) for t, b in blocks])
         importance = np.array([task.weight for task in self.tasks])
         known = ~np.isnan(scores)

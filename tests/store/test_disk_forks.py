@@ -7,9 +7,9 @@ import warnings
 
 import pytest
 
-from sklearn_transfer._store import sqlite
-from sklearn_transfer._store.disk import disk_store
-from sklearn_transfer._store.memory import Answer
+from sklearn_transfer._store import database as database_module
+from sklearn_transfer._store.base import Answer
+from sklearn_transfer._store.disk import open_disk_store
 from tests.processes import call
 from tests.stores import held, look, put, put_in, query
 
@@ -48,7 +48,7 @@ class Child:
 
 
 def steps_of_child(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     put(store, [1])
     yield
     put(store, range(100, 150))
@@ -58,7 +58,7 @@ def steps_of_child(folder):
 
 
 def parent_goes_on(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     put(store, [0])
     child = Child(steps_of_child, folder)
     child.wait()
@@ -69,7 +69,7 @@ def parent_goes_on(folder):
 
 
 def parent_closes(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     put(store, [0])
     child = Child(steps_of_child, folder)
     child.wait()
@@ -81,7 +81,7 @@ def parent_closes(folder):
 
 def another_opens(folder):
     another = Child(steps_of_another, folder)
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     put(store, [0])
     child = Child(steps_of_child, folder)
     child.wait()
@@ -108,13 +108,13 @@ def test_forked_child_and_parent_lose_nothing(tmp_path, parent):
 
 
 def fork_in_a_transaction(folder):
-    sqlite.WAIT = 5
-    store = disk_store(folder)
+    database_module.WAIT = 5
+    store = open_disk_store(folder)
     put(store, [0])
     begun, go_on = threading.Event(), threading.Event()
 
     def write():
-        with store._lock, store._transaction():
+        with store._database.lock, store._database.transaction():
             begun.set()
             go_on.wait(1)
 
@@ -137,14 +137,14 @@ def test_child_forked_while_a_thread_writes_can_write(tmp_path):
 
 
 def claim_in_child(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     assert look(store, [1], store) == [Answer.BUSY]
     assert look(store, [2], store) == [Answer.OURS]
     yield
 
 
 def claims_around_a_fork(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     look(store, [1], store)
     child = Child(claim_in_child, folder)
     child.wait()
@@ -161,13 +161,13 @@ def test_claims_hold_between_parent_and_forked_child(tmp_path):
 
 def ask_later(folder):
     yield
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     if look(store, [1], "child") == [Answer.OURS]:
         put(store, [1])
 
 
 def release_after_a_fork(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     look(store, [1], store)
     child = Child(ask_later, folder)
     child.wait()
@@ -181,13 +181,13 @@ def test_claims_that_the_parent_released_are_free_for_the_child(tmp_path):
 
 
 def leave_by_exit(folder):
-    disk_store(folder)
+    open_disk_store(folder)
     yield
     sys.exit()
 
 
 def fork_and_exit(folder):
-    store = disk_store(folder)
+    store = open_disk_store(folder)
     put(store, [0])
     Child(leave_by_exit, folder).wait()
     put(store, [1])

@@ -85,7 +85,7 @@ def test_layers_of_a_sample_go_together(tmp_path, memory):
     store, layers = make_store(tmp_path, 40, memory), [b"shallow" * 2, b"deep" * 4]
     samples = [key(number) for number in range(20)]
     store.put(layers, [(s, [vector(n), vector(n)]) for n, s in enumerate(samples)])
-    store.look(layers, samples)
+    store.lookup(layers, samples)
     put(store, [99])
     store.close()
     keys = query(tmp_path, "SELECT key FROM entries ORDER BY used, id")
@@ -120,7 +120,7 @@ def test_fits_is_what_the_store_can_hold_after_eviction(tmp_path, n, fits):
     store = make_store(tmp_path, room=10)
     put(store, range(11))
     assert (store.info().entries >= n) is fits
-    assert store.fits(n, 4 * WIDTH) is fits
+    assert store.has_room_for(n, 4 * WIDTH) is fits
 
 
 @pytest.mark.parametrize("width", [16, 256, 512, 1024, 2048, 4096])

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from sklearn_transfer._store.memory import Answer
+from sklearn_transfer._store.base import Answer
 from tests.processes import (
     Worker,
     call,
@@ -30,7 +30,7 @@ def claim_and_wait(pipe, folder, then=None):
         elif order == "release":
             store.release(store)
         elif order == "fail":
-            store._connection.execute("PRAGMA max_page_count = 1")
+            store._database.connection.execute("PRAGMA max_page_count = 1")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 put(store, [1, 2], width=100_000)
@@ -64,8 +64,8 @@ def test_what_another_process_claimed_is_busy(store):
 
 @pytest.mark.usefixtures("other")
 def test_claim_of_another_process_on_one_context_holds_the_whole_sample(store):
-    assert store.look([b"x", CONTEXT], [key(1)], store) == [Answer.BUSY]
-    assert store.look([b"x"], [key(1)], store) == [Answer.OURS]
+    assert store.lookup([b"x", CONTEXT], [key(1)], store) == [Answer.BUSY]
+    assert store.lookup([b"x"], [key(1)], store) == [Answer.OURS]
 
 
 def test_claims_of_a_killed_process_are_free_at_once(store, other):

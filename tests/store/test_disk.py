@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from sklearn_transfer._store.disk import disk_store
-from sklearn_transfer._store.memory import Answer, CacheInfo
+from sklearn_transfer._store.base import Answer, CacheInfo
+from sklearn_transfer._store.disk import open_disk_store
 from tests.processes import call
 from tests.stores import (
     CONTEXT,
@@ -82,7 +82,7 @@ def _look_in(folder, numbers, **options):
 def test_unusual_floats_come_back_bit_by_bit(store, tmp_path):
     store.put([CONTEXT], [(key(0), [ODD])])
     store.close()
-    [[found]] = make_store(tmp_path).look([CONTEXT], [key(0)])
+    [[found]] = make_store(tmp_path).lookup([CONTEXT], [key(0)])
     assert found.tobytes() == ODD.tobytes()
     assert found.dtype == np.float32
 
@@ -91,14 +91,15 @@ def test_unusual_floats_come_back_bit_by_bit(store, tmp_path):
 def test_any_width_comes_back(tmp_path, width):
     store = make_store(tmp_path, room=10**6)
     put(store, [1], width)
-    [[found]] = store.look([CONTEXT], [key(1)])
+    [[found]] = store.lookup([CONTEXT], [key(1)])
     np.testing.assert_array_equal(found, vector(1, width))
 
 
 def test_more_samples_than_a_query_has_parameters(tmp_path):
     store = make_store(tmp_path, room=3000)
     look(store, [0])
-    store._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # as it once was
+    connection = store._database.connection
+    connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # as it once was
     put(store, range(0, 2500, 2))
     expected = [Answer.FREE if number % 2 else number for number in range(2500)]
     assert look(store, range(2500)) == expected
@@ -115,24 +116,24 @@ def test_unknown_sample_is_free(store):
 
 def test_other_context_is_free(store):
     put(store, [1])
-    assert store.look([OTHER], [key(1)]) == [Answer.FREE]
+    assert store.lookup([OTHER], [key(1)]) == [Answer.FREE]
 
 
 def test_vectors_come_in_the_order_of_the_contexts(store):
     store.put([CONTEXT, OTHER], [(key(0), [vector(1), vector(2)])])
-    [[second, first]] = store.look([OTHER, CONTEXT], [key(0)])
+    [[second, first]] = store.lookup([OTHER, CONTEXT], [key(0)])
     np.testing.assert_array_equal([first, second], [vector(1), vector(2)])
 
 
 def test_one_missing_context_counts_as_absent(store):
     put(store, [1])
-    assert store.look([CONTEXT, OTHER], [key(1)]) == [Answer.FREE]
+    assert store.lookup([CONTEXT, OTHER], [key(1)]) == [Answer.FREE]
 
 
 def test_missing_context_can_be_added(store):
     put(store, [1])
     store.put([CONTEXT, OTHER], [(key(1), [vector(1), vector(2)])])
-    [[first, second]] = store.look([CONTEXT, OTHER], [key(1)])
+    [[first, second]] = store.lookup([CONTEXT, OTHER], [key(1)])
     np.testing.assert_array_equal([first, second], [vector(1), vector(2)])
     assert store.info()[2:4] == (2, 2 * ENTRY)
 
@@ -146,7 +147,7 @@ def test_first_vector_of_a_key_stays(store):
 
 def test_vectors_that_were_read_are_read_only(store):
     put(store, [1])
-    [[found]] = store.look([CONTEXT], [key(1)])
+    [[found]] = store.lookup([CONTEXT], [key(1)])
     with pytest.raises(ValueError, match="read-only"):
         found[0] = 1
 
@@ -176,8 +177,8 @@ def test_what_is_missing_can_be_claimed_once(store):
 def test_claim_on_one_context_holds_the_whole_sample(store):
     first, second = object(), object()
     look(store, [1], first)
-    assert store.look([OTHER, CONTEXT], [key(1)], second) == [Answer.BUSY]
-    assert store.look([OTHER], [key(1)], second) == [Answer.OURS]
+    assert store.lookup([OTHER, CONTEXT], [key(1)], second) == [Answer.BUSY]
+    assert store.lookup([OTHER], [key(1)], second) == [Answer.OURS]
 
 
 def test_what_is_there_is_not_claimed(store, tmp_path):
@@ -187,13 +188,13 @@ def test_what_is_there_is_not_claimed(store, tmp_path):
 
 
 def test_what_comes_just_before_the_claim_is_not_claimed(store, tmp_path, monkeypatch):
-    transaction = store._transaction
+    transaction = store._database.transaction
 
     def later():
         put_in(tmp_path, [1])
         return transaction()
 
-    monkeypatch.setattr(store, "_transaction", later)
+    monkeypatch.setattr(store._database, "transaction", later)
     assert look(store, [1, 2], object()) == [1, Answer.OURS]
     assert n_claims(tmp_path) == 1
 
@@ -381,7 +382,7 @@ def test_hits_of_one_thread_do_not_disturb_the_eviction_of_another(tmp_path):
                     look_up = [key(rng.randrange(9000)) for _ in range(1000)]
                     if done.is_set():
                         return
-                    store.look([CONTEXT], look_up)
+                    store.lookup([CONTEXT], look_up)
                 else:
                     put(store, [10_000 + i])
         finally:
@@ -394,36 +395,36 @@ def test_one_store_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "a")
     spellings = [tmp_path / "a", str(tmp_path / "a"), "a", "./a/", "a/../a", "link"]
-    assert len({id(disk_store(folder)) for folder in spellings}) == 1
-    assert disk_store(tmp_path / "b") is not disk_store(tmp_path / "a")
+    assert len({id(open_disk_store(folder)) for folder in spellings}) == 1
+    assert open_disk_store(tmp_path / "b") is not open_disk_store(tmp_path / "a")
 
 
 @pytest.mark.usefixtures("frequent_switches")
 def test_one_store_a_folder_even_when_threads_race_for_it(tmp_path):
     stores = []
-    assert run_together(16, lambda _: stores.append(disk_store(tmp_path))) == []
+    assert run_together(16, lambda _: stores.append(open_disk_store(tmp_path))) == []
     assert len(set(map(id, stores))) == 1
 
 
 def test_default_limit_is_ten_gibibytes(monkeypatch, tmp_path):
     monkeypatch.delenv("SKLEARN_TRANSFER_DISK_CACHE_BYTES", raising=False)
-    assert disk_store(tmp_path).info().max_bytes == 10 << 30
+    assert open_disk_store(tmp_path).info().max_bytes == 10 << 30
 
 
 def test_environment_variable_is_the_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("SKLEARN_TRANSFER_DISK_CACHE_BYTES", "12345")
-    assert disk_store(tmp_path).info().max_bytes == 12345
+    assert open_disk_store(tmp_path).info().max_bytes == 12345
 
 
 def test_limit_that_is_no_number_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("SKLEARN_TRANSFER_DISK_CACHE_BYTES", "1 GB")
     with pytest.raises(ValueError, match="DISK_CACHE_BYTES='1 GB': expected a number"):
-        disk_store(tmp_path)
+        open_disk_store(tmp_path)
 
 
 def test_limit_of_memory_holds_for_the_front(monkeypatch, tmp_path):
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", "777")
-    assert disk_store(tmp_path)._memory.info().max_bytes == 777
+    assert open_disk_store(tmp_path)._memory.info().max_bytes == 777
 
 
 @pytest.mark.parametrize("name", ["with space", "ünïcødé", "100%", "a?b#c&d=e", "-", "file:x"])

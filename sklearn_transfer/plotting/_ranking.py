@@ -1,10 +1,9 @@
-"""Score of candidates against their cost; matplotlib is imported when it is drawn."""
-
-from importlib import import_module
+"""Scores of candidates against their cost."""
 
 import numpy as np
 
-from sklearn_transfer._validation import import_optional, shortened
+from sklearn_transfer._validation import shortened
+from sklearn_transfer.plotting._axes import prepare_axes
 
 _AXES = {
     "seconds": "Milliseconds an image",
@@ -13,21 +12,27 @@ _AXES = {
     "cv_mean": "Cross-validated score",
 }
 _UNITS = {"seconds": 1e3, "n_parameters": 1e-6}
+_FIELDS = ("candidates", "score_name")
+_FIGSIZE = (9, 4.8)  # inches, with room for the legend at the right
 _SIZE = 8  # points, of labels
 _GAP = 7  # points between a candidate and its label
 
 
 class RankingDisplay:
-    """A point a candidate, numbered in their order; made by `BackboneRanking.plot`.
+    """Scores of networks and layers against what they cost.
+
+    It shows which candidates are worth their time: those that no other one beats in both.
+    Create it with `from_ranking`, or by the method `plot` of a ranking.
 
     Parameters
     ----------
     candidates : list of Candidate
-        Those with a score, the best first.
+        Candidates with a score, the best first, as `rank_backbones` gives them.
     score_name : str
         Label of the vertical axis.
-    against : {"seconds", "n_parameters", "n_features", "cv_mean"} or None
-        What the horizontal axis shows.
+    against : {"seconds", "n_parameters", "n_features", "cv_mean"}, default=None
+        What the horizontal axis shows. None is "seconds" where all were measured, else
+        "n_parameters".
 
     Attributes
     ----------
@@ -41,12 +46,66 @@ class RankingDisplay:
         Axes drawn on.
     figure_ : Figure
         Figure of the axes.
+
+    See Also
+    --------
+    rank_backbones : The ranking that is drawn.
+    NegativeTransferDisplay : What transfer brings over a baseline.
+
+    Notes
+    -----
+    Each candidate is one point with its number; candidates of one network share a color.
+    Numbers move down where they would cover each other. Candidates without a score are left
+    out.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import PretrainedFeatures, rank_backbones
+    >>> from sklearn_transfer.datasets import load_photo_crops
+    >>> from sklearn_transfer.plotting import RankingDisplay
+    >>> X, y = load_photo_crops(2, size=32, classes=["flower", "pagoda"], return_X_y=True)
+    >>> random = PretrainedFeatures(weights=None, input_size=32)
+    >>> ranking = rank_backbones(random, X, y, layers=["middle", "deep"])
+    >>> display = RankingDisplay.from_ranking(ranking, against="n_features")
+    >>> display.ax_.get_xlabel(), display.ax_.get_ylabel()
+    ('Features', 'logme')
     """
 
     def __init__(self, candidates, score_name, against=None):
         self.candidates = candidates
         self.score_name = score_name
         self.against = against
+
+    @classmethod
+    def from_ranking(cls, ranking, *, against=None, ax=None, scatter_kwargs=None):
+        """Draw a ranking.
+
+        Parameters
+        ----------
+        ranking : BackboneRanking
+            What `rank_backbones` returns: `candidates` and `score_name`.
+        against : {"seconds", "n_parameters", "n_features", "cv_mean"}, default=None
+            What the horizontal axis shows. None is "seconds" where all were measured, else
+            "n_parameters".
+        ax : Axes, default=None
+            Axes to draw on; None makes new ones.
+        scatter_kwargs : dict, default=None
+            Passed to `Axes.scatter`.
+
+        Returns
+        -------
+        display : RankingDisplay
+            What was drawn.
+        """
+        missing = [name for name in _FIELDS if not hasattr(ranking, name)]
+        if missing:
+            raise ValueError(
+                f"ranking is a {type(ranking).__name__} without {' and '.join(missing)}: give "
+                "what rank_backbones returned"
+            )
+        candidates = [row for row in ranking.candidates if row.score is not None]
+        display = cls(candidates, ranking.score_name, against)
+        return display.plot(ax, scatter_kwargs=scatter_kwargs)
 
     def plot(self, ax=None, *, scatter_kwargs=None):
         """Draw the points.
@@ -62,12 +121,12 @@ class RankingDisplay:
         -------
         display : RankingDisplay
         """
-        against = self._chosen_axis()
+        against = self._choose_axis()
         x = [getattr(row, against) * _UNITS.get(against, 1) for row in self.candidates]
         y = [row.score for row in self.candidates]
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = prepare_axes(ax, "RankingDisplay.plot", figsize=_FIGSIZE)
         options = {"s": 36, "alpha": 0.8, **(scatter_kwargs or {})}
-        styles = zip(x, y, self._colours(), self._texts(), strict=True)
+        styles = zip(x, y, self._choose_colors(), self._format_labels(), strict=True)
         self.points_ = [
             self.ax_.scatter(across, up, **{"color": colour, **options}, label=text)
             for across, up, colour, text in styles
@@ -76,10 +135,10 @@ class RankingDisplay:
         self.ax_.margins(0.1)
         beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
         self.legend_ = self.ax_.legend(fontsize="small", **beside)
-        self.labels_ = self._numbered(x, y)
+        self.labels_ = self._draw_numbers(x, y)
         return self
 
-    def _chosen_axis(self):
+    def _choose_axis(self):
         known = {n for n in _AXES if all(getattr(r, n) is not None for r in self.candidates)}
         if self.against is None:
             return "seconds" if "seconds" in known else "n_parameters"
@@ -99,22 +158,22 @@ class RankingDisplay:
             )
         return self.against
 
-    def _colours(self):
+    def _choose_colors(self):
         """One a network."""
         names = list(dict.fromkeys(row.name for row in self.candidates))
         return [f"C{names.index(row.name) % 10}" for row in self.candidates]
 
-    def _texts(self):
+    def _format_labels(self):
         """Number, network, and the layer where there are several."""
         layers = {row.layer for row in self.candidates}
         names = [row.name if len(layers) == 1 else row.title for row in self.candidates]
         return [f"{i}  {name}" for i, name in enumerate(names, 1)]
 
-    def _numbered(self, x, y):
+    def _draw_numbers(self, x, y):
         """A number at each point, moved down from numbers that it would cover."""
         self.figure_.draw_without_rendering()  # which settles where the axes lie
         places = self.ax_.transData.transform(np.column_stack([x, y])) * 72 / self.figure_.dpi
-        moved = _spread(places, width=1.4 * _SIZE, height=1.1 * _SIZE) - places[:, 1]
+        moved = _spread_labels(places, width=1.4 * _SIZE, height=1.1 * _SIZE) - places[:, 1]
         line = {"arrowstyle": "-", "color": "grey", "linewidth": 0.5}
         options = {"textcoords": "offset points", "va": "center", "arrowprops": line}
         return [
@@ -125,7 +184,7 @@ class RankingDisplay:
         ]
 
 
-def _spread(places, width, height):
+def _spread_labels(places, width, height):
     """Heights of labels of one size that cover no other, each at its place or under it."""
     heights, placed = places[:, 1].copy(), []
     for row in np.argsort(-heights, kind="stable"):
@@ -134,12 +193,3 @@ def _spread(places, width, height):
             heights[row] = min(heights[row], heights[near].min() - height)
         placed.append(row)
     return heights
-
-
-def _axes(ax):
-    import_optional("matplotlib", "plot", "BackboneRanking.plot")
-    pyplot = import_module("matplotlib.pyplot")
-    if ax is None:
-        figure, ax = pyplot.subplots(figsize=(9, 4.8), layout="constrained")
-        return ax, figure
-    return ax, ax.figure

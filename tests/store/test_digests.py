@@ -16,7 +16,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from sklearn_transfer import datasets
-from sklearn_transfer._modalities.inputs import InputSpec
+from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._store.digests import array_digest, digest, tensor_array
 
 
@@ -99,7 +99,7 @@ COPIED = {
     "partial": functools.partial(np.clip, a_min=0, a_max=9),
     "bound method": Scale(2).__call__,
     "array of objects": np.array(["a", None], dtype=object),
-    "spec": InputSpec((9, 9), (10, 10), (0.5,), (0.1,)),
+    "spec": ImageSpec((9, 9), (10, 10), (0.5,), (0.1,)),
     "deep": {"a": [1, (2, {3}), {"b": b"4"}], "c": None},
 }
 

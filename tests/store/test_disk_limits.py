@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sklearn_transfer._store.memory import Answer
+from sklearn_transfer._store.base import Answer
 from tests.processes import Worker, as_nobody, call, caught, read_only, with_small_files
 from tests.stores import (
     CONTEXT,
@@ -36,7 +36,7 @@ def fill_the_disk(folder):
 
     _, messages = with_small_files(500_000, fill)
     _, later = caught(fill)
-    [[found]] = store.look([CONTEXT], [key(150)])
+    [[found]] = store.lookup([CONTEXT], [key(150)])
     return messages, later, found
 
 

@@ -7,8 +7,9 @@ import sqlite3
 
 import pytest
 
-from sklearn_transfer._store import sqlite
-from sklearn_transfer._store.memory import Answer
+from sklearn_transfer._store import database as database_module
+from sklearn_transfer._store import tables
+from sklearn_transfer._store.base import Answer
 from tests.processes import caught
 from tests.stores import ENTRY, WIDTH, database, held, look, make_store, put, query, vector
 
@@ -57,7 +58,7 @@ def flip(folder, number, position):
     query(folder, "UPDATE vectors SET data = ? WHERE id = ?", bytes(data), number)
 
 
-@pytest.mark.parametrize("position", [0, sqlite._CHECKSUM - 1, sqlite._CHECKSUM, -1])
+@pytest.mark.parametrize("position", [0, tables._CHECKSUM - 1, tables._CHECKSUM, -1])
 def test_flipped_byte_is_noticed(folder, position):
     flip(folder, 5, position)
     answers = look(make_store(folder), range(N))
@@ -295,7 +296,8 @@ def full(folder):
     """Store whose file cannot grow any more, and that has tried to."""
     store = make_store(folder, room=10**6, memory=10_000)
     look(store, [0])
-    store._connection.execute("PRAGMA max_page_count = 1")  # means: as many as there are
+    connection = store._database.connection
+    connection.execute("PRAGMA max_page_count = 1")  # means: as many as there are
     return store
 
 
@@ -323,7 +325,7 @@ def test_full_disk_leaves_what_was_stored(full, folder):
 
 def test_with_a_full_disk_memory_answers(full):
     caught(fill, full)[1]
-    [[found]] = full.look([b"context of tests"], [b"%016d" % 199])
+    [[found]] = full.lookup([b"context of tests"], [b"%016d" % 199])
     assert found.tobytes() == vector(199, 1000).tobytes()
 
 
@@ -347,12 +349,12 @@ def test_clear_makes_room_on_a_full_disk(full, folder):
 
 def test_with_a_full_disk_features_fit_if_memory_holds_them(full):
     caught(fill, full)[1]
-    assert full.fits(1000, 4 * WIDTH)
-    assert not full.fits(10**6, 4 * WIDTH)
+    assert full.has_room_for(1000, 4 * WIDTH)
+    assert not full.has_room_for(10**6, 4 * WIDTH)
 
 
 def test_a_lock_that_is_never_given_up_warns_once(folder, monkeypatch):
-    monkeypatch.setattr(sqlite, "WAIT", 0.05)
+    monkeypatch.setattr(database_module, "WAIT", 0.05)
     other = sqlite3.connect(database(folder), isolation_level=None)
     other.execute("PRAGMA journal_mode = WAL")
     other.execute("BEGIN IMMEDIATE")

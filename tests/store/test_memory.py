@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sklearn_transfer._store import memory
-from sklearn_transfer._store.memory import Answer, CacheInfo, MemoryStore
+from sklearn_transfer._store.base import Answer, CacheInfo
+from sklearn_transfer._store.memory import MemoryStore
 from tests.threads import run_together
 
 WIDTH = 16
@@ -17,7 +18,7 @@ ENTRY = 4 * WIDTH + memory._ENTRY_OVERHEAD
 
 def get(store, contexts, sample):
     """Vectors of one sample, or None."""
-    [answer] = store.look(contexts, [sample])
+    [answer] = store.lookup(contexts, [sample])
     return None if isinstance(answer, Answer) else answer
 
 
@@ -175,46 +176,53 @@ def test_clear_forgets_vectors_and_counts():
 
 @pytest.mark.parametrize(("n", "fits"), [(3, True), (4, False)])
 def test_fits_is_what_the_store_can_hold(n, fits):
-    assert MemoryStore(3 * ENTRY).fits(n, 4 * WIDTH) is fits
+    assert MemoryStore(3 * ENTRY).has_room_for(n, 4 * WIDTH) is fits
     assert (filled(n, room=3).info().entries == n) is fits
 
 
 def test_what_is_missing_can_be_claimed_once():
     store, first, second = filled(1, room=3), object(), object()
-    assert store.look(["a"], [1]) == [Answer.FREE]
-    assert store.look(["a"], [1], owner=first) == [Answer.OURS]
-    assert store.look(["a"], [1], owner=first) == [Answer.OURS]
-    assert store.look(["a"], [1], owner=second) == [Answer.BUSY]
-    assert store.look(["a"], [1]) == [Answer.BUSY]
+    assert store.lookup(["a"], [1]) == [Answer.FREE]
+    assert store.lookup(["a"], [1], owner=first) == [Answer.OURS]
+    assert store.lookup(["a"], [1], owner=first) == [Answer.OURS]
+    assert store.lookup(["a"], [1], owner=second) == [Answer.BUSY]
+    assert store.lookup(["a"], [1]) == [Answer.BUSY]
 
 
 def test_claim_on_one_context_holds_the_whole_sample():
     store, first, second = filled(1, room=3), object(), object()
-    store.look(["a"], [1], owner=first)
-    assert store.look(["b", "a"], [1], owner=second) == [Answer.BUSY]
-    assert store.look(["b"], [1], owner=second) == [Answer.OURS]
+    store.lookup(["a"], [1], owner=first)
+    assert store.lookup(["b", "a"], [1], owner=second) == [Answer.BUSY]
+    assert store.lookup(["b"], [1], owner=second) == [Answer.OURS]
 
 
 def test_claim_ends_when_the_vector_comes():
     store, first, second = filled(1, room=1), object(), object()
-    store.look(["a"], [1], owner=first)
+    store.lookup(["a"], [1], owner=first)
     store.put(["a"], [(1, [np.zeros(999, np.float32)])])  # too large to be kept
-    assert store.look(["a"], [1], owner=second) == [Answer.OURS]
+    assert store.lookup(["a"], [1], owner=second) == [Answer.OURS]
+
+
+def test_ended_claims_are_told():
+    store, owner = filled(1, room=1), object()
+    store.lookup(["a"], [1, 2], owner=owner)
+    assert store.end_claims(owner) == [("a", 1), ("a", 2)]
+    assert store.end_claims(owner) == []
 
 
 def test_release_ends_the_claims_of_one_owner():
     store, first, second = filled(1, room=1), object(), object()
-    store.look(["a"], [1, 2], owner=first)
-    store.look(["a"], [3], owner=second)
-    assert store.release(first) == [("a", 1), ("a", 2)]
-    assert store.look(["a"], [1, 2, 3]) == [Answer.FREE, Answer.FREE, Answer.BUSY]
+    store.lookup(["a"], [1, 2], owner=first)
+    store.lookup(["a"], [3], owner=second)
+    store.release(first)
+    assert store.lookup(["a"], [1, 2, 3]) == [Answer.FREE, Answer.FREE, Answer.BUSY]
 
 
 def test_claims_can_be_given_up():
     store, first = filled(1, room=1), object()
-    store.look(["a"], [1, 2], owner=first)
+    store.lookup(["a"], [1, 2], owner=first)
     store.give_up(["a"], [1])
-    assert store.look(["a"], [1, 2]) == [Answer.FREE, Answer.BUSY]
+    assert store.lookup(["a"], [1, 2]) == [Answer.FREE, Answer.BUSY]
 
 
 class Interrupted(OrderedDict):
@@ -261,36 +269,36 @@ def test_threads_count_together():
 
 @pytest.mark.usefixtures("frequent_switches")
 def test_one_store_a_process_even_when_threads_race_for_it(monkeypatch):
-    monkeypatch.setattr(memory, "_memory_store", None)
+    monkeypatch.setattr(memory, "_stores", {})
     stores = []
-    assert run_together(16, lambda _: stores.append(memory.memory_store())) == []
+    assert run_together(16, lambda _: stores.append(memory.open_memory_store())) == []
     assert len(set(map(id, stores))) == 1
 
 
 def test_default_limit_is_one_gibibyte(monkeypatch):
     monkeypatch.delenv("SKLEARN_TRANSFER_CACHE_BYTES", raising=False)
-    monkeypatch.setattr(memory, "_memory_store", None)
-    assert memory.memory_store().info().max_bytes == 1 << 30
+    monkeypatch.setattr(memory, "_stores", {})
+    assert memory.open_memory_store().info().max_bytes == 1 << 30
 
 
 def test_environment_variable_is_the_limit(monkeypatch):
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", "12345")
-    monkeypatch.setattr(memory, "_memory_store", None)
-    assert memory.memory_store().info().max_bytes == 12345
+    monkeypatch.setattr(memory, "_stores", {})
+    assert memory.open_memory_store().info().max_bytes == 12345
 
 
 @pytest.mark.parametrize("wrong", ["", "1 GB", "-1", "1e9", "²"])
 def test_limit_that_is_no_number_is_refused(monkeypatch, wrong):
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE_BYTES", wrong)
-    monkeypatch.setattr(memory, "_memory_store", None)
+    monkeypatch.setattr(memory, "_stores", {})
     with pytest.raises(ValueError, match="SKLEARN_TRANSFER_CACHE_BYTES=.*a number of bytes"):
-        memory.memory_store()
+        memory.open_memory_store()
 
 
 def test_limit_of_a_new_process_comes_from_its_environment():
     program = (
-        "from sklearn_transfer._store.memory import memory_store;"
-        "print(memory_store().info().max_bytes)"
+        "from sklearn_transfer._store.memory import open_memory_store;"
+        "print(open_memory_store().info().max_bytes)"
     )
     printed = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,0 +1,180 @@
+"""Contents of single samples of any modality, and the digests by which they are known."""
+
+import base64
+import math
+import os
+import stat
+import struct
+import time
+import urllib.parse
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import xxhash
+
+from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._validation import shortened
+
+# A file younger than this may change again within the resolution of the clock.
+_SETTLED_NS = 2_000_000_000
+_MEMO_LIMIT = 500_000
+_memo = {}
+_IDENTITY = struct.Struct("qQQqqq").pack  # a third of the time of formatting
+
+
+class BadSampleError(ValueError):
+    """One sample that cannot be used; the message is the reason alone."""
+
+
+def describe_sample(sample):
+    """What to call a sample in a message."""
+    if isinstance(sample, (str, os.PathLike)):
+        return shortened(str(os.fsdecode(sample)))
+    if isinstance(sample, bytes):
+        return f"{len(sample)} bytes"
+    if isinstance(sample, np.ndarray):
+        return f"array {sample.shape} of {sample.dtype}"
+    return type(sample).__name__
+
+
+@contextmanager
+def add_input_note(label, shape, source):
+    """Add the shape of the samples that a network was given to an error that it raises.
+
+    `source` ends the sentence: where the shape of such samples comes from, as
+    `Reader.input_source` says it.
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{label} was given samples of shape {tuple(shape)}, {source}")
+        raise
+
+
+def unwrap_sample(sample):
+    """Tensors and other arrays as NumPy's, and rows {"bytes", "path"} as what they hold."""
+    if isinstance(sample, (str, bytes, np.ndarray, np.generic)):
+        return sample
+    if isinstance(sample, Mapping) and {"bytes", "path"} & sample.keys():
+        content = sample.get("bytes")
+        return sample.get("path") if content is None else content
+    if is_tensor(sample):
+        return tensor_array(sample)
+    if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
+        return np.asarray(sample)
+    return sample
+
+
+def is_tensor(value):
+    """Whether a value is a tensor of torch, without importing torch."""
+    return hasattr(value, "detach") and hasattr(value, "cpu")
+
+
+def tensor_array(tensor):
+    """NumPy's array of a tensor on any device; bfloat16, which NumPy lacks, as float32."""
+    try:
+        tensor = tensor.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        return tensor.numpy()
+    except Exception as error:  # torch raises several types for what NumPy cannot hold
+        raise BadSampleError(
+            f"is a tensor of {tensor.dtype} that NumPy cannot hold ({error}); pass a dense one"
+            " of uint8 or float32"
+        ) from error
+
+
+def is_data_uri(sample):
+    """Whether a sample is a `data:` URI."""
+    return isinstance(sample, str) and sample[:5].lower() == "data:"
+
+
+def decode_data_uri(uri):
+    """Bytes of a `data:` URI (RFC 2397)."""
+    head, comma, data = uri.partition(",")
+    try:
+        if not comma:
+            raise ValueError("it has no comma before its data")
+        if head.lower().endswith(";base64"):
+            encoded = b"".join(urllib.parse.unquote_to_bytes(data).split())  # wrapped lines
+            return base64.b64decode(encoded, validate=True)
+        return urllib.parse.unquote_to_bytes(data)
+    except ValueError as error:
+        raise BadSampleError(f"is a data: URI that cannot be decoded: {error}") from error
+
+
+def is_missing(sample):
+    """Whether a sample is None, NaN or NA."""
+    if isinstance(sample, float):
+        return math.isnan(sample)
+    return sample is None or type(sample).__name__ in ("NAType", "NaTType")
+
+
+def known_file_digest(path):
+    """Digest of a file that was read before and has not changed since, else None.
+
+    Raises BadSampleError where there is no such file.
+    """
+    status = _stat(path)
+    key = _memo.get(_identify_file(path, status))
+    if key is None:
+        _check_regular(status)
+    return key
+
+
+def _stat(path):
+    try:
+        return os.stat(path)
+    except FileNotFoundError as error:
+        is_home = os.fsdecode(path).startswith("~")
+        hint = "; '~' stays as it is in samples, use os.path.expanduser" if is_home else ""
+        raise BadSampleError(f"no such file{hint}") from error
+    except (OSError, ValueError) as error:
+        raise BadSampleError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _check_regular(status):
+    if stat.S_ISDIR(status.st_mode):
+        raise BadSampleError("is a directory, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise BadSampleError("is not a regular file")
+
+
+def _identify_file(path, status):
+    """Digest of path, device, inode, size and times: a sixth of the size of a tuple.
+
+    Device and inode stand for the real path, whose resolution would cost more than all of
+    this; the path is for file systems that number files as they please.
+    """
+    path = os.fspath(path)
+    if path[:1] != "/":  # else another spelling is at worst read once more
+        path = os.path.abspath(path)
+    return xxhash.xxh3_128_digest(
+        _IDENTITY(
+            hash(path),
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+    )
+
+
+def read_file(path):
+    """Digest and bytes of a file; raises BadSampleError where it cannot be read."""
+    _check_regular(_stat(path))
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read()
+    except OSError as error:
+        raise BadSampleError(error.strerror or str(error)) from error
+    key = array_digest(content)
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
+        if len(_memo) >= _MEMO_LIMIT:
+            _memo.clear()
+        _memo[_identify_file(path, status)] = key
+    return key, content

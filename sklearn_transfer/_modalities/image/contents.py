@@ -1,0 +1,106 @@
+"""Contents of single images, and the digests by which they are known."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from sklearn_transfer._modalities.contents import (
+    BadSampleError,
+    decode_data_uri,
+    is_data_uri,
+    is_missing,
+    known_file_digest,
+    read_file,
+    unwrap_sample,
+)
+from sklearn_transfer._modalities.image.decoded import describe_error
+from sklearn_transfer._process.locks import Lock
+from sklearn_transfer._store.digests import array_digest, digest
+from sklearn_transfer._validation import shortened
+
+SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
+_ORIENTATION = 0x0112
+_load_lock = Lock()
+
+
+def known_digest(sample):
+    """Digest of an image where it costs little, else None.
+
+    A path has one if its file was read before and has not changed since.
+    """
+    sample = _unwrap(sample)
+    if isinstance(sample, (str, os.PathLike)):
+        return None if is_data_uri(sample) else known_file_digest(sample)
+    if isinstance(sample, bytes) or (
+        isinstance(sample, np.ndarray)
+        and sample.dtype.kind in "buif"
+        and not isinstance(sample, np.ma.MaskedArray)
+    ):
+        return array_digest(sample)
+    return None
+
+
+def read_sample(sample, key=None):
+    """Digest and undecoded content (bytes, PIL image or array) of one sample.
+
+    `key` is what `known_digest` gave for it, if it did.
+    """
+    sample = _unwrap(sample)
+    if is_data_uri(sample):
+        sample = decode_data_uri(sample)
+    if isinstance(sample, (str, os.PathLike)):
+        return read_file(sample)
+    if isinstance(sample, (bytes, bytearray, memoryview)):
+        content = bytes(sample)
+        return key or array_digest(content), content
+    if isinstance(sample, Image.Image):
+        return _compute_image_digest(sample), sample
+    if isinstance(sample, np.ndarray):
+        check_array_sample(sample)
+        return key or array_digest(sample), sample
+    if is_missing(sample):
+        raise BadSampleError(f"missing value ({shortened(sample)})")
+    raise BadSampleError(
+        f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_advice_on(sample)}"
+    )
+
+
+def _unwrap(sample):
+    return sample if isinstance(sample, Image.Image) else unwrap_sample(sample)
+
+
+def _advice_on(sample):
+    if isinstance(sample, tuple) and len(sample) == 2:
+        return "; of pairs (image, label) pass the images: [image for image, label in X]"
+    if hasattr(sample, "read"):
+        return "; pass what it holds: file.read()"
+    return ""
+
+
+def _compute_image_digest(image):
+    try:
+        with _load_lock:  # two threads must not decode one lazily opened image
+            image.load()
+            orientation = image.getexif().get(_ORIENTATION)
+    except Exception as error:  # Pillow's decoders raise whatever their format trips on
+        raise BadSampleError(describe_error(error)) from error
+    transparency = image.info.get("transparency")
+    palette = image.palette and (image.palette.mode, image.getpalette(None))
+    appearance = (image.mode, image.size, palette, transparency, orientation)
+    return digest(appearance, image.tobytes())
+
+
+def check_array_sample(array):
+    """The array, if it has the shape of an image; raises BadSampleError."""
+    if array.ndim not in (2, 3):
+        raise BadSampleError(
+            f"array of shape {array.shape}, expected (H, W) or (H, W, channels)"
+        )
+    if array.size == 0:
+        raise BadSampleError(f"has no pixels: shape {array.shape}")
+    if array.dtype.hasobject:
+        raise BadSampleError("is an array of objects, expected one of numbers")
+    if np.ma.is_masked(array):
+        raise BadSampleError("has masked pixels; fill them in: image.filled(value)")
+    return array

@@ -1,0 +1,177 @@
+"""Readers of images: by the spec of a network, or by a function of the user's."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from sklearn_transfer._modalities.contents import BadSampleError
+from sklearn_transfer._modalities.image import contents, transforms
+from sklearn_transfer._modalities.image.decoding import Decoding
+from sklearn_transfer._modalities.payloads import InputFormat, PayloadFormat
+from sklearn_transfer._modalities.readers import Reader
+from sklearn_transfer._modalities.remarks import Bright, Narrow
+from sklearn_transfer._process.threads import alone
+from sklearn_transfer._store.digests import digest
+
+# An 8-bit picture whose brightest value is below this uses an eighth of the range.
+_DARK = 32
+# Beyond this share of the size that images are scaled to, a crop has no use for pixels.
+_LARGEST_RATIO = 2
+
+
+@dataclass(frozen=True)
+class PixelFormat(PayloadFormat):
+    """Payloads `{"pixels"}` of uint8 (height, width, channels), scaled by the network's side.
+
+    `mean` and `std` are per channel, for values in [0, 1].
+    """
+
+    mean: tuple
+    std: tuple
+
+    def to_input(self, batch):
+        import torch
+
+        pixels = batch["pixels"]
+        options = {"dtype": torch.float32, "device": pixels.device}
+        mean, std = (torch.tensor(values, **options) for values in (self.mean, self.std))
+        # In this order OpenVINO need not move a value: its convolutions take channels last.
+        return pixels.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+    def input_shape(self, signature):
+        height, width, channels = signature[0][1]
+        return (channels, height, width)
+
+
+class _SamplesAreImages(Reader):
+    """Samples that are images, however they are prepared."""
+
+    unit = "image"
+
+    def known_digest(self, sample):
+        return contents.known_digest(sample)
+
+    def read(self, sample, key=None):
+        return contents.read_sample(sample, key)
+
+
+class ImageReader(_SamplesAreImages):
+    """Images brought to a network's input as its spec says."""
+
+    input_source = "as input_size says, or else the network"
+
+    def __init__(self, spec, background, value_range="auto"):
+        self.spec, self.value_range = spec, value_range
+        self.decoding = Decoding(background, value_range, spec.channels)
+        # The spec goes by the name that it had when the first cache folders were written.
+        text = repr(spec).replace(type(spec).__name__, "InputSpec", 1)
+        self.key = digest("spec", text, background, *_parts_beyond_auto(value_range))
+        self.format = PixelFormat(spec.mean, spec.std)
+
+    def find_signature(self, samples):
+        """Signature of payloads, which the spec tells; samples are not looked at."""
+        return (("pixels", (*self.spec.size, self.spec.channels), "|u1"),)
+
+    def is_quick(self, sample):
+        is_window = isinstance(self.value_range, tuple)
+        return not is_window and transforms.needs_crop_alone(sample, self.spec)
+
+    def prepare(self, content, note=None):
+        if self.is_quick(content):
+            image, is_8_bit = content, True
+            pixels = transforms.center(content, self.spec)
+        else:
+            image, is_8_bit = self.decoding.picture(content, note)
+            pixels = transforms.eval_transform(image, self.spec)
+        if is_8_bit:
+            self._note_dark(pixels, image, note)
+        return {"pixels": pixels}
+
+    def _note_dark(self, pixels, image, note):
+        """Remark on an 8-bit picture that uses a small part of its range.
+
+        `pixels` is what the network gets of it. The picture itself is looked at only where
+        these are dark: they may be so for the part that they show, or for the scaling.
+        """
+        if note is None or self.value_range != "auto":
+            return
+        brightest = _compute_brightest(image) if pixels.max() < _DARK else _DARK
+        if 0 < brightest < _DARK:
+            note(Narrow("uint8", float(brightest), 255.0))
+        elif brightest:
+            note(Bright())
+
+    def make_augmentation(self, augment):
+        return partial(_augment, transforms.make_augmentation(augment, self.spec))
+
+    def prepare_original(self, content, note=None):
+        """Upright picture as an array, no larger than twice what the network sees."""
+        image, is_8_bit = self.decoding.picture(content, note)
+        array = transforms.shrunk(image, _LARGEST_RATIO * max(self.spec.resize))
+        if is_8_bit:
+            self._note_dark(array, image, note)
+        return array
+
+
+class CallableReader(_SamplesAreImages):
+    """Images brought to a network's input by the user's own function."""
+
+    format = InputFormat()
+    input_source = "as preprocess returns them"
+
+    def __init__(self, function, background, value_range="auto"):
+        self.function = function
+        self.decoding = Decoding(background, value_range)
+        parts = _parts_beyond_auto(value_range)
+        self.key = digest("callable", function, background, *parts)
+        self.is_ordered = not getattr(function, "thread_safe", False)
+
+    def prepare(self, content, note=None):
+        image = self.decoding.picture(content, note).image
+        return image if self.is_ordered else self._call(image)
+
+    def finish(self, prepared):
+        if not self.is_ordered:
+            return prepared
+        with alone():
+            return self._call(prepared)
+
+    def _call(self, image):
+        result = self.function(image)
+        if hasattr(result, "detach"):
+            result = result.detach().cpu().numpy()
+        if not hasattr(result, "shape") or len(result.shape) == 0:
+            raise ValueError(
+                f"preprocess returned {type(result).__name__}, expected an array or tensor"
+                " (channels, height, width)"
+            )
+        output = np.array(result, dtype=np.float32)
+        if not np.isfinite(output).all():
+            raise BadSampleError("preprocess gives NaN or infinity")
+        return {"input": output}
+
+    def describe_mismatch(self, first, first_row, other, other_row):
+        return (
+            f"preprocess gives shape {self.format.input_shape(first)} for {first_row} but"
+            f" {self.format.input_shape(other)} for {other_row}; it must end in one size"
+        )
+
+
+def _augment(augmentation, array, seed):
+    """Payload of a view of a picture, drawn from a seed."""
+    # Pillow does not know other numbers of channels.
+    picture = Image.fromarray(array) if array.shape[2] == 3 else array
+    return {"pixels": augmentation(picture, seed)}
+
+
+def _compute_brightest(image):
+    if isinstance(image, np.ndarray):
+        return int(image.max())
+    return max(np.ravel(image.getextrema())[1::2].tolist())
+
+
+def _parts_beyond_auto(value_range):
+    """What a value range adds to the key of a reader."""
+    return () if value_range == "auto" else ("value range", value_range)

@@ -1,0 +1,27 @@
+"""Specs: what a network takes, which decides what its samples are."""
+
+from abc import ABC, abstractmethod
+
+
+class Spec(ABC):
+    """What a network takes. It is plain data, equal where networks take the same."""
+
+    @abstractmethod
+    def reader(self, estimator):
+        """Make the `Reader` of samples for this network.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Its parameters are the user's options of reading, such as `preprocess`.
+
+        Returns
+        -------
+        reader : Reader
+            Turns each sample into a payload that the network can take.
+
+        Raises
+        ------
+        ValueError
+            If the options do not fit the network.
+        """

@@ -1,0 +1,110 @@
+"""Choice and making of engines: PyTorch, OpenVINO or ONNX Runtime, to the same numbers."""
+
+import functools
+import importlib.util
+import os
+import warnings
+
+import torch
+
+from sklearn_transfer._networks.engines.onnxruntime import ONNXRuntimeEngine
+from sklearn_transfer._networks.engines.openvino import OpenVINOEngine
+from sklearn_transfer._networks.engines.plan import Plan, to_tensors
+from sklearn_transfer._networks.engines.torch import TorchEngine
+from sklearn_transfer._networks.registry import trim_registry
+from sklearn_transfer._process.allocator import return_memory
+from sklearn_transfer._process.threads import run_apart
+from sklearn_transfer._validation import import_optional
+
+# Packages, the fastest first, and the extra of this package that brings each.
+_COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}
+_ENGINES_KEPT = 4  # for each network
+
+
+def resolve_engine(engine, precision, backbone):
+    """Name of the engine that a value of the parameter `engine` means for a network.
+
+    "auto" is the fastest one installed for a library's network on a CPU, else torch.
+    Raises ImportError where one that is named is not installed, and ValueError where it
+    does not run on the device or in the precision.
+    """
+    on_cpu = backbone.device.type == "cpu"
+    if engine == "auto":
+        if backbone.stateful or not on_cpu:
+            return "torch"
+        fitting = [
+            name for name in _COMPILED if _supports(name, precision) and _is_installed(name)
+        ]
+        return fitting[0] if fitting else "torch"
+    if engine in _COMPILED:
+        for package in (engine, "onnx"):
+            import_optional(package, _COMPILED[engine], f"engine={engine!r}")
+        if not on_cpu:
+            raise ValueError(
+                f"engine={engine!r} runs on the CPU, but device={str(backbone.device)!r}; use"
+                " engine='torch', or device='cpu'"
+            )
+        if not _supports(engine, precision):
+            raise ValueError(
+                f"engine={engine!r} has no precision={precision!r} on a CPU; use 'openvino' or"
+                " 'torch'"
+            )
+    return engine
+
+
+def _supports(name, precision):
+    return precision == "float32" or name != "onnxruntime"
+
+
+@functools.cache
+def _is_installed(name):
+    return all(importlib.util.find_spec(package) for package in (name, "onnx"))
+
+
+def make_engine(name, precision, backbone, taps, format, signature):
+    """Engine for payloads of one signature; the same one for all equal requests.
+
+    `format` says how the network's input is made from payloads.
+    """
+    key = (name, precision, tuple(taps), format, signature, torch.get_num_threads())
+    with backbone.engines_lock:
+        _forget_forked(backbone)
+        is_new = key not in backbone.engines
+        if is_new:
+            plan = Plan(backbone, taps, format, precision, signature)
+            backbone.engines[key], problem = run_apart(_make, name, plan)
+            if problem:
+                warnings.warn(problem, UserWarning, stacklevel=2)
+            while len(backbone.engines) > _ENGINES_KEPT:
+                backbone.engines.popitem(last=False)
+        backbone.engines.move_to_end(key)
+        engine = backbone.engines[key]
+    if is_new:
+        trim_registry()
+        return_memory()
+    return engine
+
+
+def _forget_forked(backbone):
+    """Drop engines of a parent process, whose threads a child of fork does not have."""
+    if backbone.engines and next(iter(backbone.engines.values())).process != os.getpid():
+        backbone.engines.clear()
+
+
+def _make(name, plan):
+    """Engine, and in one line why it is not the one that was asked for, if it is not."""
+    if name == "torch":
+        return TorchEngine(plan), None
+    kind = {"openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}[name]
+    example = plan.example(2)
+    expected = plan.forward(to_tensors(example), precision="float32")
+    try:
+        engine = kind(plan)
+        plan.check(engine.run(example), expected)
+    except Exception as error:  # whatever an exporter or a compiler raises
+        reason = str(error).strip().partition("\n")[0][:200]
+        return TorchEngine(plan), (
+            f"{name} cannot run {plan.backbone.label} ({type(error).__name__}: {reason});"
+            " PyTorch runs it, with the same features; engine='torch' silences this"
+        )
+    return engine, None

@@ -1,0 +1,47 @@
+"""What engines that compile a graph have in common."""
+
+import os
+import tempfile
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from sklearn_transfer._networks.onnx import export_plan
+
+
+class CompiledEngine(ABC):
+    """A compiled graph that takes one sample at a time, on one core per worker.
+
+    Features of a sample are therefore the same bits whatever is beside it.
+    """
+
+    rows = 2  # samples handed to a worker at once
+
+    def __init__(self, plan):
+        self.plan, self.process = plan, os.getpid()
+        self.n_workers = plan.n_threads
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            path = os.path.join(folder, "network.onnx")
+            export_plan(plan, path)
+            self.compile(path, plan.precision)
+
+    @abstractmethod
+    def compile(self, path, precision):
+        """Compile the graph in an ONNX file."""
+
+    @abstractmethod
+    def infer(self, inputs):
+        """Outputs for each input, which is a list of arrays in the order of the plan."""
+
+    def rows_of(self, batch_size):
+        """Rows per batch for a value of the parameter `batch_size`."""
+        return self.rows if batch_size == "auto" else min(self.rows, batch_size)
+
+    def run(self, batch):
+        """Pooled activations of collated payloads: one (n, width) float32 array per tap."""
+        arrays = [batch[name] for name in self.plan.names]
+        inputs = [
+            [np.ascontiguousarray(array[i : i + 1]) for array in arrays]
+            for i in range(len(arrays[0]))
+        ]
+        return [np.concatenate(parts) for parts in zip(*self.infer(inputs), strict=True)]

@@ -1,0 +1,89 @@
+"""PyTorch as an engine."""
+
+import os
+from dataclasses import replace
+
+from sklearn_transfer._networks.engines.plan import TOLERANCE, compute_difference, to_tensors
+from sklearn_transfer._networks.folding import Observation, fold_batch_norms
+from sklearn_transfer._process.allocator import keep_memory
+
+_FOLD_TOLERANCE = 1e-5
+# Elements of the largest activation of a batch: beyond 16 MB, a CPU's caches miss and
+# glibc maps and unmaps memory at every operation.
+_ACTIVATION_ELEMENTS = 4 << 20
+_LARGEST_BATCH = 64
+# Elements of the input of a batch where activations are not known, and on a GPU.
+_INPUT_ELEMENTS = (4 * 3 * 224 * 224, 64 * 3 * 224 * 224)
+
+
+class TorchEngine:
+    """PyTorch: channels-last, folded normalization, batches that fit into caches.
+
+    A user's own module may keep state: it runs as it is, one pass at a time.
+    """
+
+    name = "torch"
+    n_copies = 1  # of the weights, at most
+
+    def __init__(self, plan):
+        self.plan, self.backbone, self.process = plan, plan.backbone, os.getpid()
+        self.device = plan.backbone.device
+        self.on_cpu = self.device.type == "cpu"
+        elements = _INPUT_ELEMENTS[not self.on_cpu]
+        self.rows = min(max(elements // max(plan.n_elements, 1), 1), 1024)
+        self.independent = True
+        self.n_workers = plan.n_threads if self.on_cpu else 1
+        if self.backbone.stateful:
+            self.n_workers = 1
+            return
+        self._observe()
+        if self.on_cpu:
+            keep_memory()
+
+    def _observe(self):
+        """Run random payloads: fold normalization, and see how large activations are."""
+        plan = self.plan
+        example = to_tensors(plan.example(2), self.device)
+        together = plan.forward(example, precision="float32")
+        example = {name: tensor[:1] for name, tensor in example.items()}
+        with Observation(plan.backbone.module, example) as seen:
+            expected = plan.forward(example, precision="float32")
+        tolerance = TOLERANCE["float32"]
+        self.independent = _agree([rows[:1] for rows in together], expected, tolerance)
+        if self.on_cpu:
+            self.rows = min(max(_ACTIVATION_ELEMENTS // seen.largest, 1), _LARGEST_BATCH)
+        pairs = seen.pairs()
+        if pairs:
+            folded = replace(
+                plan.backbone, module=fold_batch_norms(plan.backbone.module, pairs)
+            )
+            found = plan.forward(example, folded, precision="float32")
+            # A convolution may itself be tapped, as the last layer of a named module.
+            if _agree(found, expected, _FOLD_TOLERANCE):
+                self.backbone = folded
+
+    def rows_of(self, batch_size):
+        """Rows per batch for a value of the parameter `batch_size`.
+
+        One where rows depend on each other, as under batch-norm without running statistics.
+        """
+        if not self.independent:
+            return 1
+        return self.rows if batch_size == "auto" else batch_size
+
+    def run(self, batch):
+        """Pooled activations of collated payloads: one (n, width) float32 array per tap."""
+        if self.device.type == "cuda":
+            tensors = {name: t.pin_memory() for name, t in to_tensors(batch).items()}
+            tensors = {n: t.to(self.device, non_blocking=True) for n, t in tensors.items()}
+        else:
+            tensors = to_tensors(batch, self.device)
+        outputs = self.plan.forward(tensors, self.backbone)
+        return [output.cpu().numpy() for output in outputs]
+
+
+def _agree(found, expected, tolerance):
+    return all(
+        compute_difference(a.cpu().numpy(), b.cpu().numpy()) <= tolerance
+        for a, b in zip(found, expected, strict=True)
+    )

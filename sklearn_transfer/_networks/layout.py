@@ -1,0 +1,92 @@
+"""Layout: what is known about the structure of a network, apart from its weights."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One depth of a network that `layers` can name by word or index.
+
+    Parameters
+    ----------
+    name : str
+        Name of the module.
+    channels : int, default=None
+        Channels of its output, where they are known.
+    reduction : int, default=None
+        Pixels of the input along each axis for one position of its output.
+    order : {"NCHW", "NHWC"}, default=None
+        Order of the axes of its output, where the module itself says so.
+    """
+
+    name: str
+    channels: int | None = None
+    reduction: int | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point of a forward pass that a hook can see: the input or output of a module."""
+
+    module: str
+    side: str = "output"
+
+
+OUTPUT = Place("")  # the output of the whole network
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known about the structure of a network.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the network.
+    stages : tuple of Stage, default=()
+        Its depths, the shallowest first.
+    family : {"module", "timm", "wrapper"}, default="module"
+        How a forward pass is made: see `families`.
+    pooling : {"avg", "max", "cls"}, default="avg"
+        What `pooling="auto"` means: the pooling of the network's own head.
+    prefix_tokens : int, default=0
+        Tokens that precede those of the patches in a sequence.
+    class_token : bool, default=False
+        Whether the first of these is a class token.
+    channels_last : bool, default=False
+        Whether maps inside the network have their channels last.
+    has_classifier : bool, default=True
+        Whether the network ends in a classifier, whose output are logits.
+    embedding, final_map, logits : Place, default=OUTPUT
+        Where these are found in a forward pass of the family "module". The family "timm" has
+        methods that return them.
+    final_relu : bool, default=False
+        Whether a ReLU that is no module follows the last map.
+    """
+
+    label: str
+    stages: tuple = ()
+    family: str = "module"
+    pooling: str = "avg"
+    prefix_tokens: int = 0
+    class_token: bool = False
+    channels_last: bool = False
+    has_classifier: bool = True
+    embedding: Place = OUTPUT
+    final_map: Place = OUTPUT
+    logits: Place = OUTPUT
+    final_relu: bool = False
+
+
+def list_children(module, skip=None):
+    """Top-level children as stages; of a list, which is never run itself, its members."""
+    stages = []
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.ModuleList):
+            stages += [Stage(f"{name}.{inner.name}") for inner in list_children(child)]
+        elif name != skip:
+            stages.append(Stage(name))
+    return tuple(stages)

@@ -1,0 +1,97 @@
+"""Networks that a user gives as a module, or as a function that makes one."""
+
+import copy
+import inspect
+
+import torch
+
+from sklearn_transfer._networks import timm as timm_networks
+from sklearn_transfer._networks import torchvision as torchvision_networks
+from sklearn_transfer._networks.backbone import Backbone, Description
+from sklearn_transfer._networks.checkpoints import refuse_quantized
+from sklearn_transfer._networks.layout import Layout, list_children
+from sklearn_transfer._networks.weights import load_strictly
+
+_LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
+
+
+def takes_outputs(model):
+    """Whether a model is a factory `(n_features_in, n_outputs)`."""
+    if isinstance(model, (str, torch.nn.Module)):
+        return False
+    try:
+        parameters = inspect.signature(model).parameters.values()
+    except (TypeError, ValueError):  # some builtins do not say
+        return False
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1
+
+
+def build_from_object(model, request):
+    """Backbone of a module, which is copied, or of what a callable returns."""
+    if isinstance(model, torch.nn.Module):
+        module, label = copy.deepcopy(model), type(model).__name__
+    else:
+        label = getattr(model, "__qualname__", type(model).__qualname__)
+        module = model(*(given for given in request.sizes if given is not None))
+        if not isinstance(module, torch.nn.Module):
+            raise ValueError(
+                f"model={label} returned {type(module).__name__}, expected a callable that"
+                " takes the number of input features and returns a torch.nn.Module"
+            )
+        refuse_quantized(module, label)
+    origin = "own weights"
+    if request.weights is None and isinstance(model, torch.nn.Module):
+        origin = "random weights"
+        _draw_anew(module, label)
+    elif request.weights is not None and request.weights != "pretrained":
+        origin = load_strictly(module, request.weights, label)
+    backbone = _wrap_module(module, label, origin, request.size)
+    _require_channels(backbone, request.n_channels)
+    return backbone
+
+
+def _wrap_module(module, label, origin, size):
+    config = getattr(module, "pretrained_cfg", None)
+    if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
+        return timm_networks.wrap_module(module, label, origin, size)
+    if type(module).__module__.startswith("torchvision.models."):
+        return torchvision_networks.wrap_given_module(module, label, origin, size)
+    layout = Layout(label, stages=list_children(module))
+    spec = timm_networks.find_spec(module, size, label)
+    return Backbone(Description(layout, spec, origin), module)
+
+
+def _require_channels(backbone, n_channels):
+    """Raise ValueError where a network that was given takes another number of channels."""
+    takes = backbone.spec.channels
+    if None not in (takes, n_channels) and n_channels != takes:
+        raise ValueError(
+            f"n_channels={n_channels}, but {backbone.label} takes {takes}; n_channels"
+            " adapts the first layer of networks by name alone. Leave it at None, or give a"
+            " module whose first layer takes that many"
+        )
+
+
+def _draw_anew(module, label):
+    """Random weights for a module by the initialization of its own layers."""
+    covered = set()
+    for layer in module.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+            covered.update(map(id, layer.parameters(recurse=False)))
+    rest = [name for name, p in module.named_parameters() if id(p) not in covered]
+    if rest:
+        raise ValueError(
+            f"weights=None cannot draw {rest[:3]} of {label} anew: no layer with"
+            " reset_parameters() owns them; pass a factory that builds the module"
+        )
+
+
+def is_library_code(module):
+    """Whether a module is made of layers of torch, torchvision and timm alone."""
+    return all(
+        type(layer).__module__.startswith(_LIBRARIES)
+        and "forward" not in vars(layer)
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+        for layer in module.modules()
+    )

@@ -1,0 +1,108 @@
+"""Pooling: from an activation of any layout to one vector per sample."""
+
+import math
+
+import torch
+
+POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
+_GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
+
+
+def pool(activation, pooling, layout, stage, spatial=(), mask=None):
+    """One row per sample, from an activation of any layout.
+
+    Parameters
+    ----------
+    activation : torch.Tensor of shape (n, ...)
+        A vector, a map with its channels first or last, or a sequence of tokens, which may
+        begin with class and register tokens. Only "cls" and "flatten" see these.
+    pooling : {"auto", "avg", "max", "gem", "cls", "flatten", "raw"}
+        As the parameter of the same name. "gem" is the generalized mean of power 3
+        [Radenovic 2018]; "raw" keeps all values in the order of memory.
+    layout : Layout
+        What is known of the network.
+    stage : Stage
+        What is known of this depth.
+    spatial : tuple of int, default=()
+        Height and width of the network's input, where it has them.
+    mask : torch.Tensor of shape (n, positions), default=None
+        Nonzero where a position holds content, zero where it is padding, which no pooling but
+        "flatten" sees. None: all positions hold content.
+
+    Returns
+    -------
+    pooled : torch.Tensor of shape (n, width), float32
+    """
+    activation = activation.float()
+    if activation.ndim <= 2 or pooling == "raw":
+        return activation.reshape(len(activation), -1)
+    maps, n_prefix = _arrange_positions(activation, layout, stage, spatial)
+    if mask is not None and mask.shape[1] != maps.shape[1]:
+        mask = None  # these positions are not those of the input
+    if pooling == "auto":
+        has_token = n_prefix and layout.class_token
+        pooling = layout.pooling
+        if pooling == "cls" and not has_token:
+            pooling = "avg"
+    if pooling == "flatten":
+        return maps.transpose(1, 2).reshape(len(maps), -1)
+    if pooling == "cls":
+        if not n_prefix:
+            raise ValueError(
+                f"pooling='cls': {stage.name or 'the last map'!r} of {layout.label} has no"
+                " class token; use 'avg', 'max' or 'gem'"
+            )
+        return maps[:, 0]
+    maps = maps[:, n_prefix:]
+    if mask is not None:
+        mask = mask[:, n_prefix:, None].bool()
+    if pooling == "max":
+        return maps.amax(1) if mask is None else maps.masked_fill(~mask, -torch.inf).amax(1)
+    if pooling == "gem":
+        powers = maps.clamp(min=_GEM_FLOOR).pow(_GEM_POWER)
+        return _average(powers, mask).pow(1 / _GEM_POWER)
+    return _average(maps, mask)
+
+
+def _average(values, mask):
+    """Mean over the positions that a mask keeps."""
+    if mask is None:
+        return values.mean(1)
+    return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _arrange_positions(activation, layout, stage, spatial):
+    """Activation as (n, positions, channels), and how many prefix tokens lead it."""
+    if activation.ndim == 3:
+        if _is_channels_first(activation.shape[1], activation.shape[2], stage.channels):
+            activation = activation.transpose(1, 2)
+        return activation, _count_prefix_tokens(activation.shape[1], layout, stage, spatial)
+    if not _is_channels_last(activation, layout, stage):
+        activation = activation.movedim(1, -1)
+    return activation.flatten(1, -2), 0
+
+
+def _is_channels_first(second, third, channels):
+    return channels is not None and second == channels != third
+
+
+def _is_channels_last(activation, layout, stage):
+    first, last = activation.shape[1], activation.shape[-1]
+    if stage.order in ("NCHW", "NHWC"):
+        return stage.order == "NHWC"
+    if stage.channels is not None and (first == stage.channels) != (last == stage.channels):
+        return last == stage.channels
+    if not layout.channels_last:
+        return False
+    # A convolution inside a channels-last network still gives square maps at the end.
+    return not (activation.shape[-2] == last != first)
+
+
+def _count_prefix_tokens(length, layout, stage, spatial):
+    """Prefix tokens in a sequence: none where it is as long as the grid of patches."""
+    reductions = [s.reduction for s in (stage, *layout.stages[-1:]) if s.reduction]
+    if reductions and len(spatial) == 2:
+        grid = math.prod(math.ceil(edge / reductions[0]) for edge in spatial)
+        if length == grid:
+            return 0
+    return min(layout.prefix_tokens, length - 1)

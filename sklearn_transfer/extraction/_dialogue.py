@@ -1,0 +1,140 @@
+"""The dialogue of an extraction with its store: what is known, claimed or left to others."""
+
+import math
+import time
+import warnings
+
+from sklearn_transfer._store.base import Answer
+from sklearn_transfer._store.digests import KEY_VERSION, digest
+
+# Samples claimed at once.
+_CLAIMED = 16
+# Seconds between looks at what others compute.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
+# Seconds without news of them before a warning says whom this waits for.
+_PATIENCE = 60.0
+
+
+def compute_contexts(backbone, reader, taps, options):
+    """Keys of everything that the vectors of a tap depend on beside the sample."""
+    setting = (KEY_VERSION, backbone.digest, reader.key, options.precision, options.engine)
+    return [digest(*setting, (tap.kind, tap.name, tap.pooling)) for tap in taps]
+
+
+class Dialogue:
+    """What an extraction asks its store, and which rows wait for what it computes itself.
+
+    A sample is known by its digest, the key. Several rows may have the same one: the first
+    of them is computed, and the others wait for it.
+
+    Parameters
+    ----------
+    store : Store
+        Where vectors are kept.
+    contexts : list of bytes
+        One for each tap, as `compute_contexts` gives them.
+    """
+
+    def __init__(self, store, contexts):
+        self.store, self.contexts, self.waiting = store, contexts, {}
+
+    def lookup(self, keys):
+        """Vectors of each key, one per tap, or an `Answer`."""
+        return self.store.lookup(self.contexts, keys)
+
+    def claim(self, items, busy, take_known):
+        """Yield the items (row, key, content) that are to be computed here.
+
+        `take_known(row, vectors)` is called for what is stored. Rows that others are
+        computing are appended to `busy`, with their keys. A key of None, that of a sample
+        which cannot be read, is passed on.
+        """
+        part = []
+        for item in items:
+            part.append(item)
+            if len(part) == _CLAIMED:
+                yield from self._claim_part(part, busy, take_known)
+                part = []
+        yield from self._claim_part(part, busy, take_known)
+
+    def _claim_part(self, items, busy, take_known):
+        ours = []
+        keys = [key for _, key, _ in items if key is not None and key not in self.waiting]
+        found = self.store.lookup(self.contexts, keys, owner=self)
+        answers = dict(zip(keys, found, strict=True))
+        for row, key, content in items:
+            if key in self.waiting:
+                self.waiting[key].append(row)
+            elif key is None or answers[key] is Answer.OURS:
+                if key is not None:
+                    self.waiting[key] = [row]
+                ours.append((row, key, content))
+            elif answers[key] is Answer.BUSY:
+                busy.append((row, key))
+            else:
+                take_known(row, answers[key])
+        return ours
+
+    def pop_waiting(self, key):
+        """Rows that waited for a key that is computed now; all but the first are hits."""
+        rows = self.waiting.pop(key)
+        self.store.count(hits=len(rows) - 1)
+        return rows
+
+    def keep(self, keys, entries):
+        """Store the (key, vectors) pairs of a batch that was computed for `keys`."""
+        self.store.count(misses=len(keys))
+        if entries:
+            self.store.put(self.contexts, entries)
+
+    def release(self):
+        """End all claims, so that nobody waits for what is not computed here."""
+        self.store.release(self)
+
+    def wait_for_others(self, busy, take_known):
+        """Wait for what others compute; returns the rows that are left to be done here.
+
+        Returns as soon as one of them is free, since the others have given it up.
+        """
+        pause, news = _FIRST_PAUSE, time.monotonic()
+        while busy:
+            answers = self.lookup([key for _, key in busy])
+            left, is_free = [], False
+            for (row, key), answer in zip(busy, answers, strict=True):
+                if isinstance(answer, list):
+                    take_known(row, answer)
+                else:
+                    left.append((row, key))
+                    is_free |= answer is Answer.FREE
+            if is_free:
+                return [row for row, _ in left]
+            if len(left) < len(busy):
+                news = time.monotonic()
+            elif time.monotonic() - news > _PATIENCE:
+                news = math.inf
+                warnings.warn(
+                    f"{len(left)} samples are being computed by another thread or process that"
+                    f" has given nothing for {_PATIENCE:.0f} s; this goes on when it does, or"
+                    " ends. cache=None does not wait",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            busy = left
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return []
+
+    def warn_if_too_small(self, n_samples, widths):
+        """Warn where the vectors of all samples do not fit into the store."""
+        width = sum(widths)
+        if self.store.has_room_for(n_samples * len(widths), 4 * width // len(widths)):
+            return
+        bound, variable = self.store.bound
+        warnings.warn(
+            f"The features of {n_samples} samples, {n_samples * width * 4 / 1e6:.0f} MB,"
+            f" do not fit into the cache of {bound / 1e6:.0f} MB and will be computed again at"
+            f" the next call. Start Python with the environment variable {variable} at a"
+            " larger number, or pool to fewer features",
+            UserWarning,
+            stacklevel=2,
+        )

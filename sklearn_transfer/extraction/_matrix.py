@@ -1,0 +1,53 @@
+"""The matrix of features that an extraction fills, row by row."""
+
+from itertools import chain
+
+import numpy as np
+
+
+class Matrix:
+    """Features (n_rows, n_features), allocated when the first vectors are known.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of samples.
+    collect : bool
+        Whether rows are written; without it `array` has none.
+    allocate : callable
+        `allocate(shape, dtype)` makes the array.
+
+    Attributes
+    ----------
+    array : ndarray of shape (n_rows, n_features), float32, or None
+        None until widths are known.
+    widths : list of int or None
+        Number of features of each tap.
+    """
+
+    def __init__(self, n_rows, collect, allocate):
+        self.n_rows, self.collect, self.make_array = n_rows, collect, allocate
+        self.array, self.widths = None, None
+
+    def allocate(self, widths):
+        """Make the array for vectors of some widths."""
+        self.widths = widths
+        n_rows = self.n_rows if self.collect else 0
+        self.array = self.make_array((n_rows, sum(widths)), dtype=np.float32)
+
+    def write(self, rows, vectors):
+        """Write the vectors of one sample, one per tap, into rows."""
+        if self.collect:
+            for row in rows:
+                np.concatenate(vectors, out=self.array[row])
+
+    def write_run(self, first, vectors):
+        """Write the vectors of many samples into consecutive rows, from `first` on."""
+        if self.collect:
+            piece = self.array[first : first + len(vectors)].reshape(-1)
+            np.concatenate(list(chain.from_iterable(vectors)), out=piece)
+
+    def write_nan(self, rows):
+        """Mark rows that have no features."""
+        if self.collect:
+            self.array[rows] = np.nan
