@@ -10,6 +10,7 @@ from sklearn_transfer._modalities.image.reader import PixelFormat
 from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._networks.devices import single_precision
 from sklearn_transfer.finetuning import _autoencoder
+from sklearn_transfer.finetuning._inputs import Fixed, Rows
 from sklearn_transfer.finetuning.freezing import policies
 from sklearn_transfer.finetuning.loop.fitting import (
     progress,
