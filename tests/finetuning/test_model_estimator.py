@@ -17,7 +17,11 @@ from sklearn.utils import get_tags
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
 from sklearn_transfer._store import memory
 from sklearn_transfer.selection import negative_transfer_test
-from sklearn_transfer.selection._baselines import RawPixels, from_scratch, on_raw_pixels
+from sklearn_transfer.selection._baselines import (
+    RawPixels,
+    replace_features,
+    replace_pretrained,
+)
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -330,7 +334,7 @@ def test_the_diagram_names_the_network():
 
 def test_scratch_draws_the_weights_of_the_model_anew(images, labels):
     model = nested(freeze="all")
-    scratch = from_scratch(model)
+    scratch = replace_pretrained(model)
     assert scratch.model.weights is None
     assert scratch.weights == model.weights == model.model.weights == "pretrained"
     folds = KFold(2, shuffle=True, random_state=0)
@@ -341,16 +345,16 @@ def test_scratch_draws_the_weights_of_the_model_anew(images, labels):
 
 def test_scratch_without_weights_to_take_away_counts_the_network_once():
     with pytest.raises(ValueError, match="and found 1, none of which"):
-        from_scratch(nested(**RESNET))
+        replace_pretrained(nested(**RESNET))
 
 
 def test_a_fine_tuner_has_no_raw_pixels():
     with pytest.raises(ValueError, match="none .a fine-tuner cannot do without its network"):
-        on_raw_pixels(nested())
+        replace_features(nested())
 
 
 def test_raw_pixels_stand_beside_a_fine_tuner():
     pipe = make_pipeline(PretrainedFeatures(), nested())
-    found = on_raw_pixels(pipe)
+    found = replace_features(pipe)
     assert type(found[0]) is RawPixels
     assert type(found[1].model) is PretrainedFeatures

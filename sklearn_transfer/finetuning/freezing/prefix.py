@@ -1,5 +1,6 @@
-"""Frozen parts: their activations are computed once, by the engines of features."""
+"""Frozen prefixes of networks: activations computed once, by the engines of features."""
 
+import warnings
 from contextlib import contextmanager
 from functools import partial
 
@@ -7,19 +8,20 @@ import torch
 
 from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._networks.engines.choice import resolve_engine
-from sklearn_transfer._networks.splits import Resumption
+from sklearn_transfer._networks.splits import Resumption, split
 from sklearn_transfer._networks.taps import Tap
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import array_digest
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 from sklearn_transfer.finetuning import _inputs
+from sklearn_transfer.finetuning.freezing.policies import EMBEDDING
 
 EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
-# Rows a batch while predicting from activations.
+# Rows per batch while predicting from activations.
 _PREDICTED = 64
 
 
-def run(estimator, reader, samples, backbone, tap, place=_inputs.row_of):
+def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.row_of):
     """Activations of a frozen network, float32 (n_samples, n_values)."""
 
     def allocate(shape, dtype):
@@ -28,17 +30,18 @@ def run(estimator, reader, samples, backbone, tap, place=_inputs.row_of):
     options = PassOptions(
         engine=resolve_engine(estimator.engine, "float32", backbone),
         n_threads=count_threads(estimator.n_jobs),
-        row_label=place,
+        row_label=row_label,
         allocate=allocate,
     )
     store = choose_store(estimator.cache, activations=True)
     return Extraction(samples, reader, store, backbone, [tap], options).run().output
 
 
-class Cut:
-    """Where a frozen part ends: activations there are computed once, the rest goes on.
+class FrozenPrefix:
+    """The part of a network that stays as it is, whose activations are computed only once.
 
-    `split` is None where the frozen part is the whole body.
+    It ends at a `boundary`; the network goes on from there by its `split`, which is None where
+    the whole body is frozen.
     """
 
     def __init__(self, boundary, split, backbone):
@@ -46,44 +49,73 @@ class Cut:
         name = boundary.removeprefix("body.")
         self.tap = EMBEDDING_TAP if split is None else Tap("module", name, "raw", name)
 
-    def activations(self, estimator, reader, samples, place=_inputs.row_of):
+    def compute_activations(self, estimator, reader, samples, row_label=_inputs.row_of):
         """Activation of each sample, float32 (n_samples, ...), from the store where it is."""
-        matrix = run(estimator, reader, samples, self.backbone, self.tap, place)
+        matrix = extract(estimator, reader, samples, self.backbone, self.tap, row_label)
         return matrix if self.split is None else matrix.reshape(-1, *self.split.shape)
 
-    def outputs(self, network, activations, kind):
+    def compute_outputs(self, network, activations, kind):
         """Outputs ("logits") or embeddings from activations, in evaluation mode."""
         if self.split is None and kind == "embedding":
             return activations
         network.eval()
-        with torch.inference_mode(), self._rest(network, kind) as rest:
-            parts = [
-                rest(_placed(activations[i : i + _PREDICTED], self.backbone)).float().cpu()
-                for i in range(0, len(activations), _PREDICTED)
-            ]
-        return torch.cat(parts).numpy()
+        outputs = []
+        with torch.inference_mode(), self._resume(network) as run_rest:
+            for start in range(0, len(activations), _PREDICTED):
+                batch = _to_device(activations[start : start + _PREDICTED], self.backbone)
+                features, logits = run_rest(batch)
+                output = logits if kind == "logits" else features
+                outputs.append(output.float().cpu())
+        return torch.cat(outputs).numpy()
 
     @contextmanager
-    def _rest(self, network, kind):
-        """What comes after the cut, as a function; several threads may ask for it."""
+    def _resume(self, network):
+        """The rest of the network, as a function of activations to embedding and outputs.
+
+        Several threads may ask for it: they wait for each other.
+        """
         if self.split is None:
-            yield lambda batch: network.head(batch)  # a module would become a part of it
+            # A function, since a module that the network holds would become a part of it.
+            yield lambda features: (features, network.head(features))
             return
-        whole = network.whole if kind == "logits" else network.embed
         with Resumption(network, self.split) as resumed:
-            yield partial(resumed, whole)
+            yield partial(resumed, network.run)
 
     @contextmanager
-    def entered(self, network):
+    def enter(self, network):
         """Context in which the network, for training, takes activations and goes on."""
-        with self._rest(network, "logits") as network.entry:
+        with self._resume(network) as network.entry:
             try:
                 yield
             finally:
                 network.entry = None
 
 
-def _placed(array, backbone):
+def find_prefix(boundary, network, backbone, noise):
+    """`FrozenPrefix` up to a boundary; None, with a warning, where the network has no split.
+
+    `noise` is network input of three rows, on which the network shows whether anything
+    bypasses the boundary.
+    """
+    if boundary == EMBEDDING:
+        return FrozenPrefix(boundary, None, backbone)
+    training = network.training
+    network.eval()
+    found = split(network, network.whole, noise, boundary)
+    network.train(training)
+    if found is None:
+        warnings.warn(
+            f"{backbone.label} cannot be split after {boundary.removeprefix('body.')!r}, since"
+            " something else reaches what follows: every epoch runs the frozen part too, which"
+            " is slower. Freeze up to another layer to avoid this.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
+    return FrozenPrefix(boundary, found, backbone)
+
+
+def _to_device(array, backbone):
     batch = torch.from_numpy(array).to(backbone.device)
     if batch.ndim == 4 and not backbone.stateful:
         batch = batch.contiguous(memory_format=torch.channels_last)
@@ -103,16 +135,21 @@ class PayloadReader(Reader):
         self.input_source = reader.input_source
 
     def is_quick(self, sample):
+        """True: nothing is decoded."""
         return True
 
     def known_digest(self, sample):
-        [array] = sample.values()  # the digests of before, for payloads of one array
+        """Digest of the values."""
+        # As earlier versions digested them, which knew payloads of one array only.
+        [array] = sample.values()
         return array_digest(array)
 
     def read(self, sample, key=None):
+        """Digest and the sample as it is."""
         return key or self.known_digest(sample), sample
 
     def prepare(self, content, note=None):
+        """The sample as it is."""
         return content
 
 
