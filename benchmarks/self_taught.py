@@ -1,7 +1,7 @@
-"""Features learnt without labels against raw pixels: `python -m benchmarks.self_taught`.
+"""Features learned without labels against raw pixels: `python -m benchmarks.self_taught`.
 
 Ten labels a class. The same classifier, StandardScaler and LogisticRegression, gets pixels or
-codes of an autoencoder that has learnt from the other samples, without their labels; neither
+codes of an autoencoder that has learned from the other samples, without their labels; neither
 sees test rows before they are scored. On scikit-learn's digits, drawn anew from the same 1797
 for each seed, and, given the folder with its files, on disjoint blocks of Fashion-MNIST.
 """
@@ -57,14 +57,14 @@ def garment_rounds(n_rounds, folder):
 
 def compared(X, y, test, others, options):
     """Accuracy on test rows from pixels and from codes, and seconds of CPU to learn these."""
-    labelled = np.concatenate([others[y[others] == c][:N_LABELS] for c in np.unique(y)])
+    labeled = np.concatenate([others[y[others] == c][:N_LABELS] for c in np.unique(y)])
     start = time.process_time()
     features = AutoencoderFeatures(**options).fit(X[others])
     seconds = time.process_time() - start
     accuracies = []
     for view in (lambda part: part.reshape(len(part), -1), features.transform):
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        classifier.fit(view(X[labelled]), y[labelled])
+        classifier.fit(view(X[labeled]), y[labeled])
         accuracies.append(classifier.score(view(X[test]), y[test]))
     return (*accuracies, seconds)
 

@@ -1,8 +1,8 @@
-"""How far do five images a class go with a pretrained network?
+"""How far do five images per class go with a pretrained network?
 
 Fifteen photos are the classes, random crops of them the samples: moved, turned and lit
-differently, as JPEG files in a folder. Five crops a class are there to learn from, the
-rest to predict. Layer and regularisation are searched on the five alone, and that five
+differently, as JPEG files in a folder. Five crops per class are there to learn from, the
+rest to predict. Layer and regularization are searched on the five alone, and that five
 times over with other crops (nested cross-validation). Three kinds of features take the
 same test: the pretrained network, the same network with random weights, and raw pixels.
 
@@ -121,7 +121,7 @@ def draw_crops(figure, paths, y, predicted):
     """One test crop of each class, a mistaken one where there is one."""
     right = predicted == y
     figure.suptitle(
-        f"Hardest of {N_SPLITS} splits: {right.sum()} of {len(y)} new crops recognised",
+        f"Hardest of {N_SPLITS} splits: {right.sum()} of {len(y)} new crops recognized",
         color=INK,
         fontsize=14,
     )

@@ -1,6 +1,6 @@
 """Pretrained networks as scikit-learn estimators.
 
-Data walk through the package without turning back::
+Data flow through the package in one direction::
 
     samples --extraction--> features --> any scikit-learn estimator, or heads --> predictions
        | inputs > backbone > tap > cache    ^

@@ -1,4 +1,4 @@
-"""Callbacks of scikit-learn 1.9, which searches and Pipelines hand to what they fit."""
+"""Support for the callbacks of scikit-learn 1.9."""
 
 import warnings
 
@@ -33,7 +33,7 @@ else:
             if callbacks and not hasattr(self, "_parent_callback_ctx"):
                 warnings.warn(
                     f"{type(self).__name__} got callbacks and calls none in its own fit: set "
-                    "them on the search or Pipeline around it.",
+                    "them on the search or Pipeline around it",
                     UserWarning,
                     stacklevel=2,
                 )

@@ -1,4 +1,4 @@
-"""Kernels and their bandwidth: arrays in, arrays out, in float64 and in bounded memory."""
+"""Kernels and their bandwidths as functions of arrays, in float64 and bounded memory."""
 
 import math
 
@@ -62,8 +62,8 @@ class Kernel:
         Squared distances lose digits where rows lie far from the origin.
         """
         if self.kernel == "rbf":
-            centre = arrays[0].mean(axis=0)
-            return [(X - centre) * self._compute_root() * math.sqrt(2) for X in arrays]
+            center = arrays[0].mean(axis=0)
+            return [(X - center) * self._compute_root() * math.sqrt(2) for X in arrays]
         if self.kernel == "polynomial":
             return [self._compute_root() * X for X in arrays]
         return list(arrays)
@@ -89,10 +89,10 @@ class Kernel:
         if block.shape != (len(X), len(Y)):
             raise ValueError(
                 f"kernel returned shape {block.shape} for {len(X)} and {len(Y)} rows; "
-                f"it must return ({len(X)}, {len(Y)})."
+                f"it must return ({len(X)}, {len(Y)})"
             )
         if not np.isfinite(block).all():
-            raise ValueError("kernel returned NaN or infinity; it must return finite numbers.")
+            raise ValueError("kernel returned NaN or infinity; it must return finite numbers")
         return block
 
     def compute_diagonal(self, X):

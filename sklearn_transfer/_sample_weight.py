@@ -1,4 +1,4 @@
-"""Weights of samples: the check that every stage makes, and what the weights amount to."""
+"""Validation of sample weights, and their effective sample size."""
 
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight

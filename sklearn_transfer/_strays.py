@@ -1,4 +1,4 @@
-"""Rows that lie far from all others, on which whole estimates would turn."""
+"""Detection of rows that lie far from all others and would sway an estimate."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The one door to scikit-learn's private helpers, and messages shared by all stages."""
+"""Validation shared by all stages, and access to scikit-learn's private helpers."""
 
 import difflib
 import sys
@@ -95,7 +95,7 @@ def format_one_line(result):
     """`repr` of a named tuple in which long arrays are told by their shape.
 
     >>> from collections import namedtuple
-    >>> one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
+    >>> format_one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
     'Result(mean=0.5, scores=<array of shape (600,)>)'
     """
     parts = [f"{name}={_format_brief(value)}" for name, value in result._asdict().items()]
@@ -198,13 +198,13 @@ def resolve_task(y, task="auto"):
     if kind.startswith("multi") and np.ndim(y) == 2 and np.shape(y)[1] > 1:
         raise ValueError(
             f"y has {np.shape(y)[1]} columns of whole numbers: pass task='regression' if they "
-            "are the outputs of a regression; classes must be one column."
+            "are the outputs of a regression; classes must be one column"
         )
     if n_values := count_doubtful_values(y):
         raise ValueError(
             f"y holds {n_values} distinct whole numbers in {len(y)} rows, which may be the "
             "numbers of a regression or classes: pass task='regression' or "
-            "task='classification'."
+            "task='classification'"
         )
     return "classification"
 
@@ -219,7 +219,7 @@ def check_classes(y, task, user, instead=""):
         raise ValueError(
             f"y holds {n_values} distinct whole numbers in {len(y)} rows, which look like the "
             f"numbers of a regression, and {user} takes classes: pass task='classification' "
-            f"if they are classes{instead}."
+            f"if they are classes{instead}"
         )
 
 
@@ -268,7 +268,7 @@ def as_target(y):
         return _convert_tensor(y.detach().cpu())
     if hasattr(y, "collect_schema") and not hasattr(y, "shape"):  # of polars
         raise TypeError(
-            f"y is a lazy {type(y).__name__}, which has no length: pass y.collect()."
+            f"y is a lazy {type(y).__name__}, which has no length: pass y.collect()"
         )
     if hasattr(y, "to_pylist") and not hasattr(y, "column_names"):  # pyarrow
         return y.to_pylist()
@@ -277,7 +277,7 @@ def as_target(y):
         return sys.modules["pandas"].Series(y)
     if hasattr(y, "__next__"):
         raise TypeError(
-            f"y is of type {type(y).__name__}, which has no length: pass a list, list(y)."
+            f"y is of type {type(y).__name__}, which has no length: pass a list, list(y)"
         )
     bare = not (hasattr(y, "__array__") or hasattr(y, "shape") or isinstance(y, Mapping))
     if bare and not isinstance(y, list | tuple | str | bytes) and hasattr(y, "__getitem__"):
@@ -318,7 +318,7 @@ def validate_source_and_target(estimator, X, y, X_target, sample_domain):
     if raw_target is None:
         warnings.warn(
             f"{type(estimator).__name__} got no target samples, so nothing is adapted: pass "
-            "fit(..., X_target=X_target).",
+            "fit(..., X_target=X_target)",
             UserWarning,
             stacklevel=4,
         )
@@ -332,7 +332,7 @@ def split_domains(X, y, X_target, sample_domain):
     if X_target is not None and sample_domain is not None:
         raise ValueError(
             "X_target and sample_domain were both given: give X_target with source rows as X, "
-            "or sample_domain with the rows of both domains stacked in X."
+            "or sample_domain with the rows of both domains stacked in X"
         )
     y = as_target(y)
     if sample_domain is None:
@@ -349,7 +349,7 @@ def find_source_rows(X, y, sample_domain):
     if not source.any():
         raise ValueError(
             "sample_domain marks no source rows: it must be >= 0 for rows of the source and "
-            "< 0 for rows of the target."
+            "< 0 for rows of the target"
         )
     return source
 
@@ -361,7 +361,7 @@ def read_domain_mask(X, y, sample_domain):
     if sample_domain.dtype.kind not in "iuf" or np.isnan(sample_domain).any():
         raise ValueError(
             "sample_domain holds text, truth values, objects or NaN: it must be a number for "
-            "each row, >= 0 for rows of the source and < 0 for rows of the target."
+            "each row, >= 0 for rows of the source and < 0 for rows of the target"
         )
     return sample_domain >= 0
 
@@ -383,7 +383,7 @@ def _check_same_width(X, target):
     if target.shape[1] != X.shape[1]:
         raise ValueError(
             f"X_target has {target.shape[1]} features and X has {X.shape[1]}: both must hold "
-            "the same features in the same order."
+            "the same features in the same order"
         )
 
 
@@ -399,9 +399,9 @@ def validate_domains(X, X_target, least=1):
         raise ValueError(
             f"X has columns {listed(names[0], 5)} and X_target {listed(names[1], 5)}: "
             "both must "
-            "hold the same features in the same order."
+            "hold the same features in the same order"
         )
     for name, rows in [("X", source), ("X_target", target)]:
         if len(rows) < least:
-            raise ValueError(f"{name} has {len(rows)} row; at least {least} are needed.")
+            raise ValueError(f"{name} has {len(rows)} row; at least {least} are needed")
     return source, target

@@ -179,6 +179,11 @@ def load_photo_crops(
     (images, target) or (filenames, target) : tuple if `return_X_y` is True
         The samples and their classes.
 
+    See Also
+    --------
+    shift_report : How the plain and the shifted crops differ.
+    sklearn.datasets.load_sample_images : Two of the photos, whole.
+
     Notes
     -----
     The photos are those shipped inside the wheels of scikit-learn (Creative Commons
@@ -245,7 +250,7 @@ def _check_classes(classes):
                 + did_you_mean(label, _PHOTOS)
             )
     if len(set(classes)) != len(classes) or len(classes) == 0:
-        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice.")
+        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice")
     return sorted(map(str, classes))
 
 

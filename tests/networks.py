@@ -189,7 +189,7 @@ class Staged(nn.Module):
 
 
 def staged(drop=0.3):
-    """Staged whose statistics of normalisation are those of some images."""
+    """Staged whose statistics of normalization are those of some images."""
     torch.manual_seed(2)
     net = Staged(drop)
     for _ in range(3):

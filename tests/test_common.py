@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import check_estimator
 
+import sklearn_transfer
 from sklearn_transfer import (
     CORAL,
     KLIEP,
@@ -30,7 +31,10 @@ from sklearn_transfer import (
     TransferComponentAnalysis,
     ZeroShotClassifier,
 )
+from sklearn_transfer.alignment._base import BaseAligner
+from sklearn_transfer.weighting._base import BaseWeighter
 from tests import networks
+from tests.aligner_contracts import ALIGNER_CHECKS, COLUMN_ALIGNER_CHECKS
 from tests.contracts import (
     EXTRACTOR_CHECKS,
     FINE_TUNER_CHECKS,
@@ -38,6 +42,7 @@ from tests.contracts import (
     check_depths_of_one_pass,
     check_output,
 )
+from tests.weighter_contracts import RATIO_CHECKS, WEIGHTER_CHECKS
 
 # (network, pixels, why slow or None); sizes are small so that depth is what takes time.
 FAMILIES = [
@@ -191,6 +196,7 @@ FLOAT32 = {
         " bit; check_rows_alone holds 1e-6"
     ),
 }
+OF_THE_PROCESSOR = {"check_methods_subset_invariance"}
 EXPECTED_FAILURES = {FineTunedClassifier: FLOAT32, FineTunedRegressor: FLOAT32}
 
 
@@ -208,6 +214,76 @@ def test_scikit_learn_checks_pass_in_full(estimator, n_checks):
     # Runs only where the environment asks SciPy for its array API.
     assert set(skipped) <= {"check_array_api_input"}
     assert len(passed) >= n_checks
+    # Strict: what is expected to fail does, but for what the processor's rounding decides.
+    failed_as_expected = {r["check_name"] for r in results if r["status"] == "xfail"}
+    assert set(expected) - failed_as_expected <= OF_THE_PROCESSOR
+
+
+def test_every_public_estimator_is_checked():
+    public = {getattr(sklearn_transfer, name) for name in sklearn_transfer.__all__}
+    estimators = {c for c in public if isinstance(c, type) and hasattr(c, "fit")}
+    assert {type(estimator) for estimator, _ in TABULAR} == estimators
+
+
+RATIOS = [
+    KLIEP(random_state=0),
+    ULSIF(random_state=0),
+    ULSIF(alpha=0.2, random_state=0),
+    DomainClassifierWeights(random_state=0),
+]
+WEIGHTERS = [
+    *RATIOS,
+    KMM(),
+    NearestNeighborWeights(n_neighbors=2),
+    LabelShiftWeights(random_state=0),
+    LabelShiftWeights(method="bbse", random_state=0),
+]
+ALIGNERS = [
+    CORAL(),
+    SubspaceAlignment(n_components=2),
+    TransferComponentAnalysis(3, mu=0.1),
+    OptimalTransport(),
+    OptimalTransport(reg=0),
+    OptimalTransport(class_reg="lpl1"),
+    OptimalTransport(class_reg="l1l2"),
+]
+COLUMN_ALIGNERS = [a for a in ALIGNERS if isinstance(a, CORAL | OptimalTransport)]
+
+
+@pytest.mark.parametrize(
+    ("base", "estimators"), [(BaseWeighter, WEIGHTERS), (BaseAligner, ALIGNERS)]
+)
+def test_every_weighter_and_aligner_has_its_contract_checked(base, estimators):
+    public = {getattr(sklearn_transfer, name) for name in sklearn_transfer.__all__}
+    family = {c for c in public if isinstance(c, type) and issubclass(c, base)}
+    assert {type(estimator) for estimator in estimators} == family
+
+
+@pytest.mark.filterwarnings("ignore:The weights amount to")
+@pytest.mark.filterwarnings("ignore:The classifier predicts some classes alike")
+@pytest.mark.parametrize("weighter", WEIGHTERS, ids=str)
+@pytest.mark.parametrize("check", WEIGHTER_CHECKS, ids=lambda check: check.__name__)
+def test_weighter_contract(weighter, check):
+    check(weighter)
+
+
+@pytest.mark.filterwarnings("ignore:The weights amount to")
+@pytest.mark.parametrize("weighter", RATIOS, ids=str)
+@pytest.mark.parametrize("check", RATIO_CHECKS, ids=lambda check: check.__name__)
+def test_ratio_weighter_contract(weighter, check):
+    check(weighter)
+
+
+@pytest.mark.parametrize("aligner", ALIGNERS, ids=str)
+@pytest.mark.parametrize("check", ALIGNER_CHECKS, ids=lambda check: check.__name__)
+def test_aligner_contract(aligner, check):
+    check(aligner)
+
+
+@pytest.mark.parametrize("aligner", COLUMN_ALIGNERS, ids=str)
+@pytest.mark.parametrize("check", COLUMN_ALIGNER_CHECKS, ids=lambda check: check.__name__)
+def test_column_aligner_contract(aligner, check):
+    check(aligner)
 
 
 def _tuner_forms(crops, folder):

@@ -62,11 +62,11 @@ def test_sdist_holds_every_tracked_file(unpacked):
 def test_wheel_holds_the_package_and_no_more(project, tmp_path):
     with zipfile.ZipFile(build("build_wheel", project, tmp_path)) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-        licences = [name for name in archive.namelist() if name.endswith("LICENSE")]
+        licenses = [name for name in archive.namelist() if name.endswith("LICENSE")]
     package = [name for name in tracked() if name.startswith("sklearn_transfer/")]
     assert sorted(names) == package
     assert "sklearn_transfer/py.typed" in names
-    assert licences
+    assert licenses
 
 
 @pytest.mark.slow

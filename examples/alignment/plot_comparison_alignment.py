@@ -2,7 +2,7 @@
 Which alignment helps against which shift?
 ==========================================
 
-A model learns from labelled rows of one domain and meets rows of another, of which there
+A model learns from labeled rows of one domain and meets rows of another, of which there
 are many without labels. The aligners of :mod:`sklearn_transfer.alignment` bring both
 domains into one space before the model learns. Each of them assumes something of how the
 domains differ; this compares them where that holds, and where it does not.
@@ -138,7 +138,7 @@ for (shift, rows), (above, below) in zip(scores.items(), axes.T, strict=True):
     below.spines[["left", "top", "right"]].set_visible(False)
     if below is not axes[1, 0]:
         below.set(yticks=[])
-axes[0, 0].set_ylabel("source grey, target red")
+axes[0, 0].set_ylabel("source gray, target red")
 fig.supxlabel(
     "accuracy on the target: mean of ten draws (bars) and each of them (dots); "
     "dotted: always the frequent class"

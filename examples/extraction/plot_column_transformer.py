@@ -57,7 +57,7 @@ print(table.assign(path=table["path"].map(os.path.basename), holds=holds).head()
 #
 # Eight principal components of the 1280 image features, each brought to variance 1, keep
 # the two numbers from drowning. They are learned within each fold, and the folds share the
-# features: an image passes the network once.
+# features: each image passes the network once.
 
 components = PCA(8, whiten=True, random_state=0)
 photo = ("image", make_pipeline(PretrainedFeatures(), components), "path")

@@ -2,7 +2,7 @@
 What is near to what, at three depths of a network?
 ===================================================
 
-To the first layers of a network two photos are alike if their colours and textures are; to
+To the first layers of a network two photos are alike if their colors and textures are; to
 the last ones, if they show the same thing. Two maps of the same photos, drawn from features
 of different layers, should therefore look different. Do they, and which layer is the one to
 put a classifier on?
@@ -37,8 +37,8 @@ PretrainedFeatures().precompute(X, layers=layers)  # one pass for the three of t
 # nothing. Next to each map stands a number that does not depend on the drawing: of how many
 # photos the nearest other one, in all dimensions, is of the same class.
 #
-# In the shallow map grass lies among gravel, and the grey photographs (camera, coins) share
-# one cloud, as their textures and greys are alike. The deep map has one island a photo: that
+# In the shallow map grass lies among gravel, and the gray photographs (camera, coins) share
+# one cloud, as their textures and grays are alike. The deep map has one island per photo: that
 # layer is the one for a classifier. A crop on a foreign island is worth a look at the image.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 5.2), layout="constrained")

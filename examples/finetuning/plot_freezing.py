@@ -12,7 +12,7 @@ computed once, whatever the number of epochs.
 # Digits, which are unlike photos
 # -------------------------------
 #
-# scikit-learn's digits are 8 x 8 grey pixels. Features of a network that was trained on photos
+# scikit-learn's digits are 8 x 8 gray pixels. Features of a network that was trained on photos
 # are no good guide to them: a linear model on raw pixels does better.
 
 import time
@@ -56,11 +56,11 @@ for name, freeze in depths.items():
 # -----------------------------
 #
 # Training the head alone stays below raw pixels. Most of the gain is there once the last two
-# stages are trained; the first ones, which see edges and colours, bring nothing more here, and
+# stages are trained; the first ones, which see edges and colors, bring nothing more here, and
 # take the most time.
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-ax.axhline(raw_accuracy, color="grey", linestyle="--")
+ax.axhline(raw_accuracy, color="gray", linestyle="--")
 place = {"transform": ax.get_yaxis_transform(), "va": "bottom"}
 ax.text(0.01, raw_accuracy, "raw pixels", **place)
 ax.plot(seconds, accuracies, "o-")

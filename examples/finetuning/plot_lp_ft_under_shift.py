@@ -5,7 +5,7 @@ Which training survives another camera?
 Training all of a network on few images suits it to them and can spoil what it knew of others:
 accuracy falls where the images come from another camera. Fitting the head first, and training
 the rest after ("lp-ft"), is said to keep more of it [1]_. Here are five ways to train on five
-crops a class, and how each does on crops of the same kind and on noisy ones.
+crops per class, and how each does on crops of the same kind and on noisy ones.
 
 .. [1] A. Kumar et al. "Fine-Tuning can Distort Pretrained Features and Underperform
    Out-of-Distribution". ICLR, 2022.
@@ -76,6 +76,6 @@ for i, domain in enumerate(tests):
     heights = [mean[name][i] for name in ways]
     ax.bar(places, heights, 0.38, yerr=[error[name][i] for name in ways], label=domain)
 ax.set_xticks(range(len(ways)), ways)
-ax.set(ylabel="accuracy", ylim=(0, 1.2), title="Five crops a class, seen by two cameras")
+ax.set(ylabel="accuracy", ylim=(0, 1.2), title="Five crops per class, seen by two cameras")
 ax.legend(loc="upper center", ncols=2)
 plt.show()

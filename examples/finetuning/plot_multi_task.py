@@ -80,7 +80,7 @@ for ax, (name, (labels, numbers)) in zip(axes, answers.items(), strict=True):
     places = noise_test + rng.uniform(-0.04, 0.04, len(numbers))
     for mask, label in [(right, "photo right"), (~right, "photo wrong")]:
         ax.scatter(places[mask], numbers[mask], 14, label=label)
-    ax.plot([0, 0.8], [0, 0.8], color="grey", linewidth=1)
+    ax.plot([0, 0.8], [0, 0.8], color="gray", linewidth=1)
     ax.set(
         xlabel="true level of noise", title=f"{name}: {right.mean():.2f} of the photos right"
     )

@@ -13,7 +13,7 @@ go together. No label is needed for that.
 # ----------------
 #
 # Of scikit-learn's digits, 500 are kept to test, and of the other 1297 ten of each class have
-# a label. Features are learnt from all 1297 without labels, never from those of the test.
+# a label. Features are learned from all 1297 without labels, never from those of the test.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,7 +62,7 @@ for n, scores in zip(numbers, found, strict=True):
     )
 
 # %%
-# What is gained, and how it was learnt
+# What is gained, and how it was learned
 # -------------------------------------
 #
 # The fewer the labels, the larger the gain. On the left is its spread over the ten draws; on
@@ -73,7 +73,7 @@ figure = plt.figure(figsize=(9, 4.2), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1.3, 1])
 ax = left.subplots()
 gains = found[:, :, 1] - found[:, :, 0]
-ax.axhline(0, color="grey", linewidth=1)
+ax.axhline(0, color="gray", linewidth=1)
 ax.boxplot(gains.T, tick_labels=numbers)
 ax.set_title("What samples without labels bring")
 ax.set(xlabel="labels of each class", ylabel="accuracy from codes minus from pixels")

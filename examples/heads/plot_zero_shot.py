@@ -4,9 +4,9 @@ Can a classifier name a digit it has never seen?
 
 It can if somebody tells it what the digit looks like.
 :class:`~sklearn_transfer.ZeroShotClassifier` learns from eight digits how pixels and
-attributes go together, and recognises the other two by their attributes. Where all ten
+attributes go together, and recognizes the other two by their attributes. Where all ten
 compete, the eight that it has seen win nearly always, until their scores are lowered: by how
-much is learnt as well, from digits that it has seen and that are held out.
+much is learned as well, from digits that it has seen and that are held out.
 """
 
 # %%
@@ -73,7 +73,7 @@ print(f"harmonic mean {curve[0, 2]:.3f} before, {auto[2]:.3f} calibrated")
 # On the left each pair of unseen digits: most are told from each other, and what the
 # attributes leave open shows as pairs near or under one half. On the right each dot lowers
 # the scores of seen digits a little more, by one number for all pairs; the star is what was
-# learnt for each pair without its unseen digits.
+# learned for each pair without its unseen digits.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
 picture = left.imshow(alone, vmin=0, vmax=1, cmap="RdYlGn")

@@ -4,7 +4,7 @@ When does a stream of photos need new labels?
 
 A camera sends photos, and the light fades. Labels cost money, so they should be asked for
 when the photos have changed and not before. :func:`~sklearn_transfer.selection.mmd_test`
-compares the features of the newest photos with those that the model has learnt from, without
+compares the features of the newest photos with those that the model has learned from, without
 any label; :class:`~sklearn_transfer.PrototypeClassifier` learns new ones by `partial_fit`, in
 no time.
 """
@@ -43,10 +43,10 @@ days = [photos(number, 3, light[number]) for number in range(len(light))]
 # Ask when the test says so
 # -------------------------
 #
-# The reference is what the model has learnt from last. Seventeen days mean seventeen tests, so
-# each has a seventeenth of 5 % as its level: in a stream that does not change, the chance of
-# asking even once is then at most 5 %. (It is less here, where each day has as many crops of
-# each photo.) On a day that differs, its labels are bought, the model learns them, each
+# The reference is what the model has learned from last. Seventeen days mean seventeen tests,
+# so each has a seventeenth of 5 % as its level: in a stream that does not change, the chance
+# of asking even once is then at most 5 %. (It is less here, where each day has as many crops
+# of each photo.) On a day that differs, its labels are bought, the model learns them, each
 # counted five times, and the day becomes the reference. Each day's accuracy is taken before
 # its labels are seen. Beside it runs a model that never learns again.
 
@@ -82,8 +82,8 @@ numbers = np.arange(len(days))
 for column, label in enumerate(["first labels only", "labels when asked for"]):
     top.plot(numbers, accuracies[:, column], "o-", label=label)
 for number in asked:
-    top.axvline(number, color="grey", linestyle=":", linewidth=1)
-    bottom.axvline(number, color="grey", linestyle=":", linewidth=1)
+    top.axvline(number, color="gray", linestyle=":", linewidth=1)
+    bottom.axvline(number, color="gray", linestyle=":", linewidth=1)
 top.set(ylabel="accuracy of the day", title="Light fades from day 5 to day 11")
 top.legend(loc="lower left")
 bottom.semilogy(numbers, p_values, "s-", color="tab:green")

@@ -3,7 +3,7 @@ Which network suits these photos, before any is trained on them?
 ================================================================
 
 A hub offers a thousand networks, and fine-tuning each of them to see takes weeks. A score of
-the features needs one pass over a few labelled photos. But does it put the networks in the
+the features needs one pass over a few labeled photos. But does it put the networks in the
 order in which a classifier on their features will be right?
 :func:`~sklearn_transfer.rank_backbones` computes both here, so that they can be compared;
 in practice the score alone is enough.
@@ -37,8 +37,8 @@ models = {
 }
 
 # %%
-# One pass a network
-# ------------------
+# One pass per network
+# --------------------
 #
 # LogME is the default score. The cross-validation is there to check it. All layers come from
 # the same pass, whose time the table shows.

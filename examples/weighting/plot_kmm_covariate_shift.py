@@ -6,7 +6,7 @@ A probe was calibrated in a warm room and will be used outdoors. Its response be
 the instrument can store no more than a straight line. Which line? The one through the
 calibration points serves the room. :class:`~sklearn_transfer.ImportanceWeighted` weights
 those points so that, taken together, they look like the outdoor readings, which nobody has
-labelled, and fits the line that serves there.
+labeled, and fits the line that serves there.
 """
 
 # %%
@@ -69,7 +69,7 @@ for (name, kind), values in errors.items():
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 left.scatter(X[:, 0], y, s=8 * weighted.weights_, alpha=0.5, label="calibration, by weight")
-left.scatter(X[:, 0], y, s=2, color="grey")
+left.scatter(X[:, 0], y, s=2, color="gray")
 bottom = np.full(len(X_target), -0.75)
 left.plot(X_target[:, 0], bottom, "|", color="tab:orange", label="inputs outdoors")
 grid = np.linspace(-0.3, 2.8, 100)[:, None]

@@ -2,8 +2,8 @@
 How good is it in the dark, without labels from the dark?
 =========================================================
 
-Most of the labelled photos were taken by day, a few at dusk. The camera will work at dusk,
-where photos have no labels yet. A cross-validation over the labelled ones says how good a
+Most of the labeled photos were taken by day, a few at dusk. The camera will work at dusk,
+where photos have no labels yet. A cross-validation over the labeled ones says how good a
 model is by day. :class:`~sklearn_transfer.ImportanceWeightedScorer` weights the photos of
 each validation fold so that they look like those at dusk: the same search, and an estimate
 for the place where the model will be used.
@@ -39,7 +39,7 @@ folder = TemporaryDirectory()
 
 
 def crops(n, seed, shift=None):
-    """Paths and labels of n crops a class."""
+    """Paths and labels of n crops per class."""
     return load_photo_crops(
         n, size=128, shift=shift, random_state=seed, folder=folder.name, return_X_y=True
     )
@@ -110,7 +110,7 @@ print(f"chosen {search.best_params_}: {chosen:.3f} at dusk")
 print(f"the same fitted with weights: {weighted.score(paths_target, y_target):.3f}")
 
 figure, ax = plt.subplots(figsize=(6.4, 5.2), layout="constrained")
-ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
+ax.plot([0, 1], [0, 1], color="gray", linewidth=1)
 colors = {"by day": "tab:orange", "for dusk": "tab:blue"}
 for name, color in colors.items():
     estimate = results[f"mean_test_{name}"]

@@ -1,4 +1,4 @@
-"""Source and target features to features of one space.
+"""Transformers that map source and target features into one space.
 
 `fit_transform` maps rows as source, `transform` as target, as a Pipeline needs it that learns
 on the source and predicts the target. What follows from that:

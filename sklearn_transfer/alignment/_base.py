@@ -1,4 +1,4 @@
-"""What every aligner shares: validation, which rows are mapped how, the missing target."""
+"""Base classes of aligners: validation, and which rows are mapped as source or target."""
 
 from abc import abstractmethod
 
@@ -84,7 +84,7 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
         """Learn the maps, and map X: rows of the source unless `sample_domain` says else.
 
         This differs from `fit(X, ...).transform(X)`, where rows count as the target's. Rows
-        far from all others are left out of what is learnt, as in `fit`.
+        far from all others are left out of what is learned, as in `fit`.
 
         Parameters
         ----------

@@ -54,7 +54,7 @@ class CORAL(ColumnAligner):
         mean_target + (x - mean_source) S^(-1/2) T^(1/2)
 
     so moved training rows have the target's mean and, but for `reg`, its covariance; equal
-    domains stay as they are. The original matches covariances of standardised features;
+    domains stay as they are. The original matches covariances of standardized features;
     moving the mean too spares that step. Directions without variance, which only `reg=0`
     leaves, are dropped. A domain whose rows are all equal, so that of one row, has no
     covariance, and only the mean is moved. Time grows with the cube of the features.

@@ -1,4 +1,4 @@
-"""Couplings of two sets of equally heavy rows: costs in, plans out.
+"""Couplings of two sets of equally weighted rows, as functions of cost matrices.
 
 `ot` is the module POT, which its caller imports where it is installed.
 """
@@ -80,7 +80,7 @@ def _read_potentials(log):
 def solve_concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """Plan with a penalty on the root of the mass that a class sends to a target row.
 
-    Linear upper bounds of the penalty are minimised in turn; how much the last one moved.
+    Linear upper bounds of the penalty are minimized in turn; how much the last one moved.
     """
     plan, moved = sinkhorn(M), np.inf
     for _ in range(max_iter):
@@ -96,7 +96,7 @@ def solve_concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
 def solve_convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """Plan with a penalty on the length of what a class sends to a target row.
 
-    Generalised conditional gradients, with the entropy in the line search; the last gap, an
+    Generalized conditional gradients, with the entropy in the line search; the last gap, an
     upper bound of how much lower the objective could be.
     """
     reg = sinkhorn.reg

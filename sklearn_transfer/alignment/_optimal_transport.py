@@ -34,7 +34,7 @@ class OptimalTransport(ColumnAligner):
     Parameters
     ----------
     reg : float or None, default=0.05
-        Weight of the entropy, relative to the mean cost of centred domains, so that neither
+        Weight of the entropy, relative to the mean cost of centered domains, so that neither
         units nor the distance of the domains matter. Large values draw all rows to the mean of
         the target. 0 or None is exact: a row goes to one target row, or to few.
     class_reg : {"l1l2", "lpl1"} or None, default=None
@@ -60,7 +60,7 @@ class OptimalTransport(ColumnAligner):
     X_moved_ : ndarray of shape (n_source, n_features)
         Where they go: means of the target rows, weighted by `coupling_`.
     cost_scale_ : float
-        Mean squared distance of rows of the centred domains, which `reg` is relative to.
+        Mean squared distance of rows of the centered domains, which `reg` is relative to.
     n_iter_ : int
         Sinkhorn iterations, of all plans together; 1 where there are none.
     adapts_ : bool
@@ -77,19 +77,19 @@ class OptimalTransport(ColumnAligner):
 
     Notes
     -----
-    With C_ij the squared distances of source and target rows, the plan G minimises::
+    With C_ij the squared distances of source and target rows, the plan G minimizes::
 
         <G, C> + reg sum_ij G_ij log G_ij + eta penalty(G)   subject to   G >= 0,
         sum_j G_ij = 1 / n,  sum_i G_ij = 1 / m
 
     and a source row goes to the mean of the target rows that it is coupled with. A source row
     not seen in fit moves as the nearest one that was (the first of equal ones). Distances
-    are taken between centred domains, which changes no plan and loses fewer digits.
+    are taken between centered domains, which changes no plan and loses fewer digits.
 
     Plans come from POT: the network simplex, or Sinkhorn's iterations, in the log domain
     where kernel values would underflow, which is slower. Where they do not come to `tol`, a
-    ConvergenceWarning says what to do. "lpl1" minimises linear bounds in turn, "l1l2" takes
-    generalised conditional gradients with an exact line search; both solve up to 50 plans,
+    ConvergenceWarning says what to do. "lpl1" minimizes linear bounds in turn, "l1l2" takes
+    generalized conditional gradients with an exact line search; both solve up to 50 plans,
     in 3 `max_iter` iterations at most; a ConvergenceWarning says where that was not enough.
     Memory grows with n_source times n_target, time with that and the number of iterations;
     of the exact plan, about with the cube of the rows. POT loads PyTorch where that is
@@ -145,7 +145,7 @@ class OptimalTransport(ColumnAligner):
         ot = import_optional("ot", "ot", "OptimalTransport")
         _, source = center_rows(X_source)
         mean, target = center_rows(X_target)
-        # Of centred domains, costs have the unit that `reg` is given in.
+        # Of centered domains, costs have the unit that `reg` is given in.
         unit = max(np.abs(source).max(), np.abs(target).max()) or 1.0
         M = _compute_squared_distances(source / unit, target / unit)
         scale = M.mean() or 1.0

@@ -24,7 +24,7 @@ class SubspaceAlignment(ComponentAligner):
     n_components : int or float, default=0.95
         Columns of the result, at most as many as features and as rows of either domain; or,
         between 0 and 1, the fewest that hold this share of the variance in both domains, where
-        there are as many. Where all components are kept, domains are only centred.
+        there are as many. Where all components are kept, domains are only centered.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class SubspaceAlignment(ComponentAligner):
         source: (x - mean_source) P_s P_s'P_t        target: (x - mean_target) P_t
 
     which is the best linear map of the source's axes to the target's in the Frobenius norm.
-    Each domain is centred by its own mean. The sign of an axis, and which axes of equal
+    Each domain is centered by its own mean. The sign of an axis, and which axes of equal
     variance are taken, do not change the source's subspace. Without a target, rows of both
     kinds are projected on the source's axes. Time grows as that of a singular value
     decomposition of each domain; features of different units should be scaled before.
@@ -108,7 +108,7 @@ class SubspaceAlignment(ComponentAligner):
                 raise ValueError(
                     f"n_components={self.n_components} is more than the {most} that the "
                     "features and the rows of the smaller domain allow: give at most that, or "
-                    "a share of the variance between 0 and 1."
+                    "a share of the variance between 0 and 1"
                 )
             return int(self.n_components)
         return min(most, max(_count_reaching(v, self.n_components) for v in variances))
@@ -120,12 +120,12 @@ class SubspaceAlignment(ComponentAligner):
         return (X - self.mean_target_) @ self.target_components_.T
 
 
-def _find_axes(centred):
+def _find_axes(centered):
     """Variances along the principal axes, up to a factor, and the axes as rows."""
-    scale = np.abs(centred).max() or 1.0
-    U, values, axes = np.linalg.svd(centred / scale, full_matrices=False)
+    scale = np.abs(centered).max() or 1.0
+    U, values, axes = np.linalg.svd(centered / scale, full_matrices=False)
     _, axes = svd_flip(U, axes, u_based_decision=False)
-    none = values <= max(centred.shape) * np.finfo(float).eps * values[0]
+    none = values <= max(centered.shape) * np.finfo(float).eps * values[0]
     values[none], axes[none] = 0, 0  # axes without variance are up to rounding
     return values**2, axes
 

@@ -64,16 +64,16 @@ class TransferComponentAnalysis(ComponentAligner):
 
     Notes
     -----
-    With K the kernel of all rows, divided by its mean diagonal, H the matrix that centres,
+    With K the kernel of all rows, divided by its mean diagonal, H the matrix that centers,
     and u = K e, where e is 1 / n for source and -1 / m for target rows, the components are
-    those w that maximise the variance of K w in proportion to distance and complexity::
+    those w that maximize the variance of K w in proportion to distance and complexity::
 
         w' K H K w / w' (u u' + mu I) w
 
     the leading eigenvectors of (K L K + mu I)^-1 K H K with L = e e'. As u u' has rank one,
     the root of the denominator is known, and a symmetric problem is left. Columns are scaled
     to variance 1 over the rows of fit, and their largest weight is positive. Without a
-    target u is 0: kernel principal components, up to scale and the kernel's centre. Where
+    target u is 0: kernel principal components, up to scale and the kernel's center. Where
     the kernel is constant the result is one column of zeros.
 
     Time grows with the cube of all rows and memory with the square: three matrices, of

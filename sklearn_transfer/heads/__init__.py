@@ -1,4 +1,4 @@
-"""Features to predictions where a class has few samples, or none."""
+"""Classifiers of features for classes with few samples, or none."""
 
 from sklearn_transfer.heads._episodes import episodes
 from sklearn_transfer.heads._prototypes import PrototypeClassifier

@@ -1,4 +1,4 @@
-"""Vectors that describe classes, however they are held."""
+"""Reading and checking of the vectors that describe classes."""
 
 from collections.abc import Mapping
 
@@ -18,17 +18,17 @@ def read_labeled_vectors(attributes):
     labels, vectors = _split_attributes(attributes)
     labels = column_or_1d(np.asarray(labels))
     if not len(labels):
-        raise ValueError(f"attributes is empty: give {_FORMS}.")
+        raise ValueError(f"attributes is empty: give {_FORMS}")
     vectors = _validate_vectors(vectors)
     if len(vectors) != len(labels):
         raise ValueError(
             f"attributes has {len(vectors)} vectors and {len(labels)} labels: give one vector "
-            "a label."
+            "per label"
         )
     distinct, order = np.unique(labels, return_index=True)
     if len(distinct) < len(labels):
         twice = next(c for c in distinct.tolist() if (labels == c).sum() > 1)
-        raise ValueError(f"attributes describes {shortened(twice)} more than once.")
+        raise ValueError(f"attributes describes {shortened(twice)} more than once")
     return distinct, vectors[order]
 
 
@@ -39,7 +39,7 @@ def _split_attributes(attributes):
         return attributes.index.to_numpy(), attributes.to_numpy()
     if isinstance(attributes, tuple) and len(attributes) == 2:
         return attributes[1], attributes[0]
-    raise ValueError(f"attributes is of type {type(attributes).__name__}; expected {_FORMS}.")
+    raise ValueError(f"attributes is of type {type(attributes).__name__}; expected {_FORMS}")
 
 
 def _validate_vectors(vectors):
@@ -48,7 +48,7 @@ def _validate_vectors(vectors):
         if len(widths) > 1:
             raise ValueError(
                 f"attributes holds vectors of shapes {widths[0]} and {widths[1]}: give all "
-                "classes the same attributes."
+                "classes the same attributes"
             )
     return check_array(vectors, dtype=np.float64, input_name="attributes")
 
@@ -60,7 +60,7 @@ def match_descriptions(seen, labels, vectors):
     if len(missing):
         raise ValueError(
             f"attributes has no vector for {listed(missing, 5)}, which y holds: describe "
-            "each class of y, and those without samples that are to be predicted."
+            "each class of y, and those without samples that are to be predicted"
         )
     labels = np.unique(np.concatenate([seen, labels]))
     return labels, vectors, np.isin(labels, seen)

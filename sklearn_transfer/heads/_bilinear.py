@@ -1,4 +1,4 @@
-"""Bilinear compatibility of features and attributes: arrays in, arrays out, in float64."""
+"""Bilinear compatibility of features and attributes, as functions of float64 arrays."""
 
 import numpy as np
 from scipy.linalg import eigh, solve

@@ -1,4 +1,4 @@
-"""What is chosen by holding classes out: penalties, and how much seen ones lose."""
+"""Penalties and the margin of seen classes, chosen by holding classes out."""
 
 from itertools import combinations
 
@@ -53,7 +53,7 @@ def choose_penalties(X, codes, S, gamma, alpha, folds):
     right = np.zeros((len(gammas), len(alphas)))
     for held in folds:
         right += _rate_recognition(X, codes, S, held, gammas, alphas)
-    # Accuracies of few classes tie and jump, so neighbours have a say.
+    # Accuracies of few classes tie and jump, so neighbors have a say.
     right = uniform_filter(right, 3, mode="nearest")
     row, column = np.unravel_index(right.argmax(), right.shape)
     return float(gammas[row]), float(alphas[column])

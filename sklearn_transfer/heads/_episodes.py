@@ -1,4 +1,4 @@
-"""Accuracy from few samples a class, over many random draws of classes and samples."""
+"""Accuracy from few samples per class, over many random draws of classes and samples."""
 
 import math
 from numbers import Integral
@@ -68,7 +68,7 @@ def episodes(
     estimator=None,
     random_state=None,
 ):
-    """Accuracy of an estimator that sees few samples a class, with its confidence interval.
+    """Accuracy of an estimator that sees few samples per class, with its confidence interval.
 
     An episode draws `n_way` classes, fits a clone of the estimator to `n_shot` samples of
     each, and predicts `n_query` others of each. Two calls with the same seed draw the same
@@ -137,7 +137,7 @@ def episodes(
     if estimator is not None and is_regressor(estimator):
         raise ValueError(
             f"estimator={type(estimator).__name__}() is a regressor, and episodes count right "
-            "classes: give a classifier, and bins of y where y holds numbers."
+            "classes: give a classifier, and bins of y where y holds numbers"
         )
     X, y = indexable(X, column_or_1d(y))
     assert_all_finite(y, input_name="y")
@@ -161,7 +161,7 @@ def _find_members(y, n_way, n_needed):
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < n_way:
         raise ValueError(
-            f"y has {len(classes)} classes and n_way={n_way}: give at most {len(classes)}."
+            f"y has {len(classes)} classes and n_way={n_way}: give at most {len(classes)}"
         )
     few = counts < n_needed
     if few.any():

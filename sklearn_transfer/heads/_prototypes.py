@@ -1,4 +1,4 @@
-"""Classes by their mean: from one sample a class on, and new classes at any time."""
+"""Classification by class means, from one sample per class, with new classes at any time."""
 
 from numbers import Real
 
@@ -26,11 +26,11 @@ _LEFT_OUT = 1000  # rows at most that choose the temperature
 
 
 class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
-    """Nearest class mean on centred features of length one, for few samples a class.
+    """Nearest class mean on centered features of length one, for few samples per class.
 
-    With one to ten samples a class this is as accurate on pretrained features as a
+    With one to ten samples per class this is as accurate on pretrained features as a
     logistic regression and has nothing to tune. Classes can be added at any time with
-    `partial_fit`, at the cost of a mean. With many samples a class, or classes that are not
+    `partial_fit`, at the cost of a mean. With many samples per class, or classes that are not
     one cluster, a `LogisticRegression` learns more.
 
     Parameters
@@ -38,7 +38,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     metric : {"euclidean", "cosine"}, default="euclidean"
         Distance of a row to a prototype. "cosine" takes both at length one, so that a
         class whose samples scatter, and whose mean is short for that reason, loses nothing by
-        it. With one sample a class and `normalize=True` both are the same.
+        it. With one sample per class and `normalize=True` both are the same.
 
     normalize : bool, default=True
         Scale each row to length one after centring, before means are taken.
@@ -46,18 +46,18 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     center : "mean", None or array-like of shape (n_features,), default="mean"
         What is subtracted from all rows before they are scaled. "mean" is the mean of the
         rows in `fit`, or in the first call of `partial_fit`, and 0 where these are of one
-        class; later calls keep it. Give the mean of a larger set, labelled or not, where
+        class; later calls keep it. Give the mean of a larger set, labeled or not, where
         there is one. None subtracts nothing.
 
     shrinkage : float, default=0
         Number of samples that each class gets in addition, all at the mean of the training
         rows: a class with n samples moves there by shrinkage / (n + shrinkage) of its way.
         It helps noisy means of unequal numbers of samples. It is not the `shrink_threshold`
-        of scikit-learn's NearestCentroid, which needs several samples a class.
+        of scikit-learn's NearestCentroid, which needs several samples per class.
 
     temperature : float or "auto", default="auto"
         Probabilities are softmax(-d / temperature) of the squared distances d. It does not
-        change `predict`. 1 on features that are not normalised is that of prototypical
+        change `predict`. 1 on features that are not normalized is that of prototypical
         networks. "auto" makes the left-out training rows likeliest; see Notes.
 
     Attributes
@@ -86,7 +86,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
 
     See Also
     --------
-    episodes : Accuracy from few samples a class, with its confidence interval.
+    episodes : Accuracy from few samples per class, with its confidence interval.
     PretrainedFeatures : Features of images.
     sklearn.neighbors.NearestCentroid : The same with `center=None` and `normalize=False`.
 
@@ -155,7 +155,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training samples, one or more a class.
+            Training samples, one or more per class.
         y : array-like of shape (n_samples,)
             Labels of any kind.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -164,7 +164,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         Returns
         -------
         self : object
-            With one row a class in `prototypes_`.
+            With one row per class in `prototypes_`.
         """
         forget_fit(self)
         return self._learn(X, y, None, sample_weight)
@@ -229,7 +229,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         return np.average(X, axis=0, weights=weights).astype(np.float64)
 
     def _embed(self, X, center):
-        """Rows centred and scaled, in the precision of X; a row at the center stays 0."""
+        """Rows centered and scaled, in the precision of X; a row at the center stays 0."""
         rows = X - center.astype(X.dtype)
         return normalize_rows(rows, center) if self.normalize else rows
 
@@ -411,6 +411,6 @@ def _validate_center(center, n_features):
     if center.shape != (n_features,):
         raise ValueError(
             f"center has shape {center.shape} and X has {n_features} features: give one "
-            "number a feature, for example X_unlabelled.mean(axis=0)."
+            "number per feature, for example X_unlabeled.mean(axis=0)"
         )
     return center

@@ -1,4 +1,4 @@
-"""Rows at length one."""
+"""Normalization of rows to length one."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How sharp probabilities are that come from distances: arrays in, a number out."""
+"""Temperature of probabilities that come from distances, as functions of arrays."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-# What suits one sample a class, on photos and on digits.
+# What suits one sample per class, on photos and on digits.
 EXPECTED = 0.1
 _WIDTH = math.log(1000)  # of the search, to both sides in the logarithm
 

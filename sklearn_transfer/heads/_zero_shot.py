@@ -1,4 +1,4 @@
-"""Classes without samples, from what is known about them."""
+"""Classification into classes without samples, by their attributes."""
 
 import warnings
 from numbers import Real
@@ -53,7 +53,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Classifier that also predicts classes it has no samples of, by their attributes.
 
     Each class is described by a vector: attributes that people wrote down, or an embedding of
-    its name. Learnt on the classes that have samples, it then recognises others by their
+    its name. Learnt on the classes that have samples, it then recognizes others by their
     description alone. With samples of every class other classifiers are better.
 
     Parameters
@@ -68,9 +68,9 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     alpha : float or "auto", default="auto"
         Penalty on the side of the attributes, above 0. "auto" is as for `gamma`.
     normalize : bool, default=True
-        Centre features on their mean over the training rows and attributes on theirs over
+        Center features on their mean over the training rows and attributes on theirs over
         the seen classes, and scale both to length one. "cosine" scales in any case, and
-        never centres.
+        never centers.
     predict_over : {"all", "seen", "unseen"}, default="all"
         Which of the described classes are predicted: `classes_`.
     calibration : float or "auto", default=0.0
@@ -102,14 +102,14 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
 
     See Also
     --------
-    PrototypeClassifier : From one sample a class on.
+    PrototypeClassifier : For classes of at least one sample.
     PretrainedFeatures : Features of images.
 
     Notes
     -----
     With features X, Y of 1 for the class of a row and -1 for the other seen classes, and
     attributes S of the seen classes, the score of a row x for a class s is x'Vs, where V
-    minimises::
+    minimizes::
 
         |X V S' - Y|^2 + gamma |V S'|^2 + alpha |X V|^2 + gamma alpha |V|^2
 
@@ -119,7 +119,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     "auto" holds out seen classes, up to nine in all pairs, more in five groups in two ways,
     and takes the penalties by which those held out are best told from each other. Under four
     seen classes, or without attributes, `gamma` has the least squared error on rows left out.
-    Centres are those of all rows. Names of classes and scales of features change nothing. It
+    Centers are those of all rows. Names of classes and scales of features change nothing. It
     costs one eigenvalue decomposition of X'X or XX', the smaller one, for each group.
 
     Without attributes each class is its own attribute: a ridge classifier of the seen
@@ -141,8 +141,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     >>> from sklearn_transfer import ZeroShotClassifier
     >>> X = [[1, 0], [0.9, 0.1], [0, 1], [0.1, 1.1]]  # red, green
     >>> y = ["apple", "apple", "lime", "lime"]
-    >>> colours = {"apple": [1, 0], "lime": [0, 1], "olive": [0.2, 0.8]}
-    >>> model = ZeroShotClassifier(predict_over="unseen").fit(X, y, attributes=colours)
+    >>> colors = {"apple": [1, 0], "lime": [0, 1], "olive": [0.2, 0.8]}
+    >>> model = ZeroShotClassifier(predict_over="unseen").fit(X, y, attributes=colors)
     >>> model.predict([[0.3, 0.7]])
     array(['olive'], dtype='<U5')
     >>> model.predict([[0.8, 0.3]], attributes={"cherry": [0.9, 0.1], "kiwi": [0.3, 0.9]})
@@ -193,7 +193,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Vector of each class in y, and of others without samples that are to be
             predicted: a mapping from label to vector, an array (n_described, n_attributes)
             with its labels, or a DataFrame whose index holds the labels. None is one
-            attribute a class, with a UserWarning.
+            attribute per class, with a UserWarning.
 
         Returns
         -------
@@ -244,17 +244,17 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         if not len(self.classes_):
             raise ValueError(
                 f"predict_over={shortened(self.predict_over)}, and attributes describes no "
-                f"{self.predict_over} class: describe one, or predict over others."
+                f"{self.predict_over} class: describe one, or predict over others"
             )
 
     def _choose_origin(self, vectors):
         """What is subtracted from attributes."""
-        centred = self.normalize and self.method == "eszsl"
-        return vectors.mean(axis=0) if centred else np.zeros(vectors.shape[1])
+        centered = self.normalize and self.method == "eszsl"
+        return vectors.mean(axis=0) if centered else np.zeros(vectors.shape[1])
 
     def _choose_center(self, X):
-        centred = self.normalize and self.method == "eszsl"
-        return X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])
+        centered = self.normalize and self.method == "eszsl"
+        return X.mean(axis=0, dtype=np.float64) if centered else np.zeros(X.shape[1])
 
     def _normalizes(self):
         return self.normalize or self.method == "cosine"
@@ -321,7 +321,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         if vectors.shape[1] != expected:
             raise ValueError(
                 f"attributes has vectors of length {vectors.shape[1]}, and {what} "
-                f"{'has' if what == 'X' else 'have'} {expected}: both must be the same."
+                f"{'has' if what == 'X' else 'have'} {expected}: both must be the same"
             )
 
     def _compute_scores(self, X, candidates):
@@ -438,7 +438,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise ValueError(
-                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit."
+                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit"
             )
         right = labels[self._compute_scores(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}
@@ -446,7 +446,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         for kind, known in [("seen", labels[is_seen]), ("unseen", labels[~is_seen])]:
             found = [accuracies[k] for k in known if k in accuracies]
             if not found:
-                raise ValueError(f"y holds no {kind} class: give samples of both kinds.")
+                raise ValueError(f"y holds no {kind} class: give samples of both kinds")
             means.append(float(np.mean(found)))
         total = sum(means)
         return GeneralizedScore(*means, 2 * means[0] * means[1] / total if total else 0.0)
@@ -456,14 +456,14 @@ def _require_attributes(attributes):
     if attributes is None:
         raise ValueError(
             "method='cosine' compares X with attributes, and got none: pass "
-            "fit(..., attributes=attributes), for example embeddings of the class names."
+            "fit(..., attributes=attributes), for example embeddings of the class names"
         )
 
 
 def _warn_of_no_attributes():
     warnings.warn(
         "ZeroShotClassifier got no attributes, so it knows the classes of y and no other: "
-        "pass fit(..., attributes=attributes).",
+        "pass fit(..., attributes=attributes)",
         UserWarning,
         stacklevel=5,
     )

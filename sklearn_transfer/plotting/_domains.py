@@ -1,4 +1,4 @@
-"""Source and target in a plane."""
+"""Display of source and target samples in a plane."""
 
 from importlib import import_module
 from inspect import signature
@@ -26,7 +26,7 @@ _OUTSIDE = 10  # entries from which the legend stands beside the axes
 
 
 class DomainDisplay:
-    """Source and target samples in a plane, coloured by domain or by class.
+    """Source and target samples in a plane, colored by domain or by class.
 
     It shows where the domains overlap and whether classes keep their place. Create it with
     `from_data` or `from_estimator`.
@@ -47,7 +47,7 @@ class DomainDisplay:
     Attributes
     ----------
     points_ : list of PathCollection
-        The points, one collection an entry of the legend.
+        The points, one collection for each entry of the legend.
     legend_ : Legend
         Legend of the axes.
     ax_ : Axes
@@ -145,9 +145,9 @@ class DomainDisplay:
         X_target : array-like of shape (n_target, n_features) or TargetDomain
             Target samples.
         y : array-like of shape (n_samples,), default=None
-            Classes of the source samples, which then give the colours.
+            Classes of the source samples, which then give the colors.
         y_target : array-like of shape (n_target,), default=None
-            Classes of the target samples; without them the target is grey.
+            Classes of the target samples; without them the target is gray.
         method : {"pca", "tsne", "umap"}, default="pca"
             Projection; "umap" needs umap-learn.
         max_samples : int or None, default=1000
@@ -165,13 +165,13 @@ class DomainDisplay:
         """
         if method not in _METHODS:
             raise ValueError(
-                f"method={shortened(method)} is unknown; expected one of {_METHODS}."
+                f"method={shortened(method)} is unknown; expected one of {_METHODS}"
             )
         if max_samples is not None and not (
             isinstance(max_samples, Integral) and max_samples > 0
         ):
             raise ValueError(
-                f"max_samples={shortened(max_samples)}: expected an integer above 0, or None."
+                f"max_samples={shortened(max_samples)}: expected an integer above 0, or None"
             )
         X, T = validate_domains(X, X_target)
         y, y_target = _validate_classes(X, y, "y"), _validate_classes(T, y_target, "y_target")
@@ -219,10 +219,10 @@ class DomainDisplay:
 
     def _iterate_groups(self):
         """Points, label and style of each entry of the legend."""
-        colours = _choose_colors(self.y_source, self.y_target)
+        colors = _choose_colors(self.y_source, self.y_target)
         plain = {"source": "tab:blue", "target": "tab:orange"}
-        if colours:
-            plain = dict.fromkeys(plain, "darkgrey")
+        if colors:
+            plain = dict.fromkeys(plain, "darkgray")
         domains = [
             ("source", self.source, self.y_source, "o"),
             ("target", self.target, self.y_target, "x"),
@@ -232,12 +232,12 @@ class DomainDisplay:
                 yield rows, domain, {"color": plain[domain], "marker": marker}
                 continue
             for label in np.unique(y):
-                style = {"color": [colours[label]], "marker": marker}
+                style = {"color": [colors[label]], "marker": marker}
                 yield rows[y == label], f"{domain}, {label}", style
 
 
 def _choose_colors(*labels):
-    """One colour a class, the same in both domains; none without classes."""
+    """One color a class, the same in both domains; none without classes."""
     given = [y for y in labels if y is not None]
     if not given:
         return {}
@@ -259,7 +259,7 @@ def _validate_classes(X, y, name):
     if missing:
         raise ValueError(
             f"{name} has no class in row {missing[0]} ({shortened(y[missing[0]])}): give one "
-            f"for each row, or leave {name} out."
+            f"for each row, or leave {name} out"
         )
     return y
 
@@ -272,7 +272,7 @@ def _check_same_kind(y, y_target):
         words = ["text" if text else "numbers" for text in texts]
         raise ValueError(
             f"y holds {words[0]} and y_target {words[1]}: give the classes of both domains in "
-            "the same way."
+            "the same way"
         )
 
 

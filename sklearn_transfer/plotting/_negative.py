@@ -1,4 +1,4 @@
-"""What transfer brings over a baseline, fold by fold."""
+"""Display of what transfer brings over a baseline."""
 
 from collections.abc import Mapping
 from textwrap import fill
@@ -13,7 +13,7 @@ _FIELDS = (
     *("scoring", "baseline", "confidence"),
 )
 _LABEL_WIDTH = 28  # characters of a line
-_COLOURS = {"helps": "tab:green", "hurts": "tab:red", "undecided": "dimgrey"}
+_COLORS = {"helps": "tab:green", "hurts": "tab:red", "undecided": "dimgray"}
 
 
 class NegativeTransferDisplay:
@@ -25,12 +25,12 @@ class NegativeTransferDisplay:
     Parameters
     ----------
     results : dict of str to result
-        Results of `selection.negative_transfer_test`, one a row, from the top.
+        Results of `selection.negative_transfer_test`, one per row, from the top.
 
     Attributes
     ----------
     points_ : list of PathCollection
-        Differences of the folds, one collection a row.
+        Differences of the folds, one collection per row.
     means_ : list of Line2D
         The mean differences.
     intervals_ : list of Line2D
@@ -93,7 +93,7 @@ class NegativeTransferDisplay:
             _check_fields("result", result)
             result = {f"against {result.baseline}": result}
         if not result:
-            raise ValueError("result is an empty dict: give one result or more.")
+            raise ValueError("result is an empty dict: give one result or more")
         for label, one in result.items():
             _check_fields(f"result[{shortened(label)}]", one)
         return cls(results=dict(result)).plot(ax)
@@ -121,20 +121,20 @@ class NegativeTransferDisplay:
         return self
 
     def _draw_row(self, row, result):
-        colour = _COLOURS[result.verdict]
+        color = _COLORS[result.verdict]
         differences = np.asarray(result.differences, dtype=float)
         below = np.full(len(differences), row + 0.2)
-        faint = {"color": colour, "alpha": 0.4, "s": 18, "linewidths": 0}
+        faint = {"color": color, "alpha": 0.4, "s": 18, "linewidths": 0}
         self.points_.append(self.ax_.scatter(differences, below, **faint))
         ends = [result.interval[0], result.interval[1]]
         (interval,) = self.ax_.plot(
             ends if np.isfinite(ends).all() else [np.nan, np.nan],
             [row, row],
-            color=colour,
+            color=color,
             marker="|",
             markersize=10,
         )
-        (mean,) = self.ax_.plot([result.mean_difference], [row], "o", color=colour)
+        (mean,) = self.ax_.plot([result.mean_difference], [row], "o", color=color)
         self.intervals_.append(interval)
         self.means_.append(mean)
         self.verdicts_.append(
@@ -143,7 +143,7 @@ class NegativeTransferDisplay:
                 (1.02, row),
                 xycoords=self.ax_.get_yaxis_transform(),
                 va="center",
-                color=colour,
+                color=color,
                 annotation_clip=False,
             )
         )
@@ -166,10 +166,10 @@ def _check_fields(name, result):
     if missing:
         raise ValueError(
             f"{name} is a {type(result).__name__} without {', '.join(missing)}: give what"
-            " negative_transfer_test returned, or a dict of such results."
+            " negative_transfer_test returned, or a dict of such results"
         )
-    if result.verdict not in _COLOURS:
+    if result.verdict not in _COLORS:
         raise ValueError(
             f"{name} has the verdict {shortened(result.verdict)}, expected one of"
-            f" {tuple(_COLOURS)}."
+            f" {tuple(_COLORS)}"
         )

@@ -1,4 +1,4 @@
-"""Scores of candidates against their cost."""
+"""Display of the scores of candidates against their costs."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from sklearn_transfer._validation import shortened
 from sklearn_transfer.plotting._axes import prepare_axes
 
 _AXES = {
-    "seconds": "Milliseconds an image",
+    "seconds": "Milliseconds per image",
     "n_parameters": "Parameters, millions",
     "n_features": "Features",
     "cv_mean": "Cross-validated score",
@@ -128,8 +128,8 @@ class RankingDisplay:
         options = {"s": 36, "alpha": 0.8, **(scatter_kwargs or {})}
         styles = zip(x, y, self._choose_colors(), self._format_labels(), strict=True)
         self.points_ = [
-            self.ax_.scatter(across, up, **{"color": colour, **options}, label=text)
-            for across, up, colour, text in styles
+            self.ax_.scatter(across, up, **{"color": color, **options}, label=text)
+            for across, up, color, text in styles
         ]
         self.ax_.set(xlabel=_AXES[against], ylabel=self.score_name)
         self.ax_.margins(0.1)
@@ -145,7 +145,7 @@ class RankingDisplay:
         if self.against not in _AXES:
             raise ValueError(
                 f"against={shortened(self.against)} is unknown; expected one of {list(_AXES)}"
-                " or None."
+                " or None"
             )
         if self.against not in known:
             reasons = {
@@ -154,12 +154,12 @@ class RankingDisplay:
             }
             raise ValueError(
                 f"against={shortened(self.against)} is not known of all candidates; "
-                f"{reasons[self.against]}."
+                f"{reasons[self.against]}"
             )
         return self.against
 
     def _choose_colors(self):
-        """One a network."""
+        """Choose one color per network."""
         names = list(dict.fromkeys(row.name for row in self.candidates))
         return [f"C{names.index(row.name) % 10}" for row in self.candidates]
 
@@ -174,7 +174,7 @@ class RankingDisplay:
         self.figure_.draw_without_rendering()  # which settles where the axes lie
         places = self.ax_.transData.transform(np.column_stack([x, y])) * 72 / self.figure_.dpi
         moved = _spread_labels(places, width=1.4 * _SIZE, height=1.1 * _SIZE) - places[:, 1]
-        line = {"arrowstyle": "-", "color": "grey", "linewidth": 0.5}
+        line = {"arrowstyle": "-", "color": "gray", "linewidth": 0.5}
         options = {"textcoords": "offset points", "va": "center", "arrowprops": line}
         return [
             self.ax_.annotate(

@@ -1,4 +1,4 @@
-"""The epochs of a training."""
+"""Display of the losses and scores of a training."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -30,7 +30,7 @@ class TrainingDisplay:
     Parameters
     ----------
     history : list of dict
-        One dict an epoch, as `from_history` takes it.
+        One dict per epoch, as `from_history` takes it.
     name : str, default=None
         What was trained, for the title.
 
@@ -42,7 +42,7 @@ class TrainingDisplay:
     best_ : Line2D or None
         Vertical line at the best epoch.
     spans_ : list of Patch
-        One shaded span a phase; empty where there is one phase.
+        One shaded span per phase; empty where there is one phase.
     ax_ : Axes
         Axes of the losses.
     score_ax_ : Axes or None
@@ -116,7 +116,7 @@ class TrainingDisplay:
         Parameters
         ----------
         history : list of dict
-            One dict an epoch, in order, with the number "epoch" and "train_loss";
+            One dict per epoch, in order, with the number "epoch" and "train_loss";
             "valid_loss", "valid_score", "phase" (str) and "best" (bool) are drawn where they
             are there, other keys are not looked at.
         ax : Axes, default=None
@@ -185,8 +185,8 @@ class TrainingDisplay:
         names = [name for name, _, _ in phases]
         slanted = {"rotation": 30, "ha": "left"} if sum(map(len, names)) > _WIDE else {}
         self.phase_ax_ = self.ax_.secondary_xaxis("top")
-        centres = [(first + last) / 2 for _, first, last in phases]
-        self.phase_ax_.set_xticks(centres, names, fontsize="small", **slanted)
+        centers = [(first + last) / 2 for _, first, last in phases]
+        self.phase_ax_.set_xticks(centers, names, fontsize="small", **slanted)
         self.phase_ax_.tick_params(length=0)
 
     def _draw_best(self):
@@ -218,22 +218,22 @@ def _validate_history(history):
     """The epochs as a list of dicts of their own."""
     if isinstance(history, (Mapping, str)) or not hasattr(history, "__iter__"):
         raise ValueError(
-            f"history is a {type(history).__name__}, expected a list with one dict an epoch."
+            f"history is a {type(history).__name__}, expected a list with one dict per epoch"
         )
     history = list(history)
     if not history:
-        raise ValueError("history has no epochs: expected one dict for each.")
+        raise ValueError("history has no epochs: expected one dict for each")
     for place, epoch in enumerate(history):
         if not isinstance(epoch, Mapping):
             raise ValueError(
-                f"history[{place}] is a {type(epoch).__name__}, expected a dict of an epoch."
+                f"history[{place}] is a {type(epoch).__name__}, expected a dict of an epoch"
             )
         missing = [key for key in _REQUIRED if epoch.get(key) is None]
         if missing:
             raise ValueError(
                 f"history[{place}] has no {missing[0]!r}, only {listed(sorted(epoch))}:"
                 " each epoch"
-                f" needs {' and '.join(map(repr, _REQUIRED))}."
+                f" needs {' and '.join(map(repr, _REQUIRED))}"
             )
     return [dict(epoch) for epoch in history]
 

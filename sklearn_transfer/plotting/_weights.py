@@ -1,4 +1,4 @@
-"""Weights as a histogram."""
+"""Display of weights as a histogram."""
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_is_fitted

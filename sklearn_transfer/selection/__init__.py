@@ -1,4 +1,4 @@
-"""Candidates to a choice, and source and target to an answer: what to use, what to do."""
+"""Scores of candidates, and tests of whether and how the domains differ."""
 
 from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._logme import logme

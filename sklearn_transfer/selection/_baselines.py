@@ -1,4 +1,4 @@
-"""Models without transfer, made from one with it."""
+"""Baselines without transfer, derived from a model with transfer."""
 
 import numpy as np
 from sklearn.base import clone
@@ -91,7 +91,7 @@ class RawPixels(PretrainedFeatures):
     def _make_reader(self, backbone):
         if self.preprocess is None:
             return super()._make_reader(backbone)
-        size = tuple(int(edge) for edge in np.minimum(self._compute_edges(), _LARGEST))
+        size = tuple(int(edge) for edge in np.minimum(self._resolve_edges(), _LARGEST))
         n_channels = self._count_channels()
         spec = ImageSpec(size, size, mean=(0.0,) * n_channels, std=(1.0,) * n_channels)
         value_range = parse_value_range(self.value_range) or "auto"
@@ -105,7 +105,7 @@ class RawPixels(PretrainedFeatures):
             return 3
         return super()._load_backbone().spec.channels or 3
 
-    def _compute_edges(self):
+    def _resolve_edges(self):
         size = _LARGEST if self.input_size is None else self.input_size
         return np.broadcast_to(size, 2)
 

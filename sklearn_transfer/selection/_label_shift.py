@@ -1,4 +1,4 @@
-"""Whether the classes have other shares in the target."""
+"""Test of whether class shares differ between the domains."""
 
 from collections import namedtuple
 from numbers import Integral, Real
@@ -141,7 +141,7 @@ def label_shift_test(
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class, {shortened(classes.tolist()[0])}; at least two are needed."
+            f"y holds one class, {shortened(classes.tolist()[0])}; at least two are needed"
         )
     random_state = check_random_state(random_state)
     seen, held = draw_halves(len(X), test_size, random_state)

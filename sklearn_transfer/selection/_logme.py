@@ -1,4 +1,4 @@
-"""How probable a linear model on the features makes the labels."""
+"""LogME, the evidence of a linear model from features to labels."""
 
 import warnings
 
@@ -33,7 +33,7 @@ def logme(X, y, *, task="auto"):
     X : array-like of shape (n_samples, n_features)
         Features.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Labels of any kind, of at least two classes; or numbers, one column an output.
+        Labels of any kind, of at least two classes; or numbers, one column per output.
     task : {"auto", "classification", "regression"}, default="auto"
         "auto" is regression where y holds fractions, and classification where it holds
         texts, truth values, categories or a few whole numbers of several rows each. Many
@@ -54,11 +54,11 @@ def logme(X, y, *, task="auto"):
     Notes
     -----
     A target t (0 or 1 for each class in turn, or an output) is Gaussian with mean 0 and
-    covariance I / beta + X X' / alpha, X centred and t not. The score is the mean over targets
-    of the maximum over alpha and beta of log p(t) / n_samples. Given alpha / beta the best
-    beta is known, so the maximum is sought along one line, from a grid over all of it: it is
-    the highest of the maxima, where the published iteration finds a stationary point. One SVD
-    serves all targets.
+    covariance I / beta + X X' / alpha, X centered and t not. The score is the mean over
+    targets of the maximum over alpha and beta of log p(t) / n_samples. Given alpha / beta
+    the best beta is known, so the maximum is sought along one line, from a grid over all of
+    it: it is the highest of the maxima, where the published iteration finds a stationary
+    point. One SVD serves all targets.
 
     alpha / beta lies between 1e-20 and 1e12 times the largest squared singular value, and
     1 / beta is at least 1e-12 times the mean square of the target. A UserWarning reports
@@ -98,7 +98,7 @@ def logme(X, y, *, task="auto"):
 
 
 def _encode_targets(X, y, task):
-    """One column a class or output."""
+    """Targets as columns, one per class or output."""
     if resolve_task(y, task) == "classification":
         codes, counts = encode_classes(X, y)
         return (codes[:, None] == np.arange(len(counts))).astype(float)
@@ -108,7 +108,7 @@ def _encode_targets(X, y, task):
     constant = np.flatnonzero(np.ptp(y, axis=0) == 0)
     if len(constant):
         raise ValueError(
-            f"y has one value only in output {constant[0]}: a score needs at least two."
+            f"y has one value only in output {constant[0]}: a score needs at least two"
         )
     return y
 
@@ -152,14 +152,14 @@ def _find_highest(squares, rest, n, spectrum, start):
 
 
 def _compute_scales(spectrum, ratios):
-    """Variances along the singular vectors over that of the noise, one row a ratio."""
+    """Variances along the singular vectors over that of the noise, one row per ratio."""
     return 1 + np.exp(-np.asarray(ratios))[:, None] * spectrum
 
 
 def _compute_loss(squares, rests, n, scales):
     """-2 log evidence at the best noise, less n log 2 pi, and that noise before its bound.
 
-    One row a ratio, and one column a target where there are several.
+    One row per ratio, and one column per target where there are several.
     """
     free = ((1 / scales) @ squares + rests) / n
     noise = np.maximum(free, _LEAST_NOISE)

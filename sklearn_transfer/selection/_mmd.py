@@ -123,7 +123,7 @@ def _compute_within(kernel, X, w, unbiased, name):
     if np.count_nonzero(w) < 2:
         raise ValueError(
             f"{name} has one row of weight above 0; the unbiased discrepancy needs two: give "
-            "more rows, or unbiased=False."
+            "more rows, or unbiased=False"
         )
     return (total - w**2 @ kernel.compute_diagonal(X)) / (1 - w @ w)
 
@@ -278,5 +278,5 @@ def _sum_groups(kernel, pooled, groups):
 
 def _center_domains(X, T):
     """Both domains about one origin: a linear kernel far from it loses digits."""
-    centre = np.concatenate([X, T]).mean(axis=0)
-    return X - centre, T - centre
+    center = np.concatenate([X, T]).mean(axis=0)
+    return X - center, T - center

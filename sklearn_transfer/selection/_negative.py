@@ -1,4 +1,4 @@
-"""Whether a transferred model beats one without transfer, on the same folds."""
+"""Test of whether a transferred model beats a baseline on the same folds."""
 
 import math
 from functools import partial
@@ -194,7 +194,7 @@ def _check_target(transferred, baseline, X_target):
     if named and baseline == "source-only" and X_target is None:
         raise ValueError(
             "baseline='source-only' compares a model fitted for the target with one that is "
-            "not, and X_target=None: pass X_target=X_target."
+            "not, and X_target=None: pass X_target=X_target"
         )
     if X_target is None:
         return
@@ -203,7 +203,7 @@ def _check_target(transferred, baseline, X_target):
         raise ValueError(
             f"X_target was given, and {' and '.join(type(m).__name__ for m in models)} take "
             "no X_target in fit, nor has a step that does: wrap the estimator in "
-            "ImportanceWeighted, put an aligner into its Pipeline, or leave X_target out."
+            "ImportanceWeighted, put an aligner into its Pipeline, or leave X_target out"
         )
 
 
@@ -269,7 +269,7 @@ def _validate_scores(scores, name):
         raise ValueError(
             f"{name} of the {('transferred model', 'baseline')[model]} is "
             f"{scores[fold, model]} on fold {fold}: give folds and a scoring that have a "
-            "finite score, for example folds that hold every class."
+            "finite score, for example folds that hold every class"
         )
     return scores
 

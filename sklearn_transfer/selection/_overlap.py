@@ -1,4 +1,4 @@
-"""Where one domain lies in the other: functions of arrays."""
+"""Measures of how far two domains overlap, as functions of arrays."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -6,7 +6,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sklearn_transfer.selection._two_sample import compute_auc, split_rows
 
-_NEIGHBOUR = 5
+_NEIGHBOR = 5
 _INSIDE = 0.99  # of the source's own distances
 
 
@@ -29,10 +29,10 @@ def compute_outside_share(X, T):
     X = np.unique(X, axis=0)  # copies have distance 0, which leaves all else outside
     if len(X) == 1:
         return float(np.mean((T != X).any(axis=1)))
-    k = min(_NEIGHBOUR, len(X) - 1)
-    neighbours = NearestNeighbors(n_neighbors=k).fit(X)
-    own = neighbours.kneighbors()[0][:, -1]
-    distances = neighbours.kneighbors(T)[0][:, -1]
+    k = min(_NEIGHBOR, len(X) - 1)
+    neighbors = NearestNeighbors(n_neighbors=k).fit(X)
+    own = neighbors.kneighbors()[0][:, -1]
+    distances = neighbors.kneighbors(T)[0][:, -1]
     return float(np.mean(distances > np.quantile(own, _INSIDE) * (1 + 1e-9)))
 
 
@@ -51,7 +51,7 @@ def compute_best_feature_auc(X, T, random_state):
 
 
 def _compute_areas(X, T):
-    """One area a feature."""
+    """Areas under the ROC curves of single features."""
     n, m = len(X), len(T)
     ranks = rankdata(np.concatenate([X, T]), axis=0)
     return compute_auc(ranks[n:].sum(axis=0), n, m)

@@ -1,4 +1,4 @@
-"""What permutation tests share."""
+"""Random splits and p-values, which all permutation tests share."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ _ROUNDING = 1e-12  # of the statistic's scale; differences below it are ties
 
 
 def draw_groups(n, m, n_permutations, random_state):
-    """Random splits of n + m rows, (n + m, n_permutations) of int8: n ones a column."""
+    """Random splits of n + m rows, (n + m, n_permutations) of int8: n ones in each column."""
     groups = np.zeros((n + m, n_permutations), dtype=np.int8)
     for column in range(n_permutations):
         groups[random_state.permutation(n + m)[:n], column] = 1

@@ -1,4 +1,4 @@
-"""Networks and layers by how well their features suit a task, from one pass a network."""
+"""Ranking of networks and their layers by a score, from one pass per network."""
 
 import copy
 import os
@@ -97,7 +97,7 @@ def rank_backbones(
         classifier.
     estimator : estimator, default=None
         What is cross-validated, and what says whether y holds classes or numbers, where it
-        is a classifier or a regressor. None is a logistic regression on standardised
+        is a classifier or a regressor. None is a logistic regression on standardized
         features, a ridge regression for numbers.
     task : {"auto", "classification", "regression"}, default="auto"
         Whether y holds classes or numbers, where no `estimator` says it: "auto" is
@@ -124,7 +124,7 @@ def rank_backbones(
             - `name`, `layer` (str): network, and "embedding" or the name of the layer;
             - `score` (float), or None where `problem` (str) says why there is none;
             - `n_features` (int): width of the features;
-            - `seconds` (float): time an image in the pass through all of the layers, decoding
+            - `seconds` (float): time per image in the pass through all of the layers, decoding
               included, or None where all came from the cache;
             - `n_parameters` (int): of the whole network;
             - `cv_mean`, `cv_std` (float): of the estimator's own score, accuracy or R2, over
@@ -135,7 +135,7 @@ def rank_backbones(
         score_name : str
             Name of the score.
         to_frame() : pandas.DataFrame
-            One row a candidate.
+            One row per candidate.
         plot(ax=None, against=None) : RankingDisplay
             Score against the cost of a candidate; see there.
 
@@ -195,13 +195,13 @@ def _resolve_kind(y, score, cv, estimator, task):
     if said is not None and task not in ("auto", said):
         raise ValueError(
             f"task={task!r} contradicts the estimator, {type(estimator).__name__}, which is "
-            f"made for {said}: leave task='auto' or give another estimator."
+            f"made for {said}: leave task='auto' or give another estimator"
         )
     rates_classes = score in _SCORES and score != "logme"
     if rates_classes and "regression" in (said, task):
         raise ValueError(
             f"score={score!r} rates classes, and {'estimator' if said else 'task'} asks for a "
-            "regression: give score='logme' or a function."
+            "regression: give score='logme' or a function"
         )
     if said is None and (score == "logme" or (cv is not None and estimator is None)):
         return resolve_task(y, task)
@@ -245,7 +245,7 @@ def _name_extractors(models, params, verbose):
     elif isinstance(models, str) or not _is_collection(models):
         models = [models]
     if not len(models):
-        raise ValueError("models is empty: name at least one network.")
+        raise ValueError("models is empty: name at least one network")
     extractors = [_build_extractor(model, params or {}, verbose) for model in models]
     return list(zip(names or _build_names(extractors), extractors, strict=True))
 
@@ -262,7 +262,7 @@ def _build_extractor(model, params, verbose):
         if not hasattr(model, "_extract_layers"):
             raise TypeError(
                 f"models holds a {type(model).__name__}: expected a network's name, a module, "
-                "a callable that makes one, or a PretrainedFeatures."
+                "a callable that makes one, or a PretrainedFeatures"
             )
         extractor = copy.copy(model)
     else:

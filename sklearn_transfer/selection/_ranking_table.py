@@ -1,4 +1,4 @@
-"""Candidates in the order of a score: records, text, HTML and data frame."""
+"""Records of ranked candidates, and their text, HTML and data frame."""
 
 import html
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ _COLUMNS = {
     "score": None,  # its own name
     "cv_mean": "cross-validated",
     "n_features": "features",
-    "seconds": "ms an image",
+    "seconds": "ms per image",
     "n_parameters": "parameters",
 }
 _TEXTS = ("name", "layer")
@@ -80,7 +80,7 @@ class BackboneRanking:
         return self.candidates[0]
 
     def to_frame(self):
-        """One row a candidate, without its extractor, as a pandas DataFrame.
+        """One row per candidate, without its extractor, as a pandas DataFrame.
 
         Returns
         -------

@@ -196,7 +196,7 @@ def h_score(X, y, *, shrinkage="auto", task="auto"):
     if shrinkage == "auto" and a >= 1:
         warnings.warn(
             f"The covariance of {len(X)} samples is shrunk to a multiple of the identity, so "
-            "the score is 0 for any features: give more samples, or shrinkage as a number.",
+            "the score is 0 for any features: give more samples, or shrinkage as a number",
             UserWarning,
             stacklevel=3,
         )
@@ -220,7 +220,7 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6, task="auto"
     """Negative overlap of the classes, each taken as a Gaussian.
 
     It looks at classes in pairs, so that two classes that cannot be told apart cost the same
-    wherever the others lie. It needs several samples a class.
+    wherever the others lie. It needs several samples per class.
 
     Parameters
     ----------
@@ -327,7 +327,7 @@ def _validate_probabilities(probabilities):
     if len(off):
         raise ValueError(
             f"probabilities sum to {sums[off[0]]:.4g} in row {off[0]}, and must sum to 1: "
-            "give the probabilities of all source classes, or divide each row by its sum."
+            "give the probabilities of all source classes, or divide each row by its sum"
         )
     return P / sums[:, None]
 
@@ -343,9 +343,7 @@ def encode_classes(X, y, task="classification", user="a score"):
     check_consistent_length(X, codes)
     check_classes(y, task, user, "; a regression is rated by logme")
     if len(counts) < 2:
-        raise ValueError(
-            "y has one class only: a score needs samples of at least two classes."
-        )
+        raise ValueError("y has one class only: a score needs samples of at least two classes")
     return codes, counts
 
 
@@ -368,7 +366,7 @@ def _sum_by_class(X, codes, n_classes):
 
 
 def center_features(X):
-    """Centred features, in a unit in which squares neither overflow nor vanish."""
+    """Centered features, in a unit in which squares neither overflow nor vanish."""
     X = X / (np.abs(X).max() or 1)
     constant = np.ptp(X, axis=0) == 0
     X -= X.mean(axis=0)

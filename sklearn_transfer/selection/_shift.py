@@ -1,4 +1,4 @@
-"""How source and target differ, and what to do about it."""
+"""Report of how source and target differ, and the rules for what to do about it."""
 
 from numbers import Integral, Real
 
@@ -207,7 +207,7 @@ def _check_permutations(n_permutations, level):
         raise ValueError(
             f"n_permutations={n_permutations} lets no p-value fall under "
             f"{1 / (1 + n_permutations):.2g}, and each test needs {level:.2g} to find a "
-            f"difference: give at least {int(np.ceil(1 / level * (1 - 1e-9))) - 1}."
+            f"difference: give at least {int(np.ceil(1 / level * (1 - 1e-9))) - 1}"
         )
 
 
@@ -230,10 +230,10 @@ def _validate_classes(X, y, rows, task):
 def _scale_features(X, T):
     """Features of unit variance over both domains, so that no unit decides."""
     pooled = np.concatenate([X, T])
-    centre = pooled.mean(axis=0)
-    largest = np.abs(pooled - centre).max(axis=0)
+    center = pooled.mean(axis=0)
+    largest = np.abs(pooled - center).max(axis=0)
     largest[largest == 0] = 1  # first, so that squares neither overflow nor vanish
-    X, T = (X - centre) / largest, (T - centre) / largest
+    X, T = (X - center) / largest, (T - center) / largest
     spread = np.concatenate([X, T]).std(axis=0)
     spread[spread == 0] = 1
     return X / spread, T / spread
@@ -301,7 +301,7 @@ def _compute_allowed(found, share):
 
 
 def _is_alignable(X, T, found, random_state):
-    """Whether mean and covariance, learnt on other rows, are most of the difference."""
+    """Whether mean and covariance, learned on other rows, are most of the difference."""
     if min(len(X), len(T)) < 4:
         return False
     (X_seen, X_held), (T_seen, T_held) = (

@@ -1,4 +1,4 @@
-"""Fit any estimator with samples of the target, where it or a step of it takes them."""
+"""Fits of any estimator with target samples, where it or one of its steps takes them."""
 
 import warnings
 from inspect import signature

@@ -1,4 +1,4 @@
-"""Whether a classifier can tell the domains apart."""
+"""Test of whether a classifier can tell the domains apart."""
 
 from collections import namedtuple
 from numbers import Integral, Real
@@ -129,7 +129,7 @@ def draw_halves(n, test_size, random_state):
 
 
 def _score_rows(model, X):
-    """One number a row, larger where the target is more likely."""
+    """One number per row, larger where the target is more likely."""
     if hasattr(model, "decision_function"):
         return model.decision_function(X)
     return model.predict_proba(X)[:, 1]

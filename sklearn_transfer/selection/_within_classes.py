@@ -1,4 +1,4 @@
-"""Whether samples of a class look the same in both domains, without labels of the target."""
+"""Test of whether samples of each class look the same in both domains."""
 
 import numpy as np
 

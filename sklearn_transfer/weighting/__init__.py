@@ -1,4 +1,4 @@
-"""Source and target features to weights of the source samples."""
+"""Weights of source samples that make the source look like the target."""
 
 from sklearn_transfer.weighting._density_ratio import KLIEP, ULSIF
 from sklearn_transfer.weighting._domain_classifier import DomainClassifierWeights

@@ -1,4 +1,4 @@
-"""What every weighter shares: validation, the missing target, and fitted attributes."""
+"""Base classes of weighters: validation, the missing target, and fitted attributes."""
 
 import warnings
 from abc import abstractmethod
@@ -60,7 +60,7 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
         Returns
         -------
         self : object
-            With one weight a source row in `weights_`. Without a target all are 1, and a
+            With one weight per source row in `weights_`. Without a target all are 1, and a
             UserWarning says so.
         """
         forget_fit(self)

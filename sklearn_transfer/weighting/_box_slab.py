@@ -65,7 +65,7 @@ class Path:
 
 
 def minimize(K, c, region, x, tol, path, max_rounds=50):
-    """Minimise x'Kx / 2 + c'x over a region, from x, until the gap is at most tol.
+    """Minimize x'Kx / 2 + c'x over a region, from x, until the gap is at most tol.
 
     Proximal points, each from direct solves, with a pull to where they start that shrinks;
     where direct solves do not end, accelerated projected gradients go on and the pull

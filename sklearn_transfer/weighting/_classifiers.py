@@ -1,4 +1,4 @@
-"""Probabilities of classes for rows that a classifier has not seen."""
+"""Default classifier, and class probabilities of rows left out of its fit."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -33,6 +33,6 @@ def draw_stratified_folds(codes, n_folds, random_state):
     for code in np.unique(codes):
         rows = random_state.permutation(np.flatnonzero(codes == code))
         folds[rows] = np.arange(len(rows)) % n_folds
-    if not folds.any():  # one row a class: all would be left out at once
+    if not folds.any():  # one row per class: all would be left out at once
         folds = random_state.permutation(len(codes)) % n_folds
     return folds

@@ -50,7 +50,7 @@ class KLIEP(RatioWeighter):
     max_iter : int, default=100
         Largest number of rounds of the solver; about ten are usual.
     random_state : int, RandomState instance or None, default=None
-        Draws the centres and the folds.
+        Draws the centers and the folds.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class KLIEP(RatioWeighter):
         Mean log ratio of target rows left out, for each candidate; 0 where there is nothing
         to choose.
     centers_ : ndarray of shape (n_centers, n_features)
-        Centres of the kernels.
+        Centers of the kernels.
     objective_ : float
         Mean log ratio of the target, which estimates the divergence of it from the source.
     dual_gap_ : float
@@ -88,9 +88,9 @@ class KLIEP(RatioWeighter):
 
     Notes
     -----
-    With kernels k_l at the centres the coefficients a solve::
+    With kernels k_l at the centers the coefficients a solve::
 
-        maximise mean_j log r(t_j),  r = sum_l a_l k_l,  subject to  a >= 0, mean_i r(x_i) = 1
+        maximize mean_j log r(t_j),  r = sum_l a_l k_l,  subject to  a >= 0, mean_i r(x_i) = 1
 
     over target rows t and source rows x. With a_l = p_l / mean_i k_l(x_i) these are the
     proportions p of a mixture, a concave program that is solved by sequential quadratic
@@ -226,7 +226,7 @@ def _validate_candidates(candidates, name):
     ):
         raise ValueError(
             f"{name} holds {listed(candidates.ravel())}: candidates must be "
-            "a list of positive numbers."
+            "a list of positive numbers"
         )
     return candidates
 
@@ -235,7 +235,7 @@ class ULSIF(RatioWeighter):
     """Ratio of the densities by Gaussian kernels and least squares, in closed form.
 
     Use it as a fast first choice for a ratio at any sample: unconstrained least-squares
-    importance fitting solves a linear system, and chooses width and regularisation by exact
+    importance fitting solves a linear system, and chooses width and regularization by exact
     leave-one-out errors. With `alpha` > 0 it is RuLSIF, whose ratio is bounded.
 
     Parameters
@@ -254,7 +254,7 @@ class ULSIF(RatioWeighter):
     n_centers : int, default=100
         Kernels, at random rows of the target; all rows where it has fewer.
     random_state : int, RandomState instance or None, default=None
-        Draws the centres, and pairs of rows that are left out.
+        Draws the centers, and pairs of rows that are left out.
 
     Attributes
     ----------
@@ -273,7 +273,7 @@ class ULSIF(RatioWeighter):
     scores_ : ndarray of shape (n_gammas, n_regs)
         Leave-one-out error of each pair of candidates, the least of which is chosen.
     centers_ : ndarray of shape (n_centers, n_features)
-        Centres of the kernels.
+        Centers of the kernels.
     coef_ : ndarray of shape (n_centers,)
         Coefficients of the kernels.
     n_features_in_ : int
@@ -289,8 +289,8 @@ class ULSIF(RatioWeighter):
 
     Notes
     -----
-    With kernels k_l at the centres, means E over the rows of a domain and the ratio
-    r = sum_l a_l k_l the coefficients are the minimiser of::
+    With kernels k_l at the centers, means E over the rows of a domain and the ratio
+    r = sum_l a_l k_l the coefficients are the minimizer of::
 
         alpha / 2 E_target r^2 + (1 - alpha) / 2 E_source r^2 - E_target r + reg / 2 |a|^2
 
@@ -373,7 +373,7 @@ class ULSIF(RatioWeighter):
         )
 
     def _draw_pairs(self, basis, X, T, random_state):
-        """Squared distances to the centres of random rows of each domain."""
+        """Squared distances to the centers of random rows of each domain."""
         n_pairs = min(len(X), len(T), _PAIRS)
         return [
             basis.compute_squared_distances(

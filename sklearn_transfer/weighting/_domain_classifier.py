@@ -160,12 +160,12 @@ class DomainClassifierWeights(RatioWeighter):
                 raise ValueError(
                     f"calibration by {method!r} has {n} source and {m} target rows to fit on, "
                     "and needs two of each: give more rows, or a classifier with "
-                    "predict_proba and calibration=None."
+                    "predict_proba and calibration=None"
                 )
             return CalibratedClassifierCV(model, method=method, cv=min(self.cv, n, m))
         if not hasattr(model, "predict_proba"):
             raise ValueError(
                 f"{type(model).__name__} has no predict_proba, so calibration=None leaves it "
-                "without probabilities: give calibration='sigmoid' or 'auto'."
+                "without probabilities: give calibration='sigmoid' or 'auto'"
             )
         return model

@@ -20,9 +20,9 @@ class Moments(NamedTuple):
 
 
 class GaussianBasis:
-    """Kernels exp(-gamma |x - c|^2) at centres c drawn from the target.
+    """Kernels exp(-gamma |x - c|^2) at centers c drawn from the target.
 
-    Rows are centred and scaled by the median distance, so that squares neither overflow nor
+    Rows are centered and scaled by the median distance, so that squares neither overflow nor
     lose digits; squared distances are in that unit and `relative` gammas too.
     """
 
@@ -46,7 +46,7 @@ class GaussianBasis:
         return np.atleast_1d(np.asarray(gamma, dtype=np.float64))
 
     def compute_squared_distances(self, X):
-        """Squared distances of all rows to all centres, in units of the median's."""
+        """Squared distances of all rows to all centers, in units of the median's."""
         X = self._scale(X)
         block = -2 * (X @ self._scaled.T)
         block += np.einsum("ij,ij->i", X, X)[:, None]
@@ -60,7 +60,7 @@ class GaussianBasis:
         return block
 
     def compute_log_means(self, X, gammas):
-        """Logarithms of the means of the kernels over X, one row a gamma."""
+        """Logarithms of the means of the kernels over X, one row per gamma."""
         sums = np.full((len(gammas), len(self.centers)), -np.inf)
         for rows in iterate_row_blocks(len(X), len(self.centers)):
             block = self.compute_squared_distances(X[rows])

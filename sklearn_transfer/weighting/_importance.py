@@ -76,7 +76,7 @@ def _has_method(name):
 class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     """Fit an estimator on weighted source samples, so that it serves the target.
 
-    Use it where target inputs are distributed differently from the labelled ones and you
+    Use it where target inputs are distributed differently from the labeled ones and you
     have some of them without labels. Weights are estimated in each `fit`, so those of a
     cross-validation belong to its training fold.
 
@@ -232,7 +232,7 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            One prediction a sample.
+            One prediction per sample.
         """
         return self._get_fitted().predict(X)
 
@@ -286,7 +286,7 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
 
     @available_if(_has_method("score"))
     def score(self, X, y, *, sample_weight=None, sample_domain=None):
-        """Score of the fitted estimator on labelled samples, which counts them alike.
+        """Score of the fitted estimator on labeled samples, which counts them alike.
 
         Parameters
         ----------
@@ -336,7 +336,7 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
 
     def _get_fitted_attribute(self, name):
         if not hasattr(self, "estimator_"):
-            raise AttributeError(f"{type(self).__name__} is not fitted yet, so has no {name}.")
+            raise AttributeError(f"{type(self).__name__} is not fitted yet, so has no {name}")
         return getattr(self.estimator_, name)
 
     def __sklearn_tags__(self):

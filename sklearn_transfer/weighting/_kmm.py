@@ -68,7 +68,7 @@ class KMM(BaseWeighter):
     mean_weight_ : float
         Mean of `solution_`, which `weights_` is divided by; within `eps` of 1.
     solution_ : ndarray of shape (n_source,)
-        Minimiser of the problem in Notes: `weights_` before scaling to mean 1.
+        Minimizer of the problem in Notes: `weights_` before scaling to mean 1.
     objective_ : float
         Value of the problem at `solution_`.
     dual_gap_ : float
@@ -98,7 +98,7 @@ class KMM(BaseWeighter):
     Notes
     -----
     With n source rows x, m target rows t, K the kernel of the source and
-    k_i = n / m sum_j k(x_i, t_j), the weights b minimise::
+    k_i = n / m sum_j k(x_i, t_j), the weights b minimize::
 
         b'Kb / 2 - k'b   subject to   0 <= b <= B,  |mean(b) - 1| <= eps
 
@@ -114,8 +114,8 @@ class KMM(BaseWeighter):
     Time grows with n (n + m) for the kernel and with the cube of the rows between the bounds.
     Up to 8000 source rows the kernel is held; beyond, its values are computed in blocks
     whenever they are needed, so memory grows with n + m, beside at most three matrices of
-    8000^2 numbers ("full": n^2) and n_components numbers a row. Where more than 8000 rows lie
-    between the bounds, rounds gain little and `n_components` is the better way.
+    8000^2 numbers ("full": n^2) and n_components numbers per row. Where more than 8000 rows
+    lie between the bounds, rounds gain little and `n_components` is the better way.
 
     An approximation is solved to `tol`; `dual_gap_` is what it leaves of the exact problem,
     usually more. A ConvergenceWarning tells where that is more than what was gained over
@@ -272,7 +272,7 @@ class KMM(BaseWeighter):
         return linear, float(np.einsum("ij,ij->", source, source))
 
     def _describe_solution(self, problem, solution, total, target):
-        """Set attributes from the sum of the source kernel and the mean of the target kernel."""
+        """Set attributes from the total of the source kernel and the mean of the target's."""
         x, n = solution.x, len(solution.x)
         self.solution_ = x
         self.objective_ = solution.objective

@@ -1,4 +1,4 @@
-"""Weights where the classes have other shares in the target."""
+"""Weights for classes whose shares differ between the domains."""
 
 import warnings
 from numbers import Integral, Number, Real
@@ -62,7 +62,7 @@ class LabelShiftWeights(BaseWeighter):
     Attributes
     ----------
     weights_ : ndarray of shape (n_source,)
-        Weights of the source rows in their order, one value a class: at least 0, mean 1.
+        Weights of the source rows in their order, one value per class: at least 0, mean 1.
     ess_ : float
         Effective sample size, (sum of weights)^2 / (sum of squared weights).
     mean_weight_ : float
@@ -91,7 +91,7 @@ class LabelShiftWeights(BaseWeighter):
 
     Notes
     -----
-    With source shares s and probabilities P(k | x) of the source, "em" maximises over q::
+    With source shares s and probabilities P(k | x) of the source, "em" maximizes over q::
 
         mean_j log sum_k q_k P(k | t_j) / s_k   subject to   q >= 0, sum q = 1
 

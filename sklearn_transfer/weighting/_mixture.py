@@ -20,9 +20,9 @@ class Mixture(NamedTuple):
 
 
 def fit_mixture(log_densities, tol, max_iter, start=None, weights=None):
-    """Proportions p of components that maximise mean_j log(sum_l p_l density_jl).
+    """Proportions p of components that maximize mean_j log(sum_l p_l density_jl).
 
-    `log_densities` has a row a sample, each with one finite value at least. A row may be
+    `log_densities` has one row per sample, each with at least one finite value. A row may be
     shifted by any constant; `weights` of rows have sum 1. Sequential quadratic programming:
     each round solves the second-order model with p >= 0, where the sum of p has a price of 1
     and so is 1 at the optimum. The gradient bounds what is missing: the gap is
@@ -77,7 +77,7 @@ def _search_line(A, w, gains, p, aim, value):
 
 
 def _find_newton_point(D, w, gains):
-    """Minimiser of the second-order model over p >= 0, or None where it is not found."""
+    """Minimizer of the second-order model over p >= 0, or None where it is not found."""
     curvature = (D * w[:, None]).T @ D
     scale = 1 / np.sqrt(np.maximum(np.diag(curvature), np.finfo(float).tiny))
     curvature *= scale * scale[:, None]

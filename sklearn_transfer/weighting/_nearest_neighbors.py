@@ -1,4 +1,4 @@
-"""Weights by counting the target rows that are nearest to each source row."""
+"""Weights that count the nearest target rows of each source row."""
 
 from numbers import Integral, Real
 
@@ -59,8 +59,8 @@ class NearestNeighborWeights(BaseWeighter):
 
     In many dimensions the nearest row is near in few features, and the weights stop short of
     the target: of 2000 normal rows, one standard deviation apart in one feature, the weighted
-    mean comes 99 % of the way in 1 dimension, 87 % in 5 and 51 % in 20. More neighbours
-    make that less, and standardising does not help: fewer features do. Memory grows with
+    mean comes 99 % of the way in 1 dimension, 87 % in 5 and 51 % in 20. More neighbors
+    make that less, and standardizing does not help: fewer features do. Memory grows with
     n + m, time with that of `NearestNeighbors`.
 
     References
@@ -115,25 +115,25 @@ def _center_domains(X, T, standardize, usual):
 
 def count_shared(X, T, k):
     """Rows of T by their k nearest rows of X, in equal parts; those at a tie share theirs."""
-    neighbours = NearestNeighbors(n_neighbors=min(k + 1, len(X))).fit(X)
+    neighbors = NearestNeighbors(n_neighbors=min(k + 1, len(X))).fit(X)
     tie = _TIE * np.sqrt(X.shape[1])
     counts = np.zeros(len(X))
     for rows in iterate_row_blocks(len(T), len(X)):
-        distances, places = neighbours.kneighbors(T[rows])
+        distances, places = neighbors.kneighbors(T[rows])
         reach = distances[:, k - 1] + tie
         tied = np.zeros(len(reach), dtype=bool)
         if distances.shape[1] > k:
             tied = distances[:, k] <= reach
         counts += np.bincount(places[~tied, :k].ravel(), minlength=len(X)) / k
         if tied.any():
-            counts += _count_tied(neighbours, T[rows][tied], reach[tied], k, tie)
+            counts += _count_tied(neighbors, T[rows][tied], reach[tied], k, tie)
     return counts
 
 
-def _count_tied(neighbours, T, reach, k, tie):
+def _count_tied(neighbors, T, reach, k, tie):
     """Counts where more than k rows of X are at most at the k-th distance."""
-    counts = np.zeros(neighbours.n_samples_fit_)
-    distances, places = neighbours.radius_neighbors(T, radius=reach.max())
+    counts = np.zeros(neighbors.n_samples_fit_)
+    distances, places = neighbors.radius_neighbors(T, radius=reach.max())
     for near, place, radius in zip(distances, places, reach, strict=True):
         inside = near < radius - 2 * tie
         border = (near <= radius) & ~inside

@@ -1,4 +1,4 @@
-"""Scores of a model on the target, from labelled samples of the source alone."""
+"""Scorers that estimate a score on the target from labeled source samples."""
 
 from inspect import signature
 
@@ -56,7 +56,7 @@ class _TargetScorer(BaseEstimator):
         return self
 
     def __call__(self, estimator, X, y, sample_weight=None):
-        """Score a fitted estimator on labelled source samples.
+        """Score a fitted estimator on labeled source samples.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class _TargetScorer(BaseEstimator):
         """Weights of mean 1 of the samples, and the mean of the estimate they come from."""
         if self.X_target is None:
             raise ValueError(
-                f"{type(self).__name__} got X_target=None: give it samples of the target."
+                f"{type(self).__name__} got X_target=None: give it samples of the target"
             )
         kept = self._get_kept_weights()
         key = joblib.hash([self.weighter, self.representation, X, y, own])
@@ -120,7 +120,7 @@ class ImportanceWeightedScorer(_TargetScorer):
 
     Use it as `scoring` in a search or cross-validation to choose models for a target that
     has no labels. Weights are estimated on the samples that are scored, so in a search on
-    those of each validation fold, once a fold.
+    those of each validation fold, once per fold.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class ImportanceWeightedScorer(_TargetScorer):
             raise TypeError(
                 f"scoring={shortened(self.scoring)} takes no sample_weight, so it cannot be "
                 "weighted: give another metric, such as 'accuracy' or "
-                "'neg_mean_squared_error'."
+                "'neg_mean_squared_error'"
             )
         return scorer
 
@@ -254,7 +254,7 @@ class DEVScorer(_TargetScorer):
         if scores.shape != weights.shape:
             raise ValueError(
                 f"scoring returned shape {scores.shape} for {len(weights)} samples; it must "
-                "return a score for each."
+                "return a score for each"
             )
         w = weights * mean_weight
         weighted = w * scores
@@ -293,7 +293,7 @@ def _compute_errors(estimator, X, y):
     if predictions.shape != y.shape:
         raise ValueError(
             f"y has {y.shape[1]} outputs and the predictions have {predictions.shape[1]}: "
-            "score the estimator on targets of the kind it was fitted on."
+            "score the estimator on targets of the kind it was fitted on"
         )
     return predictions - y
 

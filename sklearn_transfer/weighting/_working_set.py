@@ -1,4 +1,4 @@
-"""The quadratic program of kernel mean matching, on few rows at a time."""
+"""Solver of kernel mean matching that works on few rows at a time."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Solution:
 
 @dataclass
 class Problem:
-    """Minimise x'Kx / 2 - k'x over a region; K is a kernel of the rows of X."""
+    """Minimize x'Kx / 2 - k'x over a region; K is a kernel of the rows of X."""
 
     kernel: object
     X: np.ndarray
@@ -96,7 +96,7 @@ class Problem:
 
 
 def solve(problem, tol, max_iter, whole=False):
-    """Minimise until the gap is at most tol of the objective, or max_iter rounds are over.
+    """Minimize until the gap is at most tol of the objective, or max_iter rounds are over.
 
     A round solves the problem over the rows between the bounds and those that most want to
     leave one; the kernel's columns of rows that moved then bring the gradient up to date.

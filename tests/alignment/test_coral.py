@@ -76,14 +76,14 @@ def test_equal_domains_of_more_features_than_rows_stay_as_they_are():
 
 
 def test_fewer_source_rows_than_features_take_the_targets_covariance_where_they_vary():
-    """Nine whitened directions, each of variance 1, are recoloured."""
+    """Nine whitened directions, each of variance 1, are recolored."""
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(10, 50)), rng.normal(size=(200, 50)) * np.linspace(1, 3, 50)
     aligner = CORAL(reg=0).fit(X, X_target=T)
-    centred = X - X.mean(axis=0)
+    centered = X - X.mean(axis=0)
     source = np.linalg.pinv(fractional_matrix_power(np.cov(T.T), 0.5))
     whitened = (aligner.transform(X, sample_domain=np.ones(10)) - T.mean(axis=0)) @ source
-    np.testing.assert_allclose(whitened @ whitened.T / 9, _projector(centred), atol=1e-8)
+    np.testing.assert_allclose(whitened @ whitened.T / 9, _projector(centered), atol=1e-8)
 
 
 def _projector(rows):

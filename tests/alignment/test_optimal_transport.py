@@ -147,7 +147,7 @@ def test_roots_of_class_mass_are_penalised_as_in_pot(domains, y, monkeypatch):
     np.testing.assert_allclose(plan, expected, atol=1e-8)
 
 
-def penalised(plan, M, reg, eta, y):
+def penalized(plan, M, reg, eta, y):
     lengths = sum(np.sqrt((plan[y == c] ** 2).sum(axis=0)).sum() for c in np.unique(y))
     return (plan * M).sum() + reg * xlogy(plan, plan).sum() + eta * lengths
 
@@ -162,7 +162,7 @@ def test_lengths_of_class_mass_are_penalised_to_the_optimum_of_scipy(monkeypatch
     M = costs(X - X.mean(axis=0), T - T.mean(axis=0)) / aligner.cost_scale_
     sums = np.concatenate([np.kron(np.eye(6), np.ones(5)), np.kron(np.ones(6), np.eye(5))[:4]])
     other = minimize(
-        lambda G: penalised(G.reshape(6, 5), M, 0.1, 1.0, y),
+        lambda G: penalized(G.reshape(6, 5), M, 0.1, 1.0, y),
         np.full(30, 1 / 30),
         bounds=[(1e-12, 1)] * 30,
         constraints={
@@ -173,9 +173,9 @@ def test_lengths_of_class_mass_are_penalised_to_the_optimum_of_scipy(monkeypatch
         options={"maxiter": 1000, "ftol": 1e-13},
     )
     assert other.status == 0
-    assert penalised(plan, M, 0.1, 1.0, y) == pytest.approx(other.fun, abs=1e-6)
+    assert penalized(plan, M, 0.1, 1.0, y) == pytest.approx(other.fun, abs=1e-6)
     start = OptimalTransport(reg=0.1).fit(X, X_target=T).coupling_
-    assert penalised(start, M, 0.1, 1.0, y) > other.fun + 1e-3
+    assert penalized(start, M, 0.1, 1.0, y) > other.fun + 1e-3
 
 
 @pytest.mark.parametrize("class_reg", ["lpl1", "l1l2"])

@@ -68,8 +68,8 @@ def test_all_components_only_centre_and_turn(domains):
     X, T = domains
     source, target = both(X, T, n_components=5)
     for found, rows in [(source, X), (target, T)]:
-        centred = rows - rows.mean(axis=0)
-        np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-9)
+        centered = rows - rows.mean(axis=0)
+        np.testing.assert_allclose(found @ found.T, centered @ centered.T, atol=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.7, 0.95, 0.9999])

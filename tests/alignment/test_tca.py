@@ -120,8 +120,8 @@ def test_without_target_components_hold_the_variance_of_the_kernel(domains):
     with pytest.warns(UserWarning, match="no target samples"):
         tca = TransferComponentAnalysis(2).fit(X)
     K = rbf_kernel(X, gamma=tca.gamma_)
-    centred = K - K.mean(axis=0)
-    values = np.linalg.eigvalsh(centred.T @ centred)[::-1][:2]
+    centered = K - K.mean(axis=0)
+    values = np.linalg.eigvalsh(centered.T @ centered)[::-1][:2]
     np.testing.assert_allclose(tca.eigenvalues_, values, rtol=1e-6)
 
 

@@ -31,13 +31,13 @@ each = pytest.mark.parametrize("head", HEADS, ids=str)
 
 @pytest.fixture
 def blobs():
-    """Ninety rows of unequal length about four centres, far from the origin."""
+    """Ninety rows of unequal length about four centers, far from the origin."""
     X, y = make_blobs(90, 6, centers=4, cluster_std=4.0, random_state=0)
     return X + 10, y
 
 
 def simple_shot(X, y, T, metric):
-    """Squared distances by definition: centre, scale, average, compare."""
+    """Squared distances by definition: center, scale, average, compare."""
     center = X.mean(axis=0)
     rows, queries = normalize(X - center), normalize(T - center)
     prototypes = np.array([rows[y == k].mean(axis=0) for k in np.unique(y)])
@@ -66,9 +66,9 @@ def test_squared_distances_far_from_the_origin(blobs):
 def test_center_changes_nothing_for_plain_distances(blobs):
     X, y = blobs
     head = PrototypeClassifier(**PLAIN).fit(X, y)
-    centred = PrototypeClassifier(normalize=False).fit(X, y)
+    centered = PrototypeClassifier(normalize=False).fit(X, y)
     np.testing.assert_allclose(
-        head.decision_function(X), centred.decision_function(X), rtol=1e-9, atol=1e-9
+        head.decision_function(X), centered.decision_function(X), rtol=1e-9, atol=1e-9
     )
 
 
@@ -271,7 +271,7 @@ def test_weights_that_say_nothing_are_refused(blobs, weight, message):
 # Temperature
 
 
-def penalised(X, y, temperature, head):
+def penalized(X, y, temperature, head):
     """Left-out likelihood by definition, with its prior, in n fits."""
     whole = clone(head).set_params(temperature=1.0).fit(X, y)
     center, loss = whole.center_, 0.0
@@ -290,9 +290,9 @@ def test_temperature_makes_left_out_rows_likeliest(head, blobs):
     X, y = blobs[0][:40], blobs[1][:40]
     head = clone(head).set_params(shrinkage=0)
     found = clone(head).fit(X, y).temperature_
-    best = penalised(X, y, found, head)
+    best = penalized(X, y, found, head)
     for factor in (0.97, 1.03):
-        assert penalised(X, y, found * factor, head) < best
+        assert penalized(X, y, found * factor, head) < best
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])

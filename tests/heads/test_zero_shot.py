@@ -418,9 +418,9 @@ def test_cosine_needs_no_labels(texts):
     assert model.temperature_ == 0.01
     assert model.seen_classes_.tolist() == []
     assert model.unseen_classes_.tolist() == ["cat", "dog", "owl"]
-    labelled = ZeroShotClassifier("cosine").fit(images, y, attributes=attributes)
-    np.testing.assert_array_equal(model.predict(images), labelled.predict(images))
-    assert labelled.temperature_ != 0.01
+    labeled = ZeroShotClassifier("cosine").fit(images, y, attributes=attributes)
+    np.testing.assert_array_equal(model.predict(images), labeled.predict(images))
+    assert labeled.temperature_ != 0.01
 
 
 def test_temperature_of_cosine_makes_rows_likelier_than_others(texts):

@@ -22,14 +22,14 @@ def entries(display):
     return [text.get_text() for text in display.legend_.get_texts()]
 
 
-def colour(points):
+def color(points):
     return tuple(points.get_facecolor()[0][:3])
 
 
 def test_domains_have_colours_of_their_own(domains):
     display = DomainDisplay.from_data(*domains)
     assert entries(display) == ["source", "target"]
-    assert colour(display.points_[0]) != colour(display.points_[1])
+    assert color(display.points_[0]) != color(display.points_[1])
 
 
 def test_classes_have_one_colour_in_both_domains(domains):
@@ -37,16 +37,16 @@ def test_classes_have_one_colour_in_both_domains(domains):
     display = DomainDisplay.from_data(*domains, y, y_target)
     labels = ["source, a", "source, b", "source, c", "target, a", "target, c"]
     assert entries(display) == labels
-    colours = dict(zip(labels, map(colour, display.points_), strict=True))
-    assert colours["source, a"] == colours["target, a"]
-    assert len(set(colours.values())) == 3
+    colors = dict(zip(labels, map(color, display.points_), strict=True))
+    assert colors["source, a"] == colors["target, a"]
+    assert len(set(colors.values())) == 3
     np.testing.assert_array_equal(display.points_[1].get_offsets(), display.source[y == "b"])
 
 
 def test_target_without_classes_is_grey(domains):
     display = DomainDisplay.from_data(*domains, np.arange(60) % 2)
     assert entries(display) == ["source, 0", "source, 1", "target"]
-    assert len(set(colour(display.points_[2]))) == 1
+    assert len(set(color(display.points_[2]))) == 1
 
 
 def test_long_legend_stands_beside_the_axes(domains):
@@ -56,7 +56,7 @@ def test_long_legend_stands_beside_the_axes(domains):
     assert legend.x0 >= axes.x1
     assert legend.x1 <= display.figure_.bbox.x1
     assert legend.y0 >= display.figure_.bbox.y0
-    assert len({colour(points) for points in display.points_}) == 15
+    assert len({color(points) for points in display.points_}) == 15
 
 
 def test_many_rows_are_thinned_with_their_classes(domains):

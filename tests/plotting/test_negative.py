@@ -77,10 +77,10 @@ def test_each_row_holds_its_own_marks(three):
 
 def test_colours_tell_the_verdict(three):
     display = NegativeTransferDisplay.from_result(three | {"again": three["network A"]})
-    colours = [to_rgb(line.get_color()) for line in display.intervals_]
-    assert len(set(colours)) == 3
-    assert colours[0] == colours[3]
-    assert colours == [to_rgb(text.get_color()) for text in display.verdicts_]
+    colors = [to_rgb(line.get_color()) for line in display.intervals_]
+    assert len(set(colors)) == 3
+    assert colors[0] == colors[3]
+    assert colors == [to_rgb(text.get_color()) for text in display.verdicts_]
 
 
 def test_all_is_in_sight(three):

@@ -210,5 +210,5 @@ def test_given_axes_and_styles_are_used():
     assert {line.get_linewidth() for line in display.lines_.values()} == {3}
     assert display.lines_["train_loss"].get_color() == "red"
     default = TrainingDisplay.from_history(epochs_of("train"))
-    colours = [to_rgba(line.get_color()) for line in default.lines_.values()]
-    assert len(set(colours)) == 3
+    colors = [to_rgba(line.get_color()) for line in default.lines_.values()]
+    assert len(set(colors)) == 3

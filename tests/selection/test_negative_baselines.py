@@ -48,7 +48,7 @@ def on_network(**options):
 
 
 def pixels_of(image, size):
-    """Centre square of the short edge, scaled by Pillow."""
+    """Center square of the short edge, scaled by Pillow."""
     image = Image.fromarray(image)
     scale = size / min(image.size)
     long = int(size * max(image.size) / min(image.size))

@@ -33,8 +33,8 @@ def _close():
 def task():
     """Thirty tiny images in three classes that differ in brightness, and their labels."""
     rng = np.random.default_rng(0)
-    y = np.array(["dark", "grey", "light"] * 10)
-    level = {"dark": 60, "grey": 110, "light": 160}
+    y = np.array(["dark", "gray", "light"] * 10)
+    level = {"dark": 60, "gray": 110, "light": 160}
     images = [
         rng.integers(0, 90, (20, 20, 3)).astype(np.uint8) + np.uint8(level[c]) for c in y
     ]

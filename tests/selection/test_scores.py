@@ -36,7 +36,7 @@ def probabilities(n=50, n_source=6, seed=0):
 
 
 def highest_evidence(X, target):
-    """By a general optimiser over the density of the target, from many starts."""
+    """By a general optimizer over the density of the target, from many starts."""
     X = X - X.mean(axis=0)
     K, one = X @ X.T, np.eye(len(X))
 

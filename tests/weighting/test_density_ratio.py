@@ -58,7 +58,7 @@ def test_kliep_scores_are_likelihoods_of_rows_left_out(domains):
     kliep = KLIEP(gamma=[0.1, 1.0], n_centers=len(T), cv=3, random_state=0)
     kliep.fit(X, X_target=T)
     state = np.random.RandomState(0)
-    state.choice(len(T), len(T), replace=False)  # the centres
+    state.choice(len(T), len(T), replace=False)  # the centers
     folds = KFold(3, shuffle=True, random_state=state.randint(2**31 - 1))
     for gamma, score in zip([0.1, 1.0], kliep.scores_, strict=True):
         A, b = rbf_kernel(T, T, gamma), rbf_kernel(X, T, gamma).mean(axis=0)

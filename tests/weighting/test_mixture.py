@@ -12,8 +12,8 @@ from sklearn_transfer.weighting._mixture import fit_mixture
 @pytest.fixture(params=[0, 1, 2])
 def logs(request):
     rng = np.random.default_rng(request.param)
-    centres, rows = rng.normal(size=(12, 2)), rng.normal(size=(80, 2))
-    return -(2.0**request.param) * ((rows[:, None] - centres) ** 2).sum(axis=2)
+    centers, rows = rng.normal(size=(12, 2)), rng.normal(size=(80, 2))
+    return -(2.0**request.param) * ((rows[:, None] - centers) ** 2).sum(axis=2)
 
 
 def likelihood(logs, p):

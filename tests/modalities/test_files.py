@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from sklearn_transfer._modalities.image.files import decode_file
-from tests.extraction import file_writers as write
+from tests.modalities import file_writers as write
 
 H, W = 21, 27
 RNG = np.random.default_rng(0)

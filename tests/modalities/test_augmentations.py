@@ -23,7 +23,7 @@ from sklearn_transfer._modalities.image.transforms import (
     eval_transform,
     make_augmentation,
 )
-from tests.extraction.test_eval_transform import photo
+from tests.modalities.test_eval_transform import photo
 
 SPEC = ImageSpec((32, 32), (36, 36), (0.4, 0.5, 0.6), (0.2, 0.2, 0.3))
 GREY = ImageSpec((24, 40), (28, 44), (0.5,), (0.2,), "bilinear")

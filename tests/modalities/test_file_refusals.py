@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 
 from sklearn_transfer._modalities.image.files import BadFileError, decode_file
-from tests.extraction import file_writers as write
-from tests.extraction.test_files import (
+from tests.modalities import file_writers as write
+from tests.modalities.test_files import (
     COLOR8,
     COLOR12,
     COLOR16,

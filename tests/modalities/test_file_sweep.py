@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from sklearn_transfer._modalities.image.files import BadFileError, decode_file
-from tests.extraction import file_writers as write
+from tests.modalities import file_writers as write
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from sklearn_transfer import PretrainedFeatures
-from tests.extraction.file_writers import jpeg2000
+from tests.modalities.file_writers import jpeg2000
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 30, 4), dtype=np.uint8)
 COLOR = NOISE[..., :3]
