@@ -10,7 +10,10 @@ from torch import nn
 
 from sklearn_transfer._networks.layout import Layout
 from sklearn_transfer.finetuning._network import NORMS
+from sklearn_transfer.finetuning.objectives.base import Criterion
 
+# The name is public: `encoder_` has it, and states of earlier versions.
+_FIRST_LAYER = "standardise"
 DENSE_WIDTHS = (256,)
 CONVOLUTIONAL_WIDTHS = (32, 64, 128)
 # Edge of the maps before the code, in pixels, at which the default stops halving them.
@@ -23,7 +26,7 @@ _ROUNDING = 1e-6
 _AT_ONCE = 256
 
 
-class Standardise(nn.Module):
+class Standardize(nn.Module):
     """Mean 0 and deviation 1 of each feature, or of each channel; constant ones become 0."""
 
     def __init__(self, mean, scale):
@@ -32,11 +35,11 @@ class Standardise(nn.Module):
         self.register_buffer("scale", scale)
 
     @classmethod
-    def of(cls, rows, by_channel):
+    def learn(cls, rows, by_channel):
         """Layer for rows (n_samples, ...) that are the network's input."""
         axes = (0, *range(2, len(rows.shape))) if by_channel else (0,)
-        mean = _mean(rows, axes, lambda part: part)
-        scale = np.sqrt(_mean(rows, axes, lambda part: np.square(part - mean)))
+        mean = _compute_mean(rows, axes, lambda part: part)
+        scale = np.sqrt(_compute_mean(rows, axes, lambda part: np.square(part - mean)))
         # What rounding made of a constant is near 0 only in units of the constant.
         unit = np.maximum(np.abs(mean), 1.0)
         scale = np.where(scale > _ROUNDING * np.abs(mean), scale, unit)
@@ -46,7 +49,7 @@ class Standardise(nn.Module):
         return (rows - self.mean) / self.scale
 
 
-def _mean(rows, axes, function):
+def _compute_mean(rows, axes, function):
     """Mean over axes of a function of rows, in float64, a few rows at a time."""
     total = 0.0
     for start in range(0, len(rows), _AT_ONCE):
@@ -55,23 +58,23 @@ def _mean(rows, axes, function):
     return total / math.prod(rows.shape[axis] for axis in axes)
 
 
-class _Units(nn.Module):
-    """The inverse of a `Standardise`."""
+class _Unstandardize(nn.Module):
+    """The inverse of a `Standardize`."""
 
-    def __init__(self, standardise):
+    def __init__(self, standardize):
         super().__init__()
-        self.inner = standardise
+        self.inner = standardize
 
     def forward(self, rows):
         return rows * self.inner.scale + self.inner.mean
 
 
-def with_units(decoder, standardise):
+def restore_units(decoder, standardize):
     """Decoder that gives its rows as they were before they were standardised."""
-    return nn.Sequential(decoder, _Units(standardise))
+    return nn.Sequential(decoder, _Unstandardize(standardize))
 
 
-def dense(shape, widths, n_components):
+def build_dense(shape, widths, n_components):
     """Layers of an encoder and of a decoder for inputs of any shape."""
     sizes = [math.prod(shape), *widths]
     down = [("flatten", nn.Flatten())] if len(shape) > 1 else []
@@ -86,13 +89,13 @@ def dense(shape, widths, n_components):
     return down, [*up, nn.Unflatten(1, tuple(shape))]
 
 
-def convolutional(shape, widths, n_components):
+def build_convolutional(shape, widths, n_components):
     """The same for maps (channels, height, width), which each block halves."""
     channels, sizes = [shape[0], *widths], [tuple(shape[1:])]
     for _ in widths:
         sizes.append(tuple(-(-edge // 2) for edge in sizes[-1]))
     down = [
-        (f"block{i}", nn.Sequential(*_normed(nn.Conv2d(a, b, 3, 2, 1, bias=False))))
+        (f"block{i}", nn.Sequential(*_add_norm(nn.Conv2d(a, b, 3, 2, 1, bias=False))))
         for i, (a, b) in enumerate(pairwise(channels), 1)
     ]
     last = (channels[-1], *sizes[-1])
@@ -102,15 +105,15 @@ def convolutional(shape, widths, n_components):
     for i in range(len(widths), 0, -1):
         up.append(nn.Upsample(sizes[i - 1]))
         layer = nn.Conv2d(channels[i], channels[i - 1], 3, 1, 1, bias=i == 1)
-        up += [layer] if i == 1 else _normed(layer)
+        up += [layer] if i == 1 else _add_norm(layer)
     return down, up
 
 
-def _normed(convolution):
+def _add_norm(convolution):
     return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]
 
 
-def default_widths(shape, is_convolutional):
+def choose_widths(shape, is_convolutional):
     """Widths of the blocks where the user gives none."""
     if not is_convolutional:
         return DENSE_WIDTHS
@@ -121,33 +124,45 @@ def default_widths(shape, is_convolutional):
 class Autoencoder(nn.Module):
     """Encoder (`body`) and decoder; `forward` gives the error of each row.
 
-    Inputs are of deviation about 1, or become so in `standardise`, the encoder's first layer
+    Inputs are of deviation about 1, or become so in the encoder's first layer,
     where there is one. Of them the share `mask` is set to the mean, 0, and Gaussian `noise`
     is added; the decoder has to give what was there before. `hidden_shape` is the shape of
     one row of the mask, drawn anew in each step, and while validating from one seed.
     """
 
-    def __init__(self, make, shape, widths, n_components, standardise, noise, mask):
+    def __init__(
+        self,
+        is_convolutional,
+        shape,
+        widths,
+        n_components,
+        standardize=None,
+        *,
+        noise=0.0,
+        mask=0.0,
+    ):
         super().__init__()
-        down, up = make(shape, widths, n_components)
-        first = [] if standardise is None else [("standardise", standardise)]
+        build = build_convolutional if is_convolutional else build_dense
+        down, up = build(shape, widths, n_components)
+        first = [] if standardize is None else [(_FIRST_LAYER, standardize)]
         self.body = nn.Sequential(OrderedDict([*first, *down]))
         self.decoder = nn.Sequential(*up)
         self.noise, self.mask = noise, mask
         self.hidden_shape = tuple(shape)
-        if make is convolutional:
+        if is_convolutional:
             self.hidden_shape = (1, *(min(edge, _PATCHES) for edge in shape[1:]))
 
-    def forward(self, batch):
+    def forward(self, batch, with_features=False):
         layers = dict(self.body.named_children())
-        standardise = layers.pop("standardise", nn.Identity())
-        clean = standardise(batch)
-        codes = self._corrupted(clean)
+        standardize = layers.pop(_FIRST_LAYER, nn.Identity())
+        clean = standardize(batch)
+        codes = self._corrupt(clean)
         for layer in layers.values():
             codes = layer(codes)
-        return (self.decoder(codes) - clean).square().flatten(1).mean(1)
+        errors = (self.decoder(codes) - clean).square().flatten(1).mean(1)
+        return (codes, errors) if with_features else errors
 
-    def _corrupted(self, clean):
+    def _corrupt(self, clean):
         if not (self.noise or self.mask):
             return clean
         generator = None
@@ -167,18 +182,18 @@ class Autoencoder(nn.Module):
     layout = Layout("AutoencoderFeatures")  # which the loop of training asks for
 
     def norms(self):
-        """Normalisation layers that keep running statistics, by name."""
+        """Normalization layers that keep running statistics, by name."""
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
 
-def layout_of(encoder, payload, is_image):
-    """What `from_layout` needs to make the layers of an encoder and its decoder again."""
+def describe_layers(encoder, payload, is_image):
+    """What `build_layers` needs to make the layers of an encoder and its decoder again."""
     shape = (payload[2], *payload[:2]) if is_image else payload
     layers = dict(encoder.named_children())
     blocks = [layer[0] for name, layer in layers.items() if name.startswith("block")]
     maps = [layer.out_channels for layer in blocks if isinstance(layer, nn.Conv2d)]
     code = layers["code"][-1] if isinstance(layers["code"], nn.Sequential) else layers["code"]
-    mean = encoder.standardise.mean if "standardise" in layers else None
+    mean = layers[_FIRST_LAYER].mean if _FIRST_LAYER in layers else None
     return {
         "is_convolutional": isinstance(layers["code"], nn.Sequential),
         "shape": [int(edge) for edge in shape],
@@ -188,20 +203,18 @@ def layout_of(encoder, payload, is_image):
     }
 
 
-def from_layout(is_convolutional, shape, widths, n_components, standardised):
+def build_layers(is_convolutional, shape, widths, n_components, standardised):
     """Encoder and decoder of such layers, whose weights are to come."""
-    make = convolutional if is_convolutional else dense
     first = None
     if standardised is not None:
-        first = Standardise(torch.zeros(standardised), torch.ones(standardised))
-    network = Autoencoder(make, tuple(shape), widths, n_components, first, 0.0, 0.0)
+        first = Standardize(torch.zeros(standardised), torch.ones(standardised))
+    network = Autoencoder(is_convolutional, tuple(shape), widths, n_components, first)
     return network.body, network.decoder
 
 
-class MeanError:
-    """Mean over a batch of the error of each row."""
+class ReconstructionError(Criterion):
+    """Mean over a batch of the error of each row, which the network itself computes."""
 
-    training = True
-
-    def __call__(self, errors, encoded, weights):
-        return (weights * errors).mean()
+    def __call__(self, output, encoded, weights):
+        """Mean error of a batch."""
+        return (weights * output).mean()

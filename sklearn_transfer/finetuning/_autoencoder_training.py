@@ -1,46 +1,42 @@
 """One fit of an autoencoder, and its passes afterwards."""
 
 import copy
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
-from sklearn.model_selection import ShuffleSplit
 
 from sklearn_transfer._modalities.image.reader import PixelFormat
 from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._networks.devices import single_precision
-from sklearn_transfer.finetuning import _autoencoder, _freezing
-from sklearn_transfer.finetuning._fitting import (
-    progress,
-    show_epoch,
-    training_scope,
-    warn_of_interruption,
-)
+from sklearn_transfer.finetuning import _autoencoder
 from sklearn_transfer.finetuning._inputs import Fixed, Rows
-from sklearn_transfer.finetuning._training import Setup, TrainingNet
+from sklearn_transfer.finetuning.freezing.phases import Phase
+from sklearn_transfer.finetuning.freezing.policies import Frozen, copy_weights
+from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
+from sklearn_transfer.finetuning.loop.history import History
+from sklearn_transfer.finetuning.loop.net import TrainingNet
+from sklearn_transfer.finetuning.loop.options import Setting, TrainingOptions
+from sklearn_transfer.finetuning.loop.state import Feed
+from sklearn_transfer.finetuning.targets.rows import split_rows
 
-_PATIENCE = 5
 # Rows whose pixels give the mean and deviation of the channels.
 _LOOKED_AT = 4096
-# Rows a pass.
+# Rows per pass.
 _AT_ONCE = 256
-_OPTIONS = {"precision": "float32", "warmup": 0.1, "layer_decay": 1.0}
-_NONE_OF = {"l2_sp": 0.0, "mixup": 0.0, "cutmix": 0.0}
 
 
-class _Net(TrainingNet):
+class AutoencoderNet(TrainingNet):
     """The loop of fine-tuning with messages that name what there is to change."""
 
     memory_advice = "Pass a smaller batch_size, input_size or hidden"
 
-    def train_step_single(self, batch, **fit_params):
-        try:
-            return super().train_step_single(batch, **fit_params)
-        except FloatingPointError:
-            raise FloatingPointError(
-                f"the error of reconstruction is no number in epoch {self.setup.epoch} with"
-                f" lr={self.setup.lr:g}; use a smaller lr, or look for extreme values in X"
-            ) from None
+    def _describe_bad_loss(self, loss, n_rows):
+        return (
+            f"The error of reconstruction is no number in epoch {self.state_.epoch} with"
+            f" lr={self.options.lr:g}; use a smaller lr, or look for extreme values in X"
+        )
 
 
 class _Pixels(PixelFormat):
@@ -55,7 +51,7 @@ def make_format(scaling):
     return InputFormat() if scaling is None else _Pixels(*scaling)
 
 
-def channel_statistics(pixels):
+def compute_channel_statistics(pixels):
     """Mean and deviation of each channel of uint8 pixels (n, height, width, channels)."""
     some = pixels[:: -(-len(pixels) // _LOOKED_AT)]
     counts = np.zeros((some.shape[3], 256))
@@ -70,7 +66,7 @@ def channel_statistics(pixels):
     return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
-class _Part(Fixed):
+class _ArrayRows(Fixed):
     """Rows of an array by their numbers, which are not copied: there may be many."""
 
     def __init__(self, array, numbers):
@@ -88,7 +84,7 @@ class _Part(Fixed):
         return {"input": torch.from_numpy(self[rows])}
 
 
-class Training:
+class AutoencoderTraining:
     """Training of an autoencoder on `payloads`, pixels where there is a `scaling`.
 
     `params` are the parameters of the estimator. `run` leaves `network`, in evaluation mode
@@ -98,116 +94,93 @@ class Training:
     def __init__(self, payloads, scaling, params, device, seed):
         self.payloads, self.scaling, self.params = payloads, scaling, params
         self.device, self.seed = device, seed
-        self.history, self.best, self.waited = [], None, 0
+        self.network, self.history = None, []
 
     def run(self):
-        train, valid = self._parts()
-        with training_scope(self.device, self.seed):
+        """Train through all epochs."""
+        train, valid = self._split_rows()
+        with train_alone(self.device, self.seed):
             with single_precision():
-                self.network = self._network(train).to(self.device)
-            self._loop(self._rows(train), None if valid is None else self._rows(valid))
-        self.network.zero_grad(set_to_none=True)
-        self.network = self.network.eval().to("cpu")
+                self.network = self._build_network(train).to(self.device)
+            valid = None if valid is None else self._make_rows(valid)
+            self._train(self._make_rows(train), valid)
+        self.network = self.network.to("cpu")
         return self
 
-    def _parts(self):
+    def _split_rows(self):
         """Numbers of the rows to train on, and to validate on or None."""
-        params, n_rows = self.params, len(self.payloads)
-        if not params["early_stopping"]:
+        n_rows, early_stopping = len(self.payloads), self.params["early_stopping"]
+        if not early_stopping:
             return np.arange(n_rows), None
-        share = params["validation_fraction"]
-        splitter = ShuffleSplit(1, test_size=share, random_state=self.seed)
-        try:
-            return next(splitter.split(np.zeros(n_rows)))
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping={params['early_stopping']!r} holds {share:g} of {n_rows}"
-                " samples out, which leaves none for one side; use early_stopping=False"
-            ) from error
+        return split_rows(
+            n_rows,
+            None,
+            self.params["validation_fraction"],
+            self.seed,
+            f"early_stopping={early_stopping!r}",
+            "use early_stopping=False",
+        )
 
-    def _rows(self, numbers):
-        return Rows(_Part(self.payloads, numbers), (), np.ones(len(numbers)))
+    def _make_rows(self, numbers):
+        return Rows(_ArrayRows(self.payloads, numbers), (), np.ones(len(numbers)))
 
-    def _network(self, numbers):
+    def _build_network(self, numbers):
         params, shape = self.params, self.payloads.shape[1:]
         if self.scaling is not None:
             shape = (shape[2], *shape[:2])
         is_convolutional = resolve_architecture(params["architecture"], shape)
         widths = params["hidden"]
         if widths is None:
-            widths = _autoencoder.default_widths(shape, is_convolutional)
-        standardise = None
+            widths = _autoencoder.choose_widths(shape, is_convolutional)
+        standardize = None
         if self.scaling is None:
-            part = _Part(self.payloads, numbers)
-            standardise = _autoencoder.Standardise.of(part, is_convolutional)
-        make = _autoencoder.convolutional if is_convolutional else _autoencoder.dense
-        rest = (standardise, params["noise"], params["mask"])
-        return _autoencoder.Autoencoder(make, shape, widths, params["n_components"], *rest)
+            rows = _ArrayRows(self.payloads, numbers)
+            standardize = _autoencoder.Standardize.learn(rows, is_convolutional)
+        return _autoencoder.Autoencoder(
+            is_convolutional,
+            shape,
+            widths,
+            params["n_components"],
+            standardize,
+            noise=params["noise"],
+            mask=params["mask"],
+        )
 
-    def _make_net(self):
-        kept = {name: self.params[name] for name in ("batch_size", "lr", "weight_decay")}
-        options = {**_OPTIONS, **_NONE_OF, **kept}
-        setup = Setup(self.network, self.device, self.seed, options)
-        setup.format = make_format(self.scaling)
-        net = _Net(
+    def _build_net(self):
+        names = ("batch_size", "lr", "weight_decay")
+        net = AutoencoderNet(
             self.network,
-            criterion=_autoencoder.MeanError,
+            criterion=_autoencoder.ReconstructionError,
             optimizer=torch.optim.AdamW,
             train_split=None,
             verbose=0,
-            setup=setup,
+            setting=Setting(self.network, self.device, self.seed),
+            options=TrainingOptions(**{name: self.params[name] for name in names}),
             device=str(self.device),
         )
         return net.initialize()
 
-    def _loop(self, train, valid):
-        n_epochs = self.params["max_epochs"]
-        net = self._make_net()
-        net.setup.valid = valid
-        phase = _freezing.Phase("train", _freezing.Frozen(), n_epochs)
-        net.setup.begin_phase(len(train), phase)
-        shown = (self.params["verbose"], n_epochs * len(train), "AutoencoderFeatures")
-        net.notify("on_train_begin", X=None, y=None)
-        try:
-            with progress(*shown) as net.setup.bar:
-                self._epochs(net, train)
-        except KeyboardInterrupt:
-            if not net.setup.step:
-                raise
-            warn_of_interruption(len(self.history) + 1, n_epochs)
-        net.notify("on_train_end", X=None, y=None)
-        if self.best is not None and self.best[1] is not None:
-            _freezing.restore(self.network, self.best[1])
-
-    def _epochs(self, net, train):
-        patience = self.params["early_stopping"]
-        if isinstance(patience, (bool, np.bool_)):
-            patience *= _PATIENCE
-        for _ in range(self.params["max_epochs"]):
-            net.setup.epoch = len(self.history) + 1
-            net.fit_loop(train, epochs=1)
-            self._note(net)
-            if patience and self.waited >= patience:
-                break
-
-    def _note(self, net):
-        """Add an epoch to the history, and keep the weights of the best one."""
-        last, judged = net.history[-1], "train_loss"
-        row = {"phase": "train", "train_loss": float(last["train_loss"])}
-        if net.setup.valid is not None:
+    def _train(self, train, valid):
+        net, judged, take_snapshot = self._build_net(), "train_loss", None
+        if valid is not None:
             judged = "valid_loss"
-            row[judged] = float(last[judged])
-        best = self.best is None or row[judged] < self.best[0]
-        self.waited = 0 if best else self.waited + 1
-        if best:
-            for earlier in self.history:
-                earlier["best"] = False
-            stops = judged == "valid_loss"
-            state = _freezing.state_without(frozenset(), self.network) if stops else None
-            self.best = (row[judged], state)
-        rest = {"lr": net.setup.last_lr, "dur": last["dur"], "best": best}
-        self.history.append({"epoch": len(self.history) + 1, **row, **rest})
-        show_epoch(net.setup.bar, self.history)
+            take_snapshot = partial(copy_weights, frozenset(), self.network)
+        loop = EpochLoop(
+            net,
+            History(judged, take_snapshot, self.history),
+            patience=resolve_patience(self.params["early_stopping"]),
+            verbose=self.params["verbose"],
+            label="AutoencoderFeatures",
+        )
+
+        @contextmanager
+        def begin_phase(phase):
+            feed = Feed(valid=valid, format=make_format(self.scaling))
+            net.begin_phase(feed, phase, len(train))
+            yield train
+
+        phases = [Phase("train", Frozen(), self.params["max_epochs"])]
+        loop.run(phases, begin_phase, len(train))
 
 
 def resolve_architecture(architecture, shape):

@@ -1,89 +1,42 @@
-"""The estimator that classification and regression share: fit, outputs, features, copies."""
+"""The estimator that classification and regression share: fits, and what they leave."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from math import inf
-from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._modalities.samples import take_samples
 from sklearn_transfer._process.threads import run_here
-from sklearn_transfer._sample_weight import validate_sample_weight
-from sklearn_transfer._validation import (
-    check_feature_names_in,
-    forget_fit,
-    shortened,
-    visual_block,
-)
-from sklearn_transfer.extraction._features import PretrainedFeatures
-from sklearn_transfer.finetuning._columns import naming_rows, plain
+from sklearn_transfer._validation import forget_fit, shortened, split_domains, visual_block
+from sklearn_transfer.finetuning._outputs import NetworkOutputs
+from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
 from sklearn_transfer.finetuning._reading import ReadsAsFeatures
+from sklearn_transfer.finetuning.targets.columns import rename_rows
+from sklearn_transfer.finetuning.targets.rows import select_rows, split_rows
 
-# Samples whose activations are in memory at once while predicting.
-_KNOWN_ROWS = 1000
 
-
-class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, BaseEstimator):
+class _BaseFineTuned(
+    FineTunerParameters, Saved, NetworkOutputs, ReadsAsFeatures, TakesCallbacks, BaseEstimator
+):
     """A network that is trained on samples; a subclass says what the targets are."""
-
-    _parameter_constraints: dict = {
-        "model": [str, callable, PretrainedFeatures],
-        "weights": [str, os.PathLike, Mapping, None],
-        "freeze": [str, Integral, list, tuple, None],
-        "schedule": [StrOptions({"constant", "lp-ft", "gradual"})],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "warmup": [Interval(Real, 0, 1, closed="both")],
-        "layer_decay": [Interval(Real, 0, 1, closed="right")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "l2_sp": [Interval(Real, 0, None, closed="left")],
-        "lora_rank": [Interval(Integral, 1, None, closed="left"), None],
-        "freeze_norm": ["boolean", StrOptions({"auto"})],
-        "augment": [str, callable],
-        "n_views": [Interval(Integral, 1, None, closed="left"), None],
-        "mixup": [Interval(Real, 0, None, closed="left")],
-        "cutmix": [Interval(Real, 0, None, closed="left")],
-        "loss": [StrOptions({"auto"}), callable],
-        "tasks": [list, tuple, None],
-        "early_stopping": ["boolean", Interval(Integral, 1, None, closed="left")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "input_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-        "preprocess": [StrOptions({"auto"}), callable, None],
-        "background": [str, "array-like"],
-        "callbacks": [list, tuple, None],
-        "net_params": [Mapping, None],
-        "accelerator": [Mapping, None],
-        "cache": [str, os.PathLike, None],
-        "engine": [StrOptions({"auto", "torch", "openvino", "onnxruntime"})],
-        "device": [str],
-        "precision": [StrOptions({"float32", "bfloat16", "float16"})],
-        "n_jobs": [
-            Interval(Integral, None, -1, closed="right"),
-            Interval(Integral, 1, None, closed="left"),
-            None,
-        ],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
 
     @abstractmethod
     def _make_targets(self, y, sample_weight, classes=None):
         """`Targets` that say what y means."""
 
     def _publish(self):
-        """Set the attributes that are told of the targets."""
+        """Set the attributes that depend on the targets."""
+
+    def _make_objectives(self):
+        """Objectives beside the supervised loss and L2-SP, for a network that has its head.
+
+        They are asked for once per network; none until a subclass has some.
+        """
+        return []
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
@@ -96,8 +49,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Targets; see the class.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the loss, of any scale; a row of weight 2 is as two rows.
-            Only the first head of "lp-ft" and "gradual" depends on the scale, as
+            Weights of the samples in the loss, of any scale; a row of weight 2 counts as two
+            rows. Only the first head of "lp-ft" and "gradual" depends on the scale, as
             LogisticRegression does. Rows of weight zero are left out before anything else, as
             if they were not there.
         X_val, y_val : as X and y, default=None
@@ -117,171 +70,122 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
             If the loss is no number.
         """
         forget_fit(self)
-        self._check_precision()
-        samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=True)
-        with naming_rows(rows):
-            self._targets = self._make_targets(y, weights)
-        self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        train, valid = self._parts(samples, y, weights, rows, X_val, y_val)
-        self._keep(run_here(self._fitted_to, train, valid))
+        self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
         return self
+
+    def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, X_target=None):
+        self._check_precision()
+        if X_target is not None:
+            X, y, X_target = split_domains(X, y, X_target, None)
+        rows = self._select_rows(X, y, sample_weight, reset=True)
+        self._learn_targets(rows)
+        run_here(self._train, self._make_parts(rows, X_val, y_val, X_target))
 
     def _partial_fit(self, X, y, classes, sample_weight):
+        from sklearn_transfer.finetuning.loop.parts import Parts
+
         self._check_precision()
-        first = not hasattr(self, "history_")
-        samples, y, weights, rows = self._weighted_rows(X, y, sample_weight, reset=first)
-        if first:
-            with naming_rows(rows):
-                self._targets = self._make_targets(y, weights, classes)
-            self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        is_first = not hasattr(self, "history_")
+        rows = self._select_rows(X, y, sample_weight, reset=is_first)
+        if is_first:
+            self._learn_targets(rows, classes)
         elif classes is not None:
             self._check_same_classes(classes)
-        train = self._part(samples, y, weights, rows)
-        self._keep(run_here(self._moved_on, train, first))
+        run_here(self._train_further, Parts(self._make_part(rows)), is_first)
         return self
 
-    def _fitted_to(self, train, valid):
-        return self._fitting(train, valid).run()
+    def _train(self, parts):
+        self._keep(self._make_fitting(parts).run())
 
-    def _moved_on(self, train, first):
-        fitting = self._fitting(train, None) if first else self._continued(train)
-        return fitting.run_once()
+    def _train_further(self, parts, is_first):
+        from sklearn_transfer.finetuning.loop.fitting import Fitting
 
-    def _weighted_rows(self, X, y, sample_weight, reset):
-        """Samples, targets, weights and numbers of the rows whose weight is not zero."""
+        fitting = self._make_fitting(parts) if is_first else Fitting.resume(self, parts)
+        self._keep(fitting.run_once())
+
+    def _select_rows(self, X, y, sample_weight, reset):
         samples = self._check_samples(X, reset=reset)
-        y, weights = self._checked_targets(samples, plain(y), sample_weight)
-        kept = np.flatnonzero(weights > 0)
-        if len(kept) < len(weights):
-            samples, y, weights = (
-                take_samples(samples, kept),
-                _targets_of(y, kept),
-                weights[kept],
-            )
-        return samples, y, weights, kept
+        return select_rows(samples, y, sample_weight, type(self).__name__)
 
-    def _checked_targets(self, samples, y, sample_weight):
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target"
-                " y is None"
-            )
-        check_consistent_length(samples, first_column(y))
-        return y, validate_sample_weight(sample_weight, np.zeros((len(samples), 1)))
+    def _learn_targets(self, rows, classes=None):
+        """Learn what y means, and draw the seed of all that is random."""
+        with rename_rows(rows.numbers):
+            self._targets = self._make_targets(rows.y, rows.weights, classes)
+        self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
 
-    def _parts(self, samples, y, weights, rows, X_val, y_val):
-        """Part to train on, and part to validate on or None."""
+    def _make_parts(self, rows, X_val=None, y_val=None, X_target=None):
+        """`Parts`: what is trained on, validated on, and the samples of a target domain."""
+        from sklearn_transfer.finetuning.loop.parts import Parts, make_target_part
+
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but one of them was given alone")
+        valid, target = None, None
+        if X_val is None and self.early_stopping:
+            train, valid = [
+                self._make_part(rows.take(numbers)) for numbers in self._split_rows(rows)
+            ]
+        else:
+            train = self._make_part(rows)
         if X_val is not None:
-            return self._part(samples, y, weights, rows), self._held_part(X_val, y_val)
-        if not self.early_stopping:
-            return self._part(samples, y, weights, rows), None
-        return tuple(
-            self._part(
-                take_samples(samples, part), _targets_of(y, part), weights[part], rows[part]
-            )
-            for part in self._split(y, len(weights))
-        )
+            valid = self._make_held_out_part(X_val, y_val)
+        if X_target is not None:
+            target = make_target_part(self._check_samples(X_target, reset=False))
+        return Parts(train, valid, target)
 
-    def _held_part(self, X_val, y_val):
+    def _make_part(self, rows, name="X"):
+        from sklearn_transfer.finetuning.loop.parts import make_part
+
+        return make_part(rows, self._targets, getattr(self, "class_weight", None), name)
+
+    def _make_held_out_part(self, X_val, y_val):
         try:
-            held, y_val = self._check_samples(X_val, reset=False), plain(y_val)
-            check_consistent_length(held, first_column(y_val))
-            return self._part(held, y_val, np.ones(len(held)), range(len(held)), "X_val")
+            return self._make_part(self._select_rows(X_val, y_val, None, reset=False), "X_val")
         except ValueError as error:
             raise ValueError(f"X_val and y_val: {error}") from error
 
-    def _part(self, samples, y, given, numbers, name="X"):
-        from sklearn_transfer.finetuning._fitting import Part
+    def _split_rows(self, rows):
+        """Row numbers to train on and to validate on."""
+        return split_rows(
+            len(rows.weights),
+            self._targets.stratify(rows.y),
+            self.validation_fraction,
+            self._seed,
+            f"early_stopping={self.early_stopping!r}",
+            "pass X_val and y_val, or early_stopping=False",
+        )
 
-        with naming_rows(numbers):
-            class_weight = getattr(self, "class_weight", None)
-            weights, total = self._targets.weigh(y, class_weight, given)
-            encoded = self._targets.encode(y)
-            return Part(samples, y, encoded, weights, total, given, numbers, name)
-
-    def _check_precision(self):
-        if self.precision == "float16" and not self.device.startswith("cuda"):
-            import torch
-
-            if self.device != "auto" or not torch.cuda.is_available():
-                raise ValueError(
-                    "precision='float16' needs a CUDA device; use 'bfloat16' or 'float32' here"
-                )
-        if self.accelerator is not None and self.precision != "float32":
-            raise ValueError(
-                f"precision={self.precision!r} with an accelerator: leave it at 'float32', and"
-                " give accelerator={'mixed_precision': 'bf16'} or 'fp16'"
-            )
-
-    def _split(self, y, n_rows):
-        """Rows to train on and to validate on."""
-        strata = self._targets.stratify(y)
-        options = {"test_size": self.validation_fraction, "random_state": self._seed}
-        try:
-            if strata is not None:
-                splitter = StratifiedShuffleSplit(1, **options)
-                return next(splitter.split(np.zeros(n_rows), strata))
-        except ValueError:  # fewer validation rows than classes
-            pass
-        try:
-            return next(ShuffleSplit(1, **options).split(np.zeros(n_rows)))
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping={self.early_stopping!r} holds {self.validation_fraction:g} of"
-                f" {n_rows} samples out, which leaves none for one side; pass X_val and y_val,"
-                " or early_stopping=False"
-            ) from error
-
-    def _fitting(self, train, valid):
+    def _make_fitting(self, parts):
         """`Fitting` of a fresh copy of the network."""
         import torch
 
-        from sklearn_transfer.finetuning._fitting import Fitting
         from sklearn_transfer.finetuning._network import Network, embedding_record
+        from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         backbone, owns_head = self._load_backbone()
         with torch.inference_mode(False):
             network = Network(backbone, self._targets.n_outputs, owns_head)
         backbone = embedding_record(backbone, network)
-        return Fitting(self, self._targets, backbone, network, train, valid, self._seed)
-
-    def _continued(self, train):
-        """`Fitting` that goes on with the network as it is, cut where it was or not at all."""
-        from sklearn_transfer.finetuning._fitting import Fitting
-
-        args = (self._targets, self._record, self._network, train, None, self._seed)
-        fitting = Fitting(self, *args)
-        fitting.net, fitting.frozen, fitting.cut = self._net, self._frozen, self._cut
-        fitting.history, fitting.standardised = self.history_, True
-        fitting.start = self._start
-        fitting.is_continued = True
-        # No loss is known where the first epoch was interrupted.
-        fitting.best = (min((row["train_loss"] for row in self.history_), default=inf), None)
-        if self._net is not None:
-            self._net.setup.refresh(self)
-        return fitting
+        return Fitting(self, self._targets, backbone, network, parts, self._seed)
 
     def _keep(self, fitting):
         """Take over what a fitting has made."""
         self._net, self._network = fitting.net, fitting.network
-        self._frozen, self._cut = fitting.frozen, fitting.cut
+        self._frozen, self._prefix = fitting.frozen, fitting.prefix
         self._start = fitting.trained_start()
-        self._factors, self._remade_net = list(fitting.net.setup.factors), None
-        self.history_ = fitting.history
-        self.n_iter_ = len(fitting.history)
+        self._factors, self._remade_net = list(fitting.net.criterion_.factors), None
+        self.history_ = fitting.entries
+        self.n_iter_ = len(fitting.entries)
         self.weights_sha256_ = fitting.backbone.weights_sha256
-        self._describe(fitting.backbone, fitting.signature)
+        self._describe(fitting.backbone, fitting.inputs.signature)
 
     def _describe(self, backbone, signature):
         """Take over what is known of the network beside its weights."""
         self._description, self._device = backbone.description, str(backbone.device)
         self._signature = signature
-        self._record = self._make_record()
+        self._backbone = self._make_backbone()
         self._publish()
 
-    def _make_record(self):
+    def _make_backbone(self):
         """Backbone of the trained network, which an extraction can run."""
         import torch
 
@@ -289,89 +193,22 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         from sklearn_transfer._networks.layout import Layout, Place
 
         given = self._description.layout
-        places = {"family": "wrapper", "embedding": Place("head", "input")}
-        layout = Layout(given.label, given.stages, **places)
+        embedding = Place("head", "input")
+        layout = Layout(given.label, given.stages, family="wrapper", embedding=embedding)
         description = replace(self._description, layout=layout)
         return Backbone(description, self._network, torch.device(self._device))
 
-    def _augmentation(self, backbone):
+    def _make_augmentation(self, backbone):
+        """Function that makes random views of images, or None."""
         if isinstance(self.augment, str) and self.augment == "none":
             return None
-        preprocess = self._source().preprocess
+        preprocess = self._get_source().preprocess
         if preprocess != "auto":
             raise ValueError(
                 f"augment={shortened(self.augment)} needs preprocess='auto', got"
-                f" {shortened(preprocess)}; use augment='none', or augment in preprocess"
+                f" {shortened(preprocess)}: use augment='none', or augment in preprocess"
             )
         return self._make_reader(backbone).make_augmentation(self.augment)
-
-    def transform(self, X):
-        """Fine-tuned features: what the head gets.
-
-        Parameters
-        ----------
-        X : sequence of n_samples samples
-            As in `fit`.
-
-        Returns
-        -------
-        features : ndarray of shape (n_samples, n_features), float32
-            One row per sample.
-        """
-        return self._pass(X, "embedding")
-
-    def get_feature_names_out(self, input_features=None):
-        """Names of the fine-tuned features: "embedding_0", "embedding_1", ...
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Only checked against the names seen in `fit`, if there were any.
-
-        Returns
-        -------
-        names : ndarray of str objects of shape (n_features,)
-            A name a column of `transform`.
-        """
-        check_is_fitted(self, "history_")
-        check_feature_names_in(self, input_features)
-        names = [f"embedding_{i}" for i in range(self._network.width)]
-        return np.asarray(names, dtype=object)
-
-    def _decoded(self, method, X):
-        outputs = self._outputs(X)
-        return getattr(self._targets, method)(outputs)
-
-    def _outputs(self, X):
-        return self._pass(X, "logits").astype(np.float64)
-
-    def _pass(self, X, kind):
-        """Matrix (n_samples, ...) of a forward pass of the trained network."""
-        check_is_fitted(self, "history_")
-        samples = self._check_samples(X, reset=False)
-        if self._cut is not None:
-            return self._pass_from_cut(samples, kind)
-        from sklearn_transfer._networks.taps import Tap
-        from sklearn_transfer._store.base import NullStore
-        from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
-
-        reader = self._make_reader(self._record)
-        taps = [Tap(kind, "", "auto", kind)]
-        options = PassOptions(engine="torch", n_threads=count_threads(self.n_jobs))
-        return (
-            Extraction(samples, reader, NullStore(), self._record, taps, options).run().output
-        )
-
-    def _pass_from_cut(self, samples, kind):
-        """The same from activations at the frozen boundary, which may be known already."""
-        reader = self._make_reader(self._cut.backbone)
-        parts = []
-        for start in range(0, len(samples), _KNOWN_ROWS):
-            chunk = samples[start : start + _KNOWN_ROWS]
-            place = partial(_row_after, start)
-            activations = self._cut.activations(self, reader, chunk, place)
-            parts.append(run_here(self._cut.outputs, self._network, activations, kind))
-        return np.concatenate(parts)
 
     @property
     def net_(self):
@@ -386,16 +223,16 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
             return self._net
         # Apart from the one of a training, so that looking at it changes no later partial_fit.
         if getattr(self, "_remade_net", None) is None:
-            from sklearn_transfer.finetuning import _nets
+            from sklearn_transfer.finetuning.loop.build import rebuild_net
 
-            self._remade_net = _nets.remade(self)
+            self._remade_net = rebuild_net(self)
         return self._remade_net
 
     def _sk_visual_block_(self):
-        return visual_block(self, self._caption())
+        return visual_block(self, self._make_caption())
 
-    def _caption(self):
-        source = self._source()
+    def _make_caption(self):
+        source = self._get_source()
         model = source.model
         if not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
@@ -412,25 +249,8 @@ class _BaseFineTuned(Saved, TransformerMixin, ReadsAsFeatures, TakesCallbacks, B
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.target_tags.required = True
-        if self._source().preprocess is not None:
+        if self._get_source().preprocess is not None:
             tags.input_tags.two_d_array = False
             tags.input_tags.three_d_array = True
             tags.input_tags.string = True
         return tags
-
-
-def _targets_of(y, rows):
-    """Rows of targets in any container, a mapping of columns included."""
-    if isinstance(y, Mapping):
-        return {name: _safe_indexing(column, rows) for name, column in y.items()}
-    return _safe_indexing(y, rows)
-
-
-def _row_after(start, row):
-    return f"row {start + row}"
-
-
-def first_column(y):
-    """Targets, or the first column of a mapping of them."""
-    y = plain(y)
-    return next(iter(y.values()), ()) if isinstance(y, Mapping) else y

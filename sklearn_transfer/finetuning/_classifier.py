@@ -8,8 +8,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._validation import listed, shortened
-from sklearn_transfer.finetuning._base import _BaseFineTuned, first_column
+from sklearn_transfer._validation import shortened
+from sklearn_transfer.finetuning._base import _BaseFineTuned
+from sklearn_transfer.finetuning.targets.rows import first_column
 
 
 class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
@@ -277,45 +278,47 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         random_state=0,
         verbose=False,
     ):
-        self.model = model
-        self.weights = weights
-        self.freeze = freeze
-        self.schedule = schedule
-        self.max_epochs = max_epochs
-        self.lr = lr
-        self.warmup = warmup
-        self.layer_decay = layer_decay
-        self.batch_size = batch_size
-        self.weight_decay = weight_decay
-        self.l2_sp = l2_sp
-        self.lora_rank = lora_rank
-        self.freeze_norm = freeze_norm
-        self.augment = augment
-        self.n_views = n_views
-        self.mixup = mixup
-        self.cutmix = cutmix
+        super().__init__(
+            model,
+            weights=weights,
+            freeze=freeze,
+            schedule=schedule,
+            max_epochs=max_epochs,
+            lr=lr,
+            warmup=warmup,
+            layer_decay=layer_decay,
+            batch_size=batch_size,
+            weight_decay=weight_decay,
+            l2_sp=l2_sp,
+            lora_rank=lora_rank,
+            freeze_norm=freeze_norm,
+            augment=augment,
+            n_views=n_views,
+            mixup=mixup,
+            cutmix=cutmix,
+            loss=loss,
+            tasks=tasks,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            input_size=input_size,
+            preprocess=preprocess,
+            background=background,
+            callbacks=callbacks,
+            net_params=net_params,
+            accelerator=accelerator,
+            cache=cache,
+            engine=engine,
+            device=device,
+            precision=precision,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.label_smoothing = label_smoothing
-        self.loss = loss
         self.class_weight = class_weight
-        self.tasks = tasks
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.input_size = input_size
-        self.preprocess = preprocess
-        self.background = background
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.accelerator = accelerator
-        self.cache = cache
-        self.engine = engine
-        self.device = device
-        self.precision = precision
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _make_targets(self, y, sample_weight, classes=None):
-        from sklearn_transfer.finetuning._targets import Targets
+        from sklearn_transfer.finetuning.targets.targets import Targets
 
         options = {"tasks": self.tasks, "classes": classes, "sample_weight": sample_weight}
         return Targets.classification(y, **options)
@@ -375,7 +378,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             Labels; 0 and 1 for several labels; a column a task, of dtype object where kinds
             differ.
         """
-        return self._decoded("predict", X)
+        return self._targets.predict(self._compute_outputs(X))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -391,7 +394,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             Softmax of the outputs, whatever the loss; for several labels the probability of
             each; with several tasks a list with one array a task, None for numbers.
         """
-        return self._decoded("predict_proba", X)
+        return self._targets.predict_proba(self._compute_outputs(X))
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -406,7 +409,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         log_proba : ndarray of shape (n_samples, n_classes), or list of these
             As in `predict_proba`; computed from the logits, so that no entry is -inf.
         """
-        return self._decoded("predict_log_proba", X)
+        return self._targets.predict_log_proba(self._compute_outputs(X))
 
     def decision_function(self, X):
         """Outputs of the network.
@@ -421,7 +424,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of these
             Logits; for two classes that of the second less that of the first.
         """
-        return self._decoded("decision_function", X)
+        return self._targets.decision_function(self._compute_outputs(X))
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; with several tasks the mean of their scores, weighted as in the loss.
@@ -440,7 +443,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         score : float
             For several labels the share of rows without any error, as scikit-learn has it.
         """
-        outputs = self._outputs(X)
+        outputs = self._compute_outputs(X)
         if not self._targets.single:
             return self._targets.score(outputs, y, sample_weight)
         found = self._targets.predict(outputs)
@@ -454,8 +457,3 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _told(classes):
-    """Classes of a task, or of each task, for a message."""
-    return shortened(classes, 300) if isinstance(classes, list) else listed(classes)

@@ -36,7 +36,7 @@ class Head(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def standardise(self, features, weights):
+    def standardize(self, features, weights):
         """Take mean and scale from features (n_samples, width), with row weights of sum 1."""
         mean = weights @ features
         deviation = (weights @ (features - mean) ** 2).sqrt()
@@ -53,8 +53,8 @@ class Network(nn.Module):
     """Backbone and head; frozen parts stay in evaluation mode whatever `train` says.
 
     `body` is the backbone without classifier, under its own names; `frozen` are the names
-    of modules that do not change, as `_freezing.Frozen` gives them. With an `entry`, a
-    callable, `forward` takes what is known at the frozen boundary and goes on from there.
+    of modules that do not change, as `Frozen` gives them. With an `entry`, a callable, `forward`
+    takes activations at the end of the frozen prefix and goes on from there.
     `head_name` is that of the body's own last layer, where it is the head.
     """
 
@@ -69,7 +69,7 @@ class Network(nn.Module):
         self.n_outputs, self.width = n_outputs, None
         self.head, self.head_name, self.removed = None, None, set()
         if owns_head:
-            self.head, self.head_name = _own_head(self.body, n_outputs)
+            self.head, self.head_name = _take_head(self.body, n_outputs)
             self.removed.add(self.head_name)
         else:
             family = get_family(self.layout)
@@ -101,12 +101,18 @@ class Network(nn.Module):
         options = {"spatial": get_spatial_size(batch), "mask": get_mask(batch)}
         return pool(output, "auto", self.layout, Stage(""), **options)
 
+    def run(self, batch):
+        """Embedding and outputs (n_samples, n_outputs) from the backbone's input."""
+        features = self.embed(batch)
+        return features, self.head(features)
+
     def whole(self, batch):
         """Outputs (n_samples, n_outputs) from the backbone's input."""
-        return self.head(self.embed(batch))
+        return self.run(batch)[1]
 
-    def forward(self, batch):
-        return self.whole(batch) if self.entry is None else self.entry(batch)
+    def forward(self, batch, with_features=False):
+        features, outputs = self.run(batch) if self.entry is None else self.entry(batch)
+        return (features, outputs) if with_features else outputs
 
     def train(self, mode=True):
         super().train(mode)
@@ -116,14 +122,14 @@ class Network(nn.Module):
         return self
 
     def norms(self):
-        """Normalisation layers that keep running statistics, by name."""
+        """Normalization layers that keep running statistics, by name."""
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
 
-def _own_head(body, n_outputs):
+def _take_head(body, n_outputs):
     """The linear layer that ends a network which was made for the outputs, and its name.
 
-    It is cut off from the body. The identity and None where the network does not end in one:
+    It is taken from the body. The identity and None where the network does not end in one:
     the embedding is its output then.
     """
     linear = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]

@@ -15,10 +15,10 @@ from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import (
     PLAIN,
-    arrays_of,
     check_is_plain,
-    device_here,
-    tensors_of,
+    find_device,
+    to_arrays,
+    to_tensors,
 )
 
 _WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
@@ -36,7 +36,7 @@ _KEPT += ("_seed", "_factors")
 
 
 # What a process makes anew.
-_HERE = ("_net", "_remade_net", "_cut", "_record", "_device")
+_HERE = ("_net", "_remade_net", "_prefix", "_backbone", "_device")
 # What is told by arrays and builtins in a state for skops.
 _REBUILT = (*_HERE, "_network", "_start", "_targets", "_frozen", "_description", "_signature")
 
@@ -99,17 +99,17 @@ class Saved(Pickled):
         """State of arrays and builtins, as skops writes it; pickles go another way."""
         if is_pickled(self) or not hasattr(self, "history_"):
             return super().__getstate__()
-        return _plain_state(self)
+        return _make_plain_state(self)
 
     def __setstate__(self, state):
         super().__setstate__({name: v for name, v in state.items() if name != PLAIN})
         if PLAIN in state:
-            _become(self, state[PLAIN])
+            _restore_state(self, state[PLAIN])
         elif "_network" in state:
-            self._net = self._cut = None
-            self._device = device_here(self.device)
+            self._net = self._prefix = None
+            self._device = find_device(self.device)
             self._network.to(self._device)
-            self._record = self._make_record()
+            self._backbone = self._make_backbone()
 
     def _restore(self, tensors, frozen, written):
         """Become fitted by the weights of a network of the same structure.
@@ -118,10 +118,10 @@ class Saved(Pickled):
         network's input.
         """
         from sklearn_transfer._networks.engines.plan import Plan, to_tensors
-        from sklearn_transfer.finetuning import _freezing
         from sklearn_transfer.finetuning._network import Network
+        from sklearn_transfer.finetuning.freezing import policies
 
-        weights = None if isinstance(self._source().model, str) else "pretrained"
+        weights = None if isinstance(self._get_source().model, str) else "pretrained"
         backbone, owns_head = self._load_backbone(weights=weights)
         network = Network(backbone, self._targets.n_outputs, owns_head)
         network.to(backbone.device).eval()
@@ -131,12 +131,12 @@ class Saved(Pickled):
         empty = plan.to_input(to_tensors(plan.example(2), backbone.device))
         network.add_head(empty, "as the saved network was; give the network that was trained")
         if self.lora_rank is not None:
-            _freezing.add_lora(network, self.lora_rank)
+            policies.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()
         state = {n: t for n, t in tensors.items() if not n.startswith(_START)}
-        fill(network, state, backbone.label)
-        _freezing.apply(frozen, network)
-        self._network, self._frozen, self._net, self._cut = network, frozen, None, None
+        fill_network(network, state, backbone.label)
+        policies.apply_freeze(frozen, network)
+        self._network, self._frozen, self._net, self._prefix = network, frozen, None, None
         begun = {n.removeprefix(_START): t for n, t in tensors.items() if n not in state}
         self._start = begun or None
         self._describe(backbone, signature)
@@ -148,12 +148,12 @@ def save(estimator, folder):
 
     folder = os.path.expanduser(os.fspath(folder))
     os.makedirs(folder, exist_ok=True)
-    state = _tensors(estimator)
+    state = _collect_tensors(estimator)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    params, objects = _divided(estimator.get_params(deep=False))
+    params, objects = _divide_params(estimator.get_params(deep=False))
     features = None
     if type(estimator.model) is PretrainedFeatures:
-        features, inner = _divided(estimator.model.get_params(deep=False))
+        features, inner = _divide_params(estimator.model.get_params(deep=False))
         objects.remove("model")
         objects += [f"{_OF_MODEL}{name}" for name in inner]
     record = {
@@ -163,36 +163,36 @@ def save(estimator, folder):
         "features": features,
         "objects": objects,
         "targets": estimator._targets.to_json(),
-        "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
+        "frozen": [sorted(part) for part in _list_frozen(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
         "signature": _write_signature(estimator._signature),
-        "fitted": _plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
+        "fitted": _to_plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
     }
     if hasattr(estimator, "feature_names_in_"):
         record["feature_names_in_"] = estimator.feature_names_in_.tolist()
-    save_file(_apart(tensors), os.path.join(folder, _WEIGHTS))
+    save_file(_separate(tensors), os.path.join(folder, _WEIGHTS))
     with open(os.path.join(folder, _RECORD), "w", encoding="utf-8") as file:
         json.dump(record, file, indent=1)
 
 
 def load(cls, folder, given):
     """Estimator from such a folder; `given` are parameters that the file does not hold."""
-    from sklearn_transfer.finetuning._freezing import Frozen
-    from sklearn_transfer.finetuning._targets import Targets
+    from sklearn_transfer.finetuning.freezing.policies import Frozen
+    from sklearn_transfer.finetuning.targets.targets import Targets
 
     folder = os.path.expanduser(os.fspath(folder))
-    record = _read(cls, folder)
+    record = _read_record(cls, folder)
     lost = [name for name in record["objects"] if not _is_given(name, given)]
-    missing = [name for name in lost if _last(name) in _NEEDED]
+    missing = [name for name in lost if _remove_prefix(name) in _NEEDED]
     if missing:
         raise ValueError(
             f"{shortened(os.fspath(folder))} was saved with {' and '.join(missing)} of your"
             f" own, which a file cannot hold: pass {cls.__name__}.load(folder,"
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
-    _warn_of_lost([name for name in lost if _last(name) not in _ONLY_AT_THE_START])
-    estimator = cls(**{**_params(record["params"]), **_with_model(record, given)})
-    vars(estimator).update(_rebuilt(record["fitted"]))
+    _warn_of_lost([name for name in lost if _remove_prefix(name) not in _ONLY_AT_THE_START])
+    estimator = cls(**{**_read_params(record["params"]), **_add_model(record, given)})
+    vars(estimator).update(_from_plain(record["fitted"]))
     if "feature_names_in_" in record:
         names = np.asarray(record["feature_names_in_"], dtype=object)
         estimator.feature_names_in_ = names
@@ -203,27 +203,27 @@ def load(cls, folder, given):
     return estimator
 
 
-def _plain_state(estimator):
-    check_is_plain(estimator, estimator._source())
+def _make_plain_state(estimator):
+    check_is_plain(estimator, estimator._get_source())
     state = {n: value for n, value in vars(estimator).items() if n not in _REBUILT}
     state[PLAIN] = {
         "targets": estimator._targets.to_json(),
-        "frozen": [sorted(part) for part in _frozen_names(estimator._frozen)],
+        "frozen": [sorted(part) for part in _list_frozen(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
         "signature": _write_signature(estimator._signature),
-        "weights": arrays_of(_tensors(estimator)),
+        "weights": to_arrays(_collect_tensors(estimator)),
     }
     return state
 
 
-def _become(estimator, plain):
-    """Make an estimator fitted by what `_plain_state` has told."""
-    from sklearn_transfer.finetuning._freezing import Frozen
-    from sklearn_transfer.finetuning._targets import Targets
+def _restore_state(estimator, plain):
+    """Make an estimator fitted by what `_make_plain_state` has told."""
+    from sklearn_transfer.finetuning.freezing.policies import Frozen
+    from sklearn_transfer.finetuning.targets.targets import Targets
 
     estimator._targets = Targets.from_json(plain["targets"])
     frozen = Frozen(*map(frozenset, plain["frozen"]), plain["boundary"])
-    estimator._restore(tensors_of(plain["weights"]), frozen, plain)
+    estimator._restore(to_tensors(plain["weights"]), frozen, plain)
 
 
 def _write_signature(signature):
@@ -240,21 +240,21 @@ def _read_signature(written, reader):
     return known or (("input", tuple(written["input_shape"]), "<f4"),)
 
 
-def _tensors(estimator):
+def _collect_tensors(estimator):
     """Weights and buffers by name, and with a prefix what l2_sp pulls to."""
     start = estimator._start or {}
     begun = {f"{_START}{name}": tensor for name, tensor in start.items()}
     return estimator._network.state_dict() | begun
 
 
-def _divided(params):
+def _divide_params(params):
     """Parameters that JSON holds, and the names of the others."""
-    plain = {name: _plain(value) for name, value in params.items()}
+    plain = {name: _to_plain(value) for name, value in params.items()}
     objects = [name for name, value in plain.items() if value is _UNSUITABLE]
     return {n: value for n, value in plain.items() if n not in objects}, objects
 
 
-def _last(name):
+def _remove_prefix(name):
     return name.removeprefix(_OF_MODEL)
 
 
@@ -262,7 +262,7 @@ def _is_given(name, given):
     return name in given or (name.startswith(_OF_MODEL) and "model" in given)
 
 
-def _with_model(record, given):
+def _add_model(record, given):
     """Given parameters, with the saved `PretrainedFeatures` as model where there was one."""
     saved = record.get("features")
     if saved is None:
@@ -275,12 +275,12 @@ def _with_model(record, given):
                 " read: pass model__model=... instead, or a PretrainedFeatures"
             )
         return given
-    inner = {_last(n): value for n, value in given.items() if n.startswith(_OF_MODEL)}
+    inner = {_remove_prefix(n): value for n, value in given.items() if n.startswith(_OF_MODEL)}
     outer = {n: value for n, value in given.items() if not n.startswith(_OF_MODEL)}
-    return {**outer, "model": PretrainedFeatures(**{**_params(saved), **inner})}
+    return {**outer, "model": PretrainedFeatures(**{**_read_params(saved), **inner})}
 
 
-def fill(network, state, label):
+def fill_network(network, state, label):
     """Put saved weights into a network; raises ValueError where it is another one."""
     try:
         network.load_state_dict(state)
@@ -292,7 +292,7 @@ def fill(network, state, label):
     refuse_bad_numbers(network, label, "its saved weights")
 
 
-def _read(cls, folder):
+def _read_record(cls, folder):
     path = os.path.join(folder, _RECORD)
     try:
         with open(path, encoding="utf-8") as file:
@@ -303,9 +303,9 @@ def _read(cls, folder):
             " save() wrote"
         ) from error
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise _make_damage_error(path, error) from error
     if not isinstance(record, dict) or not {"class", "format"} <= record.keys():
-        raise _damaged(path, "it does not tell class and format")
+        raise _make_damage_error(path, "it does not tell class and format")
     if record["class"] != cls.__name__:
         raise ValueError(
             f"{shortened(os.fspath(folder))} holds a {record['class']}: use"
@@ -317,7 +317,9 @@ def _read(cls, folder):
             f" {_FORMAT}: it was written by another version of sklearn_transfer"
         )
     if not record.keys() >= _ENTRIES:
-        raise _damaged(path, f"{', '.join(sorted(_ENTRIES - record.keys()))} missing")
+        raise _make_damage_error(
+            path, f"{', '.join(sorted(_ENTRIES - record.keys()))} missing"
+        )
     return record
 
 
@@ -329,10 +331,10 @@ def _read_weights(folder):
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise _damaged(path, error) from error
+        raise _make_damage_error(path, error) from error
 
 
-def _damaged(path, why):
+def _make_damage_error(path, why):
     return ValueError(f"{shortened(path)} is damaged ({why}): save it again")
 
 
@@ -346,11 +348,11 @@ def _warn_of_lost(lost):
         )
 
 
-def _frozen_names(frozen):
+def _list_frozen(frozen):
     return frozen.parameters, frozen.modules
 
 
-def _apart(tensors):
+def _separate(tensors):
     """Copies of tensors that share memory, which safetensors refuses."""
     seen, found = set(), {}
     for name, tensor in tensors.items():
@@ -367,7 +369,7 @@ class _Unsuitable:
 _UNSUITABLE = _Unsuitable()
 
 
-def _plain(value):
+def _to_plain(value):
     """What JSON holds of a value, or _UNSUITABLE."""
     if value is None or isinstance(value, (str, bool)):
         return value
@@ -382,24 +384,24 @@ def _plain(value):
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, (list, tuple)):
-        inner = [_plain(item) for item in value]
+        inner = [_to_plain(item) for item in value]
         return _UNSUITABLE if any(item is _UNSUITABLE for item in inner) else inner
     if isinstance(value, dict):
-        pairs = [_plain(pair) for pair in value.items()]
+        pairs = [_to_plain(pair) for pair in value.items()]
         return _UNSUITABLE if any(pair is _UNSUITABLE for pair in pairs) else {_PAIRS: pairs}
     return _UNSUITABLE
 
 
-def _rebuilt(value):
+def _from_plain(value):
     """The value that `_plain` wrote."""
     if isinstance(value, list):
-        return [_rebuilt(item) for item in value]
+        return [_from_plain(item) for item in value]
     if isinstance(value, dict):
-        return {name: _rebuilt(item) for name, item in value[_PAIRS]}
+        return {name: _from_plain(item) for name, item in value[_PAIRS]}
     return value
 
 
-def _params(params):
-    params = {name: _rebuilt(value) for name, value in params.items()}
+def _read_params(params):
+    params = {name: _from_plain(value) for name, value in params.items()}
     pairs = {n: tuple(params[n]) for n in _TUPLES if isinstance(params.get(n), list)}
     return {**params, **pairs}

@@ -23,7 +23,7 @@ _ARRAY, _STORAGE, _GIVEN, _OWNER = "array", "storage", "given", "owner"
 _PICKLED = ContextVar("_PICKLED", default=None)
 
 
-def dismantled(value, owner=None):
+def dismantle(value, owner=None):
     """Value as bytes, arrays of bytes, and what another pickler has to name.
 
     `owner` is an object that the value may refer to, and that is not taken apart.
@@ -38,8 +38,8 @@ def dismantled(value, owner=None):
     return file.getvalue(), pickler.arrays, pickler.given
 
 
-def assembled(content, arrays, given, owner=None):
-    """The value that `dismantled` took apart; its tensors have memory of their own."""
+def assemble(content, arrays, given, owner=None):
+    """The value that `dismantle` took apart; its tensors have memory of their own."""
     return _Assembler(content, arrays, given, owner).load()
 
 
@@ -90,7 +90,7 @@ class _Dismantler(pickle._Pickler):
         except Exception:
             found = ""
         # A string is the name of a global; what cannot be reduced, another pickler may know.
-        return (_same, (self._give(obj),)) if isinstance(found, str) else found
+        return (_return_same, (self._give(obj),)) if isinstance(found, str) else found
 
     def _reduce_array(self, array):
         is_transposed = array.flags.f_contiguous and not array.flags.c_contiguous
@@ -99,7 +99,7 @@ class _Dismantler(pickle._Pickler):
         self._alive.append(array)
         self.arrays.append(flat.view(np.uint8) if flat.size else np.empty(0, np.uint8))
         reference = _Reference(_ARRAY, len(self.arrays) - 1)
-        return _array, (reference, array.dtype.str, array.shape, order)
+        return _make_array, (reference, array.dtype.str, array.shape, order)
 
     def _reduce_tensor(self, tensor, torch):
         storage = tensor.untyped_storage()
@@ -110,7 +110,7 @@ class _Dismantler(pickle._Pickler):
                 flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
                 self.arrays.append(flat.cpu().numpy())
             self._alive.append(tensor)
-        return _tensor, (
+        return _make_tensor, (
             _Reference(_STORAGE, self._indices[key]),
             str(tensor.dtype).removeprefix("torch."),
             tensor.storage_offset(),
@@ -135,12 +135,12 @@ class _Dismantler(pickle._Pickler):
     dispatch[str] = save_str
 
     def save_set(self, obj):
-        self.save_reduce(set, (_sorted(obj),), obj=obj)
+        self.save_reduce(set, (_sort_members(obj),), obj=obj)
 
     dispatch[set] = save_set
 
     def save_frozenset(self, obj):
-        self.save_reduce(frozenset, (_sorted(obj),), obj=obj)
+        self.save_reduce(frozenset, (_sort_members(obj),), obj=obj)
 
     dispatch[frozenset] = save_frozenset
 
@@ -160,7 +160,7 @@ class _Assembler(pickle.Unpickler):
         if kind == _ARRAY:
             return self._arrays[index]
         if index not in self._storages:
-            self._storages[index] = _storage(self._arrays[index])
+            self._storages[index] = _make_storage(self._arrays[index])
         return self._storages[index]
 
 
@@ -174,7 +174,7 @@ def _is_plain_tensor(obj, torch):
     )
 
 
-def _sorted(members):
+def _sort_members(members):
     """Members of a set in an order that does not depend on the process."""
     # Some sets are neither smaller nor larger than others, which `sorted` does not see.
     if not any(isinstance(member, tuple | frozenset) for member in members):
@@ -182,29 +182,29 @@ def _sorted(members):
             return sorted(members)
         except TypeError:
             pass
-    return sorted(members, key=_place)
+    return sorted(members, key=_describe_member)
 
 
-def _place(member):
+def _describe_member(member):
     """Text by which members of a set are sorted that have no order, or only some."""
     if isinstance(member, tuple | frozenset):
-        parts = [_place(part) for part in member]
+        parts = [_describe_member(part) for part in member]
         told = ", ".join(parts if isinstance(member, tuple) else sorted(parts))
     else:
         told = getattr(member, "__qualname__", None) or repr(member)
     return f"{type(member).__name__}({told})"
 
 
-def _same(obj):
+def _return_same(obj):
     return obj
 
 
-def _array(flat, dtype, shape, order):
+def _make_array(flat, dtype, shape, order):
     # A copy, since what comes from a file may be read-only, or not aligned.
     return np.array(flat, copy=True).view(dtype).reshape(shape, order=order)
 
 
-def _storage(flat):
+def _make_storage(flat):
     import torch
 
     with torch.inference_mode(False):
@@ -213,7 +213,9 @@ def _storage(flat):
         return memory.untyped_storage()
 
 
-def _tensor(storage, dtype, offset, shape, stride, requires_grad, is_parameter, attributes):
+def _make_tensor(
+    storage, dtype, offset, shape, stride, requires_grad, is_parameter, attributes
+):
     import torch
 
     with torch.inference_mode(False), torch.no_grad():
@@ -253,16 +255,16 @@ class Pickled:
         finally:
             _PICKLED.reset(token)
         state = {name: state[name] for name in sorted(state)}
-        return _rebuilt, (type(self), *dismantled(state, self))
+        return _rebuild, (type(self), *dismantle(state, self))
 
     def __deepcopy__(self, memo):
-        # Memory is copied once, by `assembled`.
+        # Memory is copied once, by `assemble`.
         rebuild, args = self.__reduce_ex__(_PROTOCOL)
         memo[id(self)] = copied = rebuild(*args)
         return copied
 
 
-def _rebuilt(kind, content, arrays, given):
+def _rebuild(kind, content, arrays, given):
     estimator = kind.__new__(kind)
-    estimator.__setstate__(assembled(content, arrays, given, estimator))
+    estimator.__setstate__(assemble(content, arrays, given, estimator))
     return estimator

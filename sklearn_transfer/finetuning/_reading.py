@@ -27,18 +27,18 @@ class ReadsAsFeatures:
     names, so that each option of reading has one meaning and stands in one place.
     """
 
-    def _source(self):
+    def _get_source(self):
         """The estimator whose parameters describe network and reading: `model`, or this."""
         return self.model if isinstance(self.model, PretrainedFeatures) else self
 
-    def _features(self, **changes):
+    def _make_features(self, **changes):
         """A `PretrainedFeatures` of its own, with other parameters in `changes`.
 
         Only its device matters for how it runs: nothing is extracted with it.
         """
-        source = self._source()
+        source = self._get_source()
         if source is self:
-            features = PretrainedFeatures(**self._own_params())
+            features = PretrainedFeatures(**self._read_own_params())
         else:
             self._check_source(source)
             # Not a clone, which would copy a module as well.
@@ -49,7 +49,7 @@ class ReadsAsFeatures:
             features._n_inputs = self._n_inputs
         return features
 
-    def _own_params(self):
+    def _read_own_params(self):
         is_drawn = self.weights is None or not isinstance(self.model, str)
         seed = getattr(self, "_seed", 0) if is_drawn else 0
         params = {name: getattr(self, name) for name in ("model", *_BROUGHT)}
@@ -75,7 +75,7 @@ class ReadsAsFeatures:
 
     def _check_samples(self, X, reset):
         """Sequence of samples from X; `reset` as in scikit-learn's validate_data."""
-        features = self._features()
+        features = self._make_features()
         if features.preprocess is not None:
             return features._check_samples(X, reset)
         # Columns are checked here, since their names and number belong to this estimator.
@@ -84,13 +84,13 @@ class ReadsAsFeatures:
         return X
 
     def _make_reader(self, backbone):
-        return self._features()._make_reader(backbone)
+        return self._make_features()._make_reader(backbone)
 
     def _load_backbone(self, **changes):
         """Backbone of the pretrained network, and whether it was made for the outputs."""
         from sklearn_transfer._networks.modules import takes_outputs
 
-        features = self._features(**changes)
+        features = self._make_features(**changes)
         owns_head = takes_outputs(features.model)
         n_outputs = self._targets.n_outputs if owns_head else None
         return features._load_backbone(n_outputs), owns_head
@@ -99,7 +99,7 @@ class ReadsAsFeatures:
         """Whether training begins with random weights."""
         import torch
 
-        source = self._source()
+        source = self._get_source()
         is_factory = not isinstance(source.model, (str, torch.nn.Module))
         is_own = isinstance(source.weights, str) and source.weights == "pretrained"
         return source.weights is None or (is_own and is_factory)

@@ -213,81 +213,8 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     True
     """
 
-    def __init__(
-        self,
-        model="tf_efficientnet_lite0",
-        *,
-        weights="pretrained",
-        freeze="middle",
-        schedule="constant",
-        max_epochs=20,
-        lr=3e-4,
-        warmup=0.1,
-        layer_decay=1.0,
-        batch_size=32,
-        weight_decay=0.01,
-        l2_sp=0.0,
-        lora_rank=None,
-        freeze_norm="auto",
-        augment="none",
-        n_views=None,
-        mixup=0.0,
-        cutmix=0.0,
-        loss="auto",
-        tasks=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        input_size=None,
-        preprocess="auto",
-        background="white",
-        callbacks=None,
-        net_params=None,
-        accelerator=None,
-        cache="memory",
-        engine="auto",
-        device="auto",
-        precision="float32",
-        n_jobs=None,
-        random_state=0,
-        verbose=False,
-    ):
-        self.model = model
-        self.weights = weights
-        self.freeze = freeze
-        self.schedule = schedule
-        self.max_epochs = max_epochs
-        self.lr = lr
-        self.warmup = warmup
-        self.layer_decay = layer_decay
-        self.batch_size = batch_size
-        self.weight_decay = weight_decay
-        self.l2_sp = l2_sp
-        self.lora_rank = lora_rank
-        self.freeze_norm = freeze_norm
-        self.augment = augment
-        self.n_views = n_views
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.loss = loss
-        self.tasks = tasks
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.input_size = input_size
-        self.preprocess = preprocess
-        self.background = background
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.accelerator = accelerator
-        self.cache = cache
-        self.engine = engine
-        self.device = device
-        self.precision = precision
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
-
     def _make_targets(self, y, sample_weight, classes=None):
-        from sklearn_transfer.finetuning._targets import Targets
+        from sklearn_transfer.finetuning.targets.targets import Targets
 
         return Targets.regression(y, tasks=self.tasks, sample_weight=sample_weight)
 
@@ -326,7 +253,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As the y of `fit`.
         """
-        return self._decoded("predict", X)
+        return self._targets.predict(self._compute_outputs(X))
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R2; missing entries are left out.
@@ -345,7 +272,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         score : float
             Mean over the outputs; with several tasks weighted as in the loss.
         """
-        outputs = self._outputs(X)
+        outputs = self._compute_outputs(X)
         return self._targets.score(outputs, y, sample_weight)
 
     def __sklearn_tags__(self):

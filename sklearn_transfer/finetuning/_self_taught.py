@@ -20,7 +20,7 @@ from sklearn_transfer._validation import (
     visual_block,
 )
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
-from sklearn_transfer.finetuning._states import PLAIN, arrays_of, device_here, tensors_of
+from sklearn_transfer.finetuning._states import PLAIN, find_device, to_arrays, to_tensors
 
 _INPUT_SIZE = 32
 # Samples whose pixels are in memory at once after `fit`.
@@ -243,19 +243,20 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         from sklearn_transfer.finetuning import _autoencoder_training
 
         forget_fit(self)
-        hidden = self._checked_hidden()
-        payloads = self._payloads(self._check_samples(X, reset=True), 0)
+        hidden = self._read_hidden()
+        payloads = self._read_payloads(self._check_samples(X, reset=True), 0)
         self._scaling = None
         if self.preprocess == "auto":
-            self._scaling = _autoencoder_training.channel_statistics(payloads)
+            self._scaling = _autoencoder_training.compute_channel_statistics(payloads)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         params = {**self.get_params(deep=False), "hidden": hidden}
-        place = resolve_device(self.device)
-        args = (payloads, self._scaling, params, place, seed)
-        self._keep(_autoencoder_training.Training(*args).run(), payloads.shape[1:])
+        training = _autoencoder_training.AutoencoderTraining(
+            payloads, self._scaling, params, resolve_device(self.device), seed
+        )
+        self._keep(training.run(), payloads.shape[1:])
         return self
 
-    def _checked_hidden(self):
+    def _read_hidden(self):
         if self.hidden is None:
             return None
         hidden = list(self.hidden)
@@ -266,9 +267,9 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
             )
         return [int(width) for width in hidden]
 
-    def _payloads(self, samples, first):
+    def _read_payloads(self, samples, first):
         """What the network takes of samples, stacked; `first` is the row of the first one."""
-        reader = self._spec().reader(self)
+        reader = self._make_spec().reader(self)
         if isinstance(reader, RowReader):
             return samples
         import torch
@@ -285,7 +286,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
     def _check_samples(self, X, reset):
         return check_images(self, X, reset)
 
-    def _spec(self):
+    def _make_spec(self):
         """How images become input, before their mean is known."""
         edge = self.input_size or _INPUT_SIZE
         return ImageSpec((edge, edge), (edge, edge), _HALF, _HALF)
@@ -296,7 +297,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         self.n_iter_ = len(self.history_)
         self._shape, self._n_codes = shape, self.n_components
         if self._scaling is not None:
-            self._describe_input(self._spec())
+            self._describe_input(self._make_spec())
 
     def _describe_input(self, spec):
         self.encoder_.pretrained_cfg = {
@@ -316,11 +317,11 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         state = super().__getstate__()
         if is_pickled(self) or not hasattr(self, "history_"):
             return state
-        from sklearn_transfer.finetuning._autoencoder import layout_of
+        from sklearn_transfer.finetuning._autoencoder import describe_layers
 
         both = {"encoder_": self.encoder_, "decoder_": self.decoder_}
-        layout = layout_of(self.encoder_, self._shape, self._scaling is not None)
-        weights = {name: arrays_of(module.state_dict()) for name, module in both.items()}
+        layout = describe_layers(self.encoder_, self._shape, self._scaling is not None)
+        weights = {name: to_arrays(module.state_dict()) for name, module in both.items()}
         config = getattr(self.encoder_, "pretrained_cfg", None)
         plain = {"layout": layout, "weights": weights, "config": config}
         return {**{n: v for n, v in state.items() if n not in both}, PLAIN: plain}
@@ -329,17 +330,17 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         super().__setstate__({name: v for name, v in state.items() if name != PLAIN})
         if PLAIN not in state:
             return
-        from sklearn_transfer.finetuning._autoencoder import from_layout
+        from sklearn_transfer.finetuning._autoencoder import build_layers
 
         plain = state[PLAIN]
-        modules = from_layout(**plain["layout"])
+        modules = build_layers(**plain["layout"])
         for name, module in zip(("encoder_", "decoder_"), modules, strict=True):
-            module.load_state_dict(tensors_of(plain["weights"][name]))
+            module.load_state_dict(to_tensors(plain["weights"][name]))
             setattr(self, name, module.eval())
         if plain["config"] is not None:
             self.encoder_.pretrained_cfg = plain["config"]
 
-    def _run_of(self, module, scaling=None):
+    def _make_runner(self, module, scaling=None):
         """`Runner` of trained layers."""
         import torch
 
@@ -347,7 +348,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
 
         is_table = self.preprocess is None and len(self._shape) == 1
         dtype = torch.float64 if is_table else torch.float32
-        return Runner(module, torch.device(device_here(self.device)), dtype, scaling)
+        return Runner(module, torch.device(find_device(self.device)), dtype, scaling)
 
     def transform(self, X):
         """Codes of samples.
@@ -362,14 +363,14 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         codes : ndarray of shape (n_samples, n_components), float32
             One row per sample.
         """
-        return self._codes(X)
+        return self._compute_codes(X)
 
-    def _codes(self, X):
+    def _compute_codes(self, X):
         check_is_fitted(self, "history_")
         samples = self._check_samples(X, reset=False)
-        run, parts = self._run_of(self.encoder_, self._scaling), []
+        run, parts = self._make_runner(self.encoder_, self._scaling), []
         for start in range(0, len(samples), _CHUNK):
-            payloads = self._payloads(samples[start : start + _CHUNK], start)
+            payloads = self._read_payloads(samples[start : start + _CHUNK], start)
             if payloads.shape[1:] != self._shape:
                 raise ValueError(
                     f"X has samples of shape {payloads.shape[1:]}, but this"
@@ -399,19 +400,19 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
                 f"X has {codes.shape[1]} columns, expected the {self._n_codes} components"
                 f" that {type(self).__name__}.transform gives"
             )
-        rows = self._run_of(self._rebuilder())(codes)
+        rows = self._make_runner(self._find_decoder())(codes)
         if self._scaling is None:
             return rows
         mean, deviation = (np.asarray(v, dtype=np.float32) for v in self._scaling)
         return np.clip(rows.transpose(0, 2, 3, 1) * deviation + mean, 0, 1)
 
-    def _rebuilder(self):
+    def _find_decoder(self):
         """Layers from codes to samples in the units of X."""
         if self._scaling is not None:
             return self.decoder_
-        from sklearn_transfer.finetuning._autoencoder import with_units
+        from sklearn_transfer.finetuning._autoencoder import restore_units
 
-        return with_units(self.decoder_, self.encoder_.standardise)
+        return restore_units(self.decoder_, self.encoder_.standardise)
 
     def reconstruct(self, X):
         """Samples as they are after encoding and decoding.
@@ -429,7 +430,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         samples : ndarray, float32
             As `inverse_transform` gives them.
         """
-        return self.inverse_transform(self._codes(X))
+        return self.inverse_transform(self._compute_codes(X))
 
     def get_feature_names_out(self, input_features=None):
         """Names of the components: "code_0", "code_1", ...

@@ -9,7 +9,7 @@ import numpy as np
 PLAIN = "_plain"
 
 
-def arrays_of(tensors):
+def to_arrays(tensors):
     """Arrays by name, and types that arrays do not have: their bits are kept as integers."""
     arrays, types = {}, {}
     for name in sorted(tensors):
@@ -17,18 +17,18 @@ def arrays_of(tensors):
         try:
             arrays[name] = tensor.numpy()
         except TypeError:
-            arrays[name], types[name] = _bits(tensor), str(tensor.dtype).split(".")[1]
+            arrays[name], types[name] = _view_bits(tensor), str(tensor.dtype).split(".")[1]
     return {"arrays": arrays, "types": types}
 
 
-def _bits(tensor):
+def _view_bits(tensor):
     import torch
 
     return tensor.view({1: torch.uint8, 2: torch.int16}[tensor.element_size()]).numpy()
 
 
-def tensors_of(record):
-    """The tensors that `arrays_of` has told, in memory of their own."""
+def to_tensors(record):
+    """The tensors that `to_arrays` has told, in memory of their own."""
     import torch
 
     tensors = {n: torch.from_numpy(np.array(array)) for n, array in record["arrays"].items()}
@@ -61,7 +61,7 @@ def check_is_plain(estimator, source):
         )
 
 
-def device_here(device):
+def find_device(device):
     """Device that is meant; the CPU where a pickle names one that this machine lacks."""
     from sklearn_transfer._networks.devices import resolve_device
 

@@ -12,7 +12,7 @@ from skorch.callbacks import EpochScoring, LRScheduler
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, ImportanceWeighted
-from sklearn_transfer.finetuning import _base
+from sklearn_transfer.finetuning import _outputs
 from tests import networks
 from tests.finetuning.test_accelerator import ROOT
 
@@ -149,7 +149,7 @@ def test_each_partial_fit_draws_anew():
 
 
 def test_rows_of_later_parts_are_named_by_their_number(monkeypatch, tmp_path, crops):
-    monkeypatch.setattr(_base, "_KNOWN_ROWS", 3)
+    monkeypatch.setattr(_outputs, "_KNOWN_ROWS", 3)
     model = FineTunedClassifier(networks.counting_net(3), freeze="stem", max_epochs=1)
     model.fit(crops, [0, 1, 0, 1, 0, 1, 0, 1, 0])
     with pytest.raises(ValueError, match=r"^row 4 .*no such file"):
@@ -217,7 +217,7 @@ def test_the_diagram_says_whose_weights_they_are(model, weights, said):
     "name", ["lr", "optimizer__lr", "criterion", "iterator_train__shuffle"]
 )
 def test_parameters_of_the_estimator_are_refused_in_net_params(name):
-    with pytest.raises(ValueError, match=f"net_params names '{name}', which the parameter"):
+    with pytest.raises(ValueError, match=f"net_params has '{name}', which the parameter"):
         tuner(net_params={name: 1}).fit(*table())
 
 

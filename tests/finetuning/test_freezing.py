@@ -8,7 +8,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
-from sklearn_transfer.finetuning import _training
+from sklearn_transfer.finetuning.loop.net import Steps
 from tests import networks
 
 # What `freeze` keeps of `networks.staged()`, written by hand: beginnings of names.
@@ -44,15 +44,15 @@ def given(freeze):
 def modes_in_training(monkeypatch):
     """For each training step, the modules of the body that are in training mode."""
     found = []
-    infer = _training._Steps.infer
+    forward = Steps._forward
 
-    def spy(net, x, **fit_params):
+    def spy(net, inputs):
         if net.criterion_.training:
-            body = net.setup.network.body
+            body = net.setting.network.body
             found.append({name for name, m in body.named_modules() if m.training})
-        return infer(net, x, **fit_params)
+        return forward(net, inputs)
 
-    monkeypatch.setattr(_training._Steps, "infer", spy)
+    monkeypatch.setattr(Steps, "_forward", spy)
     return found
 
 

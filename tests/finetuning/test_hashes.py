@@ -339,9 +339,9 @@ class _StateOfBefore:
         self.estimator = estimator
 
     def __reduce__(self):
-        left_out = {"_factors", "_remade_net", "_net", "_cut", "_record"}
+        left_out = {"_factors", "_remade_net", "_net", "_prefix", "_backbone"}
         state = {n: v for n, v in vars(self.estimator).items() if n not in left_out}
-        state |= {"_net": None, "_cut": None, "_record": None}
+        state |= {"_net": None, "_prefix": None, "_backbone": None}
         return object.__new__, (type(self.estimator),), state
 
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
-from sklearn_transfer.finetuning import _training
+from sklearn_transfer.finetuning.loop.net import Steps
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -235,8 +235,8 @@ def never_trains(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr(_training._Steps, "train_step_single", fail)
-    monkeypatch.setattr("sklearn_transfer.finetuning._fitting.fit_head", fail)
+    monkeypatch.setattr(Steps, "train_step_single", fail)
+    monkeypatch.setattr("sklearn_transfer.finetuning.loop.fitting.fit_head", fail)
 
 
 PLACES = {

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sklearn_transfer.finetuning._losses import row_losses
-from sklearn_transfer.finetuning._targets import Targets
+from sklearn_transfer.finetuning.objectives.supervised import row_losses
+from sklearn_transfer.finetuning.targets.targets import Targets
 
 NAN = float("nan")
 N = 12
@@ -95,7 +95,7 @@ def test_numbers_have_the_mean_squared_error_of_those_present(numbers):
 
 def test_tasks_add_up_by_weight_and_factor():
     targets, arrays = mixed_tasks()
-    encoded, factors = as_tensors(arrays), targets.factors(arrays)
+    encoded, factors = as_tensors(arrays), targets.compute_factors(arrays)
     output = random_output(targets)
     found = row_losses(output, encoded, targets, factors=factors)
     codes, labels, numbers = encoded
@@ -147,7 +147,7 @@ def test_mean_of_a_task_is_that_of_its_rows():
     targets, arrays = mixed_tasks()
     encoded, output = as_tensors(arrays), random_output(targets)
     weights = np.random.default_rng(2).random(N)
-    factors = targets.factors(arrays, weights)
+    factors = targets.compute_factors(arrays, weights)
     found = row_losses(output, encoded, targets, factors=[factors[0], 0, 0]).detach().numpy()
     kept = arrays[0] >= 0
     loss = functional.cross_entropy(output[kept][:, :3], encoded[0][kept], reduction="none")

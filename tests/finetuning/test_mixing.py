@@ -1,7 +1,5 @@
 """Small data: mixup, cutmix, smoothed labels, augmented views of training images alone."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.finetuning import _training
+from sklearn_transfer.finetuning.loop.mixing import mix_rows
+from sklearn_transfer.finetuning.objectives.base import Criterion, Step
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -78,16 +77,27 @@ def test_cutmix_pastes_a_rectangle_as_the_draws_say(seen):
         np.testing.assert_array_equal(Seen.batches[n_pass], expected)
 
 
-def weighted_loss(output, encoded, weights):
-    return (weights * functional.cross_entropy(output, encoded[0], reduction="none")).mean()
+class CrossEntropy(Criterion):
+    """Mean cross-entropy by weight."""
+
+    def __call__(self, output, encoded, weights):
+        losses = functional.cross_entropy(output, encoded[0], reduction="none")
+        return (weights * losses).mean()
+
+
+def compute_loss(mixture, output, codes, weights):
+    """Loss of a step whose rows are mixed."""
+    step = Step(None, output, (codes,), weights, progress=0.0, mixture=mixture)
+    return CrossEntropy().loss(step)
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_loss_of_a_mixture_is_that_of_both_labels(kind, seed):
-    setup = SimpleNamespace(**{"mixup": 0.0, "cutmix": 0.0, kind: 1.0})
-    mix = _training._Mixing(setup, np.random.default_rng(seed), 12)
-    mixed, partner = mix.inputs(torch.from_numpy(MAPS)).numpy(), mix.partner.numpy()
+    parameters = {"mixup": 0.0, "cutmix": 0.0, kind: 1.0}
+    rng = np.random.default_rng(seed)
+    mixed, mixture = mix_rows(torch.from_numpy(MAPS), rng, **parameters)
+    mixed, partner = mixed.numpy(), mixture.partner.numpy()
     moved = partner != np.arange(12)
     own, other = MAPS[moved], MAPS[partner][moved]
     if kind == "mixup":
@@ -99,7 +109,7 @@ def test_the_loss_of_a_mixture_is_that_of_both_labels(kind, seed):
     own = (weights * losses[np.arange(12), CODES]).mean()
     other = (weights[partner] * losses[np.arange(12), CODES[partner]]).mean()
     tensors = [torch.from_numpy(array) for array in (output, CODES, weights)]
-    found = mix.loss(weighted_loss, tensors[0], (tensors[1],), tensors[2])
+    found = compute_loss(mixture, tensors[0], tensors[1], tensors[2])
     assert found.item() == pytest.approx(share * own + (1 - share) * other, rel=1e-4)
     assert 0 < share < 1
 
@@ -108,12 +118,11 @@ def test_gradients_of_a_mixture_are_those_of_both_labels():
     torch.manual_seed(0)
     output = torch.randn(6, 3, requires_grad=True)
     codes, weights = torch.arange(6) % 3, torch.ones(6)
-    setup = SimpleNamespace(mixup=0.3, cutmix=0.0)
-    mix = _training._Mixing(setup, np.random.default_rng(0), 6)
-    loss = mix.loss(weighted_loss, output, (codes,), weights)
+    _, mixture = mix_rows(torch.zeros(6, 1), np.random.default_rng(0), mixup=0.3, cutmix=0.0)
+    loss = compute_loss(mixture, output, codes, weights)
     found = torch.autograd.grad(loss, output)[0]
-    soft = mix.share * functional.one_hot(codes, 3)
-    soft = soft + (1 - mix.share) * functional.one_hot(codes[mix.partner], 3)
+    soft = mixture.share * functional.one_hot(codes, 3)
+    soft = soft + (1 - mixture.share) * functional.one_hot(codes[mixture.partner], 3)
     expected = torch.autograd.grad(functional.cross_entropy(output, soft.float()), output)[0]
     torch.testing.assert_close(found, expected)
 

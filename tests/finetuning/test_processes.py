@@ -108,7 +108,7 @@ def test_the_display_draws_a_real_history(images, labels):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*cannot be cut")
+@pytest.mark.filterwarnings("ignore:.*cannot be split")
 @pytest.mark.parametrize(
     ("name", "size"),
     [

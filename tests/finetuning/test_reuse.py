@@ -42,8 +42,8 @@ def test_training_without_reuse_gives_the_same_network(freeze, schedule, images,
     options = {"freeze": freeze, "schedule": schedule}
     with_reuse = tuner(**options).fit(images, labels)
     without = tuner(**options, cache=None).fit(images, labels)
-    assert with_reuse._cut is not None
-    assert without._cut is None
+    assert with_reuse._prefix is not None
+    assert without._prefix is None
     expected = without.predict_proba(images)
     assert np.ptp(expected[:, 0]) > 1e-3
     np.testing.assert_allclose(with_reuse.predict_proba(images), expected, atol=1e-4)
@@ -142,7 +142,7 @@ def test_activations_beyond_what_the_store_holds_train_the_same(images, labels, 
 def test_a_network_that_cannot_be_cut_says_so_and_trains_the_same(images, labels):
     torch.manual_seed(0)
     model = networks.ByPassed()
-    with pytest.warns(UserWarning, match="cannot be cut after 'middle'"):
+    with pytest.warns(UserWarning, match="cannot be split after 'middle'"):
         fitted = tuner(model, freeze="middle").fit(images, labels)
     without = tuner(model, freeze="middle", cache=None).fit(images, labels)
     np.testing.assert_array_equal(fitted.predict_proba(images), without.predict_proba(images))
@@ -175,7 +175,7 @@ def test_activations_and_embeddings_do_not_share_a_store(images, labels):
 def test_a_copy_without_activations_predicts_the_same(layers_frozen, images, labels):
     fitted = tuner(freeze=layers_frozen).fit(images, labels)
     other = pickle.loads(pickle.dumps(fitted))
-    assert other._cut is None
+    assert other._prefix is None
     np.testing.assert_allclose(
         other.predict_proba(images), fitted.predict_proba(images), atol=1e-6
     )
@@ -267,7 +267,7 @@ def test_augmentation_added_later_drops_the_cut(images, labels):
     fitted = tuner().fit(images, labels)
     start = fitted._network.body.early.conv.weight.clone()
     fitted.set_params(augment="flip").partial_fit(images, labels)
-    assert fitted._cut is None
+    assert fitted._prefix is None
     assert torch.equal(fitted._network.body.early.conv.weight, start)
     assert np.isfinite(fitted.predict_proba(images)).all()
 

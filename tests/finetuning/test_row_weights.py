@@ -174,14 +174,14 @@ def test_the_training_loss_is_the_weighted_log_loss():
 def test_weights_reach_the_validation_loss_and_score():
     weights = np.where(Y == "no", 5.0, 1.0) * RNG.uniform(0.5, 1, 40)
     model = tuner(early_stopping=100, validation_fraction=0.5, max_epochs=1)
-    found = {}
-    part = model._part
+    found = []
+    make_part = model._make_part
 
-    def spy(samples, y, w, rows, name="X"):
-        found[len(found)] = rows
-        return part(samples, y, w, rows, name)
+    def spy(rows, name="X"):
+        found.append(rows.numbers)
+        return make_part(rows, name)
 
-    model._part = spy
+    model._make_part = spy
     model.fit(X, Y, sample_weight=weights)
     rows = found[1]  # the second part is that to validate on
     proba = model.predict_proba(X[rows])

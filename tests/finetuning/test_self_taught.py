@@ -21,12 +21,13 @@ from sklearn_transfer import AutoencoderFeatures, FineTunedClassifier, Pretraine
 from sklearn_transfer.finetuning import _autoencoder_training
 from sklearn_transfer.finetuning._autoencoder import (
     Autoencoder,
-    Standardise,
-    convolutional,
-    default_widths,
-    dense,
+    Standardize,
+    choose_widths,
 )
-from sklearn_transfer.finetuning._autoencoder_training import _Net, channel_statistics
+from sklearn_transfer.finetuning._autoencoder_training import (
+    AutoencoderNet,
+    compute_channel_statistics,
+)
 from tests import networks
 from tests.contracts import assert_same
 
@@ -179,7 +180,7 @@ def test_encoder_is_a_network_for_fine_tuning(form):
     [((32, 32), 3), ((200, 9), 3), ((5, 9), 2), ((8, 8), 1), ((2, 1), 1)],
 )
 def test_default_blocks_halve_the_longer_edge_to_4_pixels(edges, n_blocks):
-    assert default_widths((3, *edges), True) == (32, 64, 128)[:n_blocks]
+    assert choose_widths((3, *edges), True) == (32, 64, 128)[:n_blocks]
     assert n_blocks == 3 or max(edges) <= 4 * 2**n_blocks
 
 
@@ -235,25 +236,25 @@ def test_images_are_rebuilt(crops):
 
 @pytest.mark.parametrize("share", [0.2, 0.7])
 def test_patches_are_hidden_together(share):
-    network = Autoencoder(convolutional, (3, 32, 32), (4,), 5, None, 0.0, share).train()
-    damaged = network._corrupted(torch.ones(200, 3, 32, 32))
+    network = Autoencoder(True, (3, 32, 32), (4,), 5, mask=share).train()
+    damaged = network._corrupt(torch.ones(200, 3, 32, 32))
     patches = damaged.reshape(200, 3, 8, 4, 8, 4)
     assert (patches.amin((1, 3, 5)) == patches.amax((1, 3, 5))).all()
     assert (1 - damaged).mean() == pytest.approx(share, abs=0.02)
 
 
 def test_features_are_hidden_one_by_one_in_tables():
-    network = Autoencoder(dense, (6,), (4,), 5, None, 0.0, 0.4).train()
-    damaged = network._corrupted(torch.ones(5000, 6))
+    network = Autoencoder(False, (6,), (4,), 5, mask=0.4).train()
+    damaged = network._corrupt(torch.ones(5000, 6))
     np.testing.assert_allclose((1 - damaged).mean(0), 0.4, atol=0.03)
 
 
 def test_same_damage_in_every_validation():
-    network = Autoencoder(dense, (6,), (4,), 5, None, 0.5, 0.4).eval()
+    network = Autoencoder(False, (6,), (4,), 5, noise=0.5, mask=0.4).eval()
     rows = torch.ones(30, 6)
-    assert torch.equal(network._corrupted(rows), network._corrupted(rows))
+    assert torch.equal(network._corrupt(rows), network._corrupt(rows))
     network.train()
-    assert not torch.equal(network._corrupted(rows), network._corrupted(rows))
+    assert not torch.equal(network._corrupt(rows), network._corrupt(rows))
 
 
 def test_early_stopping_returns_to_the_best_weights(table):
@@ -343,7 +344,7 @@ def test_rounding_of_a_large_mean_is_no_deviation(table):
 def test_last_bit_of_a_constant_is_no_deviation():
     value = np.float32(0.1)
     rows = np.tile([[value], [np.nextafter(value, np.float32(1))]], (50, 1))
-    assert Standardise.of(torch.tensor(rows), False).scale.tolist() == [1]
+    assert Standardize.learn(torch.tensor(rows), False).scale.tolist() == [1]
 
 
 def test_rows_of_tables_do_not_depend_on_each_other_by_a_bit():
@@ -355,7 +356,7 @@ def test_rows_of_tables_do_not_depend_on_each_other_by_a_bit():
 
 def test_statistics_of_channels():
     maps = torch.randn(50, 3, 4, 4) * torch.tensor([1.0, 2.0, 3.0])[:, None, None] + 7
-    layer = Standardise.of(maps, True)
+    layer = Standardize.learn(maps, True)
     assert layer.mean.shape == (3, 1, 1)
     np.testing.assert_allclose(layer.scale.ravel(), maps.numpy().std((0, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(layer.mean.ravel(), maps.numpy().mean((0, 2, 3)), rtol=1e-5)
@@ -376,7 +377,7 @@ def test_one_sample(form, early_stopping):
 def test_statistics_of_channels_of_pixels():
     pixels = np.random.default_rng(0).integers(0, 90, (700, 5, 6, 3), dtype=np.uint8)
     pixels[..., 1] *= 2
-    found = channel_statistics(pixels)
+    found = compute_channel_statistics(pixels)
     np.testing.assert_allclose(found[0], (pixels / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(found[1], (pixels / 255).std(axis=(0, 1, 2)), rtol=1e-12)
 
@@ -385,11 +386,11 @@ def test_statistics_of_channels_of_pixels():
 def test_no_copy_of_all_samples_in_float64(kind):
     if kind == "images":
         rows = np.zeros((1500, 32, 32, 3), dtype=np.uint8)
-        peak = peak_of(lambda: channel_statistics(rows))
+        peak = peak_of(lambda: compute_channel_statistics(rows))
         assert peak < 2 * rows.nbytes
         return
     rows = np.zeros((50_000, 30), dtype=np.float32)
-    assert peak_of(lambda: Standardise.of(rows, False)) < rows.nbytes / 4
+    assert peak_of(lambda: Standardize.learn(rows, False)) < rows.nbytes / 4
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -507,7 +508,7 @@ def test_loss_that_is_no_number_is_told(table):
         model.fit(table)
 
 
-class Full(_Net):
+class Full(AutoencoderNet):
     """Memory that takes two rows at once."""
 
     def train_step_single(self, batch, **fit_params):
@@ -517,7 +518,7 @@ class Full(_Net):
 
 
 def test_a_batch_beyond_memory_is_halved_and_says_what_helps(table, monkeypatch):
-    monkeypatch.setattr(_autoencoder_training, "_Net", Full)
+    monkeypatch.setattr(_autoencoder_training, "AutoencoderNet", Full)
     with pytest.warns(UserWarning, match="is now 2.*smaller batch_size, input_size or hidden"):
         AutoencoderFeatures(**TINY, preprocess=None).fit(table)
 
@@ -529,13 +530,13 @@ def test_verbose_shows_progress_with_errors(table, capsys):
     assert printed.out == ""
 
 
-class Interrupted(_Net):
+class Interrupted(AutoencoderNet):
     """Ctrl-C in the step of a number; twenty rows are five steps an epoch."""
 
     number = None
 
     def train_step_single(self, batch, **fit_params):
-        if self.setup.step == self.number:
+        if self.state_.step == self.number:
             raise KeyboardInterrupt
         return super().train_step_single(batch, **fit_params)
 
@@ -543,7 +544,7 @@ class Interrupted(_Net):
 @pytest.mark.parametrize(("step", "n_epochs"), [(1, 0), (12, 2)])
 def test_ctrl_c_leaves_a_fitted_estimator_and_says_so(table, monkeypatch, step, n_epochs):
     monkeypatch.setattr(Interrupted, "number", step)
-    monkeypatch.setattr(_autoencoder_training, "_Net", Interrupted)
+    monkeypatch.setattr(_autoencoder_training, "AutoencoderNet", Interrupted)
     model = AutoencoderFeatures(**{**TINY, "max_epochs": 9}, preprocess=None)
     with pytest.warns(UserWarning, match=f"interrupted in epoch {n_epochs + 1} of 9"):
         model.fit(table)
@@ -554,7 +555,7 @@ def test_ctrl_c_leaves_a_fitted_estimator_and_says_so(table, monkeypatch, step, 
 
 def test_ctrl_c_before_the_first_step_is_passed_on(table, monkeypatch):
     monkeypatch.setattr(Interrupted, "number", 0)
-    monkeypatch.setattr(_autoencoder_training, "_Net", Interrupted)
+    monkeypatch.setattr(_autoencoder_training, "AutoencoderNet", Interrupted)
     model = AutoencoderFeatures(**TINY, preprocess=None)
     with pytest.raises(KeyboardInterrupt):
         model.fit(table)

@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from sklearn_transfer.finetuning._targets import Targets
+from sklearn_transfer.finetuning.targets.targets import Targets
 
 NAN = float("nan")
 DRAWS = np.random.default_rng(0).integers(0, 3, 30)
@@ -60,7 +60,7 @@ def two_tasks(n=30):
 
 def test_module_loads_no_network_library():
     code = (
-        "import sys; import sklearn_transfer.finetuning._targets; "
+        "import sys; import sklearn_transfer.finetuning.targets.targets; "
         "sys.exit(bool({'torch', 'timm', 'skorch'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[2]
@@ -642,7 +642,9 @@ def test_json_keeps_every_number(flat, output):
 
 
 def test_no_weights_are_one_each():
-    assert Targets.classification(["a", "b", "a"]).row_weights(["a", "b"]).tolist() == [1, 1]
+    assert Targets.classification(["a", "b", "a"]).compute_row_weights(
+        ["a", "b"]
+    ).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("weights", [None, np.random.default_rng(5).random(30)])
@@ -657,7 +659,7 @@ def test_balanced_weights_are_those_of_scikit_learn(sort, weights):
     if weights is None:
         known = compute_class_weight("balanced", classes=classes, y=y)
         np.testing.assert_allclose(expected / expected[0], known[codes] / known[codes[0]])
-    found = Targets.classification(y).row_weights(y, "balanced", weights)
+    found = Targets.classification(y).compute_row_weights(y, "balanced", weights)
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-12)
     assert found.mean() == pytest.approx(1)
 
@@ -665,8 +667,8 @@ def test_balanced_weights_are_those_of_scikit_learn(sort, weights):
 def test_weight_two_is_two_rows():
     y, twice = np.array(["a", "b", "b", "b", "c"]), np.array(list("abbbca"))
     targets = Targets.classification(y)
-    once = targets.row_weights(y, "balanced", [2, 1, 1, 1, 1])
-    rows = targets.row_weights(twice, "balanced")
+    once = targets.compute_row_weights(y, "balanced", [2, 1, 1, 1, 1])
+    rows = targets.compute_row_weights(twice, "balanced")
     np.testing.assert_allclose(once[1:] / once[0], rows[1:5] / (rows[0] + rows[5]))
 
 
@@ -682,7 +684,7 @@ def test_weight_two_is_two_rows():
 def test_given_weights_are_those_of_scikit_learn(y, class_weight):
     given = np.random.default_rng(5).random(30)
     expected = compute_sample_weight(class_weight, y) * given
-    found = Targets.classification(y).row_weights(y, class_weight, given)
+    found = Targets.classification(y).compute_row_weights(y, class_weight, given)
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-12)
 
 
@@ -691,32 +693,34 @@ def test_weights_of_several_labels_multiply_as_in_scikit_learn(class_weight):
     y = np.random.default_rng(2).integers(0, 2, (30, 3))
     each = class_weight if class_weight == "balanced" else [class_weight] * 3
     expected = compute_sample_weight(each, y)
-    found = Targets.classification(y).row_weights(y, class_weight)
+    found = Targets.classification(y).compute_row_weights(y, class_weight)
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-12)
 
 
 def test_weights_of_tasks_multiply_and_gaps_weigh_one():
     y = np.array([["a", "x"], ["b", None], ["b", "y"], [None, "x"]], dtype=object)
     targets = Targets.classification(y)
-    found = targets.row_weights(y, [{"a": 2.0}, {"x": 3.0, "y": 5.0}])
+    found = targets.compute_row_weights(y, [{"a": 2.0}, {"x": 3.0, "y": 5.0}])
     expected = np.array([6.0, 1.0, 5.0, 3.0])
     np.testing.assert_allclose(found, expected / expected.mean())
-    balanced = targets.row_weights(y, "balanced")
+    balanced = targets.compute_row_weights(y, "balanced")
     expected = np.array([3 / 2 * 3 / 4, 3 / 4, 3 / 4 * 3 / 2, 3 / 4])
     np.testing.assert_allclose(balanced, expected / expected.mean())
-    only = targets.row_weights(y, [None, {"x": 3.0, "y": 5.0}])
+    only = targets.compute_row_weights(y, [None, {"x": 3.0, "y": 5.0}])
     np.testing.assert_allclose(only, np.array([3, 1, 5, 3]) / 3)
 
 
 def test_classes_absent_from_the_rows_take_no_part():
     targets = Targets.classification(["a", "b", "c"])
-    found = targets.row_weights(["a", "a", "b"], "balanced")
+    found = targets.compute_row_weights(["a", "a", "b"], "balanced")
     np.testing.assert_allclose(found, [0.75, 0.75, 1.5])
-    targets.row_weights(["a", "b"], {"a": 1, "b": 2, "c": 3, "d": 4})  # "d" in another fold
+    targets.compute_row_weights(
+        ["a", "b"], {"a": 1, "b": 2, "c": 3, "d": 4}
+    )  # "d" in another fold
     targets = Targets.classification([["a", "x"], ["b", "y"], ["c", "x"]])
     y = [["a", "x"], ["a", "y"], ["b", "x"], [None, "x"]]
     expected = np.array([3 / 4, 3 / 4, 3 / 2, 1])
-    found = targets.row_weights(y, ["balanced", None])
+    found = targets.compute_row_weights(y, ["balanced", None])
     np.testing.assert_allclose(found, expected / expected.mean())
 
 
@@ -725,16 +729,16 @@ def test_scale_of_weights_does_not_matter(scale):
     y, weights = LABELS["str"], np.random.default_rng(5).random(30)
     targets = Targets.classification(y)
     np.testing.assert_allclose(
-        targets.row_weights(y, "balanced", weights * scale),
-        targets.row_weights(y, "balanced", weights),
+        targets.compute_row_weights(y, "balanced", weights * scale),
+        targets.compute_row_weights(y, "balanced", weights),
     )
 
 
 def test_scale_of_class_weights_does_not_matter():
     y = LABELS["bool"]
     targets = Targets.classification(y)
-    found = targets.row_weights(y, {True: 1e308, False: 0.5e308})
-    np.testing.assert_allclose(found, targets.row_weights(y, {True: 2, False: 1}))
+    found = targets.compute_row_weights(y, {True: 1e308, False: 0.5e308})
+    np.testing.assert_allclose(found, targets.compute_row_weights(y, {True: 2, False: 1}))
 
 
 @pytest.mark.parametrize(
@@ -752,13 +756,13 @@ def test_scale_of_class_weights_does_not_matter():
 def test_wrong_class_weights_are_named(class_weight, message):
     targets = Targets.classification(LABELS["str"])
     with pytest.raises(ValueError, match=message):
-        targets.row_weights(LABELS["str"], class_weight)
+        targets.compute_row_weights(LABELS["str"], class_weight)
 
 
 def test_one_dict_for_several_tasks_is_an_error():
     targets = Targets.classification(two_tasks())
     with pytest.raises(ValueError, match="one dict and y has 2 tasks"):
-        targets.row_weights(two_tasks(), {"cat": 1})
+        targets.compute_row_weights(two_tasks(), {"cat": 1})
 
 
 @pytest.mark.parametrize(
@@ -772,26 +776,26 @@ def test_one_dict_for_several_tasks_is_an_error():
 )
 def test_wrong_sample_weights_are_named(weights, message):
     with pytest.raises(ValueError, match=message):
-        Targets.classification(["a", "b"]).row_weights(["a", "b"], None, weights)
+        Targets.classification(["a", "b"]).compute_row_weights(["a", "b"], None, weights)
 
 
 def test_factors_are_rows_over_those_with_an_entry():
     targets = Targets.classification(two_tasks())
     encoded = targets.encode(two_tasks())
-    assert targets.factors(encoded) == pytest.approx([30 / 28, 30 / 27])
+    assert targets.compute_factors(encoded) == pytest.approx([30 / 28, 30 / 27])
     weights = np.arange(30.0)  # rows 0 and 3, and 0, 4 and 5, have none
     total = weights.sum()
     expected = [total / (total - 3), total / (total - 9)]
-    assert targets.factors(encoded, weights) == pytest.approx(expected)
+    assert targets.compute_factors(encoded, weights) == pytest.approx(expected)
     weights = np.zeros(30)
     weights[3] = 2.0
-    assert targets.factors(encoded, weights) == [0.0, 1.0]
+    assert targets.compute_factors(encoded, weights) == [0.0, 1.0]
 
 
 def test_factors_of_blocks_count_rows_with_any_entry():
     y = [[1.0, NAN], [NAN, NAN], [2.0, 3.0], [4.0, 4.0]]
     targets = Targets.regression(y)
-    assert targets.factors(targets.encode(y)) == [4 / 3]
+    assert targets.compute_factors(targets.encode(y)) == [4 / 3]
 
 
 # Splits
@@ -828,8 +832,8 @@ def test_arrays_of_the_caller_are_not_written_to(y):
     weights.flags.writeable = False
     targets = Targets.classification(y, sample_weight=weights)
     encoded = targets.encode(y)
-    targets.row_weights(y, "balanced", weights)
-    targets.factors(encoded, weights)
+    targets.compute_row_weights(y, "balanced", weights)
+    targets.compute_factors(encoded, weights)
     output = np.zeros((len(y), targets.n_outputs))
     output.flags.writeable = False
     for method in (targets.predict, targets.predict_proba, targets.decision_function):

@@ -16,7 +16,8 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
 from sklearn_transfer._networks.registry import clear_registry
-from sklearn_transfer.finetuning import _freezing, _training
+from sklearn_transfer.finetuning.freezing import policies
+from sklearn_transfer.finetuning.objectives.l2_sp import L2SP, copy_parameters
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -200,7 +201,11 @@ def test_l2_sp_pulls_to_where_the_network_began():
 def test_l2_sp_is_half_the_squared_distance():
     network = nn.Module()
     network.body = nn.Linear(3, 2)
-    pull = _training._pull(network, 0.4, _training.parameters(network))
+    objective = L2SP(network.body, 0.4, copy_parameters(network.body))
+
+    def pull():
+        return objective.loss(None)
+
     assert pull().item() == 0.0
     with torch.no_grad():
         network.body.weight.add_(2.0)
@@ -282,13 +287,13 @@ def test_the_validation_split_is_by_class():
     X = RNG.normal(size=(52, 5))
     model = tabular(early_stopping=True, validation_fraction=0.25, max_epochs=1)
     parts = []
-    part = model._part
+    make_part = model._make_part
 
-    def spy(samples, y, *args):
-        parts.append(y)
-        return part(samples, y, *args)
+    def spy(rows, name="X"):
+        parts.append(rows.y)
+        return make_part(rows, name)
 
-    model._part = spy
+    model._make_part = spy
     model.fit(X, y)
     assert [np.bincount(codes).tolist() for codes in parts] == [[30, 6, 3], [10, 2, 1]]
 
@@ -433,7 +438,7 @@ def test_ctrl_c_leaves_a_fitted_estimator_and_says_so(step, n_epochs):
     assert not model._network.training
 
 
-@pytest.mark.filterwarnings("ignore:training was interrupted")
+@pytest.mark.filterwarnings("ignore:Training was interrupted")
 @pytest.mark.parametrize("round_trip", [False, True])
 def test_training_goes_on_after_ctrl_c_in_the_first_epoch(round_trip):
     model = tabular(callbacks=[("mine", Interrupting(1))]).fit(TABLE, CLASSES)
@@ -552,4 +557,4 @@ def test_phases_of_gradual_unfreezing_never_go_beyond_the_target():
     fitted = visual(model, freeze="early", schedule="gradual", max_epochs=9)
     fitted.fit(RNG.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), [0, 1] * 3)
     assert fitted._frozen.boundary == "body.early"
-    assert isinstance(fitted._frozen, _freezing.Frozen)
+    assert isinstance(fitted._frozen, policies.Frozen)

@@ -1,9 +1,43 @@
-"""Losses of the rows of a batch, without their missing entries."""
+"""The loss of predictions against labels and numbers, some of which may be missing."""
 
 import torch
 from torch.nn import functional
 
+from sklearn_transfer.finetuning.objectives.base import Criterion
+
 _NARROW = (torch.float16, torch.bfloat16)
+
+
+class SupervisedLoss(Criterion):
+    """Mean over a batch of weight times loss, where weights have mean 1 over all rows.
+
+    Parameters
+    ----------
+    targets : Targets
+        The tasks.
+    factors : list of float
+        Factor of each task, as `Targets.factors` returns them for all training rows.
+    label_smoothing : float, default=0
+        Share of each label that is spread over all classes, in training only.
+    own_loss : callable, default=None
+        Loss of the user that replaces that of the only task.
+    """
+
+    def __init__(self, targets, factors, label_smoothing=0.0, own_loss=None):
+        self.targets, self.factors = targets, factors
+        self.label_smoothing, self.own_loss = label_smoothing, own_loss
+
+    def __call__(self, output, encoded, weights):
+        """Mean loss of a batch."""
+        losses = row_losses(
+            output,
+            encoded,
+            self.targets,
+            label_smoothing=self.label_smoothing if self.training else 0.0,
+            factors=self.factors,
+            loss=self.own_loss,
+        )
+        return (weights * losses).mean()
 
 
 def row_losses(output, encoded, targets, *, label_smoothing=0.0, factors=None, loss=None):
@@ -22,7 +56,7 @@ def row_losses(output, encoded, targets, *, label_smoothing=0.0, factors=None, l
     factors : list of float, default=None
         What `Targets.factors` returns for all training rows; None is 1 each.
     loss : callable, default=None
-        In place of the loss of the only task: ``loss(output, target)`` returns one number a
+        In place of the loss of the only task: ``loss(output, target)`` returns one number per
         row. Its target is the array of `encoded`: codes of classes, 0 and 1, or standardised
         numbers of shape (n, k), NaN where missing. `label_smoothing` is left to it.
 
@@ -35,7 +69,7 @@ def row_losses(output, encoded, targets, *, label_smoothing=0.0, factors=None, l
     """
     output = output.float() if output.dtype in _NARROW else output
     if loss is not None:
-        losses = [_own_loss(loss, output, encoded, targets)]
+        losses = [_compute_own_loss(loss, output, encoded, targets)]
     else:
         losses = [
             _LOSSES[task.kind](output[:, task.columns], target, label_smoothing)
@@ -46,30 +80,34 @@ def row_losses(output, encoded, targets, *, label_smoothing=0.0, factors=None, l
     return sum(task.weight * factor * values for task, factor, values in scaled)
 
 
-def _multiclass(output, codes, smoothing):
+def _compute_cross_entropy(output, codes, smoothing):
     output = output.masked_fill((codes < 0)[:, None], 0.0)
     return functional.cross_entropy(
         output, codes, ignore_index=-1, reduction="none", label_smoothing=smoothing
     )
 
 
-def _multilabel(output, labels, smoothing):
-    output, labels, present = _present(output, labels)
+def _compute_binary_cross_entropy(output, labels, smoothing):
+    output, labels, present = _mask_missing(output, labels)
     labels = labels * (1 - smoothing) + smoothing / 2
-    return _row_means(
+    return _average_rows(
         functional.binary_cross_entropy_with_logits(output, labels, reduction="none"), present
     )
 
 
-def _regression(output, numbers, smoothing):
-    output, numbers, present = _present(output, numbers)
-    return _row_means((output - numbers) ** 2, present)
+def _compute_squared_error(output, numbers, smoothing):
+    output, numbers, present = _mask_missing(output, numbers)
+    return _average_rows((output - numbers) ** 2, present)
 
 
-_LOSSES = {"multiclass": _multiclass, "multilabel": _multilabel, "regression": _regression}
+_LOSSES = {
+    "multiclass": _compute_cross_entropy,
+    "multilabel": _compute_binary_cross_entropy,
+    "regression": _compute_squared_error,
+}
 
 
-def _present(output, target):
+def _mask_missing(output, target):
     """Output and target with 0 where the target is missing, and where it is not."""
     present = ~target.isnan()
     target = target.to(output.dtype).masked_fill(~present, 0.0)
@@ -77,22 +115,22 @@ def _present(output, target):
     return output.masked_fill(~present, 0.0), target, present
 
 
-def _row_means(losses, present):
+def _average_rows(losses, present):
     return (losses * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
-def _own_loss(loss, output, encoded, targets):
+def _compute_own_loss(loss, output, encoded, targets):
     if not targets.single:
         raise ValueError(
-            f"A loss of your own was given and y has {len(targets.tasks)} tasks: it replaces "
-            "the loss of one task only. Leave it out, or fit one task."
+            f"loss is a function and y has {len(targets.tasks)} tasks, but it can only replace"
+            " the loss of a single task: use loss='auto', or fit one task"
         )
     values = loss(output, encoded[0])
     shape = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
     if shape != (len(output),):
         raise ValueError(
-            f"The loss returned {shape}, expected a tensor of shape ({len(output)},), one "
-            "number a row: give reduction='none', and the mean over columns where there are "
-            "several, .mean(dim=1)."
+            f"The loss returned {shape}, expected a tensor of shape ({len(output)},), one"
+            " number per row: use reduction='none', and .mean(dim=1) where there are several"
+            " columns"
         )
     return values

@@ -6,9 +6,9 @@ import numpy as np
 
 from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import column_or_1d, did_you_mean, listed, shortened
-from sklearn_transfer.finetuning._columns import Block, Table, is_indicator, table_of
-from sklearn_transfer.finetuning._row_weights import class_weights
-from sklearn_transfer.finetuning._tasks import KINDS, Plan, Task, checked_plans
+from sklearn_transfer.finetuning.targets.columns import Block, Table, is_indicator, make_table
+from sklearn_transfer.finetuning.targets.row_weights import compute_class_weights
+from sklearn_transfer.finetuning.targets.tasks import KINDS, Task, TaskRequest, read_requests
 
 
 class Targets:
@@ -38,7 +38,7 @@ class Targets:
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_transfer.finetuning._targets import Targets
+    >>> from sklearn_transfer.finetuning.targets.targets import Targets
     >>> targets = Targets.classification(["cat", "owl", "cat", "dog"])
     >>> targets.encode(["dog", "cat"])
     (array([1, 0]),)
@@ -68,51 +68,53 @@ class Targets:
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean and scale of regression tasks.
         """
-        table = table_of(y)
+        table = make_table(y)
         if tasks is not None:
-            plans = checked_plans(tasks, "multiclass")
-            _check_some(plans, {"multiclass", "multilabel"}, "FineTunedRegressor")
+            requests = read_requests(tasks, "multiclass")
+            _check_some(requests, {"multiclass", "multilabel"}, "FineTunedRegressor")
         elif len(table.columns) == 1:
-            plans = [Plan("multiclass")]
+            requests = [TaskRequest("multiclass")]
             if not (table.flat or isinstance(y, Mapping)):
                 column_or_1d(table.columns[0][:, None], warn=True)
         elif is_indicator(table) and not _are_several(classes):
-            plans = [Plan("multilabel", n_columns=len(table.columns))]
+            requests = [TaskRequest("multilabel", n_columns=len(table.columns))]
         else:
-            plans = [Plan("multiclass")] * len(table.columns)
-        return cls._fitted(table, plans, classes, sample_weight)
+            requests = [TaskRequest("multiclass")] * len(table.columns)
+        return cls._learn(table, requests, classes, sample_weight)
 
     @classmethod
     def regression(cls, y, *, tasks=None, sample_weight=None):
         """Targets of numbers; parameters are those of `classification`."""
-        table = table_of(y)
+        table = make_table(y)
         if tasks is None:
-            plans = [Plan("regression", n_columns=len(table.columns))]
+            requests = [TaskRequest("regression", n_columns=len(table.columns))]
         else:
-            plans = checked_plans(tasks, "regression")
-            _check_some(plans, {"regression"}, "FineTunedClassifier")
-        return cls._fitted(table, plans, None, sample_weight)
+            requests = read_requests(tasks, "regression")
+            _check_some(requests, {"regression"}, "FineTunedClassifier")
+        return cls._learn(table, requests, None, sample_weight)
 
     @classmethod
-    def _fitted(cls, table, plans, classes, sample_weight):
-        _check_widths(plans, table)
+    def _learn(cls, table, requests, classes, sample_weight):
+        _check_widths(requests, table)
         if sample_weight is not None:
             sample_weight = validate_sample_weight(sample_weight, table)
-        classes = _classes_of_tasks(classes, plans)
+        classes = _divide_classes(classes, requests)
         tasks, column, start = [], 0, 0
-        for plan, name, given in zip(plans, _names(plans, table), classes, strict=True):
-            alone = len(plans) == 1
-            block = _block(table, name, column, plan.n_columns, plan.kind, alone)
-            task = KINDS[plan.kind].fitted(
+        for request, name, given in zip(
+            requests, _name_tasks(requests, table), classes, strict=True
+        ):
+            alone = len(requests) == 1
+            block = _make_block(table, name, column, request.n_columns, request.kind, alone)
+            task = KINDS[request.kind].learn(
                 name,
-                float(plan.weight),
+                float(request.weight),
                 start,
                 block,
                 classes=given,
                 sample_weight=sample_weight,
             )
             tasks.append(task)
-            column, start = column + plan.n_columns, task.columns.stop
+            column, start = column + request.n_columns, task.columns.stop
         return cls(tasks, table.flat, table.names)
 
     @property
@@ -132,13 +134,13 @@ class Targets:
         ]
         return found[0] if self.single else found
 
-    def _blocks(self, y):
+    def _divide(self, y):
         """Pairs of tasks and their columns of y, which must be like those in fit."""
-        table = table_of(y)
+        table = make_table(y)
         _check_same_columns(table, self.names, sum(task.width for task in self.tasks))
         found, column = [], 0
         for task in self.tasks:
-            block = _block(table, task.name, column, task.width, task.kind, self.single)
+            block = _make_block(table, task.name, column, task.width, task.kind, self.single)
             found.append((task, block))
             column += task.width
         return found
@@ -149,7 +151,7 @@ class Targets:
         int64 (n,) with -1 for missing where a task is multiclass; float32 (n, k) with NaN for
         missing where it is multilabel (0 or 1) or regression (standardised).
         """
-        return tuple(task.encode(block) for task, block in self._blocks(y))
+        return tuple(task.encode(block) for task, block in self._divide(y))
 
     def stratify(self, y):
         """Codes that a validation split keeps the shares of, or None.
@@ -161,7 +163,7 @@ class Targets:
         (codes,) = self.encode(y)
         return None if (np.bincount(codes) == 1).any() else codes
 
-    def row_weights(self, y, class_weight=None, sample_weight=None):
+    def compute_row_weights(self, y, class_weight=None, sample_weight=None):
         """Weights of the rows: `sample_weight` times those of their classes, mean 1.
 
         Parameters
@@ -184,14 +186,14 @@ class Targets:
 
     def weigh(self, y, class_weight=None, sample_weight=None):
         """What `row_weights` returns, and the sum of the weights before their mean was 1."""
-        blocks = self._blocks(y)
+        blocks = self._divide(y)
         given = validate_sample_weight(sample_weight, blocks[0][1])
         weights = given / given.max()
         entries = self._class_weight_entries(class_weight)
         for (task, block), entry in zip(blocks, entries, strict=True):
             if entry is not None:
-                for codes, classes in task.codes(block):
-                    weights = weights * class_weights(
+                for codes, classes in task.list_codes(block):
+                    weights = weights * compute_class_weights(
                         entry, codes, classes, given, block.where
                     )
         if not weights.any():
@@ -219,7 +221,7 @@ class Targets:
             )
         return [class_weight] * len(self.tasks)
 
-    def factors(self, encoded, row_weights=None):
+    def compute_factors(self, encoded, row_weights=None):
         """One factor a task: all rows over those with an entry, by weight.
 
         With it, a task with few entries counts as much as the others. It is 0 where no row of
@@ -241,7 +243,7 @@ class Targets:
         labels, or numbers. The dtype is that of the tasks, and object where labels are of
         different kinds, or labels and numbers stand side by side.
         """
-        output = self._checked(output)
+        output = self._check_output(output)
         parts = [task.predict(output[:, task.columns]) for task in self.tasks]
         if self.single:
             flat = self.flat or self.tasks[0].kind == "multiclass"
@@ -256,13 +258,13 @@ class Targets:
         The array is (n, n_classes), and (n, n_labels) for several labels, each by itself. It
         is None for numbers.
         """
-        output = self._checked(output)
-        return self._joined([t.predict_proba(output[:, t.columns]) for t in self.tasks])
+        output = self._check_output(output)
+        return self._join([t.predict_proba(output[:, t.columns]) for t in self.tasks])
 
     def predict_log_proba(self, output):
         """Logarithms of `predict_proba`, from the logits: finite for all finite outputs."""
-        output = self._checked(output)
-        return self._joined([t.predict_log_proba(output[:, t.columns]) for t in self.tasks])
+        output = self._check_output(output)
+        return self._join([t.predict_log_proba(output[:, t.columns]) for t in self.tasks])
 
     def decision_function(self, output):
         """Logits: an array, or a list with one a task.
@@ -270,13 +272,13 @@ class Targets:
         For two classes it is 1-D: the logit of the second less that of the first. It is None
         for numbers.
         """
-        output = self._checked(output)
-        return self._joined([t.decision_function(output[:, t.columns]) for t in self.tasks])
+        output = self._check_output(output)
+        return self._join([t.decision_function(output[:, t.columns]) for t in self.tasks])
 
-    def _joined(self, parts):
+    def _join(self, parts):
         return parts[0] if self.single else parts
 
-    def _checked(self, output):
+    def _check_output(self, output):
         output = np.asarray(output, dtype=np.float64)
         if output.ndim != 2 or output.shape[1] != self.n_outputs:
             raise ValueError(
@@ -298,7 +300,7 @@ class Targets:
         R2 for numbers. Missing entries are left out, and so are tasks without any, or with
         one row for R2. It is NaN where all are. A label that is no class counts as wrong.
         """
-        output, blocks = self._checked(output), self._blocks(y)
+        output, blocks = self._check_output(output), self._divide(y)
         weights = validate_sample_weight(sample_weight, blocks[0][1])
         scores = np.array([t.score(output[:, t.columns], b, weights) for t, b in blocks])
         importance = np.array([task.weight for task in self.tasks])
@@ -344,38 +346,37 @@ def _array_from_json(record):
     return None if record is None else np.array(record["values"], dtype=record["dtype"])
 
 
-def _block(table: Table, name, column, width, kind, alone) -> Block:
+def _make_block(table: Table, name, column, width, kind, alone) -> Block:
     """The columns of a task, with what messages call them."""
     values = table.columns[column : column + width]
     names = table.names or range(len(table.columns))
-    places = [f"column {shortened(names[column + j])} of y" for j in range(width)]
+    column_labels = [f"column {shortened(names[column + j])} of y" for j in range(width)]
     if table.flat or (alone and kind == "multiclass"):
         return Block(values, "y", ["y"], strict=True)
-    where = places[0] if width == 1 else f"task {shortened(name)} of y"
-    return Block(values, where, places, strict=False)
+    where = column_labels[0] if width == 1 else f"task {shortened(name)} of y"
+    return Block(values, where, column_labels, strict=False)
 
 
-def _names(plans, table):
+def _name_tasks(requests, table):
     """Names of the tasks: given, of their column, or by number."""
     found, column = [], 0
-    for j, plan in enumerate(plans):
-        name = "y" if len(plans) == 1 else f"y{j}"
-        if plan.n_columns == 1 and table.names is not None:
+    for j, request in enumerate(requests):
+        name = "y" if len(requests) == 1 else f"y{j}"
+        if request.n_columns == 1 and table.names is not None:
             name = table.names[column]
-            if plan.name not in (None, name):
+            if request.name not in (None, name):
                 raise ValueError(
-                    f"tasks[{j}] has the name {shortened(plan.name)}, and its column of y is "
-                    f"{shortened(name)}: tasks go with the columns of y in order, under "
-                    "their names."
-                    f"{did_you_mean(plan.name, table.names)}"
+                    f"tasks[{j}] has the name {shortened(request.name)}, and its column of y"
+                    f" is {shortened(name)}: tasks go with the columns of y in order, under"
+                    f" their names.{did_you_mean(request.name, table.names)}"
                 )
-        found.append(name if plan.name is None else plan.name)
-        column += plan.n_columns
+        found.append(name if request.name is None else request.name)
+        column += request.n_columns
     return found
 
 
-def _check_widths(plans, table):
-    expected, width = len(table.columns), sum(plan.n_columns for plan in plans)
+def _check_widths(requests, table):
+    expected, width = len(table.columns), sum(request.n_columns for request in requests)
     if expected != width:
         raise ValueError(
             f"tasks describe {width} columns and y has {expected}: give an entry for each "
@@ -383,8 +384,8 @@ def _check_widths(plans, table):
         )
 
 
-def _check_some(plans, kinds, other):
-    if not any(plan.kind in kinds for plan in plans):
+def _check_some(requests, kinds, other):
+    if not any(request.kind in kinds for request in requests):
         raise ValueError(
             f"tasks has no task of the kind {' or '.join(sorted(kinds))}: use {other}, which "
             "learns the others."
@@ -396,15 +397,15 @@ def _are_several(classes):
     return classes is not None and any(np.ndim(labels) > 0 for labels in classes)
 
 
-def _classes_of_tasks(classes, plans):
+def _divide_classes(classes, requests):
     if classes is None:
-        return [None] * len(plans)
-    if len(plans) == 1:
+        return [None] * len(requests)
+    if len(requests) == 1:
         return [classes]
-    if not isinstance(classes, list | tuple) or len(classes) != len(plans):
+    if not isinstance(classes, list | tuple) or len(classes) != len(requests):
         raise ValueError(
             f"classes must be a list with one array of labels a task, of which y has "
-            f"{len(plans)}, and None for a task without classes."
+            f"{len(requests)}, and None for a task without classes."
         )
     return classes
 

@@ -7,12 +7,12 @@ import numpy as np
 from sklearn_transfer._validation import did_you_mean, shortened
 
 
-def class_weights(entry, codes, classes, weights, where):
+def compute_class_weights(entry, codes, classes, weights, where):
     """Weight of each row by its class; 1 where the code is -1, for missing."""
     if isinstance(entry, Mapping):
-        found = _given(entry, classes, where)
+        found = _read_weights(entry, classes, where)
     elif isinstance(entry, str) and entry == "balanced":
-        found = _balanced(codes, len(classes), weights)
+        found = _balance(codes, len(classes), weights)
     else:
         near = did_you_mean(entry, ["balanced"]) if isinstance(entry, str) else ""
         raise ValueError(
@@ -22,7 +22,7 @@ def class_weights(entry, codes, classes, weights, where):
     return np.append(found, 1.0)[codes]
 
 
-def _balanced(codes, n_classes, weights):
+def _balance(codes, n_classes, weights):
     present = codes >= 0
     sums = np.bincount(codes[present], weights[present], minlength=n_classes)
     seen = sums > 0
@@ -31,7 +31,7 @@ def _balanced(codes, n_classes, weights):
     return found
 
 
-def _given(entry, classes, where):
+def _read_weights(entry, classes, where):
     labels = classes.tolist()
     left_out = [label for label in labels if label not in entry]
     unknown = [key for key in entry if key not in labels]

@@ -1,4 +1,4 @@
-"""What users hand on to skorch: parameters of the net, and callbacks."""
+"""What users pass on to skorch: parameters of the net, and callbacks."""
 
 import copy
 from inspect import signature
@@ -7,7 +7,7 @@ from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
 from sklearn_transfer._validation import shortened
 
-# Parameters of skorch's net, and what says the same here.
+# Parameters of skorch's net, and the parameter of the estimator that decides on each.
 _OURS = {
     "module": "model",
     "criterion": "loss",
@@ -23,58 +23,60 @@ _OURS = {
     "callbacks": "callbacks",
     "device": "device",
     "verbose": "verbose",
-    "setup": "schedule",
+    "setting": "device",
+    "options": "lr",
+    "objectives": "loss",
 }
-_NOT_HERE = {
+_WITHOUT_EFFECT = {
     LRScheduler: "the learning rate follows warmup and a cosine",
     EpochScoring: "history_ has valid_loss and valid_score",
     BatchScoring: "history_ has train_loss and valid_loss",
 }
 
 
-def checked_params(params):
-    """Parameters for skorch's net; ValueError for those that are parameters here."""
+def check_params(params):
+    """Parameters for the net of skorch; raises ValueError for those that are ours."""
     params = dict(params or {})
     for name in params:
         own = _OURS.get(name) or _OURS.get(name.partition("__")[0])
         if own is not None:
             raise ValueError(
-                f"net_params names {shortened(name)}, which the parameter {own} of the"
-                " estimator decides; set that instead"
+                f"net_params has {shortened(name)}, which the parameter {own} of the estimator"
+                " decides: set that instead"
             )
     return params
 
 
-def copies(callbacks):
+def copy_callbacks(callbacks):
     """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's.
 
-    They share their parameters, such as the trial that a callback reports to. ValueError for
-    what is no callback, and for those that cannot work here.
+    They share their parameters, such as the trial that a callback reports to. Raises
+    ValueError for what is no callback, and for those that cannot work here.
     """
     found = []
     for item in callbacks or []:
         pair = isinstance(item, (tuple, list))
-        callback = _copy(item[1] if pair else item)
+        callback = _copy_callback(item[1] if pair else item)
         found.append((item[0], callback) if pair else callback)
     return found
 
 
-def _copy(callback):
+def _copy_callback(callback):
     kind = callback if isinstance(callback, type) else type(callback)
     if not issubclass(kind, Callback):
         raise ValueError(
             f"callbacks holds {shortened(callback)}, expected callbacks of skorch or (name,"
             " callback)"
         )
-    for other, instead in _NOT_HERE.items():
+    for other, instead in _WITHOUT_EFFECT.items():
         if issubclass(kind, other):
             raise ValueError(
                 f"callbacks holds {kind.__name__}, which has no effect: {instead}"
             )
-    return callback if isinstance(callback, type) else _fresh(callback)
+    return callback if isinstance(callback, type) else _make_anew(callback)
 
 
-def _fresh(callback):
+def _make_anew(callback):
     names, state = signature(type(callback)).parameters, vars(callback)
     if not names.keys() <= state.keys():
         return copy.copy(callback)  # parameters have other names, as in Optuna's callback

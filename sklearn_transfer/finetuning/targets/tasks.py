@@ -11,13 +11,13 @@ from sklearn.metrics import r2_score
 from sklearn.utils import assert_all_finite
 
 from sklearn_transfer._validation import did_you_mean, listed, shortened
-from sklearn_transfer.finetuning._columns import (
+from sklearn_transfer.finetuning.targets.columns import (
     Block,
     RowError,
     check_labels,
-    labels_of,
-    numbers_of,
-    table_of,
+    make_table,
+    read_labels,
+    read_numbers,
 )
 
 
@@ -60,7 +60,7 @@ class Task:
         """Logits, or None where the task has none."""
         return None
 
-    def codes(self, block):
+    def list_codes(self, block):
         """Pairs of codes (-1: missing) and their classes, one a column of y."""
         return []
 
@@ -72,11 +72,11 @@ class MulticlassTask(Task):
     width = 1
 
     @classmethod
-    def fitted(cls, name, weight, start, block, *, classes=None, sample_weight=None):
+    def learn(cls, name, weight, start, block, *, classes=None, sample_weight=None):
         """The task of one column of y, with the classes given or found in it."""
-        labels, missing = labels_of(block.values[0], block.where)
+        labels, missing = read_labels(block.values[0], block.where)
         _check_rule(missing, block)
-        found = _checked_classes(labels, classes, block.where)
+        found = _find_classes(labels, classes, block.where)
         check_labels(labels, block.where)
         task = cls(name, slice(start, start + len(found)), weight, found)
         if classes is not None:
@@ -85,7 +85,7 @@ class MulticlassTask(Task):
 
     def encode(self, block):
         """int64 codes of labels, -1 where missing; an error where unknown."""
-        found = self._codes(block)
+        found = self._encode_known(block)
         _check_rule(found == -1, block)
         if (found == -2).any():
             row = int(np.argmax(found == -2))
@@ -99,15 +99,15 @@ class MulticlassTask(Task):
             )
         return found
 
-    def _codes(self, block):
+    def _encode_known(self, block):
         """Codes with -1 for missing and -2 for unknown labels."""
-        labels, missing = labels_of(block.values[0], block.where)
+        labels, missing = read_labels(block.values[0], block.where)
         known = {label: code for code, label in enumerate(self.classes.tolist())}
         found = np.full(len(block), -1, dtype=np.int64)
         found[~missing] = [known.get(label, -2) for label in labels.tolist()]
         return found
 
-    def codes(self, block):
+    def list_codes(self, block):
         """Pairs of codes and classes, one a column of y."""
         return [(self.encode(block), self.classes)]
 
@@ -129,8 +129,8 @@ class MulticlassTask(Task):
 
     def score(self, output, block, weights):
         """Accuracy on rows with a label, NaN where there are none; unknown ones are wrong."""
-        codes = self._codes(block)
-        return _mean(output.argmax(axis=1) == codes, weights * (codes != -1))
+        codes = self._encode_known(block)
+        return _average(output.argmax(axis=1) == codes, weights * (codes != -1))
 
 
 class MultilabelTask(Task):
@@ -139,7 +139,7 @@ class MultilabelTask(Task):
     kind = "multilabel"
 
     @classmethod
-    def fitted(cls, name, weight, start, block, *, classes=None, sample_weight=None):
+    def learn(cls, name, weight, start, block, *, classes=None, sample_weight=None):
         """The task of several columns of 0 and 1."""
         task = cls(name, slice(start, start + len(block.values)), weight)
         _check_filled(task.encode(block), block)
@@ -147,18 +147,18 @@ class MultilabelTask(Task):
 
     def encode(self, block):
         """float32 matrix of 0 and 1, NaN where missing."""
-        found = _matrix(block)
+        found = _make_matrix(block)
         wrong = ~(np.isnan(found) | (found == 0) | (found == 1))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise RowError(
-                f"{block.places[column]} holds {found[row, column]:g} in",
+                f"{block.column_labels[column]} holds {found[row, column]:g} in",
                 int(row),
                 ": entries of a multilabel task must be 0 or 1, or missing.",
             )
         return found.astype(np.float32)
 
-    def codes(self, block):
+    def list_codes(self, block):
         """Pairs of codes and classes, one a column of y."""
         found = np.nan_to_num(self.encode(block), nan=-1).astype(np.int64)
         return [(column, np.arange(2)) for column in found.T]
@@ -181,8 +181,8 @@ class MultilabelTask(Task):
 
     def score(self, output, block, weights):
         """Share of entries that are right, NaN where none is present."""
-        found = _matrix(block)
-        return _mean(self.predict(output) == found, weights[:, None] * ~np.isnan(found))
+        found = _make_matrix(block)
+        return _average(self.predict(output) == found, weights[:, None] * ~np.isnan(found))
 
 
 class RegressionTask(Task):
@@ -191,17 +191,17 @@ class RegressionTask(Task):
     kind = "regression"
 
     @classmethod
-    def fitted(cls, name, weight, start, block, *, classes=None, sample_weight=None):
+    def learn(cls, name, weight, start, block, *, classes=None, sample_weight=None):
         """The task of several columns of numbers."""
-        found = _matrix(block)
+        found = _make_matrix(block)
         _check_finite(found, block)
         _check_filled(found, block, sample_weight)
-        mean, scale = mean_and_scale(found, sample_weight)
+        mean, scale = compute_mean_and_scale(found, sample_weight)
         return cls(name, slice(start, start + len(block.values)), weight, None, mean, scale)
 
     def encode(self, block):
         """float32 matrix of standardised numbers, NaN where missing."""
-        found = _matrix(block)
+        found = _make_matrix(block)
         _check_finite(found, block)
         return ((found - self.mean) / self.scale).astype(np.float32)
 
@@ -211,7 +211,7 @@ class RegressionTask(Task):
 
     def score(self, output, block, weights):
         """Mean R2 of the columns with two rows or more, NaN where none has."""
-        found = _matrix(block)
+        found = _make_matrix(block)
         scores = []
         for truth, guess in zip(found.T, self.predict(output).T, strict=True):
             rows = ~np.isnan(truth) & (weights > 0)
@@ -223,7 +223,7 @@ class RegressionTask(Task):
 KINDS = {task.kind: task for task in (MulticlassTask, MultilabelTask, RegressionTask)}
 
 
-def mean_and_scale(values, weights=None):
+def compute_mean_and_scale(values, weights=None):
     """Weighted mean and standard deviation of each column, without its NaN.
 
     The scale of a column that is constant but for rounding is 1.
@@ -244,7 +244,7 @@ def mean_and_scale(values, weights=None):
 
 
 @dataclass(frozen=True)
-class Plan:
+class TaskRequest:
     """What a user asks of one task."""
 
     kind: str
@@ -253,23 +253,23 @@ class Plan:
     n_columns: int = 1
 
 
-def checked_plans(tasks, default):
-    """Plans of the `tasks` parameter; `default` is the kind where an entry names none."""
+def read_requests(tasks, default):
+    """Requests of the `tasks` parameter; `default` is the kind where an entry names none."""
     if not isinstance(tasks, list | tuple) or not tasks:
         raise ValueError(
             f"tasks is {shortened(tasks)}: it must be a list with one dict a task, or None."
         )
-    plans = [_checked_plan(entry, f"tasks[{j}]", default) for j, entry in enumerate(tasks)]
-    names = [plan.name for plan in plans if plan.name is not None]
+    requests = [_read_request(entry, f"tasks[{j}]", default) for j, entry in enumerate(tasks)]
+    names = [request.name for request in requests if request.name is not None]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
             f"tasks has several tasks of the name {shortened(repeated[0])}: rename them."
         )
-    return plans
+    return requests
 
 
-def _checked_plan(entry, where, default):
+def _read_request(entry, where, default):
     if not isinstance(entry, Mapping):
         raise ValueError(
             f"{where} is {shortened(entry)}: it must be a dict such as dict(name='species', "
@@ -282,37 +282,39 @@ def _checked_plan(entry, where, default):
                 f"{where} has the key {shortened(key)}, known are"
                 f" {known}.{did_you_mean(key, known)}"
             )
-    plan = Plan(**{"kind": default, **entry})
-    if plan.kind not in KINDS:
+    request = TaskRequest(**{"kind": default, **entry})
+    if request.kind not in KINDS:
         raise ValueError(
-            f"{where} has the kind {shortened(plan.kind)}, known are {list(KINDS)}."
-            f"{did_you_mean(plan.kind, KINDS)}"
+            f"{where} has the kind {shortened(request.kind)}, known are {list(KINDS)}."
+            f"{did_you_mean(request.kind, KINDS)}"
         )
-    _check_plan_values(plan, where)
-    return plan
+    _check_request_values(request, where)
+    return request
 
 
-def _check_plan_values(plan, where):
-    if plan.name is not None and not isinstance(plan.name, str):
-        raise ValueError(f"{where} has the name {shortened(plan.name)}: it must be a string.")
-    if not isinstance(plan.weight, Real) or not 0 < plan.weight < np.inf:
+def _check_request_values(request, where):
+    if request.name is not None and not isinstance(request.name, str):
         raise ValueError(
-            f"{where} has the weight {shortened(plan.weight)}: it must be above 0."
+            f"{where} has the name {shortened(request.name)}: it must be a string."
         )
-    if not isinstance(plan.n_columns, Integral) or plan.n_columns < 1:
+    if not isinstance(request.weight, Real) or not 0 < request.weight < np.inf:
         raise ValueError(
-            f"{where} has n_columns={shortened(plan.n_columns)}: it must be 1 or more."
+            f"{where} has the weight {shortened(request.weight)}: it must be above 0."
         )
-    if plan.kind == "multiclass" and plan.n_columns != 1:
+    if not isinstance(request.n_columns, Integral) or request.n_columns < 1:
         raise ValueError(
-            f"{where} is multiclass with n_columns={plan.n_columns}: its labels are one "
+            f"{where} has n_columns={shortened(request.n_columns)}: it must be 1 or more."
+        )
+    if request.kind == "multiclass" and request.n_columns != 1:
+        raise ValueError(
+            f"{where} is multiclass with n_columns={request.n_columns}: its labels are one "
             "column. Give a task for each column, or kind='multilabel' for a 0/1 matrix."
         )
 
 
-def _checked_classes(labels, classes, where):
+def _find_classes(labels, classes, where):
     if classes is not None:
-        labels, missing = labels_of(table_of(classes).columns[0], "classes")
+        labels, missing = read_labels(make_table(classes).columns[0], "classes")
         _check_rule(missing, Block([missing], "classes", ["classes"], True))
     found = np.unique(labels)
     if len(found) == 0:
@@ -336,8 +338,8 @@ def _check_rule(missing, block):
 
 
 def _check_finite(values, block):
-    for column, place in zip(values.T, block.places, strict=True):
-        assert_all_finite(column, allow_nan=not block.strict, input_name=place)
+    for column, column_label in zip(values.T, block.column_labels, strict=True):
+        assert_all_finite(column, allow_nan=not block.strict, input_name=column_label)
 
 
 def _check_filled(values, block, weights=None):
@@ -345,19 +347,21 @@ def _check_filled(values, block, weights=None):
     present = ~np.isnan(values)
     if weights is not None:
         present &= weights[:, None] > 0
-    for column, place in zip(present.T, block.places, strict=True):
+    for column, column_label in zip(present.T, block.column_labels, strict=True):
         if not column.any():
             raise ValueError(
-                f"{place} has no entry that is present and of a weight above 0: leave it out "
-                "of y."
+                f"{column_label} has no entry that is present and of a weight above 0: leave"
+                " it out of y"
             )
 
 
-def _matrix(block):
-    columns = zip(block.values, block.places, strict=True)
-    return np.column_stack([numbers_of(values, place) for values, place in columns])
+def _make_matrix(block):
+    columns = zip(block.values, block.column_labels, strict=True)
+    return np.column_stack(
+        [read_numbers(values, column_label) for values, column_label in columns]
+    )
 
 
-def _mean(values, weights):
+def _average(values, weights):
     """Weighted mean, NaN where no weight is left."""
     return float(np.average(values, weights=weights)) if weights.any() else np.nan

@@ -12,23 +12,29 @@ _MOST_STRENGTH = 1e6
 
 
 def fit_head(head, features, criterion, encoded, weights, total):
-    """Minimise the loss plus an L2 penalty on the weights by L-BFGS; returns the loss.
+    """Minimize the loss plus an L2 penalty on the weights by L-BFGS; returns the loss.
 
-    Features (n_samples, width) are standardised by the head itself, so that this is logistic
-    regression (C = 1) after StandardScaler where the loss is cross-entropy. As there, `total`,
-    the sum of the weights of the rows as given, is what the penalty is held against.
+    The head standardizes features (n_samples, width) itself, so that this is logistic
+    regression (C = 1) after StandardScaler where the loss is cross-entropy. As there, the
+    penalty is weighed against `total`, the sum of the weights of the rows as given.
     """
-    # In single precision the loss is flat long before its optimum. A loss of the user's may
-    # hold tensors of that type.
-    dtype = torch.float64 if criterion.loss is None else torch.float32
+    # In single precision the loss is flat long before its optimum. A loss of the user may hold
+    # tensors of that type.
+    dtype = torch.float64 if criterion.own_loss is None else torch.float32
     copied = copy.deepcopy(head).to(dtype)
-    args = (features.to(dtype), criterion, encoded, weights.to(dtype))
-    loss = _minimise(copied, _strength(criterion.targets, total, dtype), *args)
+    loss = _minimize(
+        copied,
+        _compute_strength(criterion.targets, total, dtype),
+        features.to(dtype),
+        criterion,
+        encoded,
+        weights.to(dtype),
+    )
     head.load_state_dict(copied.state_dict())
     return float(loss)
 
 
-def _minimise(head, strength, features, criterion, encoded, weights):
+def _minimize(head, strength, features, criterion, encoded, weights):
     parameters = list(head.parameters())
     strength = strength.to(features.device)
     solver = torch.optim.LBFGS(
@@ -38,33 +44,33 @@ def _minimise(head, strength, features, criterion, encoded, weights):
         line_search_fn="strong_wolfe",
     )
 
-    def checked_loss():
+    def compute_loss():
         loss = criterion(head(features), encoded, weights)
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss of the first head is {loss.item()} in epoch 1, whatever lr is; look"
+                f"The loss of the first head is {loss.item()} in epoch 1, whatever lr is; look"
                 " for extreme values in X and sample_weight, or in the loss if it is your own"
             )
         return loss
 
-    def closure():
+    def take_gradients():
         solver.zero_grad()
-        loss = checked_loss()
+        loss = compute_loss()
         penalty = sum(strength @ (p**2).sum(dim=1) for p in parameters if p.ndim > 1)
         total = loss + penalty
         total.backward()
         return total
 
-    solver.step(closure)
+    solver.step(take_gradients)
     with torch.no_grad():
-        return checked_loss()
+        return compute_loss()
 
 
-def _strength(targets, total, dtype):
+def _compute_strength(targets, total, dtype):
     """Strength of the penalty for each output.
 
-    Two outputs of two classes share what is one in logistic regression, so theirs is twice
-    as strong.
+    Logistic regression has a single output for two classes. Here they have one each, which
+    share it, so theirs is twice as strong.
     """
     value = min(0.5 / (_C * total), _MOST_STRENGTH)
     strength = torch.full((targets.n_outputs,), value, dtype=dtype)

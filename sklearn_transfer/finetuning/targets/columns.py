@@ -34,7 +34,7 @@ class Block:
 
     values: list[np.ndarray]
     where: str
-    places: list[str]
+    column_labels: list[str]
     strict: bool  # a missing class or number is an error
 
     def __len__(self):
@@ -50,7 +50,7 @@ class RowError(ValueError):
 
 
 @contextmanager
-def naming_rows(numbers):
+def rename_rows(numbers):
     """Errors that name a row of a part name it by its number in the whole."""
     try:
         yield
@@ -59,21 +59,21 @@ def naming_rows(numbers):
         raise RowError(before, int(numbers[row]), rest) from None
 
 
-def table_of(y) -> Table:
+def make_table(y) -> Table:
     """Columns of an array, list, sparse matrix, Series, DataFrame or mapping."""
     if y is None:
         raise ValueError(
             "Fine-tuning requires y to be passed, but the target y is None: give a label or a "
             "number for each row of X."
         )
-    y = plain(y)
+    y = convert_target(y)
     if isinstance(y, Mapping):
-        return _named(y.keys(), y.values())
+        return _make_named_table(y.keys(), y.values())
     if hasattr(y, "get_columns"):  # polars
-        return _named(y.columns, y.get_columns())
+        return _make_named_table(y.columns, y.get_columns())
     if hasattr(y, "columns") and hasattr(y, "iloc"):  # pandas
-        return _named(y.columns, [y.iloc[:, j] for j in range(y.shape[1])])
-    values = _array(y)
+        return _make_named_table(y.columns, [y.iloc[:, j] for j in range(y.shape[1])])
+    values = _to_array(y)
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
         raise ValueError(
             "y should be a 1d array, or a 2d array with one column an output; got an array "
@@ -82,11 +82,11 @@ def table_of(y) -> Table:
     if values.ndim == 1:
         return Table([values], None, True)
     listed = isinstance(y, list | tuple)
-    columns = [_tightened(column) if listed else column for column in values.T]
+    columns = [_tighten(column) if listed else column for column in values.T]
     return Table(columns, None, False)
 
 
-def plain(y):
+def convert_target(y):
     """Target as an array, list, frame, Series, sparse matrix or mapping of columns."""
     if hasattr(y, "column_names"):  # a table of pyarrow or of a model hub
         y = {name: y[name] for name in y.column_names}
@@ -95,9 +95,9 @@ def plain(y):
     return as_target(y)
 
 
-def _named(names, columns):
+def _make_named_table(names, columns):
     names = [str(name) for name in names]
-    columns = [_array(column) for column in columns]
+    columns = [_to_array(column) for column in columns]
     if not columns or any(column.ndim != 1 for column in columns):
         raise ValueError(
             f"y has columns {listed(names)}: it must have at least one, and each must "
@@ -112,16 +112,16 @@ def _named(names, columns):
     return Table(columns, names, False)
 
 
-def _array(values):
+def _to_array(values):
     """Any array-like as an ndarray, with what is missing still known to be."""
     if issparse(values):
         return values.toarray()
     if isinstance(values, list | tuple):
-        return _from_list(values)
+        return _array_from_list(values)
     if (
         hasattr(values, "null_count") and values.null_count()
     ):  # polars: integers would turn to float
-        return _from_list(values.to_list())
+        return _array_from_list(values.to_list())
     if hasattr(getattr(values, "dtype", None), "na_value") and values.isna().any():  # pandas
         return np.asarray(values, dtype=object)
     values = np.asarray(values)
@@ -130,14 +130,14 @@ def _array(values):
     return values
 
 
-def _from_list(values):
+def _array_from_list(values):
     # As objects, because numpy turns NaN among strings into the string "nan".
     try:
         array = np.array(values, dtype=object)
     except ValueError:  # arrays of unequal length
         array = np.array([values, None], dtype=object)[:1]
     _check_not_nested(array)
-    return _tightened(array) if array.ndim == 1 else array
+    return _tighten(array) if array.ndim == 1 else array
 
 
 def _check_not_nested(values):
@@ -149,11 +149,11 @@ def _check_not_nested(values):
         )
 
 
-def _tightened(values):
+def _tighten(values):
     """An array of objects as one of strings or numbers, where it holds no others."""
     if all(isinstance(value, str) for value in values):
         return values.astype(str)
-    if _are_numbers(values) and not missing_entries(values).any():
+    if _are_numbers(values) and not find_missing(values).any():
         return np.asarray(values.tolist())
     return values  # integers beside NaN would turn to float
 
@@ -162,7 +162,7 @@ def _are_numbers(values):
     return all(isinstance(value, Number | np.bool_) for value in values)
 
 
-def missing_entries(values) -> np.ndarray:
+def find_missing(values) -> np.ndarray:
     """Mask of NaN, NaT, None and pandas' NA in a column."""
     if values.dtype.kind in "fc":
         return np.isnan(values)
@@ -175,9 +175,9 @@ def missing_entries(values) -> np.ndarray:
     return np.array(found, dtype=bool)
 
 
-def labels_of(values, where):
+def read_labels(values, where):
     """Labels of a column that are present, of one kind, and a mask of the missing."""
-    missing = missing_entries(values)
+    missing = find_missing(values)
     labels = values[~missing]
     if labels.dtype.kind == "O" and _are_numbers(labels):
         labels = np.asarray(labels.tolist())
@@ -203,10 +203,10 @@ def check_labels(labels, where):
         raise ValueError(f"{where}: {error}") from error
 
 
-def numbers_of(values, where) -> np.ndarray:
+def read_numbers(values, where) -> np.ndarray:
     """A column as float64, with NaN where it is missing."""
     found = np.full(len(values), np.nan)
-    present = ~missing_entries(values)
+    present = ~find_missing(values)
     try:
         if values.dtype.kind not in "biufO":
             raise TypeError(f"dtype {values.dtype}")
@@ -224,7 +224,7 @@ def is_indicator(table) -> bool:
 def _is_binary(values):
     if values.dtype.kind not in "biufO":
         return False
-    present = values[~missing_entries(values)]
+    present = values[~find_missing(values)]
     if present.dtype.kind == "O" and not _are_numbers(present):
         return False
     return bool(np.isin(present.astype(np.float64), (0, 1)).all())

@@ -1,0 +1,1 @@
+"""Which parts of a network stay as they are, and what that allows to compute only once."""

@@ -1,0 +1,43 @@
+"""Groups of parameters for an optimizer: learning rates by depth, and what decays."""
+
+from sklearn_transfer.finetuning.freezing.policies import BODY
+
+
+def group_parameters(network, lr, weight_decay, layer_decay):
+    """Groups for an optimizer: learning rate by depth, no decay of biases and scales.
+
+    The head has `lr`; each layer below has `layer_decay` times the one above. Layers are
+    timm's where the network is timm's, else stages.
+    """
+    depths = _find_depths(network)
+    deepest = max(depths.values(), default=0) + 1
+    skipped = getattr(network.body, "no_weight_decay", set)()
+    groups = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        inner = name.removeprefix(BODY)
+        bare = parameter.ndim <= 1 or inner.endswith(".bias") or inner in skipped
+        depth = depths.get(name, deepest)
+        group = groups.setdefault((depth, bare), {"params": []})
+        group["params"].append(parameter)
+        group["lr"] = group["base_lr"] = lr * layer_decay ** (deepest - depth)
+        group["weight_decay"] = 0.0 if bare else weight_decay
+    return list(groups.values())
+
+
+def _find_depths(network):
+    """Depth of each parameter of the body, from 0 for those that the input meets first."""
+    if hasattr(network.body, "group_matcher"):
+        from timm import models
+
+        matcher = network.body.group_matcher(coarse=False)
+        found = models.group_parameters(network.body, matcher, reverse=True)
+        return {BODY + name: int(depth) for name, depth in found.items()}
+    depths, depth = {}, 0
+    stages = [stage.name for stage in network.layout.stages]
+    for name, _ in network.body.named_parameters():
+        reached = [i for i, stage in enumerate(stages) if name.startswith(f"{stage}.")]
+        depth = max([depth, *(i + 1 for i in reached)])
+        depths[BODY + name] = depth
+    return depths

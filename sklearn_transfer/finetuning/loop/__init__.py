@@ -1,0 +1,1 @@
+"""Training: one loop of epochs on skorch, its inputs, options, rates and history."""

@@ -1,0 +1,165 @@
+"""What the network takes of the samples of a fit, each of which is read once."""
+
+import itertools
+
+import numpy as np
+
+from sklearn_transfer._networks.engines.plan import Plan, to_tensors
+from sklearn_transfer.extraction._loop import count_threads
+from sklearn_transfer.finetuning import _inputs
+from sklearn_transfer.finetuning.freezing.prefix import (
+    EMBEDDING_TAP,
+    PayloadReader,
+    Payloads,
+    extract,
+)
+
+# Rows whose activations are copied at once while their embeddings are computed.
+_ROWS_AT_ONCE = 512
+# Tells the draws of target rows from those of source rows, of the same seed.
+_TARGET = 1
+
+
+class FitInputs:
+    """Payloads, views and activations of the samples of a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters say how samples are read, augmented and cached.
+    backbone : Backbone
+        The network that they are for.
+    parts : Parts
+        The samples.
+    seed : int
+        Of augmentation, and of the order of target rows.
+    """
+
+    def __init__(self, estimator, backbone, parts, seed):
+        self.estimator, self.backbone, self.parts, self.seed = estimator, backbone, parts, seed
+        self.reader = estimator._make_reader(backbone)
+        self.augmentation = estimator._make_augmentation(backbone)
+        self.n_threads = count_threads(estimator.n_jobs)
+        self.signature, self._images, self._views = None, None, None
+
+    @property
+    def may_reuse(self):
+        """Whether a row brings the same activations in all epochs, and they may be kept."""
+        estimator = self.estimator
+        changing = self.augmentation is not None and estimator.n_views is None
+        return not (estimator.cache is None or changing or estimator.mixup or estimator.cutmix)
+
+    def read(self):
+        """Read every sample that no later step reads before the training begins."""
+        train = self.parts.train
+        if self.augmentation is not None:
+            folder = _inputs.folder_of(self.estimator.cache)
+            self._images = _inputs.read_images(
+                train.samples, self.reader, self.n_threads, folder, train.row_label
+            )
+        self.signature = self.reader.find_signature(train.samples)
+        if self.signature is None:  # no sample can be read: the error of the first is raised
+            self._load_payloads(train)
+        shape = self.reader.format.input_shape(self.signature)
+        if self.estimator.cutmix and len(shape) < 2:
+            raise ValueError(
+                f"cutmix={self.estimator.cutmix:g} exchanges rectangles of images, and a row"
+                f" of X has shape {shape}: use mixup for tables"
+            )
+
+    def make_noise(self, n_rows):
+        """Network input of random payloads, on which the network shows its structure."""
+        plan = Plan(self.backbone, [], self.reader.format, "float32", self.signature)
+        return plan.to_input(to_tensors(plan.example(n_rows), self.backbone.device))
+
+    def make_training_inputs(self, prefix):
+        """Inputs of the rows to train on, from the frozen prefix where there is one."""
+        train = self.parts.train
+        if self.augmentation is None:
+            return self.make_fixed_inputs(train, prefix)
+        views = _inputs.Augmented(
+            self._images, self.augmentation, self.seed, self.n_threads, train.row_label
+        )
+        if self.estimator.n_views is None:
+            return views
+        return self._make_fixed_views(views, prefix)
+
+    def make_fixed_inputs(self, part, prefix):
+        """Inputs that are the same in all epochs: payloads, or activations of the prefix."""
+        if prefix is None:
+            return _inputs.Fixed(self._load_payloads(part))
+        return _inputs.Fixed({"input": self.compute_activations(part, prefix)})
+
+    def compute_activations(self, part, prefix):
+        """Activations of the samples of a part at the end of a frozen prefix."""
+        return prefix.compute_activations(
+            self.estimator, self.reader, part.samples, part.row_label
+        )
+
+    def embed(self, inputs, network, prefix):
+        """Embeddings of the rows to train on, whose inputs are given, in evaluation mode."""
+        train = self.parts.train
+        if prefix is None:
+            return extract(
+                self.estimator,
+                self.reader,
+                train.samples,
+                self.backbone,
+                EMBEDDING_TAP,
+                train.row_label,
+            )
+        chunks = np.array_split(np.arange(len(train)), -(-len(train) // _ROWS_AT_ONCE))
+        activations = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
+        return np.concatenate(
+            [prefix.compute_outputs(network, array, "embedding") for array in activations]
+        )
+
+    def draw_target_batches(self, prefix, state):
+        """Payloads of batches of the target domain, without end; None where there is none.
+
+        Batches have the size that `state` says. A domain smaller than a batch is drawn from
+        with replacement, so that none of its rows is ever dropped.
+        """
+        if self.parts.target is None:
+            return None
+        inputs = self.make_fixed_inputs(self.parts.target, prefix)
+        return (
+            inputs.take(rows, epoch)
+            for epoch in itertools.count()
+            for rows in _draw_batches(len(inputs), state.batch_size, (self.seed, epoch))
+        )
+
+    def _load_payloads(self, part):
+        """Collated payloads of a part."""
+        if part.payloads is None:
+            if isinstance(part.samples, np.ndarray) and self.reader.unit == "row":
+                part.payloads = {"input": np.ascontiguousarray(part.samples)}
+            else:
+                folder = _inputs.folder_of(self.estimator.cache)
+                part.payloads = _inputs.read_payloads(
+                    part.samples, self.reader, self.n_threads, folder, part.row_label
+                )
+        return part.payloads
+
+    def _make_fixed_views(self, views, prefix):
+        """Views that are made once, or their activations at the end of the prefix."""
+        n_views, n_rows = self.estimator.n_views, len(views)
+        if self._views is None:
+            folder = _inputs.folder_of(self.estimator.cache)
+            self._views = _inputs.made_once(views, n_views, self.n_threads, folder)
+        arrays = self._views
+        if prefix is not None:
+            reader, payloads = PayloadReader(self.reader), Payloads(arrays)
+            activations = prefix.compute_activations(self.estimator, reader, payloads)
+            arrays = {"input": activations}
+        return _inputs.Views(
+            {name: a.reshape(n_views, n_rows, *a.shape[1:]) for name, a in arrays.items()}
+        )
+
+
+def _draw_batches(n_rows, batch_size, seed):
+    """Row numbers of the batches of one pass over a target domain, in random order."""
+    rng = np.random.default_rng((*seed, _TARGET))
+    if n_rows < batch_size:
+        return [rng.integers(n_rows, size=batch_size)]
+    return np.array_split(rng.permutation(n_rows), -(-n_rows // batch_size))

@@ -1,0 +1,292 @@
+"""One fit, step by step: inputs, phases, epochs, the best weights."""
+
+import time
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import torch
+
+from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks.inputs import map_tensors
+from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
+from sklearn_transfer.finetuning.freezing.policies import (
+    EMBEDDING,
+    Frozen,
+    add_lora,
+    apply_freeze,
+    copy_weights,
+    freeze_norms,
+    resolve_freeze,
+)
+from sklearn_transfer.finetuning.freezing.prefix import find_prefix
+from sklearn_transfer.finetuning.freezing.probe import fit_head
+from sklearn_transfer.finetuning.loop.build import build_net, build_pull
+from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
+from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
+from sklearn_transfer.finetuning.loop.history import History
+from sklearn_transfer.finetuning.loop.state import Feed
+from sklearn_transfer.finetuning.objectives.l2_sp import L2SP
+
+
+class Fitting:
+    """Training of a network on the samples of a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters say how the network is trained.
+    targets : Targets
+        What the targets mean.
+    backbone : Backbone
+        The network as it came, and how it is run.
+    network : Network
+        What is trained.
+    parts : Parts
+        Samples to train on, to validate on, and of a target domain.
+    seed : int
+        Of all that is random.
+
+    Attributes
+    ----------
+    net : TrainingNet
+        Net of skorch around the network.
+    frozen : Frozen
+        What stayed as it was in the last phase.
+    prefix : FrozenPrefix or None
+        The part whose activations are computed once, where there is one.
+    entries : list of dict
+        The history.
+    start : dict of str to Tensor, or None
+        What L2-SP pulls to.
+    """
+
+    def __init__(self, estimator, targets, backbone, network, parts, seed):
+        self.estimator, self.targets, self.backbone = estimator, targets, backbone
+        self.network, self.parts, self.seed = network, parts, seed
+        self.inputs = FitInputs(estimator, backbone, parts, seed)
+        self.net, self.frozen, self.prefix, self.start = None, None, None, None
+        self.entries, self.loop = [], None
+        self.is_continued, self._is_standardized = False, False
+        self._prefixes, self._kept = {}, frozenset()
+
+    @classmethod
+    def resume(cls, estimator, parts):
+        """Fitting that goes on with the network of a fitted estimator.
+
+        The network is split where it was in the last training, or not at all.
+        """
+        network, backbone = estimator._network, estimator._backbone
+        fitting = cls(estimator, estimator._targets, backbone, network, parts, estimator._seed)
+        fitting.net, fitting.frozen = estimator._net, estimator._frozen
+        fitting.prefix, fitting.start = estimator._prefix, estimator._start
+        fitting.entries = estimator.history_
+        fitting.is_continued = fitting._is_standardized = True
+        if fitting.net is not None:
+            fitting._renew_net()
+        return fitting
+
+    def run(self):
+        """Train through all phases; the network then has its final weights."""
+        with train_alone(self.backbone.device, self.seed):
+            target, noise = self._prepare()
+            estimator = self.estimator
+            phases = plan_phases(
+                estimator.schedule,
+                target,
+                estimator.max_epochs,
+                self.network,
+                self.backbone,
+                take_first_rows(noise, 2),
+            )
+            self._train(phases)
+        return self
+
+    def run_once(self):
+        """One epoch at a constant learning rate, with the network new or as it is."""
+        with train_alone(self.backbone.device, self.seed + len(self.entries)):
+            if self.is_continued:
+                self.inputs.read()
+            else:
+                self.frozen = self._prepare()[0]
+            self._train([Phase("partial_fit", self.frozen, 1, is_constant=True)])
+        return self
+
+    def _prepare(self):
+        """Give the network its head; returns what of it is to stay as it is, and noise."""
+        self.inputs.read()
+        noise = self.inputs.make_noise(3)
+        self.network.to(self.backbone.device).eval()
+        self.network.add_head(noise, self.inputs.reader.input_source)
+        return self._find_frozen(noise), noise
+
+    def _find_frozen(self, noise):
+        estimator = self.estimator
+        if estimator.lora_rank is None:
+            rows = take_first_rows(noise, 2)
+            return resolve_freeze(estimator.freeze, self.network, self.backbone, rows)
+        names = add_lora(self.network, estimator.lora_rank)
+        self.network.to(self.backbone.device).eval()
+        return Frozen(names, frozenset(self.network.norms()), None)
+
+    def _build_net(self):
+        train = self.parts.train
+        pull = self._build_pull()
+        objectives = [*pull, *self.estimator._make_objectives()]
+        factors = self.targets.compute_factors(train.encoded, train.weights)
+        net = build_net(
+            self.estimator,
+            self.targets,
+            factors,
+            self.network,
+            self.backbone,
+            self.seed,
+            objectives,
+        )
+        net.state_.n_passes = len(self.entries)
+        return net
+
+    def _renew_net(self):
+        """Let the net of an earlier training take what has been set on the estimator since."""
+        others = [o for o in self.net.objectives if not isinstance(o, L2SP)]
+        options = self.net.options.renew(self.estimator)
+        self.net.renew_options(options, [*self._build_pull(), *others])
+
+    def _build_pull(self):
+        device = self.backbone.device
+        pull = build_pull(self.estimator, self.network, device, self.start)
+        if pull is None:
+            return []
+        self.start = pull.start
+        return [pull]
+
+    def trained_start(self):
+        """Where the parameters began that have trained, if that is of use; else None."""
+        if self.start is None:
+            return None
+        return {n: t for n, t in self.start.items() if f"body.{n}" not in self._kept}
+
+    def _train(self, phases):
+        if self.net is None:
+            self.net = self._build_net()
+        self._kept = frozenset.intersection(*(phase.frozen.parameters for phase in phases))
+        estimator = self.estimator
+        judged, take_snapshot = "train_loss", None
+        if self.parts.valid is not None:
+            judged = "valid_loss"
+            if estimator.early_stopping:
+                take_snapshot = partial(copy_weights, self._kept, self.network)
+        history = History(judged, take_snapshot, self.entries)
+        self.loop = EpochLoop(
+            self.net,
+            history,
+            patience=resolve_patience(estimator.early_stopping),
+            verbose=estimator.verbose,
+            label=self.backbone.label,
+        )
+        self.loop.run(phases, self._begin_phase, len(self.parts.train))
+
+    @contextmanager
+    def _begin_phase(self, phase):
+        """Context in which the net is ready for a phase; gives the rows to train on."""
+        self.frozen = phase.frozen
+        if self._keeps_norms():
+            self.frozen = freeze_norms(phase.frozen, self.network)
+        apply_freeze(self.frozen, self.network)
+        self.prefix = self._choose_prefix(self.frozen.boundary)
+        if phase.name == "probe":
+            self._probe(phase)
+        if not phase.n_epochs:
+            yield None
+            return
+        feed = self._make_feed()
+        train = self.inputs.make_training_inputs(self.prefix)
+        if not self._is_standardized:
+            self._standardize(self.inputs.embed(train, self.network, self.prefix))
+        part = self.parts.train
+        keeps_optimizer = phase.is_constant and len(self.entries) > 0
+        self.net.begin_phase(feed, phase, len(part), keeps_optimizer=keeps_optimizer)
+        with nullcontext() if self.prefix is None else self.prefix.enter(self.network):
+            yield part.make_rows(train)
+
+    def _make_feed(self):
+        valid, score = self.parts.valid, None
+        if valid is not None:
+            valid = valid.make_rows(self.inputs.make_fixed_inputs(valid, self.prefix))
+            score = self._score
+        return Feed(
+            valid=valid,
+            score=score,
+            format=self.inputs.reader.format if self.prefix is None else InputFormat(),
+            target=self.inputs.draw_target_batches(self.prefix, self.net.state_),
+        )
+
+    def _keeps_norms(self):
+        estimator = self.estimator
+        if estimator.freeze_norm != "auto":
+            return estimator.freeze_norm
+        return not estimator._draws_weights()
+
+    def _choose_prefix(self, boundary):
+        """`FrozenPrefix`, or None where each epoch runs the whole network."""
+        if not self.inputs.may_reuse:
+            return None
+        if self.is_continued:
+            return self.prefix
+        return None if boundary is None else self._find_prefix(boundary)
+
+    def _find_prefix(self, boundary):
+        if boundary not in self._prefixes:
+            noise = self.inputs.make_noise(3)
+            found = find_prefix(boundary, self.network, self.backbone, noise)
+            self._prefixes[boundary] = found
+        return self._prefixes[boundary]
+
+    def _standardize(self, features):
+        """Take the scale of features from the embeddings of the rows to train on, once."""
+        head = self.network.head
+        if self._is_standardized or not hasattr(head, "standardize"):
+            return
+        weights = torch.as_tensor(self.parts.train.weights, dtype=torch.float32)
+        device = self.backbone.device
+        features = torch.from_numpy(features).to(device)
+        head.standardize(features, (weights / weights.sum()).to(device))
+        self._is_standardized = True
+
+    def _probe(self, phase):
+        """Fit the head on the embeddings of the network as it came."""
+        begin, device = time.perf_counter(), self.backbone.device
+        train, valid, prefix = self.parts.train, self.parts.valid, self._find_prefix(EMBEDDING)
+        features = self.inputs.compute_activations(train, prefix)
+        held_out = None
+        if valid is not None:
+            # Before the head is fitted, so that no bad sample is found out too late.
+            held_out = self.inputs.compute_activations(valid, prefix)
+        self._standardize(features)
+        criterion = self.net.criterion_
+        criterion.training = True
+        encoded, weights = train.move_targets(device)
+        features = torch.from_numpy(features).to(device)
+        loss = fit_head(self.network.head, features, criterion, encoded, weights, train.total)
+        entry = {"phase": phase.name, "train_loss": loss}
+        if valid is not None:
+            entry |= self._validate_probe(held_out)
+        duration = time.perf_counter() - begin
+        self.loop.add_entry({**entry, "lr": 0.0, "dur": duration})
+
+    def _validate_probe(self, features):
+        criterion, device = self.net.criterion_, self.backbone.device
+        criterion.training = False
+        with torch.no_grad():
+            outputs = self.network.head(torch.from_numpy(features).to(device))
+            loss = criterion(outputs, *self.parts.valid.move_targets(device))
+        return {"valid_loss": float(loss), "valid_score": self._score(outputs.cpu().numpy())}
+
+    def _score(self, outputs):
+        """Score of the outputs for the validation samples."""
+        valid = self.parts.valid
+        return float(self.targets.score(outputs, valid.y, valid.sample_weights))
+
+
+def take_first_rows(inputs, n):
+    """The first rows of a network's input."""
+    return map_tensors(lambda tensor: tensor[:n], inputs)

@@ -1,0 +1,349 @@
+"""The steps of skorch's loop, with weights in the loss, phases and what small data need."""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.dataset import unpack_data
+
+from sklearn_transfer._networks.inputs import get_first_tensor, map_tensors
+from sklearn_transfer._validation import import_optional
+from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, loader
+from sklearn_transfer.finetuning.freezing.groups import group_parameters
+from sklearn_transfer.finetuning.loop.mixing import mix_rows
+from sklearn_transfer.finetuning.loop.state import Feed, TrainingState
+from sklearn_transfer.finetuning.objectives.base import Step
+
+_TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class EpochStop(Exception):  # noqa: N818 - an outcome, as StopIteration is
+    """A callback has ended the training after an epoch that is complete."""
+
+
+class ValidScore(Callback):
+    """Records the score of an epoch where callbacks of the user look for it."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Score the outputs on the validation samples, if there are any."""
+        feed = net.feed_
+        if feed.valid is not None and feed.score is not None:
+            net.history.record("valid_score", feed.score(np.concatenate(net.outputs_)))
+
+
+class Steps:
+    """Steps of skorch's loop, on batches that start wherever a phase starts.
+
+    Parameters
+    ----------
+    setting : Setting
+        Network, device and seed.
+    options : TrainingOptions
+        What the training is asked to do.
+    objectives : tuple of Objective, default=()
+        Terms of the loss beside the criterion.
+    """
+
+    memory_advice = "Pass a smaller batch_size, freeze more, or use precision='bfloat16'"
+
+    def __init__(self, *args, setting, options, objectives=(), **kwargs):
+        super().__init__(*args, **kwargs)
+        self.setting, self.options, self.objectives = setting, options, tuple(objectives)
+        n_processes = setting.n_processes
+        self.state_ = TrainingState(options.batch_size, options.lr, n_processes=n_processes)
+        self.feed_, self.outputs_ = Feed(), []
+        enabled = options.precision == "float16"
+        self.scaler_ = torch.amp.GradScaler(setting.device.type, enabled=enabled)
+        # Asked for once, so that a later optimizer gets the same ones.
+        own = (objective.parameters(setting.network) for objective in self.objectives)
+        self.own_parameters_ = [parameter for found in own for parameter in found]
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("valid_score", ValidScore()),
+        ]
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call a method of all callbacks.
+
+        Callbacks of skorch end a training by a KeyboardInterrupt at the end of an epoch. It
+        becomes an `EpochStop` here, where it is known to come from there. So does a Ctrl-C
+        that happens to fall into a callback of the user: the epoch is complete, and is kept.
+        """
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as interrupt:
+            if method_name == "on_epoch_end" and self._has_whole_epoch():
+                raise EpochStop from interrupt
+            raise
+
+    def _has_whole_epoch(self):
+        """Whether all is recorded of the last epoch that its entry in `history_` needs."""
+        needed = {"train_loss", "dur"}
+        if self.feed_.valid is not None:
+            needed.add("valid_loss")
+        if self.feed_.score is not None:
+            needed.add("valid_score")
+        return needed <= self.history[-1].keys()
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Rows to train on, and those to validate on or None."""
+        return X, self.feed_.valid
+
+    def get_dataset(self, X, y=None):
+        """Rows of network input: as a training has them, or an array of it."""
+        if isinstance(X, Rows):
+            return X
+        return Rows(Fixed({"input": np.asarray(X)}), (), np.ones(len(X)))
+
+    def get_iterator(self, dataset, training=False):
+        """Batches of an epoch, in an order of its own where it trains."""
+        setting, batch_size = self.setting, self.state_.batch_size
+        if not training:
+            return loader(dataset, EvenBatches(len(dataset), batch_size))
+        share = (setting.n_processes, setting.process_index)
+        batches = EvenBatches(len(dataset), batch_size, setting.seed, share)
+        batches.epoch = self.state_.begin_pass()
+        return loader(dataset, batches)
+
+    def renew_options(self, options, objectives):
+        """Train with other options and objectives from now on."""
+        self.state_.needs_optimizer = self.options.change_optimizer(options)
+        self.state_.batch_size = options.batch_size
+        self.options, self.objectives = options, tuple(objectives)
+
+    def begin_phase(self, feed, phase, n_rows, *, keeps_optimizer=False):
+        """Get ready for the epochs of a phase, with an optimizer for what trains in it.
+
+        It is a new one unless the one at hand serves and `keeps_optimizer`.
+        """
+        self.feed_ = feed
+        self.state_.begin_phase(
+            n_rows,
+            phase.n_epochs,
+            warmup=self.options.warmup,
+            share=phase.lr_share,
+            is_constant=phase.is_constant,
+        )
+        if self.state_.needs_optimizer or not keeps_optimizer:
+            self.renew_optimizer()
+        self.state_.needs_optimizer = False
+
+    def renew_optimizer(self):
+        """Make an optimizer over what trains from now on."""
+        self.initialize_optimizer()
+
+    def end_training(self):
+        """Let go of what only the training needs."""
+        self.feed_, self.outputs_, self.state_.bar = Feed(), [], None
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Make an optimizer over what trains, with a learning rate for each depth."""
+        options = self.options
+        groups = group_parameters(
+            self.setting.network, options.lr, options.weight_decay, options.layer_decay
+        )
+        if self.own_parameters_:
+            rates = {"lr": options.lr, "base_lr": options.lr}
+            decay = {"weight_decay": options.weight_decay}
+            groups.append({"params": self.own_parameters_, **rates, **decay})
+        self.optimizer_ = self.optimizer(groups, **self.get_params_for("optimizer"))
+        return self
+
+    def _set_training(self, training=True):
+        # Walking over all modules at every batch would cost more than a small head does.
+        if self.module_.training != training:
+            self.module_.train(training)
+        self.criterion_.training = training
+
+    def infer(self, x, **fit_params):
+        """Outputs of the network for a batch."""
+        return self._forward(self._prepare_input(x))[1]
+
+    def _prepare_input(self, payloads):
+        """Input of the network on its device, from collated payloads."""
+        device = self.setting.device
+        batch = {name: t.to(device, non_blocking=True) for name, t in payloads.items()}
+        return map_tensors(self._order_axes, self.feed_.format.to_input(batch))
+
+    def _order_axes(self, x):
+        """Tensor in the order of memory that suits the network."""
+        if x.ndim != 4:
+            return x
+        # Contiguous where code of the user runs, which may ask for `view`.
+        is_last = self.setting.channels_last
+        order = torch.channels_last if is_last else torch.contiguous_format
+        return x.contiguous(memory_format=order)
+
+    def _forward(self, inputs):
+        """Features and outputs of the network."""
+        dtype = _TYPES[self.options.precision]
+        with torch.autocast(self.setting.device.type, dtype, enabled=dtype is not None):
+            features, outputs = self.module_(inputs, with_features=True)
+        return features.float(), outputs.float()
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Loss of the criterion alone."""
+        return self.criterion_(y_pred, *_move_targets(y_true, y_pred.device))
+
+    def train_step_single(self, batch, **fit_params):
+        """Gradients of one batch; raises FloatingPointError where the loss is no number."""
+        Xi, yi = unpack_data(batch)
+        self._set_training(True)
+        n_rows = len(get_first_tensor(Xi))
+        self._begin_step(n_rows)
+        with _keep_statistics(self.setting.network, n_rows):
+            step = self._make_step(Xi, yi)
+            loss, *others = [
+                objective.loss(step) for objective in (self.criterion_, *self.objectives)
+            ]
+        total = loss
+        for other in others:
+            total = total + other
+        if not torch.isfinite(total):
+            raise FloatingPointError(self._describe_bad_loss(total.item(), n_rows))
+        self._backward(total)
+        return {"loss": loss, "y_pred": step.logits}
+
+    def _begin_step(self, n_rows):
+        factor = self.state_.advance(n_rows)
+        for group in self.optimizer_.param_groups:
+            group["lr"] = factor * group["base_lr"]
+        self.state_.last_lr = factor * self.options.lr
+
+    def _make_step(self, batch, targets):
+        """`Step` of a batch: mixed where that is asked for, after its forward pass."""
+        progress = self.state_.progress
+        inputs, mixture = self._mix(self._prepare_input(batch))
+        features, logits = self._forward(inputs)
+        encoded, weights = _move_targets(targets, logits.device)
+        target_features, target_logits = self._forward_target()
+        return Step(
+            features=features,
+            logits=logits,
+            encoded=encoded,
+            weights=weights,
+            progress=progress,
+            mixture=mixture,
+            target_features=target_features,
+            target_logits=target_logits,
+        )
+
+    def _mix(self, inputs):
+        mixup, cutmix = self.options.mixup, self.options.cutmix
+        if not (mixup or cutmix) or len(inputs) < 2:
+            return inputs, None
+        state = self.state_
+        rng = np.random.default_rng((self.setting.seed, state.n_passes, state.step))
+        return mix_rows(inputs, rng, mixup, cutmix)
+
+    def _forward_target(self):
+        """Features and outputs of a batch of the target domain, in a pass of its own."""
+        if self.feed_.target is None:
+            return None, None
+        return self._forward(self._prepare_input(next(self.feed_.target)))
+
+    def _describe_bad_loss(self, loss, n_rows):
+        return (
+            f"The loss is {loss} in epoch {self.state_.epoch} with lr={self.options.lr:g}"
+            f" (batch of {n_rows}); use a smaller lr, a longer warmup, or look for extreme"
+            " values in X and sample_weight"
+        )
+
+    def _backward(self, loss):
+        self.scaler_.scale(loss).backward()
+
+    def _step_optimizer(self, step_fn):
+        step_fn()
+        self.scaler_.step(self.optimizer_)
+        self.scaler_.update()
+
+    def validation_step(self, batch, **fit_params):
+        """Loss and outputs without training; the outputs are kept for the score."""
+        step = super().validation_step(batch)
+        self.outputs_.append(step["y_pred"].cpu().numpy())
+        return step
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """An epoch, begun anew with half of the batch size if memory does not suffice."""
+        self.outputs_ = []
+        try:
+            super().run_single_epoch(iterator, training, prefix, step_fn)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error) or not self.state_.halve():
+                raise
+        self._zero_grad_optimizer()
+        if self.setting.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.history[-1]["batches"] = []
+        warnings.warn(
+            f"Memory did not suffice: batch_size is now {self.state_.batch_size}, and the"
+            f" epoch began anew. {self.memory_advice}.",
+            UserWarning,
+            stacklevel=2,
+        )
+        dataset = iterator.dataset
+        self.run_single_epoch(self.get_iterator(dataset, training), training, prefix, step_fn)
+
+
+class TrainingNet(Steps, NeuralNet):
+    """Net of skorch that trains in one process."""
+
+
+def make_accelerated(arguments):
+    """Class of a net that trains in several processes, and its accelerator.
+
+    Each process sees a share of the batches of an epoch, and validates on all rows. The
+    batches are dealt out here, since accelerate cannot prepare a loader of whole batches.
+    """
+    accelerate = import_optional("accelerate", "distributed", "accelerator")
+    from skorch.hf import AccelerateMixin
+
+    class AcceleratedNet(Steps, AccelerateMixin, NeuralNet):
+        """Net of skorch whose steps accelerate takes in every process."""
+
+        def renew_optimizer(self):
+            self._unwrap_accelerator()
+            self.initialize_optimizer()
+            self._initialize_accelerator()
+
+        def _backward(self, loss):
+            self.accelerator.backward(loss)
+
+        def _step_optimizer(self, step_fn):
+            step_fn()
+            self.optimizer_.step()
+
+    return AcceleratedNet, accelerate.Accelerator(**arguments)
+
+
+def _move_targets(targets, device):
+    """Encoded targets and weights on a device."""
+    encoded, weights = targets
+    return tuple(values.to(device) for values in encoded), weights.to(device)
+
+
+def _is_out_of_memory(error):
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+@contextmanager
+def _keep_statistics(network, n_rows):
+    """For a batch of one, normalize by running statistics, since one row has no spread."""
+    norms = [m for m in network.norms().values() if m.training] if n_rows == 1 else []
+    for module in norms:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in norms:
+            module.train()

@@ -1,0 +1,75 @@
+"""Samples of a fit: those to train on, to validate on, and of a target domain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sklearn_transfer.finetuning import _inputs
+from sklearn_transfer.finetuning.targets.columns import rename_rows
+from sklearn_transfer.finetuning.targets.rows import LabeledRows
+
+
+class Part:
+    """Samples with encoded targets and weights.
+
+    Parameters
+    ----------
+    rows : LabeledRows
+        Samples, targets and weights as given.
+    encoded : tuple of ndarray
+        What `Targets.encode` makes of the targets.
+    weights : ndarray of shape (n_samples,)
+        Weights of samples and classes together, with mean 1.
+    total : float
+        Sum of the weights as given.
+    name : str, default="X"
+        Argument of `fit` that the samples come from.
+    """
+
+    def __init__(self, rows, encoded, weights, total, name="X"):
+        self.samples, self.y, self.sample_weights = rows.samples, rows.y, rows.weights
+        self.encoded, self.weights, self.total = encoded, weights, total
+        self.numbers, self.name = rows.numbers, name
+        self.payloads = None
+
+    def __len__(self):
+        return len(self.weights)
+
+    def row_label(self, row):
+        """What messages call a row."""
+        prefix = "" if self.name == "X" else f"{self.name}, "
+        return f"{prefix}row {self.numbers[row]}"
+
+    def make_rows(self, inputs):
+        """`Rows` of network input with the targets and weights of this part."""
+        return _inputs.Rows(inputs, self.encoded, self.weights)
+
+    def move_targets(self, device):
+        """Encoded targets and weights of all rows, on a device."""
+        encoded = tuple(torch.as_tensor(values).to(device) for values in self.encoded)
+        return encoded, torch.as_tensor(self.weights, dtype=torch.float32).to(device)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The samples of a fit; `valid` and `target` are None where there are none."""
+
+    train: Part
+    valid: Part | None = None
+    target: Part | None = None
+
+
+def make_part(rows, targets, class_weight=None, name="X"):
+    """`Part` of `LabeledRows`, whose targets and weights are encoded."""
+    with rename_rows(rows.numbers):
+        weights, total = targets.weigh(rows.y, class_weight, rows.weights)
+        return Part(rows, targets.encode(rows.y), weights, total, name)
+
+
+def make_target_part(samples):
+    """`Part` of samples of a target domain, which have no targets."""
+    n_rows = len(samples)
+    ones = np.ones(n_rows)
+    rows = LabeledRows(samples, None, ones, np.arange(n_rows))
+    return Part(rows, (), ones, float(n_rows), "X_target")

@@ -1,0 +1,1 @@
+"""Terms of the loss that a network is trained on."""
