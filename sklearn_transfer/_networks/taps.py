@@ -157,7 +157,8 @@ def _fix_numerics(device_type, precision):
             places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
             settings = [(place, "fp32_precision", "ieee") for place in places]
     autocast = {"enabled": precision == "bfloat16", "dtype": torch.bfloat16}
-    with lock, torch.autocast(device_type, **autocast):
+    on_meta = device_type == "meta"  # for which torch refuses autocast
+    with lock, nullcontext() if on_meta else torch.autocast(device_type, **autocast):
         before = [getattr(place, name) for place, name, _ in settings]
         try:
             for place, name, value in settings:

@@ -270,13 +270,15 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         """
         if backbone.stateful or self._signature is None:
             return None, None
+        from sklearn_transfer._networks.widths import infer_widths
+
+        taps, reader = self._resolve(backbone, self.layers), self._make_reader(backbone)
         try:
-            widths = self._compute_widths(
-                backbone, self._make_reader(backbone), self._signature
-            )
-        except Exception:  # transform raises it, with the sample that the network was given
+            widths = infer_widths(backbone, taps, reader, self._signature)
+        except Exception:  # of a network that needs content; transform raises all others
             return None, None
-        return self._compute_widths_key(), widths
+        labels = [tap.label for tap in taps]
+        return self._compute_widths_key(), list(zip(labels, widths, strict=True))
 
     def _compute_widths_key(self):
         """Digest of the parameters that names depend on."""

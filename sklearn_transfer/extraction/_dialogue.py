@@ -18,7 +18,7 @@ _PATIENCE = 60.0
 def compute_contexts(backbone, reader, taps, options):
     """Keys of everything that the vectors of a tap depend on beside the sample."""
     setting = (KEY_VERSION, backbone.digest, reader.key, options.precision, options.engine)
-    return [digest(*setting, (tap.kind, tap.name, tap.pooling)) for tap in taps]
+    return [digest(*setting, tap.kind, tap.name, tap.pooling) for tap in taps]
 
 
 class Dialogue:

@@ -52,8 +52,8 @@ class Head(nn.Module):
 class Network(nn.Module):
     """Backbone and head; frozen parts stay in evaluation mode whatever `train` says.
 
-    `body` is the backbone without classifier, under its own names; `frozen` are the names
-    of modules that do not change, as `Frozen` gives them. With an `entry`, which can be called,
+    `body` is the backbone without classifier, under its own names; `frozen` are the names of
+    modules that do not change, as `Frozen` gives them. With an `entry`, which can be called,
     `forward` takes activations at the end of the frozen prefix and goes on from there.
     `head_name` is that of the body's own last layer, where it is the head.
     """

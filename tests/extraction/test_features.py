@@ -17,6 +17,8 @@ from sklearn.pipeline import Pipeline
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer._store import memory as memory_module
+from sklearn_transfer.extraction._dialogue import compute_contexts
+from sklearn_transfer.extraction._loop import PassOptions
 from tests import networks
 from tests.contracts import assert_same
 from tests.networks import CountingNet, trained_net
@@ -431,3 +433,27 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - out.nbytes // 1024)
         run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
         peaks.append(int(run.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+CONTEXTS = [
+    ({}, ["e394bbf1706720d2bb476955ae02a2e0"]),
+    (
+        {"layers": ["middle", "deep"], "pooling": "max"},
+        ["2d52732e5bea06a99ea5e8b2a2522f1b", "8e8ae7ed252c38ee1639896886cc6aae"],
+    ),
+    (
+        {"value_range": (0, 255), "background": "black", "layers": "logits"},
+        ["37bfdabd095d69c2d4d3a0932ce3cad1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), CONTEXTS)
+def test_folders_of_earlier_versions_are_read(options, expected):
+    """Keys are those under which earlier versions stored the same vectors."""
+    features = PretrainedFeatures(engine="torch", **options)
+    backbone = features._load_backbone()
+    taps = features._resolve(backbone, features.layers)
+    reader, run = features._make_reader(backbone), PassOptions(engine="torch")
+    found = compute_contexts(backbone, reader, taps, run)
+    assert [context.hex() for context in found] == expected
