@@ -251,7 +251,10 @@ def _check_classes(classes):
                 + did_you_mean(label, _PHOTOS)
             )
     if len(set(classes)) != len(classes) or len(classes) == 0:
-        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice")
+        raise ValueError(
+            f"classes={shortened(classes)} is empty or names a class twice: give each "
+            "class once"
+        )
     return sorted(map(str, classes))
 
 

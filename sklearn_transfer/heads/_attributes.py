@@ -28,7 +28,10 @@ def read_labeled_vectors(attributes):
     distinct, order = np.unique(labels, return_index=True)
     if len(distinct) < len(labels):
         twice = next(c for c in distinct.tolist() if (labels == c).sum() > 1)
-        raise ValueError(f"attributes describes {shortened(twice)} more than once")
+        raise ValueError(
+            f"attributes describes {shortened(twice)} more than once: give one "
+            "vector per class"
+        )
     return distinct, vectors[order]
 
 

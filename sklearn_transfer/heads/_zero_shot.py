@@ -441,7 +441,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise ValueError(
-                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit"
+                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit: "
+                "describe these classes there, or leave their samples out"
             )
         right = labels[self._compute_scores(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}
