@@ -21,7 +21,7 @@ from sklearn_transfer._networks.engines.choice import make_engine
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same, relative_difference
-from tests.networks import CONFIG, trained_net
+from tests.small_networks import CONFIG, trained_net
 
 COMPILED = ["openvino", "onnxruntime"]
 ENGINES = ["torch", *COMPILED]

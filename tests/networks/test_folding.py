@@ -19,7 +19,7 @@ from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same
-from tests.networks import trained_net
+from tests.small_networks import trained_net
 
 
 def settled(module, seed=0):
