@@ -39,10 +39,10 @@ def test_photos_are_recognised(photos):
 
 
 def test_features_equal_a_hand_written_timm_loop(photos, crops):
-    from sklearn_transfer._networks.weights import packaged_weights
+    from sklearn_transfer._networks.weights import read_packaged_weights
 
     module = timm.create_model("tf_efficientnet_lite0")
-    module.load_state_dict(packaged_weights("tf_efficientnet_lite0"))
+    module.load_state_dict(read_packaged_weights("tf_efficientnet_lite0"))
     module.reset_classifier(0)
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)

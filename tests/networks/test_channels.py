@@ -11,7 +11,7 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer._networks import torchvision as torchvision_module
-from sklearn_transfer._networks.channels import for_channels
+from sklearn_transfer._networks.channels import fit_to_channels
 from sklearn_transfer.selection._baselines import RawPixels
 from tests.contracts import assert_same
 from tests.small_networks import CONFIG, CountingNet, counting_net
@@ -323,4 +323,4 @@ def test_raw_pixels_have_the_networks_channels(n):
     ],
 )
 def test_means_for_channels(values, n, expected):
-    assert for_channels(values, n, "mean") == pytest.approx(expected)
+    assert fit_to_channels(values, n, "mean") == pytest.approx(expected)

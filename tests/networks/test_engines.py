@@ -245,7 +245,7 @@ def test_rows_that_depend_on_each_other_pass_alone(crops):
 @pytest.mark.parametrize(("engine", "most"), [("torch", 100), ("openvino", 2)])
 def test_batch_size_bounds_the_rows_of_a_batch(engine, most, batch_size):
     made = engine_of(engine, load_backbone("test_resnet", None))
-    assert made.rows_of(batch_size) == min(batch_size, most)
+    assert made.choose_batch_size(batch_size) == min(batch_size, most)
 
 
 @pytest.mark.parametrize("bad", [0, 1, 2])
