@@ -358,6 +358,14 @@ PROTOCOL = {
     "_repr_mimebundle_",
     "backward",
     "generalized_score",
+    # Members of declared interfaces, which name what they give: `Reader`, `Spec`,
+    # `PayloadFormat` and `Store`.
+    "known_digest",
+    "collate",
+    "example",
+    "reader",
+    "input_shape",
+    "info",
 }
 NOUNS_BY_DECORATOR = ("property", "contextmanager", "cached_property", "setter")
 

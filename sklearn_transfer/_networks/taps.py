@@ -210,11 +210,11 @@ class _Capture:
         for handle in self.handles:
             handle.remove()
 
-    def paused(self):
+    def skip_hooks(self):
         """Context in which hooks ignore what passes them."""
         return _Paused(self)
 
-    def wants(self, kind):
+    def needs(self, kind):
         return any(tap.kind == kind for tap in self.taps)
 
     def offer(self, kind, activation, name=""):

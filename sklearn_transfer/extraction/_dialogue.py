@@ -75,7 +75,7 @@ class Dialogue:
                 take_known(row, answers[key])
         return ours
 
-    def pop_waiting(self, key):
+    def take_waiting(self, key):
         """Rows that waited for a key that is computed now; all but the first are hits."""
         rows = self.waiting.pop(key)
         self.store.count(hits=len(rows) - 1)

@@ -108,7 +108,7 @@ class Passes:
             )
         n_workers = self.engine.n_workers
         self.pool = Threads(n_workers, limit_to_one_core if n_workers > 1 else None)
-        self.batch_size = self.engine.rows_of(options.batch_size)
+        self.batch_size = self.engine.choose_batch_size(options.batch_size)
         self.started = time.perf_counter()
 
     def _add_input_note(self):

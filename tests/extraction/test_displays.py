@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._networks import registry
-from tests.networks import CountingNet, trained_net
+from tests.small_networks import CountingNet, trained_net
 
 
 def test_display_in_a_fresh_process_loads_no_network_library():

@@ -11,7 +11,7 @@ from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image import contents
 from sklearn_transfer._store import memory
 from sklearn_transfer.extraction import _loop
-from tests.networks import CountingNet, trained_net
+from tests.small_networks import CountingNet, trained_net
 
 
 @pytest.fixture

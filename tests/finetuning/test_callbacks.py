@@ -5,7 +5,7 @@ import pytest
 from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_transfer import FineTunedClassifier
-from tests import networks
+from tests import small_networks
 
 
 class PrunedError(Exception):
@@ -57,7 +57,7 @@ def table(n=60):
 
 def tuner(**options):
     options = {"preprocess": None, "freeze": None, "max_epochs": 4, "lr": 1e-2, **options}
-    return FineTunedClassifier(networks.perceptron, **options)
+    return FineTunedClassifier(small_networks.perceptron, **options)
 
 
 def fit(model, X, y):
@@ -93,7 +93,7 @@ def test_after_a_pruned_trial_the_next_fit_is_as_ever():
 
 
 def test_a_pruned_trial_leaves_a_cut_network_whole(images, labels):
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     options = {"freeze": "shallow", "max_epochs": 2, "batch_size": 8}
     pruning = Pruning(Trial(last=1), "train_loss")
     with pytest.raises(PrunedError):

@@ -9,7 +9,7 @@ import torch
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer._process.threads import lock_user_code
-from tests.networks import CountingNet, counting_net
+from tests.small_networks import CountingNet, counting_net
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 20, 20, 3), dtype=np.uint8)
 
