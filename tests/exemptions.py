@@ -17,13 +17,6 @@ MESSAGES = {
     "extraction/_base.py",
     "extraction/_dialogue.py",
     "extraction/_loop.py",
-    "finetuning/_inputs.py",
-    "finetuning/_persistence.py",
-    "finetuning/_states.py",
-    "finetuning/targets/columns.py",
-    "finetuning/targets/row_weights.py",
-    "finetuning/targets/targets.py",
-    "finetuning/targets/tasks.py",
 }
 DOCSTRINGS = set()
 WORDS = {
@@ -58,11 +51,9 @@ WORDS = {
     "finetuning/loop/skorch_params.py",
     "finetuning/loop/state.py",
     "finetuning/objectives/base.py",
-    "finetuning/objectives/supervised.py",
     "finetuning/targets/__init__.py",
     "finetuning/targets/columns.py",
     "finetuning/targets/targets.py",
-    "finetuning/targets/tasks.py",
 }
 VERBS = {
     "_networks/splits.py",
@@ -72,27 +63,6 @@ VERBS = {
     "_validation.py",
     "extraction/_base.py",
     "extraction/_features.py",
-    "finetuning/_autoencoder.py",
-    "finetuning/_base.py",
-    "finetuning/_inputs.py",
-    "finetuning/_network.py",
-    "finetuning/_persistence.py",
-    "finetuning/_pickling.py",
-    "finetuning/_reading.py",
-    "finetuning/_self_taught.py",
-    "finetuning/freezing/policies.py",
-    "finetuning/loop/fitting.py",
-    "finetuning/loop/net.py",
-    "finetuning/loop/options.py",
-    "finetuning/loop/parts.py",
-    "finetuning/loop/state.py",
-    "finetuning/objectives/base.py",
-    "finetuning/objectives/l2_sp.py",
-    "finetuning/objectives/supervised.py",
-    "finetuning/targets/columns.py",
-    "finetuning/targets/row_weights.py",
-    "finetuning/targets/rows.py",
-    "finetuning/targets/targets.py",
 }
 CLASSES = set()
 MAP = set()

@@ -324,24 +324,24 @@ def test_words_are_plain_and_american():
 # Names of functions
 
 VERBS = """
-accept add align allocate answer append apply approximate ask attach average become begin
-blur build calibrate call cast center check choose claim clear clip close collect combine
-compare compile compose compute confirm connect convert copy count create crop cross cut
-darken decode decompose delete derive describe detach digest direct discard disconnect
-divide download drain draw embed encode end enter estimate evict expand explain export
-extract feed fetch fill find finish fit flush fold forget format forward gather generate
-get give group grow guard halve hash hide hold hook identify import improve infer
-initialize insert invert iterate join keep label learn leave let limit list load locate
-lock log look lookup make map mark match measure merge minimize mix move multiply name
-normalize note observe offer open pack pad parse partial pick place plan plot pool
-precompute predict prepare process project publish pull push put raise rank rate read
-rebuild reconstruct record reduce refresh refuse register release relight remove renew
+accept add advance align allocate answer append apply approximate ask assemble attach average
+balance become begin blur build calibrate call cast center check choose claim clear clip close
+collect combine compare compile compose compute confirm connect convert copy corrupt count
+create crop cross cut darken decode decompose delete derive describe detach digest direct
+discard disconnect dismantle divide download drain draw embed encode end enter estimate evict
+expand explain export extract feed fetch fill find finish fit flush fold forget format forward
+freeze gather generate get give group grow guard halve hash hide hold hook identify import
+improve infer initialize insert invert iterate join keep label learn leave let limit list load
+locate lock log look lookup make map mark mask match measure merge minimize mix move multiply
+name normalize note notify observe offer open order pack pad parse partial pick place plan plot
+pool precompute predict prepare probe process project publish pull push put raise rank rate
+read rebuild reconstruct record reduce refresh refuse register release relight remove renew
 replace report request require reset resize resolve restore resume return reuse rotate run
-sample save scale score search select send set settle shape share shift shorten show
-shrink shuffle skip solve sort split spread standardize start step stop store stratify
-submit subtract suggest sum take test touch train transform translate trim try turn
-unguard unpack unwrap update use validate view visit wait walk warn weigh weight widen
-withdraw wrap write
+sample save scale score search select send separate set settle shape share shift shorten show
+shrink shuffle skip solve sort split spread standardize start step stop store stratify submit
+subtract suggest sum take test tighten touch train transform translate trim try turn unguard
+unpack unwrap update use validate view visit wait walk warn weigh weight widen withdraw wrap
+write
 """
 # Predicates, which answer yes or no, and conversions: from_estimator, to_dict.
 PREDICATES = """
@@ -351,8 +351,20 @@ supports takes uses was
 """
 CONVERSIONS = {"from", "to", "as"}
 FIRST_WORDS = {*VERBS.split(), *PREDICATES.split(), *CONVERSIONS}
-# What scikit-learn, Jupyter, torch and skorch call by these names.
+# What scikit-learn, Jupyter, torch, pickle and skorch call by these names, and the members of
+# our own interfaces that are nouns.
 PROTOCOL = {
+    "_backward",
+    "_sk_visual_block_",
+    "inverse_transform",
+    "known_digest",
+    "loss",
+    "on_epoch_end",
+    "parameters",
+    "persistent_id",
+    "persistent_load",
+    "reducer_override",
+    "validation_step",
     "decision_function",
     "_repr_html_",
     "_repr_mimebundle_",
@@ -360,7 +372,6 @@ PROTOCOL = {
     "generalized_score",
     # Members of declared interfaces, which name what they give: `Reader`, `Spec`,
     # `PayloadFormat` and `Store`.
-    "known_digest",
     "collate",
     "example",
     "reader",

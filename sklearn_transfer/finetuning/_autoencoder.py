@@ -70,7 +70,7 @@ class _Unstandardize(nn.Module):
 
 
 def restore_units(decoder, standardize):
-    """Decoder that gives its rows as they were before they were standardised."""
+    """Decoder that gives its rows as they were before they were standardized."""
     return nn.Sequential(decoder, _Unstandardize(standardize))
 
 
@@ -124,8 +124,8 @@ def choose_widths(shape, is_convolutional):
 class Autoencoder(nn.Module):
     """Encoder (`body`) and decoder; `forward` gives the error of each row.
 
-    Inputs are of deviation about 1, or become so in the encoder's first layer,
-    where there is one. Of them the share `mask` is set to the mean, 0, and Gaussian `noise`
+    Inputs have a standard deviation of about 1, or get it in the encoder's first layer, where
+    it standardizes. Of them the share `mask` is set to the mean, 0, and Gaussian `noise`
     is added; the decoder has to give what was there before. `hidden_shape` is the shape of
     one row of the mask, drawn anew in each step, and while validating from one seed.
     """
@@ -181,7 +181,7 @@ class Autoencoder(nn.Module):
 
     layout = Layout("AutoencoderFeatures")  # which the loop of training asks for
 
-    def norms(self):
+    def find_norms(self):
         """Normalization layers that keep running statistics, by name."""
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
@@ -204,7 +204,10 @@ def describe_layers(encoder, payload, is_image):
 
 
 def build_layers(is_convolutional, shape, widths, n_components, standardised):
-    """Encoder and decoder of such layers, whose weights are to come."""
+    """Encoder and decoder of such layers, whose weights are to come.
+
+    The names of the parameters are those in files of earlier versions.
+    """
     first = None
     if standardised is not None:
         first = Standardize(torch.zeros(standardised), torch.ones(standardised))

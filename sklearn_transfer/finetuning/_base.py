@@ -158,20 +158,20 @@ class _BaseFineTuned(
         """`Fitting` of a fresh copy of the network."""
         import torch
 
-        from sklearn_transfer.finetuning._network import Network, embedding_record
+        from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
         from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         backbone, owns_head = self._load_backbone()
         with torch.inference_mode(False):
             network = Network(backbone, self._targets.n_outputs, owns_head)
-        backbone = embedding_record(backbone, network)
+        backbone = make_embedding_backbone(backbone, network)
         return Fitting(self, self._targets, backbone, network, parts, self._seed)
 
     def _keep(self, fitting):
         """Take over what a fitting has made."""
         self._net, self._network = fitting.net, fitting.network
         self._frozen, self._prefix = fitting.frozen, fitting.prefix
-        self._start = fitting.trained_start()
+        self._start = fitting.find_trained_start()
         self._factors, self._remade_net = list(fitting.net.criterion_.factors), None
         self.history_ = fitting.entries
         self.n_iter_ = len(fitting.entries)

@@ -22,12 +22,12 @@ _LIMIT_VARIABLE = "SKLEARN_TRANSFER_TRAINING_BYTES"
 _DEFAULT_LIMIT = 2 << 30
 
 
-def row_of(row):
+def label_row(row):
     """What messages call a sample."""
     return f"row {row}"
 
 
-def folder_of(cache):
+def find_folder(cache):
     """Folder for temporary files, where `cache` names one."""
     if cache in (None, "memory"):
         return None
@@ -45,7 +45,7 @@ def allocate(shape, dtype, folder=None):
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
 
 
-def read_payloads(samples, reader, n_threads, folder, place=row_of):
+def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
     """Payloads of samples, collated.
 
     Raises ValueError that names the row of a sample that cannot be read.
@@ -53,28 +53,28 @@ def read_payloads(samples, reader, n_threads, folder, place=row_of):
     remarks = Remarks()
 
     def read(row):
-        def prepared(sample):
+        def prepare(sample):
             return reader.prepare(reader.read(sample)[1], partial(remarks.add, row))
 
-        return _guarded(prepared, samples[row], place(row))
+        return _call_guarded(prepare, samples[row], row_label(row))
 
-    def finished(row, prepared):
-        return _guarded(lambda _: reader.finish(prepared), samples[row], place(row))
+    def finish(row, prepared):
+        return _call_guarded(lambda _: reader.finish(prepared), samples[row], row_label(row))
 
     output = None
     with Threads(n_threads) as pool:
-        for row, prepared in enumerate(_ahead(pool, read, len(samples), n_threads)):
-            payload = finished(row, prepared)
+        for row, prepared in enumerate(_run_ahead(pool, read, len(samples), n_threads)):
+            payload = finish(row, prepared)
             signature = compute_signature(payload)
             if output is None:
                 first, output = signature, allocate_batch(signature, len(samples), folder)
             if signature != first:
                 raise ValueError(
-                    reader.describe_mismatch(first, place(0), signature, place(row))
+                    reader.describe_mismatch(first, row_label(0), signature, row_label(row))
                 )
             for name, array in payload.items():
                 output[name][row] = array
-    remarks.warn(len(samples), place)
+    remarks.warn(len(samples), row_label)
     return output
 
 
@@ -86,7 +86,7 @@ def allocate_batch(signature, n_rows, folder=None):
     }
 
 
-def _ahead(pool, function, n, n_threads):
+def _run_ahead(pool, function, n, n_threads):
     """Results of a function of 0, 1, ... n - 1 in order, of which few wait at a time."""
     running = deque()
     for row in range(n):
@@ -97,34 +97,34 @@ def _ahead(pool, function, n, n_threads):
         yield running.popleft().result()
 
 
-def read_images(samples, reader, n_threads, folder, place=row_of):
+def read_images(samples, reader, n_threads, folder, row_label=label_row):
     """Upright pictures of samples, no larger than twice what the network sees."""
     remarks = Remarks()
 
     def read(row):
-        def picture(sample):
+        def read_picture(sample):
             return reader.prepare_original(reader.read(sample)[1], partial(remarks.add, row))
 
-        return _guarded(picture, samples[row], place(row))
+        return _call_guarded(read_picture, samples[row], row_label(row))
 
     images = KeptImages(folder)
     with Threads(n_threads) as pool:
-        for image in _ahead(pool, read, len(samples), n_threads):
+        for image in _run_ahead(pool, read, len(samples), n_threads):
             images.append(image)
-    remarks.warn(len(samples), place)
+    remarks.warn(len(samples), row_label)
     return images
 
 
-def _guarded(function, sample, place):
-    """What a function makes of a sample; an error names its place, and the reason."""
+def _call_guarded(function, sample, row_label):
+    """What a function makes of a sample; an error names its row, and the reason."""
     try:
         return function(sample)
     except BadSampleError as error:
         raise ValueError(
-            f"{place} ({describe_sample(sample)}): {error}. Repair or drop it"
+            f"{row_label} ({describe_sample(sample)}): {error}. Repair or drop it."
         ) from error
     except Exception as error:
-        error.add_note(f"while preparing {place} ({describe_sample(sample)})")
+        error.add_note(f"while preparing {row_label} ({describe_sample(sample)})")
         raise
 
 
@@ -195,9 +195,9 @@ class Views:
 class Augmented:
     """A new view of each image in every epoch, a function of the seed, epoch and row."""
 
-    def __init__(self, images, augmentation, seed, n_threads, place=row_of):
+    def __init__(self, images, augmentation, seed, n_threads, row_label=label_row):
         self.images, self.augmentation, self.seed = images, augmentation, seed
-        self.n_threads, self.place = n_threads, place
+        self.n_threads, self.row_label = n_threads, row_label
 
     def __len__(self):
         return len(self.images)
@@ -214,11 +214,11 @@ class Augmented:
         try:
             return self.augmentation(np.asarray(self.images[row]), (self.seed, epoch, row))
         except Exception as error:
-            error.add_note(f"while augmenting {self.place(row)}")
+            error.add_note(f"while augmenting {self.row_label(row)}")
             raise
 
 
-def made_once(views, n_views, n_threads, folder):
+def make_once(views, n_views, n_threads, folder):
     """Views of all rows for some epochs, (n_views * n_rows, ...)."""
 
     def view(k):
@@ -277,6 +277,6 @@ class EvenBatches(Sampler):
             yield epoch, rows
 
 
-def loader(rows, sampler):
+def make_loader(rows, sampler):
     """Iterable over the batches of an epoch."""
     return DataLoader(rows, sampler=sampler, batch_size=None)

@@ -22,7 +22,7 @@ _ROUNDING = 1e-5
 
 
 class Head(nn.Module):
-    """Linear layer on standardised features, all zeros at first.
+    """Linear layer on standardized features, all zeros at first.
 
     Its first outputs are therefore equal, whatever the network, and one learning rate fits
     features of any scale.
@@ -52,9 +52,9 @@ class Head(nn.Module):
 class Network(nn.Module):
     """Backbone and head; frozen parts stay in evaluation mode whatever `train` says.
 
-    `body` is the backbone without classifier, under its own names; `frozen` are the names of
-    modules that do not change, as `Frozen` gives them. With an `entry`, which can be called,
-    `forward` takes activations at the end of the frozen prefix and goes on from there.
+    `body` is the backbone without classifier, under its own names; `frozen` are the names
+    of modules that do not change, as `Frozen` gives them. With an `entry`, a callable,
+    `forward` takes activations at the end of the frozen prefix, and goes on from there.
     `head_name` is that of the body's own last layer, where it is the head.
     """
 
@@ -106,7 +106,7 @@ class Network(nn.Module):
         features = self.embed(batch)
         return features, self.head(features)
 
-    def whole(self, batch):
+    def compute_logits(self, batch):
         """Outputs (n_samples, n_outputs) from the backbone's input."""
         return self.run(batch)[1]
 
@@ -121,7 +121,7 @@ class Network(nn.Module):
                 self.get_submodule(name).eval()
         return self
 
-    def norms(self):
+    def find_norms(self):
         """Normalization layers that keep running statistics, by name."""
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
@@ -141,7 +141,7 @@ def _take_head(body, n_outputs):
     return nn.Identity(), None
 
 
-def embedding_record(backbone, network):
+def make_embedding_backbone(backbone, network):
     """The backbone whose embedding is what the network's head gets."""
     if network.head_name is None:
         return backbone

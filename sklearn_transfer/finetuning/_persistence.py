@@ -82,8 +82,8 @@ class Saved(Pickled):
         """
         return load(cls, folder, params)
 
-    def _pickled_state(self):
-        state = super()._pickled_state()
+    def _get_pickled_state(self):
+        state = super()._get_pickled_state()
         return {name: value for name, value in state.items() if name not in _HERE}
 
     def __reduce_ex__(self, protocol):
@@ -286,7 +286,7 @@ def fill_network(network, state, label):
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
-            f"the saved weights do not fit model={label}; pass the network that was"
+            f"The saved weights do not fit model={label}; pass the network that was"
             f" fine-tuned. {error}"
         ) from error
     refuse_bad_numbers(network, label, "its saved weights")

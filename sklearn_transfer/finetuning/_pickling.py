@@ -238,15 +238,15 @@ class Pickled:
     """Mixin of estimators whose pickles depend on content alone.
 
     `__getstate__` and `__setstate__` are left to a state of arrays and builtins, as skops
-    writes it; pickles, copies, `joblib.hash` and tokens of dask go by `_pickled_state`.
+    writes it; pickles, copies, `joblib.hash` and tokens of dask go by `_get_pickled_state`.
     """
 
-    def _pickled_state(self):
+    def _get_pickled_state(self):
         """Attributes that a pickle holds."""
         return dict(vars(self))
 
     def __getstate__(self):
-        return self._pickled_state() if is_pickled(self) else super().__getstate__()
+        return self._get_pickled_state() if is_pickled(self) else super().__getstate__()
 
     def __reduce_ex__(self, protocol):
         token = _PICKLED.set(self)

@@ -95,7 +95,7 @@ class ReadsAsFeatures:
         n_outputs = self._targets.n_outputs if owns_head else None
         return features._load_backbone(n_outputs), owns_head
 
-    def _draws_weights(self):
+    def _has_random_weights(self):
         """Whether training begins with random weights."""
         import torch
 

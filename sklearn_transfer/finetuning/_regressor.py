@@ -9,7 +9,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     """Regressor that trains a pretrained network on samples with numbers.
 
     For ages, counts, angles or concentrations that can be seen in an image. Targets are
-    standardised inside, and predictions are on their own scale.
+    standardized inside, and predictions are on their original scale.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
     freeze : "all", None, str, int or list of str, default="middle"
-        What stays as it is: parameters, statistics of normalisation, dropout and stochastic
+        What stays as it is: parameters, statistics of normalization, dropout and stochastic
         depth. "all" trains the head alone (a linear probe), None trains everything. A layer
         word ("shallow", "middle", "deep"), a stage index or a module's name, as in
         `PretrainedFeatures(layers=...)`, freezes all up to and including that place. A list
@@ -45,42 +45,42 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         Factor in (0, 1] of the learning rate from each layer to the one below it, with the
         layers of timm's parameter groups, else stages. 0.75 moves early layers little.
     batch_size : int, default=32
-        Samples a step. Batches of an epoch have equal size, give or take one.
+        Samples per step. Batches of an epoch have equal size, give or take one.
     weight_decay : float, default=0.01
-        Decoupled decay of weights; biases and normalisation have none.
+        Decoupled decay of weights; biases and normalization have none.
     l2_sp : float, default=0.0
         Strength of the pull of the network's weights to where they began [4]_, which pickles
         and `save` keep beside the trained ones. First set after `fit`, it pulls to what is
-        learnt by then.
+        learned by then.
     lora_rank : int or None, default=None
         Rank of trainable matrices beside the linear layers of a transformer, whose own weights
-        then all stay frozen [5]_; `freeze` is not looked at, and "gradual" is as "lp-ft".
+        then all stay frozen [5]_; `freeze` is ignored, and "gradual" is the same as "lp-ft".
         Needs the extra `lora`.
     freeze_norm : bool or "auto", default="auto"
-        Whether running statistics of normalisation stay as they are in trained layers too:
+        Whether running statistics of normalization stay as they are in trained layers too:
         those of a large data set serve better than those of small batches. "auto" does so
         unless weights are random (`weights=None`, or a callable as model).
     augment : str or callable, default="none"
         Random views of the training images: "flip" (left-right), "standard" (crops, flips,
-        colours), "randaugment", "trivial", or a function from PIL image to PIL image. They
+        colors), "randaugment", "trivial", or a function from PIL image to PIL image. They
         depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
-        epoch, for which frozen layers run every time. Of use with `augment` alone.
+        epoch, for which frozen layers run every time. Only used with `augment`.
     mixup : float, default=0.0
         Parameter of the beta distribution by which pairs of samples are blended [6]_; 0 turns
         it off.
     cutmix : float, default=0.0
-        The same for rectangles that images exchange [7]_. With both, batches take turns by
-        chance.
+        The same for rectangles that images exchange [7]_. With both, each batch uses one of
+        them, chosen at random.
     loss : "auto" or callable, default="auto"
-        "auto" is the squared error of standardised targets. A callable
-        `(output, target)` gets tensors (n, n_outputs) and (n, ...) of a task and returns the
-        losses of the rows, (n,); missing numbers are NaN and missing labels -1 there.
+        "auto" is the squared error of standardized targets. A callable `(output, target)`
+        gets tensors (n, n_outputs) and (n, ...) of a task and returns the losses of the rows,
+        (n,); missing numbers are NaN and missing labels -1 in the target.
     tasks : list of dict or None, default=None
-        Several tasks at once: one dict a task, in the order of the columns of y, with the keys
-        "name", "kind" ("multiclass", "multilabel" or "regression"), "weight" in the loss and
-        "n_columns", all optional. None takes the columns for tasks of one kind.
+        Several tasks at once: one dict per task, in the order of the columns of y, with the
+        keys "name", "kind" ("multiclass", "multilabel" or "regression"), "weight" in the loss
+        and "n_columns", all optional. None takes the columns for tasks of one kind.
     early_stopping : bool or int, default=False
         Whether to stop when the validation loss has not improved for 5 epochs, or for as many
         as given, and to go back to the best weights. A share of the samples is held out for
@@ -88,32 +88,32 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     validation_fraction : float, default=0.1
         Share that is held out with `early_stopping`.
     input_size : int or (height, width), default=None
-        Size in pixels that images are brought to; None is the network's own. Smaller ones
+        Size in pixels that images are scaled to; None is the network's own. Smaller ones
         train faster.
     preprocess : "auto", callable or None, default="auto"
         As in `PretrainedFeatures`; None takes X as the module's input, tables included.
     background : str or (red, green, blue), default="white"
-        What transparency is laid upon.
+        Color under transparent pixels.
     callbacks : list of skorch callbacks or None, default=None
         Called while training, as instances or (name, instance); copies that share their
         parameters are used. `net.history` has "valid_loss" and "valid_score". What they raise
         reaches the caller, so Optuna's `SkorchPruningCallback` works in `fit`. Those that set
         the learning rate or score by themselves are refused.
     net_params : dict or None, default=None
-        Further parameters of skorch's net, those apart that are the estimator's, such as
+        Further parameters of skorch's net, except those that the estimator sets, such as
         `{"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}` or `{"compile": True}`.
     accelerator : dict or None, default=None
         Arguments of `accelerate.Accelerator`, {} for none, to train on several GPUs or
         machines by `accelerate launch`; `batch_size` is then that of each process. Needs the
         extra `distributed`.
     cache : "memory", path or None, default="memory"
-        Where activations at the frozen boundary are kept for later fits and predictions: at
+        Where activations of the frozen layers are kept for later fits and predictions: at
         most 1 GiB in memory (environment variable SKLEARN_TRANSFER_ACTIVATION_BYTES), or in a
-        folder. In one fit they are computed once. None computes them in every epoch, and keeps
+        folder. In one fit they are computed once. None computes them in every epoch and keeps
         nothing.
     engine : {"auto", "torch", "openvino", "onnxruntime"}, default="auto"
-        What runs the frozen layers, as in `PretrainedFeatures`; after a pickle or `load` it is
-        PyTorch that runs all.
+        What runs the frozen layers, as in `PretrainedFeatures`; after a pickle or `load`
+        PyTorch runs all layers.
     device : str, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
@@ -129,9 +129,9 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     Attributes
     ----------
     history_ : list of dict
-        One entry an epoch, ready for `pandas.DataFrame`: "epoch", "phase", "train_loss", "lr",
-        "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score" (accuracy
-        or R2; of several labels the accuracy of single entries).
+        One entry per epoch, ready for `pandas.DataFrame`: "epoch", "phase", "train_loss",
+        "lr", "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score"
+        (accuracy or R2; of several labels the accuracy of single entries).
     n_iter_ : int
         Number of entries of `history_`.
     net_ : skorch.NeuralNet
@@ -152,23 +152,25 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
 
     Notes
     -----
-    y is 1-D, or 2-D with an output a column, where NaN is a missing entry that is left out of
-    the loss.
+    y is 1-D, or 2-D with one output per column, where NaN is a missing entry that is left out
+    of the loss.
 
     Everything is built in `fit`, from a copy of the network as it came: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardised on the training samples, and starts at zero.
+    standardized on the training samples, and starts at zero.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
-    training samples. Where layers are frozen and views do not change, activations at the
-    frozen boundary are computed once, by the engines of `PretrainedFeatures`, and epochs run
-    what follows alone. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
-    file. Networks in which something bypasses the boundary, such as NASNet, train without
-    this, with a warning.
+    training samples. Where layers are frozen and views do not change, activations of the
+    frozen layers are computed once, by the engines of `PretrainedFeatures`, and epochs only
+    run what follows. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
+    file. Networks in which something bypasses the last frozen layer, such as NASNet, train
+    without this, with a warning.
 
     A batch of one row is normalised by running statistics. If memory does not suffice, the
-    batch is halved once, with a warning. Ctrl-C in an epoch ends the training and leaves a
-    fitted estimator. Trainings in several threads of a process wait for each other.
+    batch is halved once, with a warning. Ctrl-C ends the training and leaves a fitted
+    estimator, with a warning unless it came in a callback at the end of an epoch, as
+    callbacks of skorch that stop a training do by the same exception. Trainings in several
+    threads of a process wait for each other.
 
     A pickle holds the trained network as arrays, in the memory of the CPU, and depends on
     content alone: `joblib.hash` and tokens of dask are equal for an estimator and for what its
@@ -182,9 +184,9 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     `value_range`, `preprocess`, `background` and, for random weights and callables,
     `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this
     estimator then stay at their defaults, and its own `layers` and `pooling` at theirs. How
-    the network is run is said here alone: `cache`, `engine`, `device`, `precision`,
-    `batch_size`, `n_jobs` and `verbose` of the model are not looked at, and a sample that
-    cannot be read is an error, whatever its `on_error`.
+    the network is run depends on this estimator alone: `cache`, `engine`, `device`,
+    `precision`, `batch_size`, `n_jobs` and `verbose` of the model are ignored, and a sample
+    that cannot be read is an error, whatever its `on_error`.
 
     References
     ----------
@@ -216,7 +218,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     def _make_targets(self, y, sample_weight, classes=None):
         from sklearn_transfer.finetuning.targets.targets import Targets
 
-        return Targets.regression(y, tasks=self.tasks, sample_weight=sample_weight)
+        return Targets.from_numbers(y, tasks=self.tasks, sample_weight=sample_weight)
 
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch, at the constant rate `lr`, from where the network is.

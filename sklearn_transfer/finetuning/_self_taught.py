@@ -1,4 +1,4 @@
-"""Features that are learnt from samples without labels."""
+"""Features that are learned from samples without labels."""
 
 from numbers import Integral, Real
 
@@ -29,7 +29,7 @@ _HALF = (0.5, 0.5, 0.5)
 
 
 class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimator):
-    """Features learnt from samples without labels, by an autoencoder.
+    """Features learned from samples without labels, by an autoencoder.
 
     For the case in which samples are many, labels few, and no pretrained network knows such
     samples: other kinds of images, or tables. A small network turns each sample into a code
@@ -60,7 +60,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
     lr : float, default=2e-3
         Largest learning rate of AdamW; it rises over a tenth of the steps and falls to 0.
     batch_size : int, default=64
-        Samples a step.
+        Samples per step.
     weight_decay : float, default=1e-4
         Decay of weights, other than biases and scales.
     early_stopping : bool or int, default=False
@@ -69,7 +69,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
     validation_fraction : float, default=0.1
         Share that is held out; only with early stopping.
     input_size : int, default=None
-        Edge in pixels of the square that images are brought to; None is 32. Small images lose
+        Edge in pixels of the square that images are scaled to; None is 32. Small images lose
         little by a small one, and time grows with its square.
     value_range : "auto", "dtype", (low, high) or None, default="auto"
         Which values are black and white, as in `PretrainedFeatures`.
@@ -79,7 +79,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         height, width). None means that X holds numbers of shape (n_samples, ...); tables
         are accepted.
     background : str or (red, green, blue), default="white"
-        What transparent pixels are laid upon.
+        Color under transparent pixels.
     device : str, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
     random_state : int, RandomState instance or None, default=0
@@ -95,9 +95,9 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         dense layers get images or maps after "flatten". With `preprocess="auto"`, timm's
         attribute `pretrained_cfg` says how images become its input.
     decoder_ : torch.nn.Sequential
-        Network from code to standardised input.
+        Network from code to standardized input.
     history_ : list of dict
-        One entry an epoch, as `TrainingDisplay` draws them: "epoch", "phase", "train_loss",
+        One entry per epoch, as `TrainingDisplay` draws them: "epoch", "phase", "train_loss",
         "valid_loss" with early stopping, "lr", "dur" in seconds, "best". Losses are mean
         squared errors in units of the input's variance; those of damaged copies where there
         is `noise` or `mask`.
@@ -116,10 +116,10 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
 
     Notes
     -----
-    With x the standardised input, d its damaged copy, f the encoder and g the decoder, the
-    mean over samples and features of (g(f(d)) - x)^2 is minimised. f ends in a linear layer,
-    so codes have any sign and scale: standardise them where an estimator asks for it. The
-    input is standardised by feature (dense) or channel (images, convolutional layers);
+    With x the standardized input, d its damaged copy, f the encoder and g the decoder, the
+    mean over samples and features of (g(f(d)) - x)^2 is minimized. f ends in a linear layer,
+    so codes have any sign and scale: standardize them where an estimator asks for it. The
+    input is standardized by feature (dense) or channel (images, convolutional layers);
     features that vary by less than a millionth of their mean, which is no more than rounding
     in float32, become 0: subtract the mean of such ones before.
 
@@ -274,11 +274,11 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
             return samples
         import torch
 
-        from sklearn_transfer.finetuning._inputs import read_payloads, row_of
+        from sklearn_transfer.finetuning._inputs import label_row, read_payloads
 
         n_threads = torch.get_num_threads()
         batch = read_payloads(
-            samples, reader, n_threads, None, lambda row: row_of(first + row)
+            samples, reader, n_threads, None, lambda row: label_row(first + row)
         )
         [array] = batch.values()
         return array
@@ -418,7 +418,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         """Samples as they are after encoding and decoding.
 
         What is lost shows what codes do not hold; a large error marks samples unlike those
-        that the network has learnt from.
+        that the network has learned from.
 
         Parameters
         ----------
@@ -443,7 +443,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         Returns
         -------
         names : ndarray of str objects of shape (n_components,)
-            A name a column of `transform`.
+            One name per column of `transform`.
         """
         check_is_fitted(self, "history_")
         check_feature_names_in(self, input_features)

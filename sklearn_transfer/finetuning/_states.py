@@ -47,7 +47,7 @@ def check_is_plain(estimator, source):
         return
     if isinstance(source.model, torch.nn.Module):
         raise TypeError(
-            f"skops writes no modules, and this {owner} was fitted with an object of the class"
+            f"Skops writes no modules, and this {owner} was fitted with an object of the class"
             f" {type(source.model).__name__} as model: give a name, or a function or class"
             f" that makes the network, as model; or use pickle, or {owner}.save"
         )
@@ -56,7 +56,7 @@ def check_is_plain(estimator, source):
         isinstance(value, torch.Tensor) for value in weights.values()
     ):
         raise TypeError(
-            f"skops writes no tensors, and this {owner} was fitted with a mapping of them as"
+            f"Skops writes no tensors, and this {owner} was fitted with a mapping of them as"
             f" weights: give the path of a file as weights; or use pickle, or {owner}.save"
         )
 

@@ -1,10 +1,13 @@
 """Callbacks that watch a training and end it, such as those that prune trials."""
 
+import signal
+
 import numpy as np
 import pytest
 from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_transfer import FineTunedClassifier
+from sklearn_transfer.finetuning.targets.targets import Targets
 from tests import small_networks
 
 
@@ -108,6 +111,69 @@ def test_training_stops_by_the_score():
     scores = [row["valid_score"] for row in model.history_]
     assert len(scores) < 100
     assert max(scores[-2:]) <= max(scores[:-2])
+
+
+class Stopping(Callback):
+    """Ends a training after an epoch, by a function of its own."""
+
+    def __init__(self, n_epochs, stop):
+        self.n_epochs, self.stop = n_epochs, stop
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.n_epochs:
+            self.stop()
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("stop", [interrupt, press_ctrl_c])
+def test_an_interrupt_at_the_end_of_an_epoch_keeps_it_without_a_warning(stop):
+    X, y = table()
+    found = fit(tuner(callbacks=[Stopping(2, stop)], warmup=0.0), X, y)
+    assert [row["epoch"] for row in found.history_] == [1, 2]
+    assert {"valid_loss", "valid_score", "dur"} <= found.history_[-1].keys()
+    assert found.predict(X).shape == y.shape
+
+
+def test_a_stop_in_a_phase_ends_all_phases(images, labels):
+    options = {"schedule": "gradual", "freeze": None, "max_epochs": 6, "engine": "torch"}
+    model = FineTunedClassifier(
+        small_networks.staged(), callbacks=[Stopping(1, interrupt)], **options
+    ).fit(images, labels)
+    assert [row["phase"] for row in model.history_] == ["probe", "from late"]
+
+
+def test_early_stopping_of_skorch_goes_back_to_our_best_weights():
+    X, y = table()
+    stop = EarlyStopping("valid_loss", 3, sink=lambda text: None)
+    options = {"callbacks": [stop], "max_epochs": 100, "lr": 0.3, "early_stopping": 50}
+    model = fit(tuner(**options), X, y)
+    assert len(model.history_) < 100
+    best = min(model.history_, key=lambda row: row["valid_loss"])
+    proba = model.predict_proba(X[40:])
+    right = proba[np.arange(20), (y[40:] == "up").astype(int)]
+    assert -np.log(right).mean() == pytest.approx(best["valid_loss"], rel=1e-4)
+
+
+def test_an_interrupt_while_an_epoch_is_scored_is_none_of_a_callback(monkeypatch):
+    score, calls = Targets.score, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return score(*args)
+
+    monkeypatch.setattr(Targets, "score", interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 2 of 4"):
+        model = fit(tuner(), *table())
+    assert len(model.history_) == 1
 
 
 def test_optuna_prunes_a_training():

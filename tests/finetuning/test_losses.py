@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sklearn_transfer.finetuning.objectives.supervised import row_losses
+from sklearn_transfer.finetuning.objectives.supervised import compute_row_losses
 from sklearn_transfer.finetuning.targets.targets import Targets
 
 NAN = float("nan")
@@ -25,7 +25,7 @@ def random_output(targets, n=N, dtype=torch.float64):
 @pytest.fixture
 def classes():
     y = np.array(["a", "b", "c"])[np.arange(N) % 3]
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     return targets, as_tensors(targets.encode(y))
 
 
@@ -33,7 +33,7 @@ def classes():
 def labels():
     y = np.random.default_rng(0).integers(0, 2, (N, 4)).astype(float)
     y[0], y[1, 2], y[4, :3] = NAN, NAN, NAN
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     return targets, as_tensors(targets.encode(y))
 
 
@@ -41,7 +41,7 @@ def labels():
 def numbers():
     y = np.random.default_rng(0).normal(5, 2, (N, 3))
     y[0], y[1, 2], y[4, :2] = NAN, NAN, NAN
-    targets = Targets.regression(y)
+    targets = Targets.from_numbers(y)
     return targets, as_tensors(targets.encode(y))
 
 
@@ -57,7 +57,7 @@ def mixed_tasks():
         {"kind": "multilabel", "n_columns": 2, "weight": 0.5},
         {"kind": "regression"},
     ]
-    targets = Targets.classification(y, tasks=tasks)
+    targets = Targets.from_labels(y, tasks=tasks)
     return targets, targets.encode(y)
 
 
@@ -65,7 +65,7 @@ def mixed_tasks():
 def test_classes_have_the_cross_entropy(classes, smoothing):
     targets, encoded = classes
     output = random_output(targets)
-    found = row_losses(output, encoded, targets, label_smoothing=smoothing)
+    found = compute_row_losses(output, encoded, targets, label_smoothing=smoothing)
     onehot = functional.one_hot(encoded[0], 3) * (1 - smoothing) + smoothing / 3
     expected = -(onehot * output.log_softmax(dim=1)).sum(dim=1)
     torch.testing.assert_close(found, expected)
@@ -75,7 +75,7 @@ def test_classes_have_the_cross_entropy(classes, smoothing):
 def test_labels_have_the_mean_cross_entropy_of_those_present(labels, smoothing):
     targets, (encoded,) = labels
     output = random_output(targets)
-    found = row_losses(output, (encoded,), targets, label_smoothing=smoothing)
+    found = compute_row_losses(output, (encoded,), targets, label_smoothing=smoothing)
     for row, logits, values in zip(found, output, encoded, strict=True):
         kept = ~values.isnan()
         smoothed = values[kept].double() * (1 - smoothing) + smoothing * 0.5
@@ -86,7 +86,7 @@ def test_labels_have_the_mean_cross_entropy_of_those_present(labels, smoothing):
 def test_numbers_have_the_mean_squared_error_of_those_present(numbers):
     targets, (encoded,) = numbers
     output = random_output(targets)
-    found = row_losses(output, (encoded,), targets)
+    found = compute_row_losses(output, (encoded,), targets)
     for row, guess, values in zip(found, output, encoded, strict=True):
         kept = ~values.isnan()
         expected = functional.mse_loss(guess[kept], values[kept].double())
@@ -97,7 +97,7 @@ def test_tasks_add_up_by_weight_and_factor():
     targets, arrays = mixed_tasks()
     encoded, factors = as_tensors(arrays), targets.compute_factors(arrays)
     output = random_output(targets)
-    found = row_losses(output, encoded, targets, factors=factors)
+    found = compute_row_losses(output, encoded, targets, factors=factors)
     codes, labels, numbers = encoded
     expected = torch.zeros(N, dtype=torch.float64)
     for i in range(N):
@@ -114,8 +114,8 @@ def test_tasks_add_up_by_weight_and_factor():
             expected[i] += N / 10 * (guess - numbers[i, 0].double()) ** 2
     torch.testing.assert_close(found, expected)
     assert found[0] == 0
-    plain = row_losses(output, encoded, targets, factors=[1, 1, 1])
-    torch.testing.assert_close(row_losses(output, encoded, targets), plain)
+    plain = compute_row_losses(output, encoded, targets, factors=[1, 1, 1])
+    torch.testing.assert_close(compute_row_losses(output, encoded, targets), plain)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -127,7 +127,9 @@ def test_missing_entries_have_no_gradient(smoothing, fill):
         [(codes < 0)[:, None].expand(-1, 3), labels.isnan(), numbers.isnan()], dim=1
     )
     output = random_output(targets).detach().masked_fill(missing, fill).requires_grad_()
-    losses = row_losses(output, (codes, labels, numbers), targets, label_smoothing=smoothing)
+    losses = compute_row_losses(
+        output, (codes, labels, numbers), targets, label_smoothing=smoothing
+    )
     losses.sum().backward()
     assert (output.grad[missing] == 0).all()
     assert (output.grad[~missing] != 0).all()
@@ -137,7 +139,7 @@ def test_gradients_are_those_of_finite_differences():
     targets, arrays = mixed_tasks()
     encoded = as_tensors(arrays)
     assert torch.autograd.gradcheck(
-        lambda output: row_losses(output, encoded, targets, label_smoothing=0.1),
+        lambda output: compute_row_losses(output, encoded, targets, label_smoothing=0.1),
         random_output(targets),
     )
 
@@ -148,7 +150,11 @@ def test_mean_of_a_task_is_that_of_its_rows():
     encoded, output = as_tensors(arrays), random_output(targets)
     weights = np.random.default_rng(2).random(N)
     factors = targets.compute_factors(arrays, weights)
-    found = row_losses(output, encoded, targets, factors=[factors[0], 0, 0]).detach().numpy()
+    found = (
+        compute_row_losses(output, encoded, targets, factors=[factors[0], 0, 0])
+        .detach()
+        .numpy()
+    )
     kept = arrays[0] >= 0
     loss = functional.cross_entropy(output[kept][:, :3], encoded[0][kept], reduction="none")
     expected = np.average(2.0 * loss.detach().numpy(), weights=weights[kept])
@@ -160,9 +166,9 @@ def test_half_precision_is_computed_in_single(dtype):
     targets, arrays = mixed_tasks()
     encoded = as_tensors(arrays)
     output = random_output(targets, dtype=dtype)
-    found = row_losses(output, encoded, targets)
+    found = compute_row_losses(output, encoded, targets)
     assert found.dtype == torch.float32
-    expected = row_losses(output.detach().double(), encoded, targets)
+    expected = compute_row_losses(output.detach().double(), encoded, targets)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
     found.sum().backward()
     assert output.grad.isfinite().all()
@@ -171,17 +177,17 @@ def test_half_precision_is_computed_in_single(dtype):
 def test_extreme_logits_have_a_finite_loss(classes, labels):
     for targets, encoded in (classes, labels):
         output = (random_output(targets, dtype=torch.float32) * 1e6).detach().requires_grad_()
-        losses = row_losses(output, encoded, targets)
+        losses = compute_row_losses(output, encoded, targets)
         losses.sum().backward()
         assert losses.isfinite().all()
         assert output.grad.isfinite().all()
 
 
 def test_one_row_and_none():
-    targets = Targets.classification(["a", "b"])
+    targets = Targets.from_labels(["a", "b"])
     for y in (["b"], []):
         encoded = as_tensors(targets.encode(np.array(y, dtype="<U1")))
-        assert row_losses(torch.zeros(len(y), 2), encoded, targets).shape == (len(y),)
+        assert compute_row_losses(torch.zeros(len(y), 2), encoded, targets).shape == (len(y),)
 
 
 def test_own_loss_takes_the_place_of_the_task(numbers):
@@ -192,14 +198,14 @@ def test_own_loss_takes_the_place_of_the_task(numbers):
         assert target is encoded[0]
         return (output - target).abs().nanmean(dim=1).nan_to_num(0)
 
-    found = row_losses(output, encoded, targets, loss=absolute, factors=[2.0])
+    found = compute_row_losses(output, encoded, targets, loss=absolute, factors=[2.0])
     torch.testing.assert_close(found, 2 * absolute(output, encoded[0]))
 
 
 def test_own_loss_counts_by_the_weight_of_its_task():
     y = ["a", "b"]
-    targets = Targets.classification(y, tasks=[{"weight": 3.0}])
-    found = row_losses(
+    targets = Targets.from_labels(y, tasks=[{"weight": 3.0}])
+    found = compute_row_losses(
         torch.zeros(2, 2),
         as_tensors(targets.encode(y)),
         targets,
@@ -219,12 +225,12 @@ def test_own_loss_counts_by_the_weight_of_its_task():
 def test_own_loss_must_give_one_number_a_row(classes, loss, got):
     targets, encoded = classes
     with pytest.raises(ValueError, match=f"The loss returned {got}, expected .*\\(12,\\)"):
-        row_losses(random_output(targets), encoded, targets, loss=loss)
+        compute_row_losses(random_output(targets), encoded, targets, loss=loss)
 
 
 def test_own_loss_needs_one_task():
     targets, arrays = mixed_tasks()
     with pytest.raises(ValueError, match="y has 3 tasks"):
-        row_losses(
+        compute_row_losses(
             random_output(targets), as_tensors(arrays), targets, loss=lambda o, t: o.sum(dim=1)
         )

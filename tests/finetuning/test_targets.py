@@ -73,7 +73,7 @@ def test_module_loads_no_network_library():
 @each_sort
 def test_codes_are_those_of_label_encoder(y):
     encoder = LabelEncoder().fit(np.asarray(y))
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     (codes,) = targets.encode(y)
     np.testing.assert_array_equal(codes, encoder.transform(np.asarray(y)))
     np.testing.assert_array_equal(targets.classes, encoder.classes_)
@@ -85,7 +85,7 @@ def test_codes_are_those_of_label_encoder(y):
 
 @each_sort
 def test_perfect_logits_predict_y(y):
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     (codes,) = targets.encode(y)
     logits = np.eye(targets.n_outputs)[codes]
     np.testing.assert_array_equal(targets.predict(logits), np.asarray(y))
@@ -94,7 +94,7 @@ def test_perfect_logits_predict_y(y):
 
 @each_sort
 def test_json_keeps_every_label_and_dtype(y):
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     back = Targets.from_json(json.loads(json.dumps(targets.to_json())))
     assert back.classes.dtype == targets.classes.dtype
     assert back.classes.tolist() == targets.classes.tolist()
@@ -103,25 +103,25 @@ def test_json_keeps_every_label_and_dtype(y):
 
 
 def test_labels_are_equal_across_containers():
-    targets = Targets.classification(np.array([5, 7, 5]))
+    targets = Targets.from_labels(np.array([5, 7, 5]))
     for y in [[7, 5], [7.0, 5.0], pd.Series([7, 5], dtype="Int64"), pl.Series([7, 5])]:
         assert targets.encode(y)[0].tolist() == [1, 0]
 
 
 def test_unknown_label_is_named_with_its_row():
-    targets = Targets.classification(["cat", "owl"])
+    targets = Targets.from_labels(["cat", "owl"])
     with pytest.raises(ValueError, match="'owi' in row 1.*'cat', 'owl'.*Did you mean 'owl'"):
         targets.encode(["cat", "owi"])
 
 
 def test_strings_of_numbers_are_not_numbers():
-    targets = Targets.classification([0, 1])
+    targets = Targets.from_labels([0, 1])
     with pytest.raises(ValueError, match="y holds '0' in row 0"):
         targets.encode(["0", "1"])
 
 
 def test_message_lists_ten_classes():
-    targets = Targets.classification(np.repeat(np.arange(15), 2))
+    targets = Targets.from_labels(np.repeat(np.arange(15), 2))
     with pytest.raises(ValueError, match=r"8, 9, ... 5 more\]"):
         targets.encode([99])
 
@@ -142,33 +142,33 @@ def test_message_lists_ten_classes():
 )
 def test_one_task_refuses_missing_labels(y):
     with pytest.raises(ValueError, match="Input y contains NaN: row 2 is missing"):
-        Targets.classification(y)
+        Targets.from_labels(y)
     classes = ["a", "b"] if isinstance(np.asarray(y).tolist()[0], str) else [0, 1]
     with pytest.raises(ValueError, match="row 2 is missing"):
-        Targets.classification(classes).encode(y)
+        Targets.from_labels(classes).encode(y)
 
 
 def test_infinite_labels_give_the_error_of_scikit_learn():
     with pytest.raises(ValueError, match="Input y contains infinity"):
-        Targets.classification([0.0, 1.0, np.inf])
+        Targets.from_labels([0.0, 1.0, np.inf])
 
 
 def test_continuous_labels_give_the_error_of_scikit_learn():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
-        Targets.classification([0.5, 1.2, 3.0])
+        Targets.from_labels([0.5, 1.2, 3.0])
     with pytest.raises(ValueError, match="column 1 of y: Unknown label type: continuous"):
-        Targets.classification(np.array([[0.0, 0.5], [2.0, 1.5], [1.0, NAN]]))
+        Targets.from_labels(np.array([[0.0, 0.5], [2.0, 1.5], [1.0, NAN]]))
 
 
 def test_one_class_is_an_error():
     with pytest.raises(ValueError, match="y holds one class, 'a'.*at least two classes"):
-        Targets.classification(["a", "a"])
+        Targets.from_labels(["a", "a"])
 
 
 @pytest.mark.parametrize("y", [["a", 1], [b"a", b"b"], np.array(["2020-01-01"], "M8[D]")])
 def test_labels_of_no_single_sort_are_an_error(y):
     with pytest.raises(ValueError, match="y holds labels of type .*astype\\(str\\)"):
-        Targets.classification(y)
+        Targets.from_labels(y)
 
 
 @pytest.mark.parametrize(
@@ -184,40 +184,40 @@ def test_labels_of_no_single_sort_are_an_error(y):
 )
 def test_sequences_of_labels_are_an_error_that_names_the_repair(y):
     with pytest.raises(ValueError, match="MultiLabelBinarizer"):
-        Targets.classification(y)
+        Targets.from_labels(y)
 
 
 @pytest.mark.parametrize("y", ["abc", np.zeros((2, 2, 2)), np.zeros((3, 0)), 3])
 def test_shapes_that_are_no_table(y):
     with pytest.raises(ValueError, match="y should be a 1d array"):
-        Targets.classification(y)
+        Targets.from_labels(y)
 
 
 def test_y_is_required():
     with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
-        Targets.classification(None)
+        Targets.from_labels(None)
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, pd.DataFrame, list])
 def test_a_column_of_labels_is_raveled_with_a_warning(wrap):
     y = np.array([["a"], ["b"], ["a"]])
     with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
-        targets = Targets.classification(wrap(y))
+        targets = Targets.from_labels(wrap(y))
     assert targets.encode(wrap(y))[0].tolist() == [0, 1, 0]  # and without one
     assert targets.predict(np.eye(2)).tolist() == ["a", "b"]
 
 
 def test_classes_may_be_more_than_y_holds():
-    targets = Targets.classification(["b", "b"], classes=["c", "a", "b"])
+    targets = Targets.from_labels(["b", "b"], classes=["c", "a", "b"])
     assert targets.encode(["b", "c"])[0].tolist() == [1, 2]
     with pytest.raises(ValueError, match="classes contains NaN"):
-        Targets.classification(["b"], classes=["a", None])
+        Targets.from_labels(["b"], classes=["a", None])
     with pytest.raises(ValueError, match="y holds 'd' in row 1"):
-        Targets.classification(["b", "d"], classes=["c", "a", "b"])
+        Targets.from_labels(["b", "d"], classes=["c", "a", "b"])
 
 
 def test_probabilities_are_a_softmax(output):
-    targets = Targets.classification(LABELS["str"])
+    targets = Targets.from_labels(LABELS["str"])
     found = targets.predict_proba(output.astype(np.float32))
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, softmax(output, axis=1), rtol=1e-5)
@@ -228,20 +228,20 @@ def test_probabilities_are_a_softmax(output):
 
 def test_decisions_of_two_classes_are_one_dimensional(output):
     logits = output[:, :2]
-    targets = Targets.classification(LABELS["bool"])
+    targets = Targets.from_labels(LABELS["bool"])
     decision = targets.decision_function(logits)
     np.testing.assert_array_equal(targets.predict(logits), decision > 0)
     np.testing.assert_allclose(expit(decision), targets.predict_proba(logits)[:, 1])
 
 
 def test_decisions_of_several_classes_are_logits(output):
-    decision = Targets.classification(LABELS["int"]).decision_function(output)
+    decision = Targets.from_labels(LABELS["int"]).decision_function(output)
     np.testing.assert_array_equal(decision, output)
     assert not np.shares_memory(decision, output)
 
 
 def test_output_must_have_a_column_a_class_and_be_finite(output):
-    targets = Targets.classification(LABELS["int"])
+    targets = Targets.from_labels(LABELS["int"])
     with pytest.raises(ValueError, match=r"shape \(30, 2\); expected \(n_samples, 3\)"):
         targets.predict(output[:, :2])
     output[4, 1] = NAN
@@ -261,7 +261,7 @@ def test_output_must_have_a_column_a_class_and_be_finite(output):
 )
 def test_a_matrix_of_zeros_and_ones_is_one_task(wrap, output):
     y = np.random.default_rng(2).integers(0, 2, (30, 3))
-    targets = Targets.classification(wrap(y))
+    targets = Targets.from_labels(wrap(y))
     assert [task.kind for task in targets.tasks] == ["multilabel"]
     (encoded,) = targets.encode(wrap(y))
     assert encoded.dtype == np.float32
@@ -279,15 +279,15 @@ def test_a_matrix_of_zeros_and_ones_is_one_task(wrap, output):
 
 def test_classes_of_several_labels_are_their_numbers():
     y = np.array([[0, 1], [1, 1]])
-    assert Targets.classification(y, classes=[0, 1]).tasks[0].kind == "multilabel"
-    targets = Targets.classification(y, classes=[[0, 1], [0, 1, 2]])
+    assert Targets.from_labels(y, classes=[0, 1]).tasks[0].kind == "multilabel"
+    targets = Targets.from_labels(y, classes=[[0, 1], [0, 1, 2]])
     assert [task.n_outputs for task in targets.tasks] == [2, 3]
 
 
 def test_missing_entries_leave_several_labels_one_task():
     y = np.array([[0, 1], [NAN, 0], [1, 1]])
     for given in (y, pd.DataFrame(y).astype("Int64"), [[0, 1], [None, 0], [1, 1]]):
-        targets = Targets.classification(given)
+        targets = Targets.from_labels(given)
         assert targets.tasks[0].kind == "multilabel"
         np.testing.assert_array_equal(targets.encode(given)[0], y)
     # The missing entry counts neither way: three of five are right.
@@ -297,7 +297,7 @@ def test_missing_entries_leave_several_labels_one_task():
 
 
 def test_other_entries_in_several_labels_are_an_error():
-    targets = Targets.classification(np.array([[0, 1], [1, 0]]))
+    targets = Targets.from_labels(np.array([[0, 1], [1, 0]]))
     with pytest.raises(ValueError, match="column 1 of y holds 2 in row 1"):
         targets.encode(np.array([[0, 1], [1, 2]]))
     with pytest.raises(ValueError, match="y has 3 columns, and had 2 in fit"):
@@ -306,12 +306,12 @@ def test_other_entries_in_several_labels_are_an_error():
 
 def test_a_label_that_is_always_missing_is_an_error():
     with pytest.raises(ValueError, match="column 1 of y has no entry that is present"):
-        Targets.classification(np.array([[0, NAN], [1, NAN]]))
+        Targets.from_labels(np.array([[0, NAN], [1, NAN]]))
 
 
 @pytest.mark.parametrize("y", [[[5, 7], [7, 5]], [[0, 1], [1, 2]], [["0", "1"], ["1", "0"]]])
 def test_labels_other_than_zero_and_one_are_two_tasks(y):
-    targets = Targets.classification(y)  # the first is an indicator to scikit-learn
+    targets = Targets.from_labels(y)  # the first is an indicator to scikit-learn
     assert [task.kind for task in targets.tasks] == ["multiclass", "multiclass"]
     assert targets.classes[0].dtype == np.array(y).dtype
 
@@ -330,7 +330,7 @@ def test_tasks_with_gaps(container):
         "polars": lambda: pl.DataFrame(columns),
         "dict": lambda: columns,
     }[container]()
-    targets = Targets.classification(given)
+    targets = Targets.from_labels(given)
     named = container not in ("array", "list")
     assert [t.name for t in targets.tasks] == (["animal", "site"] if named else ["y0", "y1"])
     assert [t.columns for t in targets.tasks] == [slice(0, 3), slice(3, 5)]
@@ -346,7 +346,7 @@ def test_tasks_with_gaps(container):
 
 def test_predictions_of_tasks_stand_side_by_side(output):
     output = np.column_stack([output, output[:, :2] + 0.5])
-    targets = Targets.classification(two_tasks())
+    targets = Targets.from_labels(two_tasks())
     found = targets.predict(output)
     assert found.dtype == object
     assert found[0].tolist() == [
@@ -362,7 +362,7 @@ def test_predictions_of_tasks_stand_side_by_side(output):
 
 
 def test_predictions_of_tasks_of_different_sorts_keep_theirs():
-    targets = Targets.classification([["a", 1, True], ["b", 2, False]])
+    targets = Targets.from_labels([["a", 1, True], ["b", 2, False]])
     found = targets.predict(np.eye(6)[[0]])
     assert found.tolist() == [["a", 1, False]]
     assert [type(value) for value in found[0]] == [str, int, bool]
@@ -370,10 +370,10 @@ def test_predictions_of_tasks_of_different_sorts_keep_theirs():
 
 def test_predictions_of_tasks_of_one_sort_keep_it(output):
     y = np.array([["a", "xx"], ["b", "yyy"]])
-    found = Targets.classification(y).predict(np.column_stack([output, output[:, 0]]))
+    found = Targets.from_labels(y).predict(np.column_stack([output, output[:, 0]]))
     assert found.dtype == "<U3"
     y = np.array([[1, 2], [3, 4]], dtype=np.int32)
-    assert Targets.classification(y).predict(np.zeros((1, 4))).dtype == np.int32
+    assert Targets.from_labels(y).predict(np.zeros((1, 4))).dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -386,37 +386,37 @@ def test_predictions_of_tasks_of_one_sort_keep_it(output):
 )
 def test_errors_of_tasks_name_the_column(column, message):
     with pytest.raises(ValueError, match=message):
-        Targets.classification({"animal": ["cat", "owl", "cat"], "site": column})
+        Targets.from_labels({"animal": ["cat", "owl", "cat"], "site": column})
 
 
 def test_unknown_label_of_a_task_names_its_column():
-    targets = Targets.classification(two_tasks())
+    targets = Targets.from_labels(two_tasks())
     with pytest.raises(ValueError, match="column 1 of y holds 9 in row 1"):
         targets.encode([["cat", 1], ["cat", 9]])
 
 
 def test_columns_must_be_those_of_fit():
     frame = pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"]})
-    targets = Targets.classification(frame)
+    targets = Targets.from_labels(frame)
     with pytest.raises(ValueError, match=r"columns \['b', 'a'\], and had \['a', 'b'\]"):
         targets.encode(frame[["b", "a"]])
     with pytest.raises(ValueError, match="several columns of the name 'a'"):
-        Targets.classification(pd.concat([frame, frame], axis=1))
+        Targets.from_labels(pd.concat([frame, frame], axis=1))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        Targets.classification({"a": ["x", "y"], "b": ["u"]})
+        Targets.from_labels({"a": ["x", "y"], "b": ["u"]})
 
 
 def test_classes_of_tasks_are_a_list():
     y = np.array([["a", "x"], ["b", "x"]])
-    targets = Targets.classification(y, classes=[["a", "b", "c"], ["x", "y"]])
+    targets = Targets.from_labels(y, classes=[["a", "b", "c"], ["x", "y"]])
     assert [c.tolist() for c in targets.classes] == [["a", "b", "c"], ["x", "y"]]
     with pytest.raises(ValueError, match="list with one array of labels a task"):
-        Targets.classification(y, classes=["a", "b", "x"])
+        Targets.from_labels(y, classes=["a", "b", "x"])
 
 
 def test_score_is_the_weighted_mean_of_tasks():
     y = np.array([["a", "x"], ["b", None], ["b", "y"], ["a", "x"]], dtype=object)
-    targets = Targets.classification(y, tasks=[{"weight": 3}, {}])
+    targets = Targets.from_labels(y, tasks=[{"weight": 3}, {}])
     output = np.tile([1.0, 0.0, 1.0, 0.0], (4, 1))  # "a" and "x" in every row
     assert targets.score(output, y) == pytest.approx((3 * 1 / 2 + 2 / 3) / 4)
     weighted = targets.score(output, y, [5, 9, 1, 1])
@@ -427,7 +427,7 @@ def test_score_is_the_weighted_mean_of_tasks():
 
 
 def test_score_counts_unknown_labels_as_wrong():
-    targets = Targets.classification(["a", "b"])
+    targets = Targets.from_labels(["a", "b"])
     assert targets.score(np.eye(2), ["a", "zebra"]) == 0.5
 
 
@@ -441,7 +441,7 @@ def test_classes_labels_and_numbers_at_once():
         {"name": "traits", "kind": "multilabel", "n_columns": 2},
         {"name": "length", "kind": "regression", "weight": 0.5},
     ]
-    targets = Targets.classification(y, tasks=tasks)
+    targets = Targets.from_labels(y, tasks=tasks)
     assert [(t.name, t.kind, t.weight) for t in targets.tasks] == [
         ("species", "multiclass", 1.0),
         ("traits", "multilabel", 1.0),
@@ -465,7 +465,7 @@ def test_classes_labels_and_numbers_at_once():
 
 
 def test_a_zero_one_table_may_be_two_tasks():
-    targets = Targets.classification(np.array([[0, 1], [1, 0]]), tasks=[{}, {}])
+    targets = Targets.from_labels(np.array([[0, 1], [1, 0]]), tasks=[{}, {}])
     assert [task.kind for task in targets.tasks] == ["multiclass"] * 2
 
 
@@ -493,20 +493,20 @@ def test_a_zero_one_table_may_be_two_tasks():
 def test_wrong_tasks_are_named(tasks, message):
     y = {"animal": ["cat", "owl"], "site": [5, 6]}
     with pytest.raises(ValueError, match=message):
-        Targets.classification(y, tasks=tasks)
+        Targets.from_labels(y, tasks=tasks)
 
 
 def test_a_regressor_needs_numbers():
     with pytest.raises(ValueError, match="use FineTunedClassifier"):
-        Targets.regression([1.0, 2.0], tasks=[{"kind": "multiclass"}])
+        Targets.from_numbers([1.0, 2.0], tasks=[{"kind": "multiclass"}])
 
 
 def test_numbers_of_one_task_may_be_several_tasks_of_a_regressor(output):
     y = np.random.default_rng(3).normal(2, 5, (30, 3))
     tasks = [{"n_columns": 2, "weight": 2.0}, {"name": "depth"}]
-    targets = Targets.regression(y, tasks=tasks)
+    targets = Targets.from_numbers(y, tasks=tasks)
     assert [t.columns for t in targets.tasks] == [slice(0, 2), slice(2, 3)]
-    whole = Targets.regression(y)
+    whole = Targets.from_numbers(y)
     np.testing.assert_array_equal(targets.predict(output), whole.predict(output))
     found = whole.predict(output)
     first, second = r2_score(y[:, :2], found[:, :2]), r2_score(y[:, 2], found[:, 2])
@@ -520,7 +520,7 @@ def test_numbers_of_one_task_may_be_several_tasks_of_a_regressor(output):
 def test_numbers_are_standardised_as_by_standard_scaler(scale):
     plain = np.random.default_rng(3).normal(2, 5, (30, 3))
     weights = np.random.default_rng(4).integers(1, 4, 30).astype(float)
-    targets = Targets.regression(plain * scale, sample_weight=weights)
+    targets = Targets.from_numbers(plain * scale, sample_weight=weights)
     scaler = StandardScaler().fit(plain, sample_weight=weights)
     (encoded,) = targets.encode(plain * scale)
     assert encoded.dtype == np.float32
@@ -534,41 +534,43 @@ def test_gaps_in_numbers_are_left_out():
     y = np.random.default_rng(3).normal(2, 5, (30, 2))
     y[::3, 0], y[1, :] = NAN, NAN
     weights = np.random.default_rng(4).random(30)
-    task = Targets.regression(y, sample_weight=weights).tasks[0]
+    task = Targets.from_numbers(y, sample_weight=weights).tasks[0]
     for j in range(2):
         kept = ~np.isnan(y[:, j])
         scaler = StandardScaler().fit(y[kept, j : j + 1], sample_weight=weights[kept])
         assert task.mean[j] == pytest.approx(scaler.mean_[0], rel=1e-12)
         assert task.scale[j] == pytest.approx(scaler.scale_[0], rel=1e-12)
-    np.testing.assert_array_equal(np.isnan(Targets.regression(y).encode(y)[0]), np.isnan(y))
+    np.testing.assert_array_equal(np.isnan(Targets.from_numbers(y).encode(y)[0]), np.isnan(y))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e15 + 0.3, -3e-7])
 def test_a_constant_has_scale_one(value):
-    targets = Targets.regression(np.full(1001, value), sample_weight=np.linspace(0.1, 1, 1001))
+    targets = Targets.from_numbers(
+        np.full(1001, value), sample_weight=np.linspace(0.1, 1, 1001)
+    )
     assert targets.tasks[0].scale.tolist() == [1.0]
     assert targets.predict(np.zeros((1, 1)))[0] == pytest.approx(value, rel=1e-15)
 
 
 def test_a_constant_but_for_rounding_has_scale_one():
-    assert Targets.regression(np.tile([0.3, 0.1 + 0.2], 50)).tasks[0].scale.tolist() == [1.0]
+    assert Targets.from_numbers(np.tile([0.3, 0.1 + 0.2], 50)).tasks[0].scale.tolist() == [1.0]
 
 
 def test_small_differences_far_from_zero_are_no_constant():
     y = 1e8 + np.tile([0.0, 1e-3], 50)
-    assert Targets.regression(y).tasks[0].scale[0] == pytest.approx(5e-4, rel=1e-4)
+    assert Targets.from_numbers(y).tasks[0].scale[0] == pytest.approx(5e-4, rel=1e-4)
 
 
 @pytest.mark.parametrize(("y", "shape"), [([1.0, 2.0], (2,)), ([[1.0], [2.0]], (2, 1))])
 def test_predictions_have_the_shape_of_y(y, shape):
-    targets = Targets.regression(y)
+    targets = Targets.from_numbers(y)
     assert targets.single
     assert targets.predict(np.zeros((2, 1))).shape == shape
     assert targets.encode(y)[0].shape == (2, 1)
 
 
 def test_one_row_of_numbers():
-    targets = Targets.regression([3.0])
+    targets = Targets.from_numbers([3.0])
     assert targets.encode([3.0])[0].tolist() == [[0.0]]
     assert np.isnan(targets.score(np.zeros((1, 1)), [3.0]))
 
@@ -577,25 +579,25 @@ def test_one_row_of_numbers():
 def test_missing_numbers_in_one_dimension_give_the_error_of_scikit_learn(bad):
     message = "Input y contains infinity" if bad == np.inf else "Input y contains NaN"
     with pytest.raises(ValueError, match=message):
-        Targets.regression([1.0, bad])
+        Targets.from_numbers([1.0, bad])
 
 
 def test_infinite_numbers_in_a_table_are_an_error():
     with pytest.raises(ValueError, match="column 1 of y contains infinity"):
-        Targets.regression([[1.0, np.inf], [2.0, NAN]])
+        Targets.from_numbers([[1.0, np.inf], [2.0, NAN]])
 
 
 @pytest.mark.parametrize("y", [["a", "b"], [1.0, "b"], [1j, 2j], np.array(["1", "2"])])
 def test_numbers_must_be_numbers(y):
     with pytest.raises(ValueError, match="y must hold numbers"):
-        Targets.regression(y)
+        Targets.from_numbers(y)
 
 
 def test_a_column_without_numbers_is_an_error():
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": [NAN, 4.0]})
-    Targets.regression(frame)
+    Targets.from_numbers(frame)
     with pytest.raises(ValueError, match="column 'b' of y has no entry .* weight above 0"):
-        Targets.regression(frame, sample_weight=[1.0, 0.0])
+        Targets.from_numbers(frame, sample_weight=[1.0, 0.0])
 
 
 @pytest.mark.parametrize(
@@ -607,14 +609,14 @@ def test_a_column_without_numbers_is_an_error():
 )
 def test_numbers_are_equal_across_containers(wrap):
     y = np.random.default_rng(3).normal(2, 5, (30, 2))
-    found, expected = Targets.regression(wrap(y)), Targets.regression(y)
+    found, expected = Targets.from_numbers(wrap(y)), Targets.from_numbers(y)
     np.testing.assert_array_equal(found.encode(wrap(y))[0], expected.encode(y)[0])
 
 
 def test_score_of_numbers_is_r2(output):
     y = np.random.default_rng(3).normal(2, 5, (30, 3))
     weights = np.random.default_rng(4).random(30)
-    targets = Targets.regression(y)
+    targets = Targets.from_numbers(y)
     expected = r2_score(y, targets.predict(output), sample_weight=weights)
     assert targets.score(output, y, weights) == pytest.approx(expected, rel=1e-12)
     gaps = y.copy()
@@ -630,7 +632,7 @@ def test_score_of_numbers_is_r2(output):
 def test_json_keeps_every_number(flat, output):
     y = np.random.default_rng(3).normal(2, 5, (30, 3))
     y = y[:, 0] if flat else y
-    targets = Targets.regression(y)
+    targets = Targets.from_numbers(y)
     back = Targets.from_json(json.loads(json.dumps(targets.to_json())))
     output = output[:, : targets.n_outputs]
     np.testing.assert_array_equal(back.predict(output), targets.predict(output))
@@ -642,9 +644,10 @@ def test_json_keeps_every_number(flat, output):
 
 
 def test_no_weights_are_one_each():
-    assert Targets.classification(["a", "b", "a"]).compute_row_weights(
-        ["a", "b"]
-    ).tolist() == [1, 1]
+    assert Targets.from_labels(["a", "b", "a"]).compute_row_weights(["a", "b"]).tolist() == [
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("weights", [None, np.random.default_rng(5).random(30)])
@@ -659,14 +662,14 @@ def test_balanced_weights_are_those_of_scikit_learn(sort, weights):
     if weights is None:
         known = compute_class_weight("balanced", classes=classes, y=y)
         np.testing.assert_allclose(expected / expected[0], known[codes] / known[codes[0]])
-    found = Targets.classification(y).compute_row_weights(y, "balanced", weights)
+    found = Targets.from_labels(y).compute_row_weights(y, "balanced", weights)
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-12)
     assert found.mean() == pytest.approx(1)
 
 
 def test_weight_two_is_two_rows():
     y, twice = np.array(["a", "b", "b", "b", "c"]), np.array(list("abbbca"))
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     once = targets.compute_row_weights(y, "balanced", [2, 1, 1, 1, 1])
     rows = targets.compute_row_weights(twice, "balanced")
     np.testing.assert_allclose(once[1:] / once[0], rows[1:5] / (rows[0] + rows[5]))
@@ -684,7 +687,7 @@ def test_weight_two_is_two_rows():
 def test_given_weights_are_those_of_scikit_learn(y, class_weight):
     given = np.random.default_rng(5).random(30)
     expected = compute_sample_weight(class_weight, y) * given
-    found = Targets.classification(y).compute_row_weights(y, class_weight, given)
+    found = Targets.from_labels(y).compute_row_weights(y, class_weight, given)
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-12)
 
 
@@ -693,13 +696,13 @@ def test_weights_of_several_labels_multiply_as_in_scikit_learn(class_weight):
     y = np.random.default_rng(2).integers(0, 2, (30, 3))
     each = class_weight if class_weight == "balanced" else [class_weight] * 3
     expected = compute_sample_weight(each, y)
-    found = Targets.classification(y).compute_row_weights(y, class_weight)
+    found = Targets.from_labels(y).compute_row_weights(y, class_weight)
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-12)
 
 
 def test_weights_of_tasks_multiply_and_gaps_weigh_one():
     y = np.array([["a", "x"], ["b", None], ["b", "y"], [None, "x"]], dtype=object)
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     found = targets.compute_row_weights(y, [{"a": 2.0}, {"x": 3.0, "y": 5.0}])
     expected = np.array([6.0, 1.0, 5.0, 3.0])
     np.testing.assert_allclose(found, expected / expected.mean())
@@ -711,13 +714,13 @@ def test_weights_of_tasks_multiply_and_gaps_weigh_one():
 
 
 def test_classes_absent_from_the_rows_take_no_part():
-    targets = Targets.classification(["a", "b", "c"])
+    targets = Targets.from_labels(["a", "b", "c"])
     found = targets.compute_row_weights(["a", "a", "b"], "balanced")
     np.testing.assert_allclose(found, [0.75, 0.75, 1.5])
     targets.compute_row_weights(
         ["a", "b"], {"a": 1, "b": 2, "c": 3, "d": 4}
     )  # "d" in another fold
-    targets = Targets.classification([["a", "x"], ["b", "y"], ["c", "x"]])
+    targets = Targets.from_labels([["a", "x"], ["b", "y"], ["c", "x"]])
     y = [["a", "x"], ["a", "y"], ["b", "x"], [None, "x"]]
     expected = np.array([3 / 4, 3 / 4, 3 / 2, 1])
     found = targets.compute_row_weights(y, ["balanced", None])
@@ -727,7 +730,7 @@ def test_classes_absent_from_the_rows_take_no_part():
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
 def test_scale_of_weights_does_not_matter(scale):
     y, weights = LABELS["str"], np.random.default_rng(5).random(30)
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     np.testing.assert_allclose(
         targets.compute_row_weights(y, "balanced", weights * scale),
         targets.compute_row_weights(y, "balanced", weights),
@@ -736,7 +739,7 @@ def test_scale_of_weights_does_not_matter(scale):
 
 def test_scale_of_class_weights_does_not_matter():
     y = LABELS["bool"]
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     found = targets.compute_row_weights(y, {True: 1e308, False: 0.5e308})
     np.testing.assert_allclose(found, targets.compute_row_weights(y, {True: 2, False: 1}))
 
@@ -754,13 +757,13 @@ def test_scale_of_class_weights_does_not_matter():
     ],
 )
 def test_wrong_class_weights_are_named(class_weight, message):
-    targets = Targets.classification(LABELS["str"])
+    targets = Targets.from_labels(LABELS["str"])
     with pytest.raises(ValueError, match=message):
         targets.compute_row_weights(LABELS["str"], class_weight)
 
 
 def test_one_dict_for_several_tasks_is_an_error():
-    targets = Targets.classification(two_tasks())
+    targets = Targets.from_labels(two_tasks())
     with pytest.raises(ValueError, match="one dict and y has 2 tasks"):
         targets.compute_row_weights(two_tasks(), {"cat": 1})
 
@@ -776,11 +779,11 @@ def test_one_dict_for_several_tasks_is_an_error():
 )
 def test_wrong_sample_weights_are_named(weights, message):
     with pytest.raises(ValueError, match=message):
-        Targets.classification(["a", "b"]).compute_row_weights(["a", "b"], None, weights)
+        Targets.from_labels(["a", "b"]).compute_row_weights(["a", "b"], None, weights)
 
 
 def test_factors_are_rows_over_those_with_an_entry():
-    targets = Targets.classification(two_tasks())
+    targets = Targets.from_labels(two_tasks())
     encoded = targets.encode(two_tasks())
     assert targets.compute_factors(encoded) == pytest.approx([30 / 28, 30 / 27])
     weights = np.arange(30.0)  # rows 0 and 3, and 0, 4 and 5, have none
@@ -794,7 +797,7 @@ def test_factors_are_rows_over_those_with_an_entry():
 
 def test_factors_of_blocks_count_rows_with_any_entry():
     y = [[1.0, NAN], [NAN, NAN], [2.0, 3.0], [4.0, 4.0]]
-    targets = Targets.regression(y)
+    targets = Targets.from_numbers(y)
     assert targets.compute_factors(targets.encode(y)) == [4 / 3]
 
 
@@ -803,18 +806,18 @@ def test_factors_of_blocks_count_rows_with_any_entry():
 
 def test_stratify_keeps_shares():
     y = np.array(["a"] * 20 + ["b"] * 10)
-    codes = Targets.classification(y).stratify(y)
+    codes = Targets.from_labels(y).stratify(y)
     _, held = train_test_split(y, test_size=6, stratify=codes, random_state=0)
     assert sorted(held) == ["a"] * 4 + ["b"] * 2
 
 
 def test_nothing_to_stratify_by():
     y = ["a", "b", "a"]
-    assert Targets.classification(y).stratify(y) is None  # one "b"
+    assert Targets.from_labels(y).stratify(y) is None  # one "b"
     labels = np.array([[0, 1], [1, 0]] * 3)
-    assert Targets.classification(labels).stratify(labels) is None
-    assert Targets.classification(two_tasks()).stratify(two_tasks()) is None
-    assert Targets.regression([1.0, 2.0]).stratify([1.0, 2.0]) is None
+    assert Targets.from_labels(labels).stratify(labels) is None
+    assert Targets.from_labels(two_tasks()).stratify(two_tasks()) is None
+    assert Targets.from_numbers([1.0, 2.0]).stratify([1.0, 2.0]) is None
 
 
 # Contracts
@@ -830,7 +833,7 @@ def test_arrays_of_the_caller_are_not_written_to(y):
     y.flags.writeable = False
     weights = np.ones(len(y))
     weights.flags.writeable = False
-    targets = Targets.classification(y, sample_weight=weights)
+    targets = Targets.from_labels(y, sample_weight=weights)
     encoded = targets.encode(y)
     targets.compute_row_weights(y, "balanced", weights)
     targets.compute_factors(encoded, weights)
@@ -846,14 +849,14 @@ def test_arrays_of_the_caller_are_not_written_to(y):
 
 def test_pickles_and_repeats(output):
     y = LABELS["object"]
-    targets = Targets.classification(y)
+    targets = Targets.from_labels(y)
     back = pickle.loads(pickle.dumps(targets))
     np.testing.assert_array_equal(back.predict(output), targets.predict(output))
     np.testing.assert_array_equal(targets.encode(y)[0], targets.encode(y)[0])
 
 
 def test_logarithms_of_probabilities_stay_finite_where_these_vanish():
-    targets = Targets.classification(["cat", "owl", "dog"])
+    targets = Targets.from_labels(["cat", "owl", "dog"])
     output = np.array([[0.0, 2000.0, -3.0], [1.0, 2.0, 3.0]])
     found = targets.predict_log_proba(output)
     assert targets.predict_proba(output)[0, 0] == 0
@@ -862,13 +865,13 @@ def test_logarithms_of_probabilities_stay_finite_where_these_vanish():
 
 
 def test_logarithms_of_probabilities_of_several_labels():
-    targets = Targets.classification([[0, 1], [1, 0]])
+    targets = Targets.from_labels([[0, 1], [1, 0]])
     output = np.array([[-2000.0, 0.5]])
     np.testing.assert_allclose(targets.predict_log_proba(output), log_expit(output))
 
 
 def test_logarithms_of_probabilities_of_several_tasks():
-    targets = Targets.classification(
+    targets = Targets.from_labels(
         {"a": ["x", "y"], "b": [0.5, 1.5]}, tasks=[{}, {"kind": "regression"}]
     )
     first, second = targets.predict_log_proba(np.array([[0.0, 1.0, 0.3]]))

@@ -57,7 +57,7 @@ def freeze_up_to(network, name, batch):
             " here; freeze='all' freezes all but the head"
         )
     try:
-        found = find_upstream(network, network.whole, batch, BODY + name)
+        found = find_upstream(network, network.compute_logits, batch, BODY + name)
     except ValueError as error:
         raise ValueError(f"freeze={name!r}: {error}") from error
     return _collect_modules(
@@ -102,7 +102,7 @@ def _match_patterns(patterns, network, backbone, batch):
         frozen |= {BODY + name for name in matched}
     for stage in reversed(backbone.layout.stages):
         try:
-            found = find_upstream(network, network.whole, batch, BODY + stage.name)
+            found = find_upstream(network, network.compute_logits, batch, BODY + stage.name)
         except ValueError:  # a stage that runs several times ends at no single depth
             continue
         if found.parameters <= frozen:
@@ -136,7 +136,9 @@ def _collect_modules(network, parameters, before, boundary):
 
 def freeze_norms(frozen, network):
     """The same with all running statistics kept, though scale and shift may train."""
-    return Frozen(frozen.parameters, frozen.modules | set(network.norms()), frozen.boundary)
+    return Frozen(
+        frozen.parameters, frozen.modules | set(network.find_norms()), frozen.boundary
+    )
 
 
 def apply_freeze(frozen, network):

@@ -21,11 +21,11 @@ EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
 _PREDICTED = 64
 
 
-def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.row_of):
+def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_row):
     """Activations of a frozen network, float32 (n_samples, n_values)."""
 
     def allocate(shape, dtype):
-        return _inputs.allocate(shape, dtype, _inputs.folder_of(estimator.cache))
+        return _inputs.allocate(shape, dtype, _inputs.find_folder(estimator.cache))
 
     options = PassOptions(
         engine=resolve_engine(estimator.engine, "float32", backbone),
@@ -49,7 +49,7 @@ class FrozenPrefix:
         name = boundary.removeprefix("body.")
         self.tap = EMBEDDING_TAP if split is None else Tap("module", name, "raw", name)
 
-    def compute_activations(self, estimator, reader, samples, row_label=_inputs.row_of):
+    def compute_activations(self, estimator, reader, samples, row_label=_inputs.label_row):
         """Activation of each sample, float32 (n_samples, ...), from the store where it is."""
         matrix = extract(estimator, reader, samples, self.backbone, self.tap, row_label)
         return matrix if self.split is None else matrix.reshape(-1, *self.split.shape)
@@ -101,7 +101,7 @@ def find_prefix(boundary, network, backbone, noise):
         return FrozenPrefix(boundary, None, backbone)
     training = network.training
     network.eval()
-    found = split(network, network.whole, noise, boundary)
+    found = split(network, network.compute_logits, noise, boundary)
     network.train(training)
     if found is None:
         warnings.warn(

@@ -53,9 +53,9 @@ class FitInputs:
         """Read every sample that no later step reads before the training begins."""
         train = self.parts.train
         if self.augmentation is not None:
-            folder = _inputs.folder_of(self.estimator.cache)
+            folder = _inputs.find_folder(self.estimator.cache)
             self._images = _inputs.read_images(
-                train.samples, self.reader, self.n_threads, folder, train.row_label
+                train.samples, self.reader, self.n_threads, folder, train.label_row
             )
         self.signature = self.reader.find_signature(train.samples)
         if self.signature is None:  # no sample can be read: the error of the first is raised
@@ -78,7 +78,7 @@ class FitInputs:
         if self.augmentation is None:
             return self.make_fixed_inputs(train, prefix)
         views = _inputs.Augmented(
-            self._images, self.augmentation, self.seed, self.n_threads, train.row_label
+            self._images, self.augmentation, self.seed, self.n_threads, train.label_row
         )
         if self.estimator.n_views is None:
             return views
@@ -93,7 +93,7 @@ class FitInputs:
     def compute_activations(self, part, prefix):
         """Activations of the samples of a part at the end of a frozen prefix."""
         return prefix.compute_activations(
-            self.estimator, self.reader, part.samples, part.row_label
+            self.estimator, self.reader, part.samples, part.label_row
         )
 
     def embed(self, inputs, network, prefix):
@@ -106,7 +106,7 @@ class FitInputs:
                 train.samples,
                 self.backbone,
                 EMBEDDING_TAP,
-                train.row_label,
+                train.label_row,
             )
         chunks = np.array_split(np.arange(len(train)), -(-len(train) // _ROWS_AT_ONCE))
         activations = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
@@ -135,9 +135,9 @@ class FitInputs:
             if isinstance(part.samples, np.ndarray) and self.reader.unit == "row":
                 part.payloads = {"input": np.ascontiguousarray(part.samples)}
             else:
-                folder = _inputs.folder_of(self.estimator.cache)
+                folder = _inputs.find_folder(self.estimator.cache)
                 part.payloads = _inputs.read_payloads(
-                    part.samples, self.reader, self.n_threads, folder, part.row_label
+                    part.samples, self.reader, self.n_threads, folder, part.label_row
                 )
         return part.payloads
 
@@ -145,8 +145,8 @@ class FitInputs:
         """Views that are made once, or their activations at the end of the prefix."""
         n_views, n_rows = self.estimator.n_views, len(views)
         if self._views is None:
-            folder = _inputs.folder_of(self.estimator.cache)
-            self._views = _inputs.made_once(views, n_views, self.n_threads, folder)
+            folder = _inputs.find_folder(self.estimator.cache)
+            self._views = _inputs.make_once(views, n_views, self.n_threads, folder)
         arrays = self._views
         if prefix is not None:
             reader, payloads = PayloadReader(self.reader), Payloads(arrays)

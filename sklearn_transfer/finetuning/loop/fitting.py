@@ -126,7 +126,7 @@ class Fitting:
             return resolve_freeze(estimator.freeze, self.network, self.backbone, rows)
         names = add_lora(self.network, estimator.lora_rank)
         self.network.to(self.backbone.device).eval()
-        return Frozen(names, frozenset(self.network.norms()), None)
+        return Frozen(names, frozenset(self.network.find_norms()), None)
 
     def _build_net(self):
         train = self.parts.train
@@ -159,7 +159,7 @@ class Fitting:
         self.start = pull.start
         return [pull]
 
-    def trained_start(self):
+    def find_trained_start(self):
         """Where the parameters began that have trained, if that is of use; else None."""
         if self.start is None:
             return None
@@ -224,7 +224,7 @@ class Fitting:
         estimator = self.estimator
         if estimator.freeze_norm != "auto":
             return estimator.freeze_norm
-        return not estimator._draws_weights()
+        return not estimator._has_random_weights()
 
     def _choose_prefix(self, boundary):
         """`FrozenPrefix`, or None where each epoch runs the whole network."""

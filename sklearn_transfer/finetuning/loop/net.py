@@ -11,7 +11,7 @@ from skorch.dataset import unpack_data
 
 from sklearn_transfer._networks.inputs import get_first_tensor, map_tensors
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, loader
+from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, make_loader
 from sklearn_transfer.finetuning.freezing.groups import group_parameters
 from sklearn_transfer.finetuning.loop.mixing import mix_rows
 from sklearn_transfer.finetuning.loop.state import Feed, TrainingState
@@ -107,15 +107,15 @@ class Steps:
         """Batches of an epoch, in an order of its own where it trains."""
         setting, batch_size = self.setting, self.state_.batch_size
         if not training:
-            return loader(dataset, EvenBatches(len(dataset), batch_size))
+            return make_loader(dataset, EvenBatches(len(dataset), batch_size))
         share = (setting.n_processes, setting.process_index)
         batches = EvenBatches(len(dataset), batch_size, setting.seed, share)
         batches.epoch = self.state_.begin_pass()
-        return loader(dataset, batches)
+        return make_loader(dataset, batches)
 
     def renew_options(self, options, objectives):
         """Train with other options and objectives from now on."""
-        self.state_.needs_optimizer = self.options.change_optimizer(options)
+        self.state_.needs_optimizer = self.options.needs_other_optimizer(options)
         self.state_.batch_size = options.batch_size
         self.options, self.objectives = options, tuple(objectives)
 
@@ -197,10 +197,10 @@ class Steps:
         """Gradients of one batch; raises FloatingPointError where the loss is no number."""
         Xi, yi = unpack_data(batch)
         self._set_training(True)
-        n_rows = len(get_first_tensor(Xi))
+        n_rows, progress = len(get_first_tensor(Xi)), self.state_.progress
         self._begin_step(n_rows)
         with _keep_statistics(self.setting.network, n_rows):
-            step = self._make_step(Xi, yi)
+            step = self._make_step(Xi, yi, progress)
             loss, *others = [
                 objective.loss(step) for objective in (self.criterion_, *self.objectives)
             ]
@@ -218,9 +218,8 @@ class Steps:
             group["lr"] = factor * group["base_lr"]
         self.state_.last_lr = factor * self.options.lr
 
-    def _make_step(self, batch, targets):
+    def _make_step(self, batch, targets, progress):
         """`Step` of a batch: mixed where that is asked for, after its forward pass."""
-        progress = self.state_.progress
         inputs, mixture = self._mix(self._prepare_input(batch))
         features, logits = self._forward(inputs)
         encoded, weights = _move_targets(targets, logits.device)
@@ -339,7 +338,7 @@ def _is_out_of_memory(error):
 @contextmanager
 def _keep_statistics(network, n_rows):
     """For a batch of one, normalize by running statistics, since one row has no spread."""
-    norms = [m for m in network.norms().values() if m.training] if n_rows == 1 else []
+    norms = [m for m in network.find_norms().values() if m.training] if n_rows == 1 else []
     for module in norms:
         module.eval()
     try:

@@ -30,7 +30,7 @@ class TrainingOptions:
         """The same with what may have been set on the estimator since."""
         return replace(self, **{name: getattr(estimator, name) for name in _RENEWABLE})
 
-    def change_optimizer(self, other):
+    def needs_other_optimizer(self, other):
         """Whether an optimizer made for these options does not serve the other ones."""
         names = ("lr", "weight_decay", "layer_decay")
         return any(getattr(self, name) != getattr(other, name) for name in names)

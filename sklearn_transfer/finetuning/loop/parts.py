@@ -36,7 +36,7 @@ class Part:
     def __len__(self):
         return len(self.weights)
 
-    def row_label(self, row):
+    def label_row(self, row):
         """What messages call a row."""
         prefix = "" if self.name == "X" else f"{self.name}, "
         return f"{prefix}row {self.numbers[row]}"

@@ -29,7 +29,7 @@ class SupervisedLoss(Criterion):
 
     def __call__(self, output, encoded, weights):
         """Mean loss of a batch."""
-        losses = row_losses(
+        losses = compute_row_losses(
             output,
             encoded,
             self.targets,
@@ -40,7 +40,9 @@ class SupervisedLoss(Criterion):
         return (weights * losses).mean()
 
 
-def row_losses(output, encoded, targets, *, label_smoothing=0.0, factors=None, loss=None):
+def compute_row_losses(
+    output, encoded, targets, *, label_smoothing=0.0, factors=None, loss=None
+):
     """Loss of each row: the sum over tasks of weight x factor x loss.
 
     Parameters
@@ -57,14 +59,14 @@ def row_losses(output, encoded, targets, *, label_smoothing=0.0, factors=None, l
         What `Targets.factors` returns for all training rows; None is 1 each.
     loss : callable, default=None
         In place of the loss of the only task: ``loss(output, target)`` returns one number per
-        row. Its target is the array of `encoded`: codes of classes, 0 and 1, or standardised
+        row. Its target is the array of `encoded`: codes of classes, 0 and 1, or standardized
         numbers of shape (n, k), NaN where missing. `label_smoothing` is left to it.
 
     Returns
     -------
     losses : Tensor of shape (n,)
         Cross-entropy of classes; mean over present entries of a row of the binary
-        cross-entropy of labels, or of the squared error of standardised numbers. A missing
+        cross-entropy of labels, or of the squared error of standardized numbers. A missing
         entry adds 0 and has a gradient of exactly 0.
     """
     output = output.float() if output.dtype in _NARROW else output

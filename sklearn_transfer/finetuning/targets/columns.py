@@ -42,29 +42,29 @@ class Block:
 
 
 class RowError(ValueError):
-    """What is wrong with one row of y: what comes before its number, the number, the rest."""
+    """What is wrong with one row of y: its number, and the text before and after it."""
 
     def __str__(self):
-        before, row, rest = self.args
+        row, before, rest = self.args
         return f"{before} row {row}{rest}"
 
 
 @contextmanager
 def rename_rows(numbers):
-    """Errors that name a row of a part name it by its number in the whole."""
+    """Context in which errors name a row of a part by its number in the whole."""
     try:
         yield
     except RowError as error:
-        before, row, rest = error.args
-        raise RowError(before, int(numbers[row]), rest) from None
+        row, before, rest = error.args
+        raise RowError(int(numbers[row]), before, rest) from None
 
 
 def make_table(y) -> Table:
     """Columns of an array, list, sparse matrix, Series, DataFrame or mapping."""
     if y is None:
         raise ValueError(
-            "Fine-tuning requires y to be passed, but the target y is None: give a label or a "
-            "number for each row of X."
+            "Fine-tuning requires y to be passed, but the target y is None: give a label or a"
+            " number for each row of X"
         )
     y = convert_target(y)
     if isinstance(y, Mapping):
@@ -76,8 +76,8 @@ def make_table(y) -> Table:
     values = _to_array(y)
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
         raise ValueError(
-            "y should be a 1d array, or a 2d array with one column an output; got an array "
-            f"of shape {values.shape} instead."
+            "y should be a 1d array, or a 2d array with one column per output; got an array"
+            f" of shape {values.shape} instead"
         )
     if values.ndim == 1:
         return Table([values], None, True)
@@ -101,13 +101,13 @@ def _make_named_table(names, columns):
     if not columns or any(column.ndim != 1 for column in columns):
         raise ValueError(
             f"y has columns {listed(names)}: it must have at least one, and each must "
-            "be a 1d array."
+            "be a 1d array"
         )
     check_consistent_length(*columns)
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
-            f"y has several columns of the name {shortened(repeated[0])}: rename them."
+            f"y has several columns of the name {shortened(repeated[0])}: rename them"
         )
     return Table(columns, names, False)
 
@@ -117,11 +117,11 @@ def _to_array(values):
     if issparse(values):
         return values.toarray()
     if isinstance(values, list | tuple):
-        return _array_from_list(values)
+        return _convert_list(values)
     if (
         hasattr(values, "null_count") and values.null_count()
     ):  # polars: integers would turn to float
-        return _array_from_list(values.to_list())
+        return _convert_list(values.to_list())
     if hasattr(getattr(values, "dtype", None), "na_value") and values.isna().any():  # pandas
         return np.asarray(values, dtype=object)
     values = np.asarray(values)
@@ -130,7 +130,7 @@ def _to_array(values):
     return values
 
 
-def _array_from_list(values):
+def _convert_list(values):
     # As objects, because numpy turns NaN among strings into the string "nan".
     try:
         array = np.array(values, dtype=object)
@@ -144,8 +144,8 @@ def _check_not_nested(values):
     nested = list | tuple | set | np.ndarray
     if values.dtype == object and any(isinstance(value, nested) for value in values.flat):
         raise ValueError(
-            "y holds sequences where labels are expected. For several labels a row give a 0/1 "
-            "matrix: sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+            "y holds sequences where labels are expected. For several labels per row give a"
+            " matrix of 0 and 1: sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
         )
 
 
@@ -212,7 +212,7 @@ def read_numbers(values, where) -> np.ndarray:
             raise TypeError(f"dtype {values.dtype}")
         found[present] = values[present].astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where} must hold numbers: {error}.") from error
+        raise ValueError(f"{where} must hold numbers: {error}") from error
     return found
 
 

@@ -17,7 +17,7 @@ def compute_class_weights(entry, codes, classes, weights, where):
         near = did_you_mean(entry, ["balanced"]) if isinstance(entry, str) else ""
         raise ValueError(
             f"class_weight is {shortened(entry)}: it must be None, 'balanced', a dict from "
-            f"class to weight, or a list with one of these a task.{near}"
+            f"class to weight, or a list with one of these per task.{near}"
         )
     return np.append(found, 1.0)[codes]
 
@@ -44,6 +44,6 @@ def _read_weights(entry, classes, where):
     if not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError(
             f"class_weight of {where} is {shortened(dict(entry))}: each weight must be at "
-            "least 0 and finite."
+            "least 0 and finite"
         )
     return found

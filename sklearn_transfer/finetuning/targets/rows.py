@@ -42,7 +42,7 @@ def select_rows(samples, y, sample_weight=None, owner="estimator"):
             f"This {owner} estimator requires y to be passed, but the target y is None"
         )
     y = convert_target(y)
-    check_consistent_length(samples, first_column(y))
+    check_consistent_length(samples, get_first_column(y))
     weights = validate_sample_weight(sample_weight, np.zeros((len(samples), 1)))
     rows = LabeledRows(samples, y, weights, np.arange(len(samples)))
     kept = np.flatnonzero(weights > 0)
@@ -78,7 +78,7 @@ def take_targets(y, rows):
     return _safe_indexing(y, rows)
 
 
-def first_column(y):
+def get_first_column(y):
     """Targets, or the first column of a mapping of them."""
     y = convert_target(y)
     return next(iter(y.values()), ()) if isinstance(y, Mapping) else y

@@ -12,9 +12,9 @@ from sklearn_transfer.finetuning.targets.tasks import KINDS, Task, TaskRequest, 
 
 
 class Targets:
-    """The tasks of a network, learnt from y.
+    """The tasks of a network, learned from y.
 
-    Make one with `classification`, `regression` or `from_json`. The network has one output of
+    Make one with `from_labels`, `from_numbers` or `from_json`. The network has one output of
     shape (n, n_outputs), of which each task owns the range `columns`.
 
     Parameters
@@ -30,8 +30,8 @@ class Targets:
     -----
     A 1-D y, or one column of labels, is one multiclass task. Several columns of 0 and 1 are
     one multilabel task, also where some entries are missing, so that folds of the same y do
-    not differ in kind. Any other table of labels is one multiclass task a column. Numbers are
-    one regression task of as many outputs as y has columns. `tasks` overrules all this.
+    not differ in kind. Any other table of labels is one multiclass task per column. Numbers
+    are one regression task of as many outputs as y has columns. `tasks` overrules all this.
 
     Missing are NaN, None, NaT and pandas' NA. They are an error in 1-D y.
 
@@ -39,7 +39,7 @@ class Targets:
     --------
     >>> import numpy as np
     >>> from sklearn_transfer.finetuning.targets.targets import Targets
-    >>> targets = Targets.classification(["cat", "owl", "cat", "dog"])
+    >>> targets = Targets.from_labels(["cat", "owl", "cat", "dog"])
     >>> targets.encode(["dog", "cat"])
     (array([1, 0]),)
     >>> targets.predict(np.array([[0.0, 0.5, 2.0]]))
@@ -53,7 +53,7 @@ class Targets:
         self.n_outputs = self.tasks[-1].columns.stop
 
     @classmethod
-    def classification(cls, y, *, tasks=None, classes=None, sample_weight=None):
+    def from_labels(cls, y, *, tasks=None, classes=None, sample_weight=None):
         """Targets of labels.
 
         Parameters
@@ -61,9 +61,10 @@ class Targets:
         y : array-like or mapping of shape (n_samples,) or (n_samples, n_columns)
             Labels.
         tasks : list of dict, default=None
-            One entry a task with `name`, `kind` ("multiclass", "multilabel" or "regression"),
-            `weight` and `n_columns`, all optional, in the order of the columns of y.
-        classes : array-like, or list with one array-like or None a task, default=None
+            One entry per task with `name`, `kind` ("multiclass", "multilabel" or
+            "regression"), `weight` and `n_columns`, all optional, in the order of the columns
+            of y.
+        classes : array-like, or list with one array-like or None per task, default=None
             All labels, where y may not hold them all. Not read for several labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean and scale of regression tasks.
@@ -83,8 +84,8 @@ class Targets:
         return cls._learn(table, requests, classes, sample_weight)
 
     @classmethod
-    def regression(cls, y, *, tasks=None, sample_weight=None):
-        """Targets of numbers; parameters are those of `classification`."""
+    def from_numbers(cls, y, *, tasks=None, sample_weight=None):
+        """Targets of numbers; parameters are those of `from_labels`."""
         table = make_table(y)
         if tasks is None:
             requests = [TaskRequest("regression", n_columns=len(table.columns))]
@@ -124,7 +125,7 @@ class Targets:
 
     @property
     def classes(self):
-        """What a classifier calls `classes_`: an array, or a list with one a task.
+        """What a classifier calls `classes_`: an array, or a list with one per task.
 
         It is 0, 1, ... for the columns of several labels, and None for numbers.
         """
@@ -146,10 +147,10 @@ class Targets:
         return found
 
     def encode(self, y):
-        """Arrays a loss works on, one a task, with the rows of y.
+        """Arrays that a loss works on, one per task, with the rows of y.
 
         int64 (n,) with -1 for missing where a task is multiclass; float32 (n, k) with NaN for
-        missing where it is multilabel (0 or 1) or regression (standardised).
+        missing where it is multilabel (0 or 1) or regression (standardized).
         """
         return tuple(task.encode(block) for task, block in self._divide(y))
 
@@ -172,7 +173,7 @@ class Targets:
             Labels, like those in fit.
         class_weight : None, "balanced", dict or list of these, default=None
             Weight of each class; classes that a dict leaves out have weight 1. "balanced" is
-            inverse to the sum of `sample_weight` over a class. A list has one entry a task,
+            inverse to the sum of `sample_weight` over a class. A list has one entry per task,
             None for numbers. As with scikit-learn, weights of several tasks and of several
             labels multiply; a missing entry counts 1.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -189,7 +190,7 @@ class Targets:
         blocks = self._divide(y)
         given = validate_sample_weight(sample_weight, blocks[0][1])
         weights = given / given.max()
-        entries = self._class_weight_entries(class_weight)
+        entries = self._list_class_weights(class_weight)
         for (task, block), entry in zip(blocks, entries, strict=True):
             if entry is not None:
                 for codes, classes in task.list_codes(block):
@@ -199,30 +200,30 @@ class Targets:
         if not weights.any():
             raise ValueError(
                 "Every row has weight 0, as sample_weight times class_weight: give one row a "
-                "weight above 0."
+                "weight above 0"
             )
         largest = float(given.max()) * float(weights.max())  # a float's inf comes unwarned
         weights = weights / weights.max()
         return weights / weights.mean(), largest * float(weights.sum())
 
-    def _class_weight_entries(self, class_weight):
+    def _list_class_weights(self, class_weight):
         """The entry of each task."""
         if isinstance(class_weight, list | tuple):
             if len(class_weight) != len(self.tasks):
                 raise ValueError(
                     f"class_weight has {len(class_weight)} entries and y {len(self.tasks)} "
-                    "tasks: give one entry a task, in their order."
+                    "tasks: give one entry per task, in their order"
                 )
             return class_weight
         if isinstance(class_weight, dict) and not self.single:
             raise ValueError(
                 f"class_weight is one dict and y has {len(self.tasks)} tasks: give a list "
-                "with one dict, 'balanced' or None a task."
+                "with one dict, 'balanced' or None per task"
             )
         return [class_weight] * len(self.tasks)
 
     def compute_factors(self, encoded, row_weights=None):
-        """One factor a task: all rows over those with an entry, by weight.
+        """One factor per task: all rows over those with an entry, by weight.
 
         With it, a task with few entries counts as much as the others. It is 0 where no row of
         a weight above 0 has an entry.
@@ -253,7 +254,7 @@ class Targets:
         return np.concatenate(parts, axis=1)
 
     def predict_proba(self, output):
-        """Probabilities in the order of the classes: an array, or a list with one a task.
+        """Probabilities in the order of the classes: an array, or a list with one per task.
 
         The array is (n, n_classes), and (n, n_labels) for several labels, each by itself. It
         is None for numbers.
@@ -267,7 +268,7 @@ class Targets:
         return self._join([t.predict_log_proba(output[:, t.columns]) for t in self.tasks])
 
     def decision_function(self, output):
-        """Logits: an array, or a list with one a task.
+        """Logits: an array, or a list with one per task.
 
         For two classes it is 1-D: the logit of the second less that of the first. It is None
         for numbers.
@@ -283,7 +284,7 @@ class Targets:
         if output.ndim != 2 or output.shape[1] != self.n_outputs:
             raise ValueError(
                 f"The network's output has shape {output.shape}; expected "
-                f"(n_samples, {self.n_outputs}), one column a class, label or number."
+                f"(n_samples, {self.n_outputs}), one column per class, label or number"
             )
         finite = np.isfinite(output).all(axis=1)
         if not finite.all():
@@ -311,38 +312,38 @@ class Targets:
 
     def to_json(self):
         """A dict of what `json.dumps` takes."""
-        tasks = [_task_to_json(task) for task in self.tasks]
+        tasks = [_write_task(task) for task in self.tasks]
         return {"flat": self.flat, "names": self.names, "tasks": tasks}
 
     @classmethod
     def from_json(cls, record):
         """The targets that `to_json` described, equal in every label, number and dtype."""
-        tasks = [_task_from_json(task) for task in record["tasks"]]
+        tasks = [_read_task(task) for task in record["tasks"]]
         return cls(tasks, record["flat"], record["names"])
 
 
-def _task_to_json(task):
+def _write_task(task):
     arrays = {name: getattr(task, name) for name in ("classes", "mean", "scale")}
     return {
         "kind": task.kind,
         "name": task.name,
         "columns": [task.columns.start, task.columns.stop],
         "weight": task.weight,
-        **{name: _array_to_json(array) for name, array in arrays.items()},
+        **{name: _write_array(array) for name, array in arrays.items()},
     }
 
 
-def _array_to_json(array):
+def _write_array(array):
     return None if array is None else {"dtype": array.dtype.str, "values": array.tolist()}
 
 
-def _task_from_json(record) -> Task:
-    arrays = {name: _array_from_json(record[name]) for name in ("classes", "mean", "scale")}
+def _read_task(record) -> Task:
+    arrays = {name: _read_array(record[name]) for name in ("classes", "mean", "scale")}
     columns = slice(*record["columns"])
     return KINDS[record["kind"]](record["name"], columns, record["weight"], **arrays)
 
 
-def _array_from_json(record):
+def _read_array(record):
     return None if record is None else np.array(record["values"], dtype=record["dtype"])
 
 
@@ -380,7 +381,7 @@ def _check_widths(requests, table):
     if expected != width:
         raise ValueError(
             f"tasks describe {width} columns and y has {expected}: give an entry for each "
-            "column of y, or n_columns where a task has several."
+            "column of y, or n_columns where a task has several"
         )
 
 
@@ -388,7 +389,7 @@ def _check_some(requests, kinds, other):
     if not any(request.kind in kinds for request in requests):
         raise ValueError(
             f"tasks has no task of the kind {' or '.join(sorted(kinds))}: use {other}, which "
-            "learns the others."
+            "learns the others"
         )
 
 
@@ -404,8 +405,8 @@ def _divide_classes(classes, requests):
         return [classes]
     if not isinstance(classes, list | tuple) or len(classes) != len(requests):
         raise ValueError(
-            f"classes must be a list with one array of labels a task, of which y has "
-            f"{len(requests)}, and None for a task without classes."
+            f"classes must be a list with one array of labels per task, of which y has "
+            f"{len(requests)}, and None for a task without classes"
         )
     return classes
 
@@ -414,11 +415,10 @@ def _check_same_columns(table, names, width):
     if len(table.columns) != width:
         raise ValueError(
             f"y has {len(table.columns)} columns, and had {width} in fit: both must hold the "
-            "same outputs in the same order."
+            "same outputs in the same order"
         )
     if table.names is not None and names is not None and table.names != names:
         raise ValueError(
             f"y has columns {listed(table.names)}, and had {listed(names)} in fit: both "
-            "must hold the same "
-            "outputs in the same order."
+            "must hold the same outputs in the same order"
         )

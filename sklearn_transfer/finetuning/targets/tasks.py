@@ -61,7 +61,7 @@ class Task:
         return None
 
     def list_codes(self, block):
-        """Pairs of codes (-1: missing) and their classes, one a column of y."""
+        """Pairs of codes (-1: missing) and their classes, one per column of y."""
         return []
 
 
@@ -92,8 +92,8 @@ class MulticlassTask(Task):
             label = block.values[0][row : row + 1].tolist()[0]
             near = did_you_mean(label, self.classes) if isinstance(label, str) else ""
             raise RowError(
-                f"{block.where} holds {shortened(label)} in",
                 row,
+                f"{block.where} holds {shortened(label)} in",
                 f", which is none of the known classes {listed(self.classes)}.{near} Fit on "
                 "rows of all classes, or name all of them in the first call of partial_fit.",
             )
@@ -108,7 +108,7 @@ class MulticlassTask(Task):
         return found
 
     def list_codes(self, block):
-        """Pairs of codes and classes, one a column of y."""
+        """Pairs of codes and classes, one per column of y."""
         return [(self.encode(block), self.classes)]
 
     def predict(self, output):
@@ -152,14 +152,14 @@ class MultilabelTask(Task):
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise RowError(
-                f"{block.column_labels[column]} holds {found[row, column]:g} in",
                 int(row),
-                ": entries of a multilabel task must be 0 or 1, or missing.",
+                f"{block.column_labels[column]} holds {found[row, column]:g} in",
+                ": entries of a multilabel task must be 0 or 1, or missing",
             )
         return found.astype(np.float32)
 
     def list_codes(self, block):
-        """Pairs of codes and classes, one a column of y."""
+        """Pairs of codes and classes, one per column of y."""
         found = np.nan_to_num(self.encode(block), nan=-1).astype(np.int64)
         return [(column, np.arange(2)) for column in found.T]
 
@@ -200,7 +200,7 @@ class RegressionTask(Task):
         return cls(name, slice(start, start + len(block.values)), weight, None, mean, scale)
 
     def encode(self, block):
-        """float32 matrix of standardised numbers, NaN where missing."""
+        """float32 matrix of standardized numbers, NaN where missing."""
         found = _make_matrix(block)
         _check_finite(found, block)
         return ((found - self.mean) / self.scale).astype(np.float32)
@@ -257,14 +257,14 @@ def read_requests(tasks, default):
     """Requests of the `tasks` parameter; `default` is the kind where an entry names none."""
     if not isinstance(tasks, list | tuple) or not tasks:
         raise ValueError(
-            f"tasks is {shortened(tasks)}: it must be a list with one dict a task, or None."
+            f"tasks is {shortened(tasks)}: it must be a list with one dict per task, or None"
         )
     requests = [_read_request(entry, f"tasks[{j}]", default) for j, entry in enumerate(tasks)]
     names = [request.name for request in requests if request.name is not None]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
-            f"tasks has several tasks of the name {shortened(repeated[0])}: rename them."
+            f"tasks has several tasks of the name {shortened(repeated[0])}: rename them"
         )
     return requests
 
@@ -273,7 +273,7 @@ def _read_request(entry, where, default):
     if not isinstance(entry, Mapping):
         raise ValueError(
             f"{where} is {shortened(entry)}: it must be a dict such as dict(name='species', "
-            "kind='multiclass', weight=1.0, n_columns=1)."
+            "kind='multiclass', weight=1.0, n_columns=1)"
         )
     known = ["name", "kind", "weight", "n_columns"]
     for key in entry:
@@ -295,15 +295,15 @@ def _read_request(entry, where, default):
 def _check_request_values(request, where):
     if request.name is not None and not isinstance(request.name, str):
         raise ValueError(
-            f"{where} has the name {shortened(request.name)}: it must be a string."
+            f"{where} has the name {shortened(request.name)}: it must be a string"
         )
     if not isinstance(request.weight, Real) or not 0 < request.weight < np.inf:
         raise ValueError(
-            f"{where} has the weight {shortened(request.weight)}: it must be above 0."
+            f"{where} has the weight {shortened(request.weight)}: it must be above 0"
         )
     if not isinstance(request.n_columns, Integral) or request.n_columns < 1:
         raise ValueError(
-            f"{where} has n_columns={shortened(request.n_columns)}: it must be 1 or more."
+            f"{where} has n_columns={shortened(request.n_columns)}: it must be 1 or more"
         )
     if request.kind == "multiclass" and request.n_columns != 1:
         raise ValueError(
@@ -318,7 +318,7 @@ def _find_classes(labels, classes, where):
         _check_rule(missing, Block([missing], "classes", ["classes"], True))
     found = np.unique(labels)
     if len(found) == 0:
-        raise ValueError(f"{where} has no entry that is present: leave it out of y.")
+        raise ValueError(f"{where} has no entry that is present: leave it out of y")
     if len(found) == 1:
         raise ValueError(
             f"{where} holds one class, {shortened(found.tolist()[0])}: a classifier "
@@ -331,8 +331,8 @@ def _find_classes(labels, classes, where):
 def _check_rule(missing, block):
     if block.strict and missing.any():
         raise RowError(
-            f"Input {block.where} contains NaN:",
             int(np.argmax(missing)),
+            f"Input {block.where} contains NaN:",
             " is missing. Leave out the rows without a label.",
         )
 
