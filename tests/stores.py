@@ -11,7 +11,7 @@ from sklearn_transfer._store.disk import DiskStore, close_disk_stores
 
 CONTEXT = b"context of tests"
 WIDTH = 16
-ENTRY = tables.stored_bytes(4 * WIDTH)
+ENTRY = tables.compute_stored_bytes(4 * WIDTH)
 
 _made = []
 

@@ -354,6 +354,8 @@ FIRST_WORDS = {*VERBS.split(), *PREDICATES.split(), *CONVERSIONS}
 # What scikit-learn, Jupyter, torch, pickle and skorch call by these names, and the members of
 # our own interfaces that are nouns.
 PROTOCOL = {
+    "shutdown",
+    "cache_info",
     "_backward",
     "_sk_visual_block_",
     "inverse_transform",

@@ -120,7 +120,7 @@ def exclude_others(module):
 class Resumption:
     """Context in which a network can go on from the activation at a split.
 
-    Modules before the cut are passed over: they give tensors without content, on which
+    Modules before the split are skipped: they return tensors without content, on which
     whatever the network does between modules costs next to nothing. Parameters, modules and
     their names are untouched. One thread at a time for each network.
     """
@@ -133,9 +133,9 @@ class Resumption:
         self.lock = _locks.setdefault(self.module, RLock()).current
         self.lock.acquire()
         self.patched = []
-        self._patch(self.split.boundary, self.injection)
+        self._replace_forward(self.split.boundary, self.injection)
         for name, outputs in self.split.passed:
-            self._patch(name, _Passed(outputs, self))
+            self._replace_forward(name, _Passed(outputs, self))
         return self
 
     def __exit__(self, *error):
@@ -144,16 +144,16 @@ class Resumption:
         self.lock.release()
 
     def __call__(self, run, activation):
-        """What `run(inputs)` gives where the boundary's output is `activation`."""
+        """Result of `run(inputs)` where the boundary's output is `activation`."""
         self.injection.activation = activation
         self.n_rows = len(activation)
         ghosts = tree_map(lambda item: _make_ghosts(item, self.n_rows), self.split.inputs)
         result = run(ghosts)
         if isinstance(result, _Ghost):
-            raise ValueError(f"the output does not come from {self.split.boundary!r} alone")
+            raise ValueError(f"The output does not come from {self.split.boundary!r} alone")
         return result
 
-    def _patch(self, name, forward):
+    def _replace_forward(self, name, forward):
         module = self.module.get_submodule(name)
         if "forward" in vars(module):
             raise ValueError(f"module {name!r} has a forward of its own already")
@@ -171,7 +171,7 @@ class _Injection:
 
 
 class _Passed:
-    """Forward of a module before the cut: tensors of the right shape, without content."""
+    """Forward of a module before the split: tensors of the right shape, without content."""
 
     def __init__(self, outputs, resumption):
         self.outputs, self.resumption, self.n_calls = outputs, resumption, 0
@@ -194,7 +194,7 @@ class _Shape:
 
 def _make_ghosts(item, n_rows):
     if isinstance(item, _Shape):
-        return _ghost((item.rows * n_rows, *item.rest), item.dtype)
+        return _make_ghost((item.rows * n_rows, *item.rest), item.dtype)
     return item
 
 
@@ -208,7 +208,7 @@ class _Ghost(torch.Tensor):
             return tree_map(_to_ghost, func(*args, **kwargs))
 
 
-def _ghost(shape, dtype):
+def _make_ghost(shape, dtype):
     return torch.empty(shape, dtype=dtype, device="meta").as_subclass(_Ghost)
 
 
@@ -235,23 +235,23 @@ class _Events:
         self.handles = []
         for name, inner in self.module.named_modules():
             if name:
-                self.handles.append(inner.register_forward_pre_hook(self._began))
-                self.handles.append(inner.register_forward_hook(self._ended(name)))
+                self.handles.append(inner.register_forward_pre_hook(self._note_begin))
+                self.handles.append(inner.register_forward_hook(self._make_end_hook(name)))
         return self
 
     def __exit__(self, *error):
         for handle in self.handles:
             handle.remove()
 
-    def _began(self, module, args):
+    def _note_begin(self, module, args):
         self.open.append(len(self.names))
 
-    def _ended(self, name):
+    def _make_end_hook(self, name):
         def hook(module, args, output):
             self.begins.append(self.open.pop())
             self.names.append(name)
             # Cloned, since a later operation may overwrite it; its graph is needed.
-            self.outputs.append(tree_map(_clone_tensor, output))
+            self.outputs.append(tree_map(_copy_tensor, output))
 
         return hook
 
@@ -285,7 +285,7 @@ def _is_inside(name, names):
     return any(".".join(parts[:i]) in names for i in range(1, len(parts)))
 
 
-def _clone_tensor(item):
+def _copy_tensor(item):
     return item.clone() if isinstance(item, torch.Tensor) else item
 
 

@@ -1,4 +1,4 @@
-"""What the allocator keeps for a process, and what it gives back to the system."""
+"""Settings of the allocator: memory that a process keeps, or gives back to the system."""
 
 import ctypes
 import functools

@@ -42,7 +42,7 @@ class SeededTorch(TorchFunctionMode):
         kwargs = kwargs or {}
         source = find_source(func)
         if source is Source.GENERATOR and kwargs.get("generator") is None:
-            if _on_cpu(args, kwargs):
+            if _is_on_cpu(args, kwargs):
                 kwargs = {**kwargs, "generator": self.generator}
         elif source is Source.GLOBAL:
             with torch.random.fork_rng(devices=[]):
@@ -70,7 +70,7 @@ class Source(enum.Enum):
 def find_source(func):
     """Return the `Source` of a function of torch."""
     if isinstance(func, types.FunctionType):
-        return Source.GLOBAL if _names_a_draw(func, set()) else Source.NOTHING
+        return Source.GLOBAL if _has_draw_name(func, set()) else Source.NOTHING
     overloads = _find_drawing_overloads(getattr(func, "__name__", ""))
     if not overloads:
         return Source.NOTHING
@@ -88,7 +88,7 @@ def _find_drawing_overloads(name):
     return [overload._schema for overload in overloads if tag in overload.tags]
 
 
-def _names_a_draw(func, seen):
+def _has_draw_name(func, seen):
     """Whether the code of a function, or of those of its module that it names, draws."""
     seen.add(func)
     if any(map(_find_drawing_overloads, func.__code__.co_names)):
@@ -96,12 +96,12 @@ def _names_a_draw(func, seen):
     named = inspect.getclosurevars(func)
     for helper in [*named.globals.values(), *named.nonlocals.values()]:
         is_new = isinstance(helper, types.FunctionType) and helper not in seen
-        if is_new and _names_a_draw(helper, seen):
+        if is_new and _has_draw_name(helper, seen):
             return True
     return False
 
 
-def _on_cpu(args, kwargs):
+def _is_on_cpu(args, kwargs):
     devices = [value.device for value in args if isinstance(value, torch.Tensor)]
     devices.append(torch.device(kwargs.get("device") or "cpu"))
     return all(device.type == "cpu" for device in devices)

@@ -1,4 +1,4 @@
-"""What this package does when the process forks, in one declared order.
+"""Actions of this package when the process forks, in one declared order.
 
 A child of a fork has the memory of its parent but only the thread that forked: locks that
 other threads held stay closed, and files, engines and claims belong to two processes. Whatever

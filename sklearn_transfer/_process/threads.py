@@ -106,11 +106,11 @@ def limit_to_one_core():
     import torch
 
     torch.get_num_threads()  # else torch sets its own number at the first operation
-    return _thread_pools().limit(limits=1, user_api="openmp")
+    return _find_thread_pools().limit(limits=1, user_api="openmp")
 
 
 @functools.cache
-def _thread_pools():
+def _find_thread_pools():
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

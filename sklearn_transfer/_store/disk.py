@@ -151,7 +151,7 @@ class DiskStore(Store):
     def has_room_for(self, n_vectors, n_bytes):
         if self._database.is_lost:
             return self._memory.has_room_for(n_vectors, n_bytes)
-        return n_vectors * tables.stored_bytes(n_bytes) <= KEPT * self.max_bytes
+        return n_vectors * tables.compute_stored_bytes(n_bytes) <= KEPT * self.max_bytes
 
     @property
     def bound(self):

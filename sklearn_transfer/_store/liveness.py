@@ -1,4 +1,4 @@
-"""Which processes that use a folder are alive, told by locks that end with them."""
+"""Liveness of the processes that use a folder, told by locks that end with them."""
 
 import errno
 import os

@@ -35,7 +35,7 @@ def prepare_tables(connection):
             _run_schema(connection)
         connection.execute("COMMIT")
     check_layout(connection)
-    _recompute_total(connection)
+    _update_total(connection)
 
 
 def make_tables_anew(connection):
@@ -48,7 +48,7 @@ def make_tables_anew(connection):
     connection.execute("VACUUM")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     if connection.execute("PRAGMA quick_check").fetchone() != (b"ok",):
-        raise sqlite3.DatabaseError("damaged beyond its tables")
+        raise sqlite3.DatabaseError("The file is damaged beyond its tables")
 
 
 def _run_schema(connection):
@@ -60,10 +60,10 @@ def _run_schema(connection):
 def check_layout(connection):
     [layout] = connection.execute("PRAGMA user_version").fetchone()
     if layout != _LAYOUT:
-        raise sqlite3.DatabaseError(f"its layout is {layout}, expected {_LAYOUT}")
+        raise sqlite3.DatabaseError(f"The layout of the file is {layout}, expected {_LAYOUT}")
 
 
-def _recompute_total(connection):
+def _update_total(connection):
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("DELETE FROM total")
     connection.execute("INSERT INTO total SELECT CAST(TOTAL(bytes) AS INTEGER) FROM entries")
@@ -95,7 +95,7 @@ def insert_vectors(connection, pairs):
 
 
 def _insert(connection, key, vector):
-    size = stored_bytes(vector.nbytes)
+    size = compute_stored_bytes(vector.nbytes)
     row = (key, time.time_ns(), size)
     cursor = connection.execute(
         "INSERT OR IGNORE INTO entries (key, used, bytes) VALUES (?, ?, ?)", row
@@ -188,7 +188,7 @@ def _compute_checksum(key, content):
     return xxhash.xxh3_128_digest(key + content)
 
 
-def stored_bytes(n_bytes):
+def compute_stored_bytes(n_bytes):
     """Return the bytes of the file that a vector of n bytes takes, as SQLite lays out pages.
 
     What does not fit into a page goes to overflow pages, and half a page can stay empty. The

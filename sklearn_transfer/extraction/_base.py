@@ -151,7 +151,10 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         """
         self._validate_params()
         if self.cache is None:
-            raise ValueError("precompute fills the cache, but cache=None turns it off")
+            raise ValueError(
+                "cache=None turns off the cache, which precompute fills; use 'memory' or a"
+                " folder"
+            )
         samples = self._check_samples(X, reset=False)
         backbone = self._load_checked_backbone()
         if not isinstance(layers, (list, tuple)):
@@ -302,7 +305,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
                 f"{backbone.label} has weights with SHA-256 {backbone.weights_sha256[:16]}"
                 f" (from {backbone.origin}), but this {type(self).__name__} was fitted with"
                 f" {seen[:16]}: its features would differ. Bring those weights, or call fit"
-                " again to take the new ones"
+                " again to take the new ones."
             )
         return backbone
 
@@ -330,9 +333,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return Extraction(samples, reader, self._store(), backbone, taps, options).run()
 
     def _sk_visual_block_(self):
-        return visual_block(self, self._caption())
+        return visual_block(self, self._make_caption())
 
-    def _caption(self):
+    def _make_caption(self):
         model = self.model
         if not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)

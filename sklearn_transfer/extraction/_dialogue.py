@@ -134,7 +134,7 @@ class Dialogue:
             f"The features of {n_samples} samples, {n_samples * width * 4 / 1e6:.0f} MB,"
             f" do not fit into the cache of {bound / 1e6:.0f} MB and will be computed again at"
             f" the next call. Start Python with the environment variable {variable} at a"
-            " larger number, or pool to fewer features",
+            " larger number, or pool to fewer features.",
             UserWarning,
             stacklevel=2,
         )

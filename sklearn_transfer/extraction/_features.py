@@ -13,7 +13,7 @@ from sklearn_transfer.extraction._base import _BasePretrained
 class PretrainedFeatures(_BasePretrained):
     """Features of images from a frozen, pretrained network.
 
-    The first step of a pipeline when labelled images are few: a network that has seen
+    The first step of a pipeline when labeled images are few: a network that has seen
     a million images turns each of yours into a vector on which a linear model does
     well. Each image passes the network once, however many folds, clones and grid points ask
     for it, and with a folder as `cache` once for all processes and sessions. The default
@@ -247,7 +247,7 @@ class PretrainedFeatures(_BasePretrained):
     def _load_backbone(self, n_outputs=None):
         from sklearn_transfer._networks.registry import load_backbone
 
-        options = {**self._network_options(), "n_outputs": n_outputs}
+        options = {**self._collect_network_options(), "n_outputs": n_outputs}
         return load_backbone(self.model, self.weights, **options)
 
     def _has_backbone(self):
@@ -255,9 +255,9 @@ class PretrainedFeatures(_BasePretrained):
             return False
         from sklearn_transfer._networks.registry import is_loaded
 
-        return is_loaded(self.model, self.weights, **self._network_options())
+        return is_loaded(self.model, self.weights, **self._collect_network_options())
 
-    def _network_options(self):
+    def _collect_network_options(self):
         return {
             "input_size": self.input_size,
             "random_state": self.random_state,

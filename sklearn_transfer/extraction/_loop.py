@@ -176,7 +176,7 @@ class Extraction:
         with closing(self._run_ahead(self._prepare, claimed)) as prepared:
             try:
                 for row, key, content in prepared:
-                    payload = self._call_unless_bad(row, self.reader.finish, content)
+                    payload = self._call_try_sample(row, self.reader.finish, content)
                     if isinstance(payload, BadSampleError):
                         for waiting in self.dialogue.waiting.pop(key, [row]):
                             self._note_bad(waiting, payload)
@@ -192,16 +192,16 @@ class Extraction:
     def _read(self, row):
         """Row, digest and content of one sample; or in place of content what is wrong."""
         key = self.digests.pop(row, None)
-        found = self._call_unless_bad(row, self.reader.read, self.samples[row], key)
+        found = self._call_try_sample(row, self.reader.read, self.samples[row], key)
         return (row, None, found) if isinstance(found, BadSampleError) else (row, *found)
 
     def _prepare(self, item):
         """Row, digest and payload of one sample; or in place of payload what is wrong."""
         row, key, content = item
         note = partial(self.remarks.add, row)
-        return row, key, self._call_unless_bad(row, self.reader.prepare, content, note)
+        return row, key, self._call_try_sample(row, self.reader.prepare, content, note)
 
-    def _call_unless_bad(self, row, function, content, *args):
+    def _call_try_sample(self, row, function, content, *args):
         """What a function makes of a sample, or what is wrong with it; notes name the row."""
         if isinstance(content, BadSampleError):
             return content
@@ -315,9 +315,9 @@ class Extraction:
         signature = self.reader.find_signature(self.samples) or self.options.signature
         if signature is None:
             raise ValueError(
-                f"none of the {len(self.samples)} samples can be used, and no earlier one"
+                f"None of the {len(self.samples)} samples can be used, and no earlier one"
                 f" tells how wide a row of features is; the first is {self._describe(row)}:"
-                f" {error}. Call fit with a sample that can be read"
+                f" {error}. Call fit with a sample that can be read."
             ) from error
         self.matrix.allocate(
             [find_width(self.backbone, tap, self.reader, signature) for tap in self.taps]
