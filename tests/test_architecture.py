@@ -35,6 +35,7 @@ ALLOWED = {
     | {"extraction", "weighting", "alignment", "heads", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation"},
 }
+MOST_LEVELS = {"extraction": 6}  # and 8 elsewhere
 MODULES = sorted(
     p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE
 )
@@ -68,6 +69,40 @@ def test_imports_point_one_way(path):
         if name.startswith("sklearn_transfer."):
             other = name.split(".")[1]
             assert other in ALLOWED[stage] | {stage}, f"{stage} imports {name}"
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def test_stages_have_few_levels():
+    """Modules of a stage import each other in chains that a reader can follow."""
+    names = {name_of(path): path for path in MODULES}
+    imports = {
+        name: {
+            other
+            for module in imported_modules(ast.parse(path.read_text()))
+            for other in (module, module.rpartition(".")[0])
+            if other in names and other != name and stage_of(names[other]) == stage_of(path)
+        }
+        for name, path in names.items()
+        if path.name != "__init__.py"
+    }
+    levels = {}
+
+    def level_of(name, above=()):
+        assert name not in above, f"imports go round: {above}"
+        if name not in levels:
+            below = [level_of(other, (*above, name)) for other in imports.get(name, ())]
+            levels[name] = 1 + max(below, default=0)
+        return levels[name]
+
+    depths = {}
+    for name in imports:
+        stage = stage_of(names[name])
+        depths[stage] = max(depths.get(stage, 0), level_of(name))
+    assert {s: depth for s, depth in depths.items() if depth > MOST_LEVELS.get(s, 8)} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
