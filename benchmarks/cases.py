@@ -239,13 +239,13 @@ def imports(data):
 
 def hashing(data):
     """Digests of files that are read anew, and of arrays of 224 pixels."""
-    from sklearn_transfer._store.digests import array_digest
+    from sklearn_transfer._store.digests import digest_array
 
     images = [np.asarray(Image.open(path).resize((224, 224))) for path in data.paths]
     contents = [open(path, "rb").read() for path in data.paths]  # noqa: SIM115
     functions = {
-        "arrays": lambda: [array_digest(image) for image in images],
-        "files": lambda: [array_digest(content) for content in contents],
+        "arrays": lambda: [digest_array(image) for image in images],
+        "files": lambda: [digest_array(content) for content in contents],
         "pass": pass_of(images),
     }
     times = interleaved(functions, data.rounds)

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.timing import Apart, Row, quotients
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer._modalities.image.transforms import center
-from sklearn_transfer._networks.weights import packaged_weights
+from sklearn_transfer._networks.weights import read_packaged_weights
 from sklearn_transfer.datasets import load_photo_crops
 
 NETWORK, SIZE, SCALED, BATCH, LR = "tf_efficientnet_lite0", 128, 146, 32, 3e-4
@@ -49,7 +49,9 @@ def _spec(estimator):
 
 def pretrained():
     module = timm.create_model(NETWORK, num_classes=15)
-    weights = {k: v for k, v in packaged_weights(NETWORK).items() if "classifier" not in k}
+    weights = {
+        k: v for k, v in read_packaged_weights(NETWORK).items() if "classifier" not in k
+    }
     module.load_state_dict(weights, strict=False)
     return module
 

@@ -7,12 +7,12 @@ try:
 except ImportError:  # scikit-learn < 1.9
 
     class TakesCallbacks:
-        """Nothing to take."""
+        """Empty, as this version of scikit-learn has no callbacks."""
 
 else:
 
     class TakesCallbacks(CallbackSupportMixin):
-        """Takes callbacks that are handed on; a fit has no tasks of its own to tell them of.
+        """Accepts callbacks from a search or Pipeline; its own `fit` calls none of them.
 
         Without it scikit-learn warns in each fit of a search that has callbacks.
         """

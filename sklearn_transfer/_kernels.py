@@ -17,7 +17,7 @@ def compute_median_gamma(X, Y):
 
 
 def compute_gamma(distance):
-    """1 / (2 s^2) of a distance s, or the nearest positive number that there is."""
+    """1 / (2 s^2) of a distance s, clipped to the positive finite numbers."""
     limits, root = np.finfo(np.float64), math.sqrt(0.5) / distance
     return float(np.clip(root * root, limits.tiny, limits.max))
 
@@ -25,9 +25,9 @@ def compute_gamma(distance):
 def compute_median_distance(X, Y):
     """Median distance s of all rows of X and Y.
 
-    Beyond 1000 rows, evenly spaced ones of each are looked at, so the answer never
-    varies. Where more than half of the distances are 0, s is the median of the others;
-    where all are, 1 / (2 s^2) is 1.
+    Of more than 1000 rows, evenly spaced ones are used, so that the result is deterministic.
+    If more than half of the distances are 0, s is the median of the others; if all are 0,
+    s is such that 1 / (2 s^2) is 1.
     """
     rows = np.concatenate([_pick_evenly(X, Y), _pick_evenly(Y, X)])
     scale = np.abs(rows - rows.mean(axis=0)).max()
@@ -38,17 +38,17 @@ def compute_median_distance(X, Y):
 
 
 def _pick_evenly(X, other):
-    """Evenly spaced rows, so many that X has its share of those looked at."""
+    """Evenly spaced rows of X, as many as its share of all rows."""
     share = len(X) * min(1, _SAMPLED / (len(X) + len(other)))
     return X[np.linspace(0, len(X) - 1, max(1, int(share))).round().astype(int)]
 
 
 class Kernel:
-    """Blocks of a kernel between rows of arrays that `prepare` has seen.
+    """Kernel between rows of arrays that went through `prepare`, computed in blocks.
 
     `kernel` is "rbf" (exp(-gamma |x - y|^2)), "linear" (x'y), "polynomial"
     ((gamma x'y + 1)^3) or a function of two arrays that returns the block. `distance`, s in
-    gamma = 1 / (2 s^2), takes the place of gamma where s^2 may be no number.
+    gamma = 1 / (2 s^2), replaces gamma where s^2 may overflow or underflow.
     """
 
     def __init__(self, kernel, gamma, distance=None):
@@ -57,7 +57,7 @@ class Kernel:
         self.distance = distance
 
     def prepare(self, *arrays):
-        """Arrays in the form that `compute_block` takes: scaled, and centered where it may be.
+        """Scale arrays for `compute_block`, and center them where the kernel allows it.
 
         Squared distances lose digits where rows lie far from the origin.
         """
@@ -145,9 +145,9 @@ class Kernel:
 
 
 def iterate_row_blocks(n_rows, n_columns):
-    """Slices of rows so short that a block of kernel values has a bounded size.
+    """Slices of rows that are short enough for a block of kernel values in bounded memory.
 
-    Of few rows a block would cost no less than the norms of all columns.
+    They are not shorter than 64 rows, as each block computes the norms of all columns.
     """
     step = max(_ROWS, BLOCK_BYTES // (8 * max(1, n_columns)))
     for start in range(0, n_rows, step):

@@ -5,9 +5,9 @@ from sklearn.utils.validation import _check_sample_weight
 
 
 def validate_sample_weight(sample_weight, X, name="sample_weight"):
-    """Weights of the rows of X in float64, as a copy; 1 each where None.
+    """Validate the weights of the rows of X, and return a float64 copy; None gives 1 each.
 
-    They are finite and at least 0, and one of them is above 0.
+    Weights must be finite and at least 0, and one of them above 0.
     """
     if sample_weight is not None:
         given = np.asarray(sample_weight)

@@ -9,8 +9,8 @@ from sklearn_transfer._kernels import BLOCK_BYTES
 _GAP, _WIDEST_GAP = 4.5, 7.0  # times as far out as all others: light and heavy tails
 _FAR = 6.0  # least distance, in units within which most rows lie
 _TAIL, _RARE = 20, 7.0  # rows that tell the tail, and the gap in its mean logarithmic step
-_LEAST = 10  # rows that a spread can be told from
-_SAMPLED = 2000  # rows, evenly spaced, by which center and unit are told
+_LEAST = 10  # fewest rows from which a spread is estimated
+_SAMPLED = 2000  # rows, evenly spaced, from which center and unit are estimated
 _NAMED = 5  # rows that a message names
 # With so many of both, distances over all features tell of what single ones do not.
 _MANY_FEATURES, _MANY_ROWS = 10, 50
@@ -23,8 +23,8 @@ def find_strays(X, T, gap=_GAP, far=_FAR):
     4.5 to 7 times as far from the median as all others do, more where the others' distances
     have a heavy tail; or 2.75 to 7 times as far over all features together, where single
     ones may tell nothing; and that lies outside of the other domain as well. The unit of a
-    feature is what nine tenths of its values lie within. Being far in comparison with the
-    rest is what tells a stray from heavy tails, rare values and groups of rows. Domains of
+    feature is what nine tenths of its values lie within. Comparing
+    with the rest tells strays from heavy tails, rare values and groups of rows. Domains of
     fewer than ten rows have none. Smaller `gap` and `far` find more.
     """
     found = [_Spread(X, gap, far), _Spread(T, gap, far)]
@@ -83,7 +83,7 @@ class _Spread:
 
 
 def _find_beyond_all(sizes, n_strays, gap, far, steepness):
-    """Rows of sizes far beyond all others', at most so many, and the bound they exceed."""
+    """At most `n_strays` rows of sizes far beyond all others, and the bound they exceed."""
     order = np.argsort(sizes)
     n_tail = int(np.clip(len(sizes) // 8, 2, _TAIL))
     tail = sizes[order[-1 - n_strays - n_tail :]]
@@ -99,7 +99,7 @@ def _find_beyond_all(sizes, n_strays, gap, far, steepness):
 
 
 def _compute_units(away, place):
-    """What most distances in each row of a matrix are within, of sparse ones those not 0."""
+    """Distance within which most of each row of a matrix lies, zeros aside if most are 0."""
     places = [away.shape[1] // 2, place]
     middle, units = np.partition(away, places, axis=1)[:, places].T
     units = units.copy()

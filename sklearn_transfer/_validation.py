@@ -36,7 +36,7 @@ def check_feature_names_in(estimator, input_features):
 
 
 def get_weight_request(estimator, method):
-    """What "fit" or "score" of it requests as `sample_weight`: True, False, a name or None."""
+    """Request of "fit" or "score" for `sample_weight`: True, False, an alias or None."""
     if not hasattr(estimator, "_get_metadata_request"):
         return None
     return getattr(estimator._get_metadata_request(), method).requests.get("sample_weight")
@@ -59,7 +59,7 @@ def visual_block(estimator, caption):
 
 
 def shortened(value, limit=200):
-    """`repr` of a user's value for a message; the middle of a long one is left out.
+    """`repr` of a user's value for a message, without the middle of a long one.
 
     >>> shortened("a/path")
     "'a/path'"
@@ -78,7 +78,7 @@ def shortened(value, limit=200):
 
 
 def listed(values, limit=10):
-    """`repr` of a list for a message, of which the first few elements are shown.
+    """`repr` of the first few elements of a list, for a message.
 
     >>> listed(["cat", "dog"])
     "['cat', 'dog']"
@@ -92,7 +92,7 @@ def listed(values, limit=10):
 
 
 def format_one_line(result):
-    """`repr` of a named tuple in which long arrays are told by their shape.
+    """`repr` of a named tuple that shows only the shapes of long arrays.
 
     >>> from collections import namedtuple
     >>> format_one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
@@ -110,7 +110,7 @@ def _format_brief(value):
 
 
 def did_you_mean(word, options, n=3):
-    """End of an error message: the options nearest to `word`, or nothing.
+    """End of an error message that suggests the options nearest to `word`, or nothing.
 
     >>> did_you_mean("midle", ["shallow", "middle", "deep"])
     " Did you mean 'middle'?"
@@ -144,13 +144,14 @@ _FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
 
 
 def count_doubtful_values(y):
-    """Number of distinct whole numbers in y where they may be a regression's, else 0.
+    """Number of distinct whole numbers in y if they may be targets of a regression, else 0.
 
     Dates and durations count as whole numbers.
 
-    They are classes without a doubt where they are categories, or at most two; at most 20
-    of five rows each on average, of two where they count from 0 or 1 without a gap; or where
-    they count so and all have the same number of rows, two or more, give or take one.
+    They are certainly classes if y is categorical; if there are at most two of them; if there
+    are at most 20 with five rows each on average, or two rows each if they count from 0 or 1
+    without a gap; or if they count so and all have the same number of rows, at least two, give
+    or take one.
     """
     y = as_target(y)
     if _is_categorical(y):
@@ -181,9 +182,9 @@ def _is_categorical(y):
 
 
 def resolve_task(y, task="auto"):
-    """Either "classification" or "regression": `task`, or what y says where that is "auto".
+    """Resolve `task` to "classification" or "regression", by y where it is "auto".
 
-    Numbers with fractions are a regression's; whole numbers that may be either raise.
+    Numbers with fractions mean regression; whole numbers that may be either raise an error.
     """
     if task != "auto":
         return task
@@ -224,10 +225,10 @@ def check_classes(y, task, user, instead=""):
 
 
 class TargetDomain:
-    """Target samples that travel whole through scikit-learn's searches.
+    """Target samples that scikit-learn's searches pass on without slicing them.
 
-    A search slices every argument of `fit` that is as long as X, so a target with as many
-    rows as the source would be cut. This holder has neither length nor shape.
+    A search slices every argument of `fit` that is as long as X, and so would slice a target
+    with as many rows as the source. This holder has neither length nor shape.
 
     Parameters
     ----------
@@ -256,7 +257,7 @@ class TargetDomain:
 
 
 def as_target(y):
-    """Target as scikit-learn checks it and takes its rows; what it cannot take, converted.
+    """Convert a target to a container that scikit-learn can check and slice.
 
     Arrays, lists, frames and Series stay as they are.
     """
@@ -295,7 +296,7 @@ def _convert_tensor(tensor):
 
 
 def column_or_1d(y, *, warn=False):
-    """`column_or_1d` of scikit-learn, of more containers."""
+    """`column_or_1d` of scikit-learn for more kinds of containers."""
     return validation.column_or_1d(as_target(y), warn=warn)
 
 
@@ -306,7 +307,7 @@ def forget_fit(estimator):
 
 
 def validate_source_and_target(estimator, X, y, X_target, sample_domain):
-    """Validated rows of both domains, and what y says of the source.
+    """Validate the rows of both domains, and return them with the y of the source.
 
     Sets the names and number of features on `estimator`. The target is None, with a
     warning, where neither `X_target` nor `sample_domain` brings one.
@@ -328,7 +329,7 @@ def validate_source_and_target(estimator, X, y, X_target, sample_domain):
 
 
 def split_domains(X, y, X_target, sample_domain):
-    """Source samples, their y, and target samples or None, all of any kind."""
+    """Split the input into source samples, their y, and target samples or None."""
     if X_target is not None and sample_domain is not None:
         raise ValueError(
             "X_target and sample_domain were both given: give X_target with source rows as X, "
@@ -388,7 +389,7 @@ def _check_same_width(X, target):
 
 
 def validate_domains(X, X_target, least=1):
-    """Validated rows of source and target outside of an estimator, `least` or more each."""
+    """Validate rows of source and target outside of an estimator, at least `least` of each."""
     if isinstance(X_target, TargetDomain):
         X_target = X_target.X
     names = [_get_feature_names(rows) for rows in (X, X_target)]

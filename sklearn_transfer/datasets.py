@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer._validation import did_you_mean, import_optional, shortened
 
 __all__ = ["load_photo_crops"]
@@ -215,7 +216,7 @@ def load_photo_crops(
     shift = _resolve_shift(shift)
     seed = random_state
     if not isinstance(seed, Integral):
-        seed = check_random_state(seed).randint(2**31 - 1)
+        seed = draw_seed(check_random_state(seed))
 
     crops = _generate(labels, n_per_class, size, shift, severity, seed)
     if folder is None:
@@ -250,7 +251,10 @@ def _check_classes(classes):
                 + did_you_mean(label, _PHOTOS)
             )
     if len(set(classes)) != len(classes) or len(classes) == 0:
-        raise ValueError(f"classes={shortened(classes)} is empty or names a class twice")
+        raise ValueError(
+            f"classes={shortened(classes)} is empty or names a class twice: give each "
+            "class once"
+        )
     return sorted(map(str, classes))
 
 

@@ -38,6 +38,16 @@ def _no_open_stores():
 
 
 @pytest.fixture
+def fresh():
+    """No networks, and so no engines, of other tests; nor are any left to them."""
+    from sklearn_transfer._networks.registry import clear_registry
+
+    clear_registry()
+    yield
+    clear_registry()
+
+
+@pytest.fixture
 def frequent_switches():
     """Threads take turns as often as they can."""
     interval = sys.getswitchinterval()

@@ -26,7 +26,7 @@ _PRELOADED = [
     "sklearn_transfer._store.disk",
     "sklearn_transfer._networks.engines",
     "sklearn_transfer.extraction._features",
-    "tests.networks",
+    "tests.small_networks",
     "tests.stores",
 ]
 

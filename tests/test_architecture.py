@@ -21,7 +21,7 @@ ALLOWED = {
     "_sample_weight": set(),
     "_sampling": set(),
     "_strays": {"_kernels"},
-    "datasets": {"_validation"},
+    "datasets": {"_sampling", "_validation"},
     "_store": {"_validation", "_process"},
     "_modalities": {"_validation", "_process", "_store"},
     "_networks": {"_validation", "_process", "_store", "_modalities"},

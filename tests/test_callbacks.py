@@ -20,7 +20,7 @@ from sklearn_transfer import (
     TargetDomain,
     ZeroShotClassifier,
 )
-from tests import networks
+from tests import small_networks
 
 pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
 
@@ -51,7 +51,9 @@ class Counting:
 
 
 def tuner():
-    return FineTunedClassifier(networks.perceptron, preprocess=None, freeze=None, max_epochs=1)
+    return FineTunedClassifier(
+        small_networks.perceptron, preprocess=None, freeze=None, max_epochs=1
+    )
 
 
 MODELS = {
@@ -59,7 +61,9 @@ MODELS = {
     "prototypes": (PrototypeClassifier(), {}),
     "zero shot": (ZeroShotClassifier(), {"attributes": {0: [0.0], 1: [1.0]}}),
     "features": (
-        make_pipeline(PretrainedFeatures(networks.mlp, preprocess=None), LogisticRegression()),
+        make_pipeline(
+            PretrainedFeatures(small_networks.mlp, preprocess=None), LogisticRegression()
+        ),
         {},
     ),
     "autoencoder": (

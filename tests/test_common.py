@@ -33,7 +33,7 @@ from sklearn_transfer import (
 )
 from sklearn_transfer.alignment._base import BaseAligner
 from sklearn_transfer.weighting._base import BaseWeighter
-from tests import networks
+from tests import small_networks
 from tests.aligner_contracts import ALIGNER_CHECKS, COLUMN_ALIGNER_CHECKS
 from tests.contracts import (
     EXTRACTOR_CHECKS,
@@ -101,7 +101,7 @@ def to_tensor(image):
 @pytest.fixture(scope="module")
 def state_dict_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "net.pth"
-    torch.save(networks.trained_net().state_dict(), path)
+    torch.save(small_networks.trained_net().state_dict(), path)
     return path
 
 
@@ -110,7 +110,7 @@ def _forms(crops, folder, weights_file):
     for i, crop in enumerate(crops):
         paths.append(str(folder / f"{i}.png"))
         Image.fromarray(crop).save(paths[-1])
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     rows = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     maps = np.random.default_rng(0).normal(size=(9, 3, 32, 32)).astype(np.float32)
     ready = {"preprocess": None}
@@ -122,11 +122,14 @@ def _forms(crops, folder, weights_file):
             crops,
         ),
         "module": ({"model": net}, crops),
-        "factory": ({"model": networks.counting_net}, crops),
-        "file": ({"model": networks.counting_net, "weights": weights_file}, crops),
-        "mapping": ({"model": networks.counting_net, "weights": net.state_dict()}, crops),
+        "factory": ({"model": small_networks.counting_net}, crops),
+        "file": ({"model": small_networks.counting_net, "weights": weights_file}, crops),
+        "mapping": (
+            {"model": small_networks.counting_net, "weights": net.state_dict()},
+            crops,
+        ),
         "callable": ({"model": net, "preprocess": to_tensor}, crops),
-        "table": ({"model": networks.mlp, **ready}, rows),
+        "table": ({"model": small_networks.mlp, **ready}, rows),
         "tensors": ({"model": net, **ready}, maps),
     }
 
@@ -154,7 +157,7 @@ def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
 
 # Estimators that take tables, and how many checks they pass at least.
 TABULAR = [
-    (PretrainedFeatures(networks.mlp, preprocess=None), 41),
+    (PretrainedFeatures(small_networks.mlp, preprocess=None), 41),
     (KMM(), 40),
     (KLIEP(), 40),
     (ULSIF(), 40),
@@ -174,11 +177,16 @@ TABULAR = [
     (PrototypeClassifier(center=None, normalize=False, temperature=1.0), 61),
     (ZeroShotClassifier(), 54),
     (ZeroShotClassifier(gamma=1.0, normalize=False, temperature=1.0), 54),
-    (FineTunedClassifier(networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 70),
-    (FineTunedRegressor(networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 63),
+    (
+        FineTunedClassifier(small_networks.perceptron, preprocess=None, freeze=None, lr=1e-2),
+        70,
+    ),
+    (FineTunedRegressor(small_networks.perceptron, preprocess=None, freeze=None, lr=1e-2), 63),
     (
         FineTunedClassifier(
-            PretrainedFeatures(networks.perceptron, preprocess=None), freeze=None, lr=1e-2
+            PretrainedFeatures(small_networks.perceptron, preprocess=None),
+            freeze=None,
+            lr=1e-2,
         ),
         70,
     ),
@@ -294,22 +302,28 @@ def _tuner_forms(crops, folder):
     maps = np.random.default_rng(0).normal(size=(9, 3, 32, 32)).astype(np.float32)
     files = forms["paths"][1]
     return {
-        "table": ({"model": networks.perceptron, "preprocess": None, "freeze": None}, rows),
-        "tensors": ({"model": networks.staged(), "preprocess": None, "freeze": "late"}, maps),
-        "module": ({"model": networks.staged(), "freeze": "early"}, crops),
-        "factory": ({"model": networks.staged_net, "freeze": "stem"}, crops),
-        "probe": ({"model": networks.staged(), "freeze": "all"}, files),
+        "table": (
+            {"model": small_networks.perceptron, "preprocess": None, "freeze": None},
+            rows,
+        ),
+        "tensors": (
+            {"model": small_networks.staged(), "preprocess": None, "freeze": "late"},
+            maps,
+        ),
+        "module": ({"model": small_networks.staged(), "freeze": "early"}, crops),
+        "factory": ({"model": small_networks.staged_net, "freeze": "stem"}, crops),
+        "probe": ({"model": small_networks.staged(), "freeze": "all"}, files),
         "paths": (
             {"model": "test_resnet", "weights": None, "freeze": "middle", "input_size": 32},
             files,
         ),
         "augmented": (
-            {"model": networks.staged(), "freeze": "early", "augment": "flip"},
+            {"model": small_networks.staged(), "freeze": "early", "augment": "flip"},
             crops,
         ),
         "estimator": (
             {
-                "model": PretrainedFeatures(networks.staged(), input_size=24),
+                "model": PretrainedFeatures(small_networks.staged(), input_size=24),
                 "freeze": "early",
             },
             crops,

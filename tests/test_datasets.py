@@ -125,7 +125,7 @@ def test_crop_turns_the_photo_by_any_angle():
     assert set(np.digitize(angles, [-np.pi / 2, 0, np.pi / 2])) == {0, 1, 2, 3}
 
 
-def test_lighting_changes_brightness_contrast_and_colour():
+def test_lighting_changes_brightness_contrast_and_color():
     flat = np.tile(np.uint8([[[80], [120]]]), (4, 2, 3))
     lit = [datasets._relight(flat, np.random.default_rng(seed)) / 1.0 for seed in range(99)]
     brightness = [image.mean() for image in lit]

@@ -21,7 +21,7 @@ from sklearn_transfer.datasets import load_photo_crops
 from sklearn_transfer.heads import episodes
 from sklearn_transfer.plotting import TrainingDisplay
 from sklearn_transfer.selection import mmd
-from tests import networks
+from tests import small_networks
 
 N = 10_000
 MANY = [f"class {row}" for row in range(N)]
@@ -34,7 +34,7 @@ IMAGES = np.zeros((2, 16, 16, 3), dtype=np.uint8)
 
 def tuner(**options):
     options = {"preprocess": None, "freeze": None, "max_epochs": 1, **options}
-    return FineTunedClassifier(networks.perceptron, **options)
+    return FineTunedClassifier(small_networks.perceptron, **options)
 
 
 def of_many_classes():
@@ -42,7 +42,7 @@ def of_many_classes():
 
 
 def features(**options):
-    return PretrainedFeatures(networks.trained_net(), **options)
+    return PretrainedFeatures(small_networks.trained_net(), **options)
 
 
 def wide(prefix, n=N):
@@ -79,7 +79,7 @@ CALLS = {
     "weight of a task": lambda: tuner(tasks=[{"weight": NUMBERS}]).fit(TABLE, Y),
     "callback": lambda: tuner(callbacks=[module()]).fit(TABLE, Y),
     "preprocess": lambda: FineTunedClassifier(
-        networks.trained_net(), augment="flip", preprocess=module()
+        small_networks.trained_net(), augment="flip", preprocess=module()
     ).fit(IMAGES, [0, 1]),
     "net_params": lambda: tuner(net_params={"optimizer__lr" + LONG: 1, "lr": 1}).fit(TABLE, Y),
     "frozen": lambda: tuner(freeze=[LONG]).fit(TABLE, Y),
@@ -100,7 +100,7 @@ CALLS = {
     "background by name": lambda: features(background=LONG).fit(IMAGES).transform(IMAGES),
     "value_range": lambda: features(value_range=tuple(NUMBERS)).fit(IMAGES),
     "device": lambda: features(device=LONG).fit(IMAGES),
-    "augment": lambda: FineTunedClassifier(networks.trained_net(), augment=LONG).fit(
+    "augment": lambda: FineTunedClassifier(small_networks.trained_net(), augment=LONG).fit(
         IMAGES, [0, 1]
     ),
     "columns of X": lambda: features().fit(wide("a")),

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures, negative_transfer_test
 from sklearn_transfer._validation import did_you_mean, shortened
 from sklearn_transfer.datasets import load_photo_crops
-from tests import networks
+from tests import small_networks
 
 LONG = "a word " * 30_000
 MANY = list(range(50_000))
@@ -36,7 +36,7 @@ EXTRACTORS = {
     "hub": {"model": f"hf-hub:someone/{LONG}"},
     "hub name": {"model": f"hf-hub:{LONG.replace(' ', '')}"},
     "weights": {**TINY, "weights": LONG},
-    "weights of a module": {"model": networks.CountingNet(), "weights": LONG},
+    "weights of a module": {"model": small_networks.CountingNet(), "weights": LONG},
     "null": {**TINY, "weights": "a\0b" * 60_000},
     "safetensors": {**TINY, "weights": f"{LONG}.safetensors"},
     "cache": {**TINY, "cache": LONG},

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer.datasets import load_photo_crops
-from tests import networks
+from tests import small_networks
 
 folder = sys.argv[1]
 rng = np.random.default_rng(0)
@@ -24,7 +24,7 @@ for row, kind in enumerate(["png", "jpg", "tif", "bmp", "webp", "gif"]):
 damaged = os.path.join(folder, "damaged.png")
 with open(damaged, "wb") as file:
     file.write(b"no image")
-net = networks.trained_net()
+net = small_networks.trained_net()
 for cache in (None, os.path.join(folder, "cache"), os.path.join(folder, "cache")):
     features = PretrainedFeatures(net, cache=cache)
     features.fit(paths).transform(paths)

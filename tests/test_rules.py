@@ -26,6 +26,14 @@ def assert_only_exempt(faults, exempt):
     assert mended == [], "these keep the rule, or are gone: take them off tests/exemptions.py"
 
 
+def test_exempt_files_are_told_from_others():
+    assert_only_exempt({"a.py": ["a fault"], "b.py": []}, {"a.py"})
+    with pytest.raises(AssertionError):
+        assert_only_exempt({"a.py": ["a fault"]}, set())
+    with pytest.raises(AssertionError, match="take them off"):
+        assert_only_exempt({"a.py": []}, {"a.py"})
+
+
 # Messages
 
 
@@ -225,6 +233,46 @@ def faults_of_public(thing):
     yield from (f"has no section {title}" for title in sections if section(doc, title) is None)
 
 
+def ill_documented(a, b):
+    """does something
+
+    Parameters
+    ----------
+    a
+        The first.
+    """
+    return a
+
+
+def well_documented(a, *, b=None):
+    """Add two numbers.
+
+    Parameters
+    ----------
+    a, b : float
+        The numbers.
+
+    Returns
+    -------
+    total : float
+        Their sum.
+    """
+    return a + b
+
+
+def test_faults_of_docstrings_are_seen():
+    found = "; ".join(faults_of_function(ill_documented))
+    for fault in [
+        "no sentence",
+        "documents the parameters ['a']",
+        "no type",
+        "no section Returns",
+    ]:
+        assert fault in found
+    assert list(faults_of_function(well_documented)) == []
+    assert "has no section Examples" in list(faults_of_public(well_documented))
+
+
 def test_docstrings_of_public_things_are_complete():
     faults = {}
     for name, thing in public_things():
@@ -237,6 +285,40 @@ def test_docstrings_of_public_things_are_complete():
             found = [f"{name}.{member} {f}" for f in faults_of_function(function, is_property)]
             faults.setdefault(file_of(function), []).extend(found)
     assert_only_exempt(faults, exemptions.DOCSTRINGS)
+
+
+# Words
+
+BRITISH = re.compile(
+    r"colour|centre|centring|neighbour|labell|behaviour|favour|licence|learnt|grey|"
+    r"(?:normal|standard|regular|minim|maxim|general|recogn|initial|optim|penal|organ)is(?:e|ing|ation)",
+    re.I,
+)
+_COUNT = "one|two|three|several|few|many"
+_UNIT = (
+    "sample|row|class|image|epoch|feature|network|fold|candidate|column|output|target|layer"
+)
+# "one row a sample" for "one row per sample", and other phrases that nobody would say.
+PHRASES = re.compile(
+    rf"\b(?:{_COUNT}) \w+ an? (?:{_UNIT})\b|is not to be had|take turns by chance"
+    r"|minds the scale|of no matter|of the own number|walk one way|more is better"
+    r"|look like nothing",
+    re.I,
+)
+RIDDLES = ("What ", "How ", "Where ", "Whether ", "Which ")
+# Names of the past, which are still accepted.
+FORMER = re.compile(r'"grey"|"recoloured"')
+
+
+def test_words_are_plain_and_american():
+    faults = {}
+    for name, tree in TREES.items():
+        text = FORMER.sub("", (PACKAGE / name).read_text())
+        found = [m[0] for m in BRITISH.finditer(text)]
+        found += [m[0] for m in PHRASES.finditer(" ".join(text.split()))]
+        first = ast.get_docstring(tree).splitlines()[0]
+        faults[name] = found + ([first] if first.startswith(RIDDLES) else [])
+    assert_only_exempt(faults, exemptions.WORDS)
 
 
 # Names of functions
@@ -288,6 +370,13 @@ PROTOCOL = {
     "_repr_mimebundle_",
     "backward",
     "generalized_score",
+    # Members of declared interfaces, which name what they give: `Reader`, `Spec`,
+    # `PayloadFormat` and `Store`.
+    "collate",
+    "example",
+    "reader",
+    "input_shape",
+    "info",
 }
 NOUNS_BY_DECORATOR = ("property", "contextmanager", "cached_property", "setter")
 
@@ -370,15 +459,29 @@ def test_classes_stay_small():
     assert_only_exempt(faults, exemptions.CLASSES)
 
 
+def test_code_lines_and_attributes_are_counted():
+    lines = ["class A:", "    'Doc.'", "", "    def __init__(self, a):", "        # why"]
+    source = "\n".join([*lines, "        self.a, self.b = a, 1"])
+    tree = ast.parse(source)
+    assert code_lines(tree, source) == {1, 4, 6}
+    assert attributes_of(tree.body[0]) == {"b"}
+
+
 # The map
 
 
 def test_every_module_is_on_the_map():
-    """CONTRIBUTING.md names each module, and none that there is not."""
-    named = set(re.findall(r"\b_\w+\.py\b", (ROOT / "CONTRIBUTING.md").read_text()))
-    there = {p.name for p in MODULES if p.name != "__init__.py"}
-    assert {name for name in there if name.startswith("_")} - named == set()
-    assert named - there - {"_"} == set()
+    """CONTRIBUTING.md names each module, and no private one that does not exist."""
+    named = set(re.findall(r"\b\w+\.py\b", (ROOT / "CONTRIBUTING.md").read_text()))
+    modules = {str(p.relative_to(PACKAGE)): p.name for p in MODULES}
+    faults = {
+        path: ["is not on the map"]
+        for path, name in modules.items()
+        if name != "__init__.py" and name not in named
+    }
+    private = {name for name in named if name.startswith("_")}
+    faults["CONTRIBUTING.md"] = sorted(private - {*modules.values()})
+    assert_only_exempt(faults, exemptions.MAP)
 
 
 # Contracts

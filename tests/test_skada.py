@@ -38,7 +38,7 @@ def test_our_features_inside_its_pipeline():
     code = """
         import sys, tempfile
         from PIL import Image
-        from tests.networks import counting_net
+        from tests.small_networks import counting_net
 
         X = rng.integers(0, 256, (40, 48, 48, 3), dtype=np.uint8)
         features = PretrainedFeatures(counting_net, weights=None, engine="torch")

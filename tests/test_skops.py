@@ -39,7 +39,7 @@ from sklearn_transfer import (
     TransferComponentAnalysis,
     ZeroShotClassifier,
 )
-from tests import networks
+from tests import small_networks
 
 sio = pytest.importorskip("skops.io")
 
@@ -252,7 +252,7 @@ def visual(model="test_resnet", **options):
 
 def tabular(kind=FineTunedClassifier, **options):
     defaults = {"preprocess": None, "freeze": None, "max_epochs": 1}
-    return kind(networks.perceptron, **{**defaults, **options})
+    return kind(small_networks.perceptron, **{**defaults, **options})
 
 
 TUNED = {
@@ -312,7 +312,7 @@ def test_a_factory_of_the_user_is_to_be_trusted(sort):
     content = sio.dumps(fitted)
     names = sio.get_untrusted_types(data=content)
     assert [name for name in names if not name.startswith("sklearn_transfer.")] == [
-        "tests.networks.perceptron"
+        "tests.small_networks.perceptron"
     ]
     again = sio.loads(content, trusted=names)
     np.testing.assert_array_equal(again.predict(T), fitted.predict(T))
@@ -333,15 +333,15 @@ def test_training_goes_on_after_skops():
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_modules_are_refused(nested):
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = visual(PretrainedFeatures(model) if nested else model).fit(IMAGES, LABELS)
     with pytest.raises(TypeError, match=r"class Staged as model: give a name, or a function"):
         sio.dumps(fitted)
 
 
 def test_mappings_of_tensors_are_refused():
-    given = networks.staged_net(3).state_dict()
-    fitted = visual(networks.staged_net, weights=given).fit(IMAGES, LABELS)
+    given = small_networks.staged_net(3).state_dict()
+    fitted = visual(small_networks.staged_net, weights=given).fit(IMAGES, LABELS)
     with pytest.raises(TypeError, match="as weights: give the path of a file"):
         sio.dumps(fitted)
 

@@ -31,7 +31,7 @@ from sklearn_transfer.heads import episodes
 from sklearn_transfer.selection import gbc, h_score, label_shift_test, leep, logme, nce
 from sklearn_transfer.selection._ranking import _validate_labels
 from sklearn_transfer.weighting import ImportanceWeightedScorer
-from tests import networks
+from tests import small_networks
 
 N = 36
 NAMES = ["cat", "dog", "owl"]
@@ -83,7 +83,7 @@ OF_NUMBERS |= {"skorch", "bare"}
 
 def tuner(kind=FineTunedClassifier, **options):
     options = {"preprocess": None, "freeze": None, "max_epochs": 1, **options}
-    return kind(networks.perceptron, **options)
+    return kind(small_networks.perceptron, **options)
 
 
 def weighted(estimator, y, **domain):
@@ -220,11 +220,13 @@ def test_short_floats_are_numbers(dtype):
 def test_a_lazy_frame_is_refused_with_the_repair():
     y = pl.DataFrame({"a": ["x", "y"] * 20}).lazy()
     with pytest.raises(TypeError, match=r"y is a lazy LazyFrame.*: pass y\.collect\(\)"):
-        FineTunedClassifier(networks.perceptron, preprocess=None).fit(np.zeros((40, 5)), y)
+        FineTunedClassifier(small_networks.perceptron, preprocess=None).fit(
+            np.zeros((40, 5)), y
+        )
 
 
 def test_bytes_are_no_column_of_numbers():
     with pytest.raises(ValueError, match=r"y should be a 1d array.*shape \(\) instead"):
-        FineTunedClassifier(networks.perceptron, preprocess=None).fit(
+        FineTunedClassifier(small_networks.perceptron, preprocess=None).fit(
             np.zeros((40, 5)), b"ab" * 20
         )

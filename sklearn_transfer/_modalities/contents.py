@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import xxhash
 
-from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.digests import digest_array
 from sklearn_transfer._validation import shortened
 
 # A file younger than this may change again within the resolution of the clock.
@@ -60,7 +60,7 @@ def unwrap_sample(sample):
         content = sample.get("bytes")
         return sample.get("path") if content is None else content
     if is_tensor(sample):
-        return tensor_array(sample)
+        return convert_tensor(sample)
     if hasattr(sample, "__array__") and getattr(sample, "ndim", 0) >= 2:
         return np.asarray(sample)
     return sample
@@ -71,7 +71,7 @@ def is_tensor(value):
     return hasattr(value, "detach") and hasattr(value, "cpu")
 
 
-def tensor_array(tensor):
+def convert_tensor(tensor):
     """NumPy's array of a tensor on any device; bfloat16, which NumPy lacks, as float32."""
     try:
         tensor = tensor.detach().cpu()
@@ -111,19 +111,19 @@ def is_missing(sample):
     return sample is None or type(sample).__name__ in ("NAType", "NaTType")
 
 
-def known_file_digest(path):
+def lookup_file_digest(path):
     """Digest of a file that was read before and has not changed since, else None.
 
     Raises BadSampleError where there is no such file.
     """
-    status = _stat(path)
+    status = _read_status(path)
     key = _memo.get(_identify_file(path, status))
     if key is None:
         _check_regular(status)
     return key
 
 
-def _stat(path):
+def _read_status(path):
     try:
         return os.stat(path)
     except FileNotFoundError as error:
@@ -164,14 +164,14 @@ def _identify_file(path, status):
 
 def read_file(path):
     """Digest and bytes of a file; raises BadSampleError where it cannot be read."""
-    _check_regular(_stat(path))
+    _check_regular(_read_status(path))
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             content = file.read()
     except OSError as error:
         raise BadSampleError(error.strerror or str(error)) from error
-    key = array_digest(content)
+    key = digest_array(content)
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:

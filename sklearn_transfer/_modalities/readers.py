@@ -11,7 +11,7 @@ from sklearn_transfer._modalities.payloads import (
     collate,
     compute_signature,
 )
-from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.digests import digest_array
 
 
 class Reader(ABC):
@@ -118,12 +118,12 @@ class RowReader(Reader):
         return True
 
     def known_digest(self, sample):
-        return array_digest(sample) if np.isfinite(sample).all() else None
+        return digest_array(sample) if np.isfinite(sample).all() else None
 
     def read(self, sample, key=None):
         if key is None and not np.isfinite(sample).all():
             raise BadSampleError("contains NaN or infinity")
-        return key or array_digest(sample), sample
+        return key or digest_array(sample), sample
 
     def prepare(self, content, note=None):
         return {"input": content}

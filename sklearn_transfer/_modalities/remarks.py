@@ -32,13 +32,13 @@ class Narrow:
     def share(self):
         return self.largest / self.full
 
-    def message(self):
+    def describe(self):
         levels = int(_N_LEVELS * self.share) + 1
         return (
             f"{self.dtype} values reach at most {self.largest:g}. Scaled by"
             f" {self.full:g} they use {levels} of {_N_LEVELS} gray levels, and the network"
             " sees nearly black images. Pass PretrainedFeatures(value_range="
-            f"{_likely_pair(self)}) if that is the range of the source, or"
+            f"{_suggest_range(self)}) if that is the range of the source, or"
             " value_range='dtype' if the images are as dark as that"
         )
 
@@ -56,7 +56,7 @@ class Invisible:
 
     kind, share = "invisible", 0.0
 
-    def message(self):
+    def describe(self):
         return (
             "the alpha channel is 0 everywhere, so nothing of the image is visible on the"
             " background, and all such images have equal features. If that channel has no"
@@ -70,7 +70,7 @@ class Blended:
 
     kind, share = "blended", 0.0
 
-    def message(self):
+    def describe(self):
         return (
             "the fourth channel of an array (H, W, 4), or of a file that does not say what it"
             " is, was taken for alpha and blended the image with the background. If it holds"
@@ -112,7 +112,7 @@ class Remarks:
                 known.add(kind)
             warnings.warn(
                 f"In {count} of {n_samples} images, first in {row_label(first)},"
-                f" {told.message()}",
+                f" {told.describe()}",
                 UserWarning,
                 stacklevel=3,
             )
@@ -129,7 +129,7 @@ def telling_once():
         _told.reset(token)
 
 
-def _likely_pair(remark):
+def _suggest_range(remark):
     """(0, the largest value of the fewest bits that hold the values)."""
     if np.dtype(remark.dtype).kind == "f":
         return f"(0, {remark.largest:g})"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sklearn_transfer._modalities.contents import BadSampleError, is_tensor, tensor_array
+from sklearn_transfer._modalities.contents import BadSampleError, convert_tensor, is_tensor
 from sklearn_transfer._validation import listed
 
 
@@ -37,7 +37,7 @@ def as_samples(X, kinds):
     names = _find_column_names(X)
     if names is not None:
         X = _take_only_column(X, names)
-    samples = _as_list_or_array(X, kinds)
+    samples = _to_list_or_array(X, kinds)
     if isinstance(samples, np.ndarray) and samples.dtype.kind in "OUT":
         samples = _list_objects(samples)
     if isinstance(samples, np.ndarray) and samples.ndim == 0:
@@ -60,7 +60,7 @@ def _list_objects(X):
     return X.tolist()
 
 
-def _as_list_or_array(X, kinds):
+def _to_list_or_array(X, kinds):
     """A list or NumPy's array of any container, in its order."""
     if isinstance(X, np.ndarray):
         return X
@@ -74,20 +74,20 @@ def _as_list_or_array(X, kinds):
     if hasattr(X, "to_list"):  # pandas and polars
         return X.to_list()
     if is_tensor(X):
-        return _convert_tensor(X)
+        return _convert_tensor_samples(X)
     if hasattr(X, "shape") and hasattr(X, "__array__"):
         return np.asarray(X)
     if isinstance(X, Sequence) or (hasattr(X, "__getitem__") and _is_dataset(X)):
         return [X[row] for row in range(len(X))]
     raise ValueError(
         f"X must be a list, tuple, array, Series or one-column DataFrame of samples,"
-        f" got {type(X).__name__}; a sample is {kinds}{_advise_on(X)}"
+        f" got {type(X).__name__}; a sample is {kinds}{_suggest_repair(X)}"
     )
 
 
-def _convert_tensor(X):
+def _convert_tensor_samples(X):
     try:
-        return tensor_array(X)
+        return convert_tensor(X)
     except BadSampleError as error:
         raise ValueError(f"X {error}") from error
 
@@ -97,7 +97,7 @@ def _is_dataset(X):
     return hasattr(X, "__len__") and not hasattr(X, "keys")
 
 
-def _advise_on(X):
+def _suggest_repair(X):
     if hasattr(X, "keys"):
         return f". Select the column with the samples, one of {listed(X.keys(), 5)}"
     if hasattr(X, "__iter__"):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 
-def first_convolution(module):
+def find_first_convolution(module):
     """Name of the first convolution of a network: timm's word, else the first there is."""
     config = getattr(module, "pretrained_cfg", None) or {}
     named = config.get("first_conv") or ()
@@ -14,12 +14,12 @@ def first_convolution(module):
     return next((name for name in (*named, *layers) if name in layers), None)
 
 
-def input_channels(module, stated, size):
+def find_input_channels(module, stated, size):
     """Channels of the images that a network takes; `stated` is what its configuration says.
 
     Where its first convolution takes another number, passes of zeros of `size` decide.
     """
-    name = first_convolution(module)
+    name = find_first_convolution(module)
     found = stated if name is None else module.get_submodule(name).in_channels
     if found == stated or _accepts(module, (stated, *size)):
         return stated
@@ -41,7 +41,7 @@ def _accepts(module, shape):
     return True
 
 
-def for_channels(values, n_channels, name):
+def fit_to_channels(values, n_channels, name):
     """Means or deviations of channels for a network whose first layer was adapted.
 
     One value counts for all channels. Of three, their mean goes with summed weights (1
@@ -62,11 +62,11 @@ def for_channels(values, n_channels, name):
     return tuple(values[i % 3] for i in range(n_channels))
 
 
-def adapt_first_convolution(module, n_channels):
+def replace_first_convolution(module, n_channels):
     """Give a network of three channels a first convolution of `n_channels`, as timm does."""
     from timm.models import adapt_input_conv
 
-    name = first_convolution(module)
+    name = find_first_convolution(module)
     layer = module.get_submodule(name)
     if layer.in_channels == n_channels:
         return

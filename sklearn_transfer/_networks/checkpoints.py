@@ -45,17 +45,17 @@ class Checkpoint(NamedTuple):
     state_dict: dict
     origin: str
 
-    def under_names(self, names, label):
+    def select_names(self, names, label):
         """The part that holds all of a network's `names`, without the prefix it is under.
 
         An average is preferred to what it is the average of. Where no part holds them all,
         everything stays, and loading will say what is missing.
         """
         names = list(names)
-        found = [p for p in _prefixes(self.state_dict, names) if _holds(self, p, names)]
+        found = [p for p in _find_prefixes(self.state_dict, names) if _holds(self, p, names)]
         if not found:
             return self
-        prefix = _chosen(found, self.origin, label)
+        prefix = _choose_prefix(found, self.origin, label)
         state_dict = {
             name[len(prefix) :]: tensor
             for name, tensor in self.state_dict.items()
@@ -77,27 +77,27 @@ def read_checkpoint(weights):
     Files are read without executing anything in them. Raises ValueError for what holds no
     weights, or those of a quantized network.
     """
-    origin = origin_of(weights)
+    origin = describe_origin(weights)
     if isinstance(weights, Mapping):
         content = weights
     else:
         content = _read_file(os.path.expanduser(os.fspath(weights)))
     if not isinstance(content, Mapping):
         raise ValueError(
-            f"weights={_shown(weights)} is no state dict: expected names to tensors, got"
-            f" {type(content).__name__}"
+            f"weights={_describe_weights(weights)} is not a state dict: expected a mapping of"
+            f" names to tensors, got {type(content).__name__}"
         )
-    content, keys = _unwrapped(content)
+    content, keys = _unwrap(content)
     _refuse_quantized_state(content, weights)
-    content = _flat(content)
-    average = next((key for key in keys if _names_average(key)), None)
+    content = _collect_tensors(content)
+    average = next((key for key in keys if _is_average(key)), None)
     if average is not None:
         origin += f" (its moving average, {average!r})"
     if not any(_is_tensor(value) for value in content.values()):
         raise ValueError(
-            f"weights={_shown(weights)} is no state dict: expected names to tensors,"
-            f" got {len(content)} entries of which {shortened(list(content)[:3])} are no"
-            " tensors"
+            f"weights={_describe_weights(weights)} is not a state dict: expected a mapping of"
+            f" names to tensors, got {len(content)} entries such as"
+            f" {shortened(list(content)[:3])}, none of which is a tensor"
         )
     for prefix in _PREFIXES:
         if all(str(name).startswith(prefix) for name in content):
@@ -105,12 +105,12 @@ def read_checkpoint(weights):
     return Checkpoint(content, origin)
 
 
-def origin_of(weights):
+def describe_origin(weights):
     """What messages call a value of the parameter `weights`."""
     return "given mapping" if isinstance(weights, Mapping) else os.fspath(weights)
 
 
-def _shown(weights):
+def _describe_weights(weights):
     return "a mapping" if isinstance(weights, Mapping) else shortened(os.fspath(weights))
 
 
@@ -118,15 +118,15 @@ def _is_tensor(value):
     return hasattr(value, "detach")
 
 
-def _names_average(name):
+def _is_average(name):
     return isinstance(name, str) and "ema" in re.split(r"[._]", name)
 
 
-def _unwrapped(content):
+def _unwrap(content):
     """What the wrappers around a state dict hold, and the keys of these."""
     keys = []
     while len(keys) < _DEEPEST:
-        averages = (*_AVERAGES, *filter(_names_average, content))
+        averages = (*_AVERAGES, *filter(_is_average, content))
         key = next((k for k in (*averages, *_WRAPPERS) if _is_state(content.get(k))), None)
         if key is None:
             break
@@ -135,7 +135,7 @@ def _unwrapped(content):
     return content, keys
 
 
-def _flat(content):
+def _collect_tensors(content):
     """Tensors by name, those of parts saved apart under the name of the part."""
     flat = {name: value for name, value in content.items() if _is_tensor(value)}
     for key, part in content.items():
@@ -153,7 +153,7 @@ def _is_state(value):
     )
 
 
-def _prefixes(state_dict, names):
+def _find_prefixes(state_dict, names):
     """What stands before one of the names, wherever it ends a name of the state dict."""
     if not names:
         return []
@@ -167,8 +167,8 @@ def _holds(checkpoint, prefix, names):
     return all(prefix + name in checkpoint.state_dict for name in names)
 
 
-def _chosen(prefixes, origin, label):
-    averages = [p for p in prefixes if _names_average(p)]
+def _choose_prefix(prefixes, origin, label):
+    averages = [p for p in prefixes if _is_average(p)]
     found = averages or [p for p in prefixes if not p] or prefixes
     if len(found) > 1:
         raise ValueError(
@@ -194,8 +194,8 @@ def _read_file(path):
     except Exception as error:  # each format has errors of its own
         raise ValueError(
             f"weights={shortened(path)} cannot be read as a state dict"
-            f" ({_reason(path, error)}); save one with torch.save(module.state_dict(), path)"
-            " or as safetensors"
+            f" ({_explain_failure(path, error)}); save one with"
+            " torch.save(module.state_dict(), path) or as safetensors"
         ) from error
 
 
@@ -203,11 +203,11 @@ def load_torch(path):
     """Content of a file of torch's, in which only tensors and plain values are built."""
     import torch
 
-    with torch.serialization.safe_globals(_plain_values()):
+    with torch.serialization.safe_globals(_list_plain_types()):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _plain_values():
+def _list_plain_types():
     """What training programs keep beside the weights: their arguments, numbers of NumPy's."""
     import torch
 
@@ -220,11 +220,11 @@ def _plain_values():
     return plain
 
 
-def _reason(path, error):
+def _explain_failure(path, error):
     import torch
 
     try:
-        with torch.serialization.safe_globals(_plain_values()):
+        with torch.serialization.safe_globals(_list_plain_types()):
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # not a file of that kind
         names = []
@@ -263,9 +263,9 @@ def _refuse_quantized_state(state_dict, weights):
     for name, value in state_dict.items():
         if "_packed_params" in str(name) or _holds_quantized(str(name), value):
             raise ValueError(
-                f"weights={_shown(weights)} are those of a quantized network ({name!r} says"
-                " so): pass the weights from before quantization, in float32, bfloat16 or"
-                " float16"
+                f"weights={_describe_weights(weights)} are those of a quantized network"
+                f" ({name!r} says so): pass the weights from before quantization, in float32,"
+                " bfloat16 or float16"
             )
 
 

@@ -55,8 +55,8 @@ class TimmFamily(ModuleFamily):
     def run(self, module, inputs, capture):
         final_map = module.forward_features(inputs)
         capture.offer("final_map", final_map)
-        if capture.wants("embedding"):
-            with capture.paused():
+        if capture.needs("embedding"):
+            with capture.skip_hooks():
                 embedding = module.forward_head(final_map, pre_logits=True)
             capture.offer("embedding", embedding)
         capture.offer("logits", module.forward_head(final_map))

@@ -29,8 +29,8 @@ class _FoldedNorm(nn.Module):
 def fold_batch_norms(module, pairs):
     """Copy of a network with some normalizations folded into convolutions [1]_.
 
-    `pairs` are names of convolutions and normalizations, from `Observation.pairs`. The copy
-    shares all other parameters with `module`.
+    `pairs` are names of convolutions and normalizations, from `Observation.list_pairs`. The
+    copy shares all other parameters with `module`.
 
     References
     ----------
@@ -115,7 +115,7 @@ class Observation(TorchFunctionMode):
             self.norm_calls[norm] += 1
             self.found += [(conv, norm) for conv in convs]
 
-    def pairs(self):
+    def list_pairs(self):
         """Names of (convolution, normalization) that can be folded.
 
         Both run once, and nothing else uses what the convolution returns.

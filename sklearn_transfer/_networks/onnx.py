@@ -64,7 +64,7 @@ def _register_rms_norm():
     from torch.onnx import register_custom_op_symbolic, symbolic_helper
 
     @symbolic_helper.parse_args("v", "is", "v", "f")
-    def rms_norm(g, x, shape, weight, eps):
+    def export_rms_norm(g, x, shape, weight, eps):
         eps = torch.finfo(torch.float32).eps if eps is None else eps
         axes = [-1 - i for i in range(len(shape))]
         square = g.op("ReduceMean", g.op("Mul", x, x), axes_i=axes)
@@ -72,7 +72,7 @@ def _register_rms_norm():
         normed = g.op("Div", x, g.op("Sqrt", g.op("Add", square, floor)))
         return normed if weight.node().mustBeNone() else g.op("Mul", normed, weight)
 
-    register_custom_op_symbolic("aten::rms_norm", rms_norm, _OPSET)
+    register_custom_op_symbolic("aten::rms_norm", export_rms_norm, _OPSET)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     activation = activation.float()
     if activation.ndim <= 2 or pooling == "raw":
         return activation.reshape(len(activation), -1)
-    maps, n_prefix = _arrange_positions(activation, layout, stage, spatial)
+    maps, n_prefix = _convert_to_positions(activation, layout, stage, spatial)
     if mask is not None and mask.shape[1] != maps.shape[1]:
         mask = None  # these positions are not those of the input
     if pooling == "auto":
@@ -71,7 +71,7 @@ def _average(values, mask):
     return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
-def _arrange_positions(activation, layout, stage, spatial):
+def _convert_to_positions(activation, layout, stage, spatial):
     """Activation as (n, positions, channels), and how many prefix tokens lead it."""
     if activation.ndim == 3:
         if _is_channels_first(activation.shape[1], activation.shape[2], stage.channels):

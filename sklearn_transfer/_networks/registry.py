@@ -22,9 +22,9 @@ from sklearn_transfer._networks.modules import (
     is_library_code,
     takes_outputs,
 )
-from sklearn_transfer._networks.weights import state_dict_digest
+from sklearn_transfer._networks.weights import compute_state_digest
 from sklearn_transfer._process.locks import RLock
-from sklearn_transfer._process.threads import one_core
+from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
@@ -109,7 +109,7 @@ def load_backbone(
     with _registry_lock:
         is_new = key not in _registry
         if is_new:
-            with one_core(), seeded(random_state), torch.inference_mode(False):
+            with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
                 _registry[key] = _finish(_build(model, request), model, device)
         _registry.move_to_end(key)
         backbone = _registry[key]
@@ -138,7 +138,7 @@ def clear_registry():
     with _registry_lock:
         forgotten = list(_registry.values())
         _registry.clear()
-    _free(forgotten)
+    _clear_engines(forgotten)
 
 
 def trim_registry():
@@ -149,10 +149,10 @@ def trim_registry():
         while total > _REGISTRY_BYTES and len(_registry) > 1:
             forgotten.append(_registry.popitem(last=False)[1])
             total -= forgotten[-1].n_bytes
-    _free(forgotten)
+    _clear_engines(forgotten)
 
 
-def _free(forgotten):
+def _clear_engines(forgotten):
     """Separate networks from their engines, which refer to them.
 
     Otherwise only a garbage collection would free both.
@@ -207,7 +207,7 @@ def _finish(backbone, model, device):
     untrained = frozenset(name for name, p in parameters if not p.requires_grad)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
-    sha256 = state_dict_digest(module.state_dict())
+    sha256 = compute_state_digest(module.state_dict())
     is_named = isinstance(model, str)
     structure = model if is_named else digest(module)
     module = module.to(device=device)

@@ -157,7 +157,8 @@ def _fix_numerics(device_type, precision):
             places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
             settings = [(place, "fp32_precision", "ieee") for place in places]
     autocast = {"enabled": precision == "bfloat16", "dtype": torch.bfloat16}
-    with lock, torch.autocast(device_type, **autocast):
+    on_meta = device_type == "meta"  # for which torch refuses autocast
+    with lock, nullcontext() if on_meta else torch.autocast(device_type, **autocast):
         before = [getattr(place, name) for place, name, _ in settings]
         try:
             for place, name, value in settings:
@@ -209,11 +210,11 @@ class _Capture:
         for handle in self.handles:
             handle.remove()
 
-    def paused(self):
+    def skip_hooks(self):
         """Context in which hooks ignore what passes them."""
         return _Paused(self)
 
-    def wants(self, kind):
+    def needs(self, kind):
         return any(tap.kind == kind for tap in self.taps)
 
     def offer(self, kind, activation, name=""):

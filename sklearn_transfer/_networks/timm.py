@@ -12,19 +12,19 @@ import torch
 from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
 from sklearn_transfer._networks import torchvision as torchvision_networks
 from sklearn_transfer._networks.backbone import Backbone, Description
-from sklearn_transfer._networks.channels import for_channels, input_channels
+from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
 from sklearn_transfer._networks.weights import (
-    cached_hub_weights,
     download_hub_weights,
-    hub_snapshot,
+    fetch_hub_snapshot,
+    find_cached_weights,
+    find_package,
+    list_parameter_names,
     load_strictly,
+    make_missing_weights_error,
     misfit,
-    missing_weights_error,
-    package_hint,
-    packaged_weights,
-    parameter_names,
+    read_packaged_weights,
     read_weights,
     require_host,
 )
@@ -36,7 +36,7 @@ def load(name, request):
     weights, size, n_channels = request.weights, request.size, request.n_channels
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
-        raise ValueError(_unknown_model(name, timm.list_models()))
+        raise ValueError(_describe_unknown_model(name, timm.list_models()))
     config = timm.models.get_pretrained_cfg(arch)
     if name != arch:
         _check_tag(name, arch)
@@ -53,8 +53,8 @@ def load(name, request):
         return wrap_module(module, name, origin, size)
     overlay = {"state_dict": state_dict, "custom_load": False}
     if weights != "pretrained":
-        options["num_classes"] = _n_classes(state_dict, config, overlay)
-        own = _own_channels(name, state_dict, config, n_channels, origin)
+        options["num_classes"] = _count_classes(state_dict, config, overlay)
+        own = _find_own_channels(name, state_dict, config, n_channels, origin)
         if own is not None:
             module = _create(name, pretrained=False, **{**options, "in_chans": own})
             load_strictly(module, state_dict, name)
@@ -77,7 +77,7 @@ def _create(name, **options):
         ) from error
 
 
-def _own_channels(name, state_dict, config, n_channels, origin):
+def _find_own_channels(name, state_dict, config, n_channels, origin):
     """Channels of a user's checkpoint, where they are not those the network came with."""
     first = config and config.first_conv
     tensor = state_dict.get(f"{first}.weight") if isinstance(first, str) else None
@@ -96,7 +96,7 @@ def _own_channels(name, state_dict, config, n_channels, origin):
     return found
 
 
-def _unknown_model(name, known):
+def _describe_unknown_model(name, known):
     names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.list_names())]
     return (
         f"model={shortened(name)} is no network that timm or torchvision knows."
@@ -119,12 +119,12 @@ def _find_weights(name, weights, config, options):
     """Where the weights are, and the state dict, or None if timm has to download them."""
     if weights != "pretrained":
         build = partial(timm.create_model, name, pretrained=False, **options)
-        names = parameter_names(build, _classifiers(config))
-        checkpoint = read_checkpoint(weights).under_names(names, name)
+        names = list_parameter_names(build, _list_classifiers(config))
+        checkpoint = read_checkpoint(weights).select_names(names, name)
         return checkpoint.origin, checkpoint.state_dict
-    state_dict = packaged_weights(name)
+    state_dict = read_packaged_weights(name)
     if state_dict is not None:
-        return f"package {package_hint(name)}", state_dict
+        return f"package {find_package(name)}", state_dict
     if config is None or not (config.hf_hub_id or config.url or config.file):
         raise ValueError(
             f"timm has no pretrained weights for {shortened(name)}; pass weights=PATH,"
@@ -134,13 +134,13 @@ def _find_weights(name, weights, config, options):
     if not config.hf_hub_id:
         return _download_with_timm(name, config)
     repo, file = config.hf_hub_id, config.hf_hub_filename
-    path = cached_hub_weights(repo, file)
+    path = find_cached_weights(repo, file)
     if path is None:
         try:
             path = download_hub_weights(repo, file)
         except OSError as error:
             wanted, place = file or "model.safetensors", f"https://huggingface.co/{repo}"
-            raise missing_weights_error(name, error, wanted, place) from error
+            raise make_missing_weights_error(name, error, wanted, place) from error
     return f"hub {repo}", read_weights(path)
 
 
@@ -153,15 +153,15 @@ def _download_with_timm(name, config):
         require_host(config.url)
     except OSError as error:
         file = os.path.basename(config.url)
-        raise missing_weights_error(name, error, file, config.url) from error
+        raise make_missing_weights_error(name, error, file, config.url) from error
     return f"url {config.url}", None
 
 
-def _n_classes(state_dict, config, overlay):
+def _count_classes(state_dict, config, overlay):
     """Classes of a user's checkpoint, which need not be those the network came with."""
     if config is None:
         return None
-    first = _classifiers(config)[:1]
+    first = _list_classifiers(config)[:1]
     tensor = state_dict.get(f"{first[0] if first else None}.weight")
     count = 0 if tensor is None else tensor.shape[0]
     if count == (config.num_classes or 0) + (config.label_offset or 0):
@@ -170,7 +170,7 @@ def _n_classes(state_dict, config, overlay):
     return count
 
 
-def _classifiers(config):
+def _list_classifiers(config):
     """Names of the layers that classify in a network of timm's, by its configuration."""
     names = (config and config.classifier) or ()
     return (names,) if isinstance(names, str) else tuple(names)
@@ -181,9 +181,9 @@ def load_from_hub(name, request):
     weights, size, n_channels = request.weights, request.size, request.n_channels
     repo = name.partition(":")[2]
     try:
-        folder = hub_snapshot(repo, config_only=weights != "pretrained")
+        folder = fetch_hub_snapshot(repo, config_only=weights != "pretrained")
     except (OSError, ValueError) as error:  # the latter of a name that no repository has
-        raise missing_weights_error(
+        raise make_missing_weights_error(
             name,
             shortened(str(error)),
             "config.json and model.safetensors",
@@ -228,10 +228,10 @@ def _list_stages(module):
             Stage(info["module"], info.get("num_chs"), info.get("reduction"))
             for info in listed
         )
-    return list_children(module, skip=_classifier_child(module))
+    return list_children(module, skip=_find_classifier_child(module))
 
 
-def _classifier_child(module):
+def _find_classifier_child(module):
     classifier = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ""
     return str(classifier[0] if isinstance(classifier, tuple) else classifier).split(".")[0]
 
@@ -255,12 +255,12 @@ def find_spec(module, size, label):
         return UnknownSpec(label)
     data = timm.data.resolve_data_config({}, pretrained_cfg=config)
     size = size or tuple(data["input_size"][1:])
-    n_channels = input_channels(module, data["input_size"][0], size)
+    n_channels = find_input_channels(module, data["input_size"][0], size)
     return ImageSpec(
         size,
         tuple(math.floor(edge / data["crop_pct"]) for edge in size),
-        for_channels(data["mean"], n_channels, "mean"),
-        for_channels(data["std"], n_channels, "std"),
+        fit_to_channels(data["mean"], n_channels, "mean"),
+        fit_to_channels(data["std"], n_channels, "std"),
         data["interpolation"],
         data["crop_mode"],
     )

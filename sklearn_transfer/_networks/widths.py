@@ -1,8 +1,13 @@
-"""Widths of features, by a pass of one blank sample where they are not known yet."""
+"""Widths of features, from shapes alone or by a pass of one blank sample."""
+
+import copy
+from collections import OrderedDict
 
 import numpy as np
+import torch
 
 from sklearn_transfer._modalities.contents import add_input_note
+from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer._process.threads import run_apart
 
@@ -11,9 +16,44 @@ def find_width(backbone, tap, reader, signature):
     """Number of features at a tap for payloads of a signature."""
     if (tap, signature) not in backbone.widths:
         plan = Plan(backbone, [tap], reader.format, "float32", signature)
-        blank = {name: np.zeros((1, *shape), dtype) for name, shape, dtype in signature}
         shape = reader.format.input_shape(signature)
         with add_input_note(backbone.label, shape, reader.input_source):
-            (features,) = run_apart(plan.forward, to_tensors(blank, backbone.device))
+            blank = _make_blank(signature, backbone.device)
+            (features,) = run_apart(plan.forward, blank)
         backbone.widths[tap, signature] = features.shape[1]
     return backbone.widths[tap, signature]
+
+
+def infer_widths(backbone, taps, reader, signature):
+    """Number of features at each tap for payloads of a signature, without computing any.
+
+    A copy of the network runs on torch's device "meta", where tensors have shapes and no
+    content. Code that needs the content raises an error of any type.
+    """
+    if any((tap, signature) not in backbone.widths for tap in taps):
+        outline = Backbone(
+            backbone.description, _copy_to_meta(backbone.module), torch.device("meta")
+        )
+        plan = Plan(outline, taps, reader.format, "float32", signature)
+        features = plan.forward(_make_blank(signature, outline.device))
+        for tap, matrix in zip(taps, features, strict=True):
+            backbone.widths.setdefault((tap, signature), matrix.shape[1])
+    return [backbone.widths[tap, signature] for tap in taps]
+
+
+def _make_blank(signature, device):
+    blank = {name: np.zeros((1, *shape), dtype) for name, shape, dtype in signature}
+    return to_tensors(blank, device)
+
+
+def _copy_to_meta(module):
+    # `deepcopy` takes what its memo holds for the copy, so no tensor is copied.
+    memo = {
+        id(p): torch.nn.Parameter(p.detach().to("meta"), requires_grad=False)
+        for p in module.parameters()
+    }
+    memo |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
+    for layer in module.modules():  # passes in other threads may add hooks meanwhile
+        memo[id(layer._forward_hooks)] = OrderedDict()
+        memo[id(layer._forward_pre_hooks)] = OrderedDict()
+    return copy.deepcopy(module, memo)

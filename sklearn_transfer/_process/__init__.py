@@ -51,5 +51,5 @@ Registries and caches
     Networks by what was asked for (2 GiB of weights, the least recently used go first) with
     their engines; stores by kind and folder; digests of files by path and time of change
     (500,000) and of classes; one lock per network that is split; whether optional packages are
-    installed and which names torchvision knows.
+    installed, which names torchvision knows, and which of torch's functions draw.
 """

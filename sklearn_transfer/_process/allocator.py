@@ -12,10 +12,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def keep_memory():
     """Ask glibc to keep freed memory, for the whole process.
 
-    Else it returns large activations to the system at every batch, and half of the time goes
-    into page faults. SKLEARN_TRANSFER_KEEP_MEMORY=0 leaves the allocator alone.
+    Otherwise it returns large activations to the system at every batch, and half of the time
+    goes into page faults. SKLEARN_TRANSFER_KEEP_MEMORY=0 leaves the allocator alone.
     """
-    mallopt = _of_glibc("mallopt")
+    mallopt = _find_in_glibc("mallopt")
     mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
     mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
@@ -26,11 +26,11 @@ def return_memory():
     Exporting and compiling a network take copies of its weights, which glibc keeps, those of
     each thread apart: with many networks that came to more than ten gigabytes.
     """
-    _of_glibc("malloc_trim")(0)
+    _find_in_glibc("malloc_trim")(0)
 
 
-def _of_glibc(name):
-    """Function of the C library, or one that does nothing."""
+def _find_in_glibc(name):
+    """Return a function of the C library, or one that does nothing."""
     if os.environ.get(_VARIABLE, "1") != "0":
         try:
             return getattr(ctypes.CDLL(None), name)

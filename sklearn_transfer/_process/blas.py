@@ -11,6 +11,8 @@ from sklearn_transfer._process.locks import Lock
 # Beyond some thousands more cores have enough to do.
 FEW_ROWS = 4000
 
+# How many use the limit now, and what restores the number that was set before: a limit of BLAS
+# holds for the whole process, so only the last to leave may lift it.
 _lock = Lock()
 _users, _limit = 0, None
 
@@ -20,19 +22,19 @@ def one_blas_thread(when=True):
     """Context in which BLAS has one thread in this process, if `when`; nothing else changes.
 
     On small matrices threads wait for each other longer than they work. Several may use this
-    at once: the last to leave sets back what the first one found.
+    at once: the last to leave restores what the first one found.
     """
     if not when:
         yield
         return
-    _enter()
+    _count_in()
     try:
         yield
     finally:
-        _leave()
+        _count_out()
 
 
-def _enter():
+def _count_in():
     global _users, _limit
     with _lock:
         if _users == 0:
@@ -41,7 +43,7 @@ def _enter():
         _users += 1
 
 
-def _leave():
+def _count_out():
     global _users, _limit
     with _lock:
         _users -= 1

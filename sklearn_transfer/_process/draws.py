@@ -1,7 +1,21 @@
-"""Scopes in which random draws follow from a seed alone; nothing global is moved."""
+"""Scopes in which random draws follow from a seed alone; global states are kept.
+
+Nothing here lists the functions of torch that draw. An operation has a tag of torch's if it
+draws, and its schema says whether it takes a generator; a function that torch has written in
+Python draws if its code names an operation that does.
+
+A `TorchDispatchMode` would need no names at all, since it sees every operation. But it costs
+twice as much for each operation, which slows augmentation by 15 %; its first use imports
+`torch._dynamo`, which takes a second; and it notes in variables of the process, which threads
+overwrite, that a mode is active.
+"""
 
 import contextlib
+import enum
+import functools
+import inspect
 import random
+import types
 
 import numpy as np
 import torch
@@ -9,24 +23,15 @@ from torch.overrides import TorchFunctionMode
 
 from sklearn_transfer._process.locks import RLock
 
-_TAKE_GENERATOR = {
-    *("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"),
-    *("binomial", "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "cauchy_"),
-    *("geometric_", "log_normal_", "_standard_gamma", "_sample_dirichlet"),
-}
-_TAKE_NONE = {
-    *("rand_like", "randn_like", "randint_like", "gumbel_softmax", "rrelu", "rrelu_"),
-    *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "dropout_"),
-    *("feature_dropout", "feature_alpha_dropout", "alpha_dropout_"),
-}
 _lock = RLock()
 
 
 class SeededTorch(TorchFunctionMode):
     """Context in which torch draws on the CPU from a generator of this thread's own.
 
-    Torch's global generator stays to other threads, where a network may be training with
-    dropout: seeded and put back, it would give both sides draws that depend on chance.
+    Torch's global generator is left to other threads, where a network may be training with
+    dropout: seeded and restored, it would give both sides draws that depend on chance. It is
+    borrowed only for the moment of a function that takes no generator.
     """
 
     def __init__(self, seed):
@@ -35,17 +40,65 @@ class SeededTorch(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", None)
-        if name in _TAKE_GENERATOR and kwargs.get("generator") is None:
+        source = find_source(func)
+        if source is Source.GENERATOR and kwargs.get("generator") is None:
             if _on_cpu(args, kwargs):
                 kwargs = {**kwargs, "generator": self.generator}
-        elif name in _TAKE_NONE:
+        elif source is Source.GLOBAL:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.set_state(self.generator.get_state())
                 result = func(*args, **kwargs)
                 self.generator.set_state(torch.default_generator.get_state())
             return result
         return func(*args, **kwargs)
+
+
+class Source(enum.Enum):
+    """Where a function of torch draws from.
+
+    NOTHING : it does not draw.
+    GENERATOR : the one that is passed as `generator`, or else the global one.
+    GLOBAL : the global generator.
+    """
+
+    NOTHING = enum.auto()
+    GENERATOR = enum.auto()
+    GLOBAL = enum.auto()
+
+
+@functools.cache
+def find_source(func):
+    """Return the `Source` of a function of torch."""
+    if isinstance(func, types.FunctionType):
+        return Source.GLOBAL if _names_a_draw(func, set()) else Source.NOTHING
+    overloads = _find_drawing_overloads(getattr(func, "__name__", ""))
+    if not overloads:
+        return Source.NOTHING
+    names = {argument.name for overload in overloads for argument in overload.arguments}
+    return Source.GENERATOR if "generator" in names else Source.GLOBAL
+
+
+def _find_drawing_overloads(name):
+    """Schemas of the overloads of an operation that draw."""
+    packet = None if name.startswith("__") else getattr(torch.ops.aten, name, None)
+    if packet is None:
+        return []
+    overloads = [getattr(packet, overload) for overload in packet.overloads()]
+    tag = torch.Tag.nondeterministic_seeded
+    return [overload._schema for overload in overloads if tag in overload.tags]
+
+
+def _names_a_draw(func, seen):
+    """Whether the code of a function, or of those of its module that it names, draws."""
+    seen.add(func)
+    if any(map(_find_drawing_overloads, func.__code__.co_names)):
+        return True
+    named = inspect.getclosurevars(func)
+    for helper in [*named.globals.values(), *named.nonlocals.values()]:
+        is_new = isinstance(helper, types.FunctionType) and helper not in seen
+        if is_new and _names_a_draw(helper, seen):
+            return True
+    return False
 
 
 def _on_cpu(args, kwargs):
@@ -55,7 +108,7 @@ def _on_cpu(args, kwargs):
 
 
 @contextlib.contextmanager
-def seeded(seed):
+def seed_draws(seed):
     """Context in which `random`, numpy and torch draw from a seed, one thread at a time."""
     with _lock:
         before = random.getstate(), np.random.get_state()  # noqa: NPY002

@@ -79,8 +79,8 @@ run_at_fork(Turn.THREADS, before=_wait_for_ending_threads, in_child=_note_fork)
 _user_code = RLock()
 
 
-def alone():
-    """Context in which a function of the user's runs, which may keep state: one at a time."""
+def lock_user_code():
+    """Return the lock under which functions of the user's run, since they may keep state."""
     return _user_code
 
 
@@ -94,11 +94,11 @@ def run_apart(function, *args):
 
     In a child of fork networks run only in this way; the module's docstring says why.
     """
-    with Threads(1, initializer=one_core) as pool:
+    with Threads(1, initializer=limit_to_one_core) as pool:
         return pool.submit(function, *args).result()
 
 
-def one_core():
+def limit_to_one_core():
     """Keep operations of this thread, and of no other, to one core; also a context.
 
     OpenMP has a number of threads for each thread that starts a parallel section.

@@ -1,4 +1,32 @@
-"""Digests of samples, callables and modules: what the cache takes for "the same"."""
+"""Digests of samples, callables and networks: what a store takes for "the same".
+
+A vector may be used again only if nothing has changed that it depends on, and that includes
+code of the user: a preprocessing function that was edited between two runs, or typed anew in
+a notebook, must not find what it computed before. So functions are digested by what they do,
+as far as that can be seen without running them.
+
+What is noticed
+    Of a function: its compiled code and constants, that of functions inside it, its defaults,
+    what its closure holds, and what it looks up by a global name, be it a constant, an object
+    or another function, which is followed in turn. Of an object: its class and its attributes,
+    also when these are changed in place. Of a class: the code of its methods, which is looked
+    at each time, and its constants and what its methods look up, as they were when it was
+    first seen. Of a network: tensors, modules, their settings and hooks, and the code of
+    classes that are not torch's own.
+
+What is not noticed
+    Names that are only known while the function runs (`getattr`, `globals()`); functions that
+    are reached through a module (`helpers.scale(x)`; after `from helpers import scale` they
+    are followed); code of installed packages; constants of a class that are changed after it
+    was first seen, so that a counter on it does not count; anything outside the process, such
+    as a file that a function reads.
+
+What is noticed needlessly
+    Digests of code differ between versions of Python. A name that a function uses for an
+    attribute alone is taken for a global of that name too, where there is one. An object that
+    can be neither looked into nor pickled is equal to itself alone. All of that costs time, as
+    what is known is computed once more, but never gives a wrong vector.
+"""
 
 import enum
 import functools
@@ -18,33 +46,35 @@ from sklearn_transfer._process.locks import RLock
 # Grows whenever the meaning of a cached vector changes.
 KEY_VERSION = 3
 
-# Versioned libraries: their classes count by name, others by methods and constants.
+# Libraries with versions: their classes are digested by name, others by their members.
 _LIBRARIES = {"builtins", "abc", "torch", "torchvision", "timm", "PIL", "numpy"}
 _METHODS = types.FunctionType | staticmethod | classmethod | property
 _METHODS |= functools.cached_property | functools.partialmethod
 _CONSTANTS = int | float | complex | str | bytes | tuple | list | dict | set | frozenset
 _CONSTANTS |= np.ndarray | None
 
+# Where functions that were installed have their code; the last is of Python's own.
 _PLACES = ("stdlib", "platstdlib", "purelib", "platlib")
 _INSTALLED = (*map(sysconfig.get_path, _PLACES), "<frozen")
 
+# Names of objects of which nothing is known, and what was first seen of classes; both weak, so
+# that what they are about can be freed.
 _anonymous = weakref.WeakKeyDictionary()
 _types = weakref.WeakKeyDictionary()
 _types_lock = RLock()
 
 
 def digest(*parts):
-    """128-bit digest of nested plain values, arrays, callables, modules and objects.
+    """Return a 128-bit digest of nested plain values, arrays, callables and objects.
 
-    Equal for equal content, also after a copy or in another process, and different
-    once the code of a function or method differs. An object that can be neither
-    looked into nor pickled is equal to itself alone.
+    It is equal for equal content, also after a copy or in another process; the docstring of
+    this module says what counts as content.
     """
-    return _Digester().of(parts)
+    return _Digester().digest(parts)
 
 
-def array_digest(array):
-    """128-bit digest of the dtype, shape and content of an array or a bytes object."""
+def digest_array(array):
+    """Return a 128-bit digest of an array (dtype, shape and content) or a bytes object."""
     if isinstance(array, bytes):
         return xxhash.xxh3_128_digest(array)
     array = np.asarray(array, order="C")
@@ -53,8 +83,8 @@ def array_digest(array):
     return hasher.digest()
 
 
-def tensor_array(tensor):
-    """Content of a tensor as a flat uint8 array, whatever its dtype and device."""
+def read_bytes(tensor):
+    """Return the content of a tensor as a flat uint8 array, whatever its dtype and device."""
     import torch
 
     flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -62,13 +92,13 @@ def tensor_array(tensor):
 
 
 class _Digester:
-    """One walk over an object graph; remembers what it has seen, so cycles end."""
+    """A walk over an object graph, which remembers what it has seen, so that cycles end."""
 
     def __init__(self):
         self.known = {}
-        self.alive = []
+        self.alive = []  # else something new could get the id of what was freed meanwhile
 
-    def of(self, value):
+    def digest(self, value):
         hasher = xxhash.xxh3_128()
         self.feed(hasher, value)
         return hasher.digest()
@@ -82,43 +112,46 @@ class _Digester:
             hasher.update(f"bytes:{len(value)};".encode())
             hasher.update(value)
         elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            hasher.update(array_digest(value))
+            hasher.update(digest_array(value))
         elif isinstance(value, type):
-            hasher.update(_type_digest(value))
+            hasher.update(_digest_type(value))
         else:
             if id(value) not in self.known:
                 self.known[id(value)] = b"cycle"
                 self.alive.append(value)
-                self.known[id(value)] = self.of_parts(*_parts(value))
+                self.known[id(value)] = self.digest_parts(*_split(value))
             hasher.update(self.known[id(value)])
 
-    def of_parts(self, kind, parts):
+    def digest_parts(self, kind, parts):
         if kind in ("set", "frozenset"):  # their order differs between processes
-            parts = sorted(map(self.of, parts))
+            parts = sorted(map(self.digest, parts))
         hasher = xxhash.xxh3_128(f"{kind}:{len(parts)};".encode())
         for part in parts:
             self.feed(hasher, part)
         return hasher.digest()
 
 
-def _type_digest(cls):
-    """Digest of a class by the code that its methods have now.
+def _digest_type(cls):
+    """Return the digest of a class by the code that its methods have now.
 
-    Its constants, and what its methods use, count as first seen: a counter does not.
+    Its constants, and what its methods look up, count as first seen.
     """
     name = (cls.__module__, cls.__qualname__)
+    # One thread at a time: another one would take the name, which stands in, for the digest.
     with _types_lock:
         if cls not in _types:
-            _types[cls] = digest(*name)  # stands for the class where it refers to itself
-            _types[cls] = digest("type", *name, _methods(cls))
-        members = ((key, getattr(member, "__code__", None)) for key, member in _methods(cls))
+            _types[cls] = digest(*name)  # where the class refers to itself
+            _types[cls] = digest("type", *name, _list_members(cls))
+        members = (
+            (key, getattr(member, "__code__", None)) for key, member in _list_members(cls)
+        )
         return digest(_types[cls], [pair for pair in members if pair[1] is not None])
 
 
-def _parts(value):
-    """Kind of an object and the parts that make up its content."""
+def _split(value):
+    """Return the kind of an object and the parts that make up its content."""
     if isinstance(value, (tuple, list, set, frozenset)):
-        methods = _methods(type(value))
+        methods = _list_members(type(value))
         return type(value).__name__, [methods, *value] if methods else value
     if isinstance(value, dict):
         return "dict", [item for pair in value.items() for item in pair]
@@ -127,10 +160,10 @@ def _parts(value):
     if isinstance(value, types.ModuleType):
         return "import", (value.__name__,)
     if isinstance(value, types.FunctionType):
-        closure = [_cell_contents(cell) for cell in value.__closure__ or ()]
+        closure = [_open_cell(cell) for cell in value.__closure__ or ()]
         defaults = (value.__defaults__, value.__kwdefaults__)
         name = (value.__module__, value.__qualname__)
-        return "function", (*name, value.__code__, *defaults, closure, _globals_of(value))
+        return "function", (*name, value.__code__, *defaults, closure, _find_globals(value))
     if isinstance(value, types.CodeType):
         jumps = value.co_exceptiontable
         return "code", (value.co_code, jumps, value.co_consts, value.co_names)
@@ -139,33 +172,36 @@ def _parts(value):
     if isinstance(value, functools.partial):
         return "partial", (value.func, value.args, value.keywords)
     if hasattr(value, "named_modules") and hasattr(value, "state_dict"):
-        return "module", _module_parts(value)
+        return "module", _split_module(value)
     if hasattr(value, "detach") and hasattr(value, "cpu"):
-        return "tensor", (str(value.dtype), tuple(value.shape), tensor_array(value))
+        return "tensor", (str(value.dtype), tuple(value.shape), read_bytes(value))
     if isinstance(value, weakref.ref):
         return "reference", (value(),)
     if _is_plain(value):
         return "object", (type(value), vars(value))
     if hasattr(value, "__wrapped__"):  # functools.cache
         return "wrapper", (type(value), value.__wrapped__)
-    return "pickle", (type(value), _pickle_digest(value))
+    return "pickle", (type(value), _digest_by_pickle(value))
 
 
-def _module_parts(module):
-    """What the output of a torch module depends on, its mode and device aside."""
+def _split_module(module):
+    """Return what the output of a module depends on, apart from its mode and device."""
     everything = {"remove_duplicate": False}  # one layer run twice is not one run once
     tensors = itertools.chain(
         module.named_parameters(**everything), module.named_buffers(**everything)
     )
     children = [
-        (name, type(child), _settings(child))
+        (name, type(child), _read_settings(child))
         for name, child in module.named_modules(**everything)
     ]
     return [dict(tensors), children]
 
 
-def _settings(module):
-    """What a module keeps beside tensors and children; hooks change what it returns."""
+def _read_settings(module):
+    """Return what a module keeps beside tensors and children.
+
+    That includes hooks, which change what it returns.
+    """
     import torch
 
     hooks = {"_forward_hooks", "_forward_pre_hooks"}
@@ -178,10 +214,10 @@ def _settings(module):
     ]
 
 
-def _methods(cls):
-    """Methods and constants of a class and its bases, versioned libraries aside."""
+def _list_members(cls):
+    """List the methods and constants of a class and its bases, those of libraries aside."""
     return [
-        (name, _function_of(member))
+        (name, _unwrap(member))
         for base in cls.__mro__
         if base.__module__.partition(".")[0] not in _LIBRARIES
         for name, member in sorted(vars(base).items())
@@ -190,26 +226,26 @@ def _methods(cls):
     ]
 
 
-def _function_of(member):
+def _unwrap(member):
     if not isinstance(member, _METHODS):
         return member
     inner = (getattr(member, name, None) for name in ("fget", "func", "__func__"))
     return next(filter(None, inner), member)
 
 
-def _globals_of(function):
-    """What a function looks up by name: a helper defined anew makes it another function.
+def _find_globals(function):
+    """Find what a function looks up by name: a helper defined anew makes it another function.
 
-    Modules, and functions of installed libraries, count by the code that names them.
+    Modules and what is installed are left out: the code that names them says enough.
     """
-    names = _names_in(function.__code__) & function.__globals__.keys()
+    names = _collect_names(function.__code__) & function.__globals__.keys()
     found = ((name, function.__globals__[name]) for name in sorted(names))
     return [pair for pair in found if not _is_foreign(pair[1])]
 
 
-def _names_in(code):
+def _collect_names(code):
     nested = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return set(code.co_names).union(*map(_names_in, nested))
+    return set(code.co_names).union(*map(_collect_names, nested))
 
 
 def _is_foreign(value):
@@ -222,7 +258,7 @@ def _is_foreign(value):
     )
 
 
-def _cell_contents(cell):
+def _open_cell(cell):
     try:
         return cell.cell_contents
     except ValueError:  # the name is not bound yet
@@ -230,7 +266,7 @@ def _cell_contents(cell):
 
 
 def _is_plain(value):
-    """Whether an object is its `__dict__`: nothing of its own about pickling."""
+    """Return whether an object is its `__dict__`, with no pickling of its own."""
     own = ("__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__slots__")
     cls = type(value)
     return hasattr(value, "__dict__") and all(
@@ -238,7 +274,7 @@ def _is_plain(value):
     )
 
 
-def _pickle_digest(value):
+def _digest_by_pickle(value):
     try:
         return joblib.hash(value, hash_name="sha1")
     except Exception:  # whatever an object's own __reduce__ raises

@@ -67,14 +67,13 @@ class DiskStore(Store):
         answers = self._read(contexts, samples)
         rest = [i for i, answer in enumerate(answers) if answer is None]
         missing = [samples[i] for i in rest]
-        if missing and self._database.writable:
-            if owner is None:
-                place = self._database.connection, self._database.member
-                found = claims.ask(*place, contexts, missing)
-            else:
-                found = self._claim(contexts, missing)
-        else:
+        database = self._database
+        if not missing or not database.writable:
             found = [Answer.FREE if owner is None else Answer.OURS] * len(rest)
+        elif owner is None:
+            found = claims.ask(database.connection, database.member, contexts, missing)
+        else:
+            found = self._claim(contexts, missing)
         for i, answer in zip(rest, found, strict=True):
             answers[i] = answer
         busy = [samples[i] for i in rest if answers[i] is Answer.BUSY]

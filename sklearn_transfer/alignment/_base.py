@@ -37,7 +37,7 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
 
     @abstractmethod
     def _align_alone(self, X_source):
-        """What `_align` does where there is no target."""
+        """Learn the maps without a target."""
 
     @abstractmethod
     def _map_source(self, X):
@@ -130,7 +130,7 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._align_beside(strays, others, X_source, X_target, y_source)
 
     def _align_beside(self, strays, others, X_source, X_target, y_source):
-        """What `_align` does where rows of two masks lie far from all others."""
+        """Learn the maps where rows of both masks lie far from all others."""
         if y_source is not None:
             y_source = _safe_indexing(y_source, np.flatnonzero(~strays))
         self._align(X_source[~strays], X_target[~others], y_source)
@@ -165,7 +165,7 @@ class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
 
 
 def center_rows(X):
-    """Mean of rows, and what is left of them: exactly 0 where a column is constant."""
+    """Mean of the rows, and the centered rows, exactly 0 in constant columns."""
     mean = X.mean(axis=0)
     constant = np.ptp(X, axis=0) == 0
     mean[constant] = X[0, constant]
@@ -187,7 +187,7 @@ class ColumnAligner(OneToOneFeatureMixin, BaseAligner):
     """An aligner that moves source rows within the target's space, and no target row."""
 
     def _align_alone(self, X_source):
-        """Nothing to learn: source rows stay where they are too."""
+        """Learn nothing, as source rows then stay where they are too."""
 
     def _map_target(self, X):
         return X.copy()
@@ -197,7 +197,7 @@ class ColumnAligner(OneToOneFeatureMixin, BaseAligner):
 
     @abstractmethod
     def _move(self, X):
-        """Source rows moved to where the target lies."""
+        """Move source rows to where the target lies."""
 
 
 class ComponentAligner(ClassNamePrefixFeaturesOutMixin, BaseAligner):

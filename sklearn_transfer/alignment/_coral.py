@@ -14,8 +14,8 @@ class CORAL(ColumnAligner):
     """Correlation alignment: gives source rows the mean and covariance of the target.
 
     Use it first: it is a closed form, has one parameter that rarely matters, and needs no
-    labels. It cannot help where domains differ otherwise than in mean and covariance, and
-    it does harm where the share of the classes differs, which moves the mean as well.
+    labels. It cannot help where domains differ in more than mean and covariance, and it does
+    harm where class shares differ, which shifts the mean as well.
 
     **`fit_transform` maps rows as source, `transform` as target**, which leaves them as they
     are: in a Pipeline a model learns from moved source rows and predicts rows of the target.
@@ -94,19 +94,19 @@ class CORAL(ColumnAligner):
 
 
 class MomentMap(NamedTuple):
-    """Linear map of rows, by which the mean and covariance of a domain become another's."""
+    """Linear map that gives rows of one domain the mean and covariance of another."""
 
     mean_source: np.ndarray
     coef: np.ndarray
     mean_target: np.ndarray
 
     def apply(self, X):
-        """Rows of the source domain, moved."""
+        """Move rows of the source domain."""
         return (X - self.mean_source) @ self.coef + self.mean_target
 
 
 def match_moments(X_source, X_target, reg):
-    """The map of source rows after which they have the moments of the target."""
+    """Find the map that gives source rows the mean and covariance of the target."""
     mean_source, source = center_rows(X_source)
     mean_target, target = center_rows(X_target)
     if source.any() and target.any():

@@ -14,7 +14,7 @@ _UNDERFLOW = 300  # cost over reg up to which exp, and scalings that balance it,
 
 
 def solve_exact(ot, M):
-    """Plan of least cost, and whether the network simplex ended."""
+    """Plan of least cost, and whether the network simplex has converged."""
     a, b = _build_uniform(M)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says it too
@@ -41,7 +41,7 @@ class Sinkhorn:
         self.error = np.inf
 
     def __call__(self, M):
-        """The plan; `error` is then the share of mass that misses its place."""
+        """Compute the plan, and set `error` to the share of mass that misses its marginals."""
         M = M - M.min()
         # Kernel values are an order of magnitude faster, the log domain never underflows.
         if M.max() > _UNDERFLOW * self.reg:
@@ -80,7 +80,8 @@ def _read_potentials(log):
 def solve_concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """Plan with a penalty on the root of the mass that a class sends to a target row.
 
-    Linear upper bounds of the penalty are minimized in turn; how much the last one moved.
+    Linear upper bounds of the penalty are minimized in turn. Returned with the mass that the
+    last round moved.
     """
     plan, moved = sinkhorn(M), np.inf
     for _ in range(max_iter):
@@ -96,8 +97,8 @@ def solve_concave_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
 def solve_convex_groups(sinkhorn, M, one_hot, eta, max_iter, tol):
     """Plan with a penalty on the length of what a class sends to a target row.
 
-    Generalized conditional gradients, with the entropy in the line search; the last gap, an
-    upper bound of how much lower the objective could be.
+    Generalized conditional gradients, with the entropy in the line search. Returned with the
+    last gap, an upper bound of how much lower the objective could be.
     """
     reg = sinkhorn.reg
 

@@ -22,10 +22,10 @@ _SETTLED = 1e-3  # share of the mass, or of the cost, that the last round may st
 class OptimalTransport(ColumnAligner):
     """Moves each source row to the target rows that it is coupled with at the least cost.
 
-    Use it where domains differ by more than mean and covariance and a few thousand rows stand
-    for them. It needs no labels, and uses those of the source where `class_reg` is set. As
-    all mass of the source must go to all of the target, it moves rows across classes where
-    the share of the classes differs.
+    Use it where domains differ by more than mean and covariance and are represented by a few
+    thousand rows. It needs no labels, and uses those of the source where `class_reg` is set.
+    Because all mass of the source must go to all of the target, rows move across classes
+    where class shares differ.
 
     **`fit_transform` maps rows as source, `transform` as target**, which leaves them as they
     are: in a Pipeline a model learns from moved source rows and predicts rows of the target.
@@ -45,10 +45,11 @@ class OptimalTransport(ColumnAligner):
         Weight of the class penalty, relative as `reg` is.
     max_iter : int, default=10000
         Largest number of Sinkhorn iterations for a plan; some hundred are usual, thousands
-        where domains fall into distant groups or `reg` is small. All plans of a class penalty
-        together take three times as many at most. The exact plan has no limit.
+        where domains fall into distant groups or `reg` is small. All plans of a class
+        penalty together take at most three times as many. The exact plan has no limit.
     tol : float, default=1e-4
-        Share of the mass that may miss its place when Sinkhorn's iterations end.
+        Share of the mass by which the plan may miss its marginals when Sinkhorn's iterations
+        end.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class OptimalTransport(ColumnAligner):
     X_source_ : ndarray of shape (n_source, n_features)
         Source rows of fit.
     X_moved_ : ndarray of shape (n_source, n_features)
-        Where they go: means of the target rows, weighted by `coupling_`.
+        Their images: means of the target rows, weighted by `coupling_`.
     cost_scale_ : float
         Mean squared distance of rows of the centered domains, which `reg` is relative to.
     n_iter_ : int
@@ -87,10 +88,10 @@ class OptimalTransport(ColumnAligner):
     are taken between centered domains, which changes no plan and loses fewer digits.
 
     Plans come from POT: the network simplex, or Sinkhorn's iterations, in the log domain
-    where kernel values would underflow, which is slower. Where they do not come to `tol`, a
+    where kernel values would underflow, which is slower. If they do not reach `tol`, a
     ConvergenceWarning says what to do. "lpl1" minimizes linear bounds in turn, "l1l2" takes
     generalized conditional gradients with an exact line search; both solve up to 50 plans,
-    in 3 `max_iter` iterations at most; a ConvergenceWarning says where that was not enough.
+    in at most 3 `max_iter` iterations; a ConvergenceWarning says if that was not enough.
     Memory grows with n_source times n_target, time with that and the number of iterations;
     of the exact plan, about with the cube of the rows. POT loads PyTorch where that is
     installed.
@@ -246,7 +247,7 @@ class OptimalTransport(ColumnAligner):
 
 
 def _compute_squared_distances(X, Y):
-    """Of all pairs, at least 0."""
+    """Squared distances of all pairs of rows, at least 0."""
     squares = np.einsum("ij,ij->i", X, X)[:, None] + np.einsum("ij,ij->i", Y, Y)
     squares -= 2 * X @ Y.T
     return np.maximum(squares, 0, out=squares)

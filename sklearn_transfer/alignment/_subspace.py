@@ -10,7 +10,7 @@ from sklearn_transfer.alignment._base import ComponentAligner, center_rows
 
 
 class SubspaceAlignment(ComponentAligner):
-    """Principal components of the source, turned onto those of the target.
+    """Principal components of the source, aligned with those of the target.
 
     Use it for many correlated features, such as a network's, where each domain varies in few
     directions. It needs no labels.

@@ -14,11 +14,11 @@ _MOST = 10_000  # rows of both domains, whose kernel then takes 0.8 GB, three ti
 
 
 class TransferComponentAnalysis(ComponentAligner):
-    """Components of a kernel in which the domains have near means and vary much.
+    """Kernel components in which the domains have similar means and large variance.
 
-    Use it where a nonlinear map should bring domains together and some thousand rows stand
-    for them. It needs no labels, and leaves aside what tells the domains apart, also where
-    that would tell classes apart.
+    Use it where a nonlinear map should bring domains together and they are represented by a
+    few thousand rows. It needs no labels, and discards what tells the domains apart, even if
+    that tells classes apart as well.
 
     **Rows of both domains are mapped in the same way**, so here `fit_transform` and
     `transform` agree, and `sample_domain` of `transform` changes nothing.
@@ -157,7 +157,7 @@ class TransferComponentAnalysis(ComponentAligner):
 def find_leading_components(K, e, mu, n_components):
     """Largest eigenvalues of (K e e' K + mu I)^-1 K H K, and vectors w with K w of variance 1.
 
-    Falling, at most `n_components`, of the positive ones; (0) and zeros where there are none.
+    At most `n_components` positive ones in falling order; (0) and zeros if there are none.
     """
     u = K @ e
     length = np.linalg.norm(u)

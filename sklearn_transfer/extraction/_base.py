@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._store.choice import choose_store
+from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import check_feature_names_in, visual_block
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
@@ -95,6 +97,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._resolve_engine(backbone)
         self._store()
         self._signature = self._make_reader(backbone).find_signature(samples)
+        self._widths = self._record_widths(backbone)
         self.weights_sha256_ = backbone.weights_sha256
         return self
 
@@ -210,8 +213,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def get_feature_names_out(self, input_features=None):
         """Names of the output features: the layer and a number.
 
-        Before `fit` they are known only where the network is in memory already: nothing is
-        loaded or downloaded for them, so that an estimator can be displayed anywhere.
+        No network is loaded or downloaded by its name for them, so that an estimator can be
+        displayed anywhere: they are known from `fit`, as long as no parameter that they depend
+        on has changed since, and where the network is in memory.
 
         Parameters
         ----------
@@ -226,24 +230,61 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         Raises
         ------
         NotFittedError
-            Before `fit`, if the network would have to be loaded.
+            If the network would have to be loaded: before `fit`, or after a parameter has
+            changed.
         """
         check_feature_names_in(self, input_features)
-        if not hasattr(self, "weights_sha256_") and not self._has_backbone():
-            check_is_fitted(self, "weights_sha256_")
-        backbone = self._load_backbone()
-        from sklearn_transfer._networks.widths import find_width
+        key, widths = getattr(self, "_widths", (None, None))
+        if widths is None or key != self._compute_widths_key():
+            widths = self._find_widths()
+        names = [f"{label}_{i}" for label, width in widths for i in range(width)]
+        return np.asarray(names, dtype=object)
 
+    def _find_widths(self):
+        """Label and width of each tap, from the network."""
+        is_fitted = hasattr(self, "weights_sha256_")
+        # A module or a callable is at hand in a fitted estimator.
+        if not self._has_backbone() and not (is_fitted and not isinstance(self.model, str)):
+            check_is_fitted(self, "weights_sha256_")
+            raise NotFittedError(
+                f"Parameters of this {type(self).__name__} have changed since fit, and its"
+                " network is not in memory: call fit, or transform, before asking for names"
+            )
+        backbone = self._load_backbone()
         reader = self._make_reader(backbone)
         signature = reader.find_signature(()) or getattr(self, "_signature", None)
         if signature is None:
             check_is_fitted(self, "_signature")
-        names = [
-            f"{tap.label}_{i}"
-            for tap in self._resolve(backbone, self.layers)
-            for i in range(find_width(backbone, tap, reader, signature))
-        ]
-        return np.asarray(names, dtype=object)
+        return self._compute_widths(backbone, reader, signature)
+
+    def _compute_widths(self, backbone, reader, signature):
+        from sklearn_transfer._networks.widths import find_width
+
+        taps = self._resolve(backbone, self.layers)
+        return [(tap.label, find_width(backbone, tap, reader, signature)) for tap in taps]
+
+    def _record_widths(self, backbone):
+        """What the names depend on, and the widths, for a process without the network.
+
+        The widths are None for a user's own network, through which `fit` makes no pass.
+        """
+        if backbone.stateful or self._signature is None:
+            return None, None
+        from sklearn_transfer._networks.widths import infer_widths
+
+        taps, reader = self._resolve(backbone, self.layers), self._make_reader(backbone)
+        try:
+            widths = infer_widths(backbone, taps, reader, self._signature)
+        except Exception:  # of a network that needs content; transform raises all others
+            return None, None
+        labels = [tap.label for tap in taps]
+        return self._compute_widths_key(), list(zip(labels, widths, strict=True))
+
+    def _compute_widths_key(self):
+        """Digest of the parameters that names depend on."""
+        names = ("model", "weights", "layers", "pooling", "input_size", "n_channels")
+        values = [getattr(self, name, None) for name in (*names, "preprocess")]
+        return digest(*(os.fspath(v) if isinstance(v, os.PathLike) else v for v in values))
 
     def _make_reader(self, backbone):
         return backbone.spec.reader(self)

@@ -18,7 +18,7 @@ _PATIENCE = 60.0
 def compute_contexts(backbone, reader, taps, options):
     """Keys of everything that the vectors of a tap depend on beside the sample."""
     setting = (KEY_VERSION, backbone.digest, reader.key, options.precision, options.engine)
-    return [digest(*setting, (tap.kind, tap.name, tap.pooling)) for tap in taps]
+    return [digest(*setting, tap.kind, tap.name, tap.pooling) for tap in taps]
 
 
 class Dialogue:
@@ -75,7 +75,7 @@ class Dialogue:
                 take_known(row, answers[key])
         return ours
 
-    def pop_waiting(self, key):
+    def take_waiting(self, key):
         """Rows that waited for a key that is computed now; all but the first are hits."""
         rows = self.waiting.pop(key)
         self.store.count(hits=len(rows) - 1)

@@ -176,7 +176,7 @@ class Extraction:
         with closing(self._run_ahead(self._prepare, claimed)) as prepared:
             try:
                 for row, key, content in prepared:
-                    payload = self._unless_bad(row, self.reader.finish, content)
+                    payload = self._call_unless_bad(row, self.reader.finish, content)
                     if isinstance(payload, BadSampleError):
                         for waiting in self.dialogue.waiting.pop(key, [row]):
                             self._note_bad(waiting, payload)
@@ -192,16 +192,16 @@ class Extraction:
     def _read(self, row):
         """Row, digest and content of one sample; or in place of content what is wrong."""
         key = self.digests.pop(row, None)
-        found = self._unless_bad(row, self.reader.read, self.samples[row], key)
+        found = self._call_unless_bad(row, self.reader.read, self.samples[row], key)
         return (row, None, found) if isinstance(found, BadSampleError) else (row, *found)
 
     def _prepare(self, item):
         """Row, digest and payload of one sample; or in place of payload what is wrong."""
         row, key, content = item
         note = partial(self.remarks.add, row)
-        return row, key, self._unless_bad(row, self.reader.prepare, content, note)
+        return row, key, self._call_unless_bad(row, self.reader.prepare, content, note)
 
-    def _unless_bad(self, row, function, content, *args):
+    def _call_unless_bad(self, row, function, content, *args):
         """What a function makes of a sample, or what is wrong with it; notes name the row."""
         if isinstance(content, BadSampleError):
             return content
@@ -231,7 +231,7 @@ class Extraction:
         for keys, features, finite in batches:
             bad = []
             for i, key in enumerate(keys):
-                rows = self.dialogue.pop_waiting(key)
+                rows = self.dialogue.take_waiting(key)
                 if finite[i]:
                     self._write(rows, [matrix[i] for matrix in features])
                 else:

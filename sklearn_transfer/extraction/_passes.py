@@ -7,7 +7,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import add_input_note
 from sklearn_transfer._modalities.payloads import compute_signature
-from sklearn_transfer._process.threads import Threads, one_core
+from sklearn_transfer._process.threads import Threads, limit_to_one_core
 
 
 class Passes:
@@ -107,8 +107,8 @@ class Passes:
                 signature,
             )
         n_workers = self.engine.n_workers
-        self.pool = Threads(n_workers, one_core if n_workers > 1 else None)
-        self.batch_size = self.engine.rows_of(options.batch_size)
+        self.pool = Threads(n_workers, limit_to_one_core if n_workers > 1 else None)
+        self.batch_size = self.engine.choose_batch_size(options.batch_size)
         self.started = time.perf_counter()
 
     def _add_input_note(self):

@@ -14,7 +14,7 @@ _FORMS = (
 
 
 def read_labeled_vectors(attributes):
-    """Sorted labels and their vectors, one row each: a copy in float64."""
+    """Read the labels, sorted, and their vectors as rows of a float64 copy."""
     labels, vectors = _split_attributes(attributes)
     labels = column_or_1d(np.asarray(labels))
     if not len(labels):
@@ -28,7 +28,10 @@ def read_labeled_vectors(attributes):
     distinct, order = np.unique(labels, return_index=True)
     if len(distinct) < len(labels):
         twice = next(c for c in distinct.tolist() if (labels == c).sum() > 1)
-        raise ValueError(f"attributes describes {shortened(twice)} more than once")
+        raise ValueError(
+            f"attributes describes {shortened(twice)} more than once: give one "
+            "vector per class"
+        )
     return distinct, vectors[order]
 
 
@@ -54,8 +57,8 @@ def _validate_vectors(vectors):
 
 
 def match_descriptions(seen, labels, vectors):
-    """All labels, in a type that holds those of y as well, and which of them were seen."""
-    unique_labels(seen, labels)  # refuses numbers beside strings
+    """All labels, in a type that also holds those of y, and a mask of those seen."""
+    unique_labels(seen, labels)  # refuses a mixture of numbers and strings
     missing = np.setdiff1d(seen, labels)
     if len(missing):
         raise ValueError(

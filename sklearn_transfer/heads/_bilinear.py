@@ -5,12 +5,12 @@ from scipy.linalg import eigh, solve
 
 
 def solve_compatibility(X, Y, S, gamma, alpha):
-    """V = (X'X + gamma I)^-1 X' Y S (S'S + alpha I)^-1, by the smaller matrix each."""
+    """V = (X'X + gamma I)^-1 X' Y S (S'S + alpha I)^-1, by the smaller matrix per side."""
     return solve_ridge(X, solve_ridge(S, Y.T, alpha).T, gamma)
 
 
 def solve_ridge(X, Y, penalty):
-    """(X'X + penalty I)^-1 X'Y, by X X' where that is the smaller one."""
+    """(X'X + penalty I)^-1 X'Y, by X X' if that is smaller."""
     n, d = X.shape
     if d <= n:
         return solve(X.T @ X + penalty * np.eye(d), X.T @ Y, assume_a="pos")
@@ -22,7 +22,7 @@ def compute_mean_eigenvalue(X):
     return float(np.einsum("ij,ij->", X, X)) / min(X.shape) or 1.0
 
 
-class Path:
+class RegularizationPath:
     """Solutions for many penalties from one eigenvalue decomposition of each side."""
 
     def __init__(self, X, Y, S):

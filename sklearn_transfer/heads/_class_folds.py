@@ -5,20 +5,24 @@ from itertools import combinations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from sklearn_transfer.heads._bilinear import Path, compute_mean_eigenvalue, solve_compatibility
+from sklearn_transfer.heads._bilinear import (
+    RegularizationPath,
+    compute_mean_eigenvalue,
+    solve_compatibility,
+)
 
 # Penalties, in mean eigenvalues; beyond, solutions are all that of the largest one.
 _GRID = 10.0 ** np.arange(-3, 2)
 _MIDDLE = 1.0  # the one that is taken where nothing can choose
 _ALL_PAIRS = 9  # classes up to which each pair is held out once
-_FOLDS = 5  # of more, in two ways
+_FOLDS = 5  # groups of more classes, drawn in two ways
 _ROWS = 3  # a third of the rows of the other classes is held out with the classes
 
 
 def build_class_folds(S):
-    """Groups of two or more classes to hold out; none of under four.
+    """Groups of two or more classes to hold out; no groups if there are fewer than four.
 
-    They depend on what describes the classes and on nothing else, such as their names.
+    They depend on the attributes of the classes alone, not on their names.
     """
     order = np.lexsort(S.T[::-1])
     if len(order) < 4:
@@ -53,7 +57,7 @@ def choose_penalties(X, codes, S, gamma, alpha, folds):
     right = np.zeros((len(gammas), len(alphas)))
     for held in folds:
         right += _rate_recognition(X, codes, S, held, gammas, alphas)
-    # Accuracies of few classes tie and jump, so neighbors have a say.
+    # Accuracies of few classes tie and jump, so each is averaged with its neighbors.
     right = uniform_filter(right, 3, mode="nearest")
     row, column = np.unravel_index(right.argmax(), right.shape)
     return float(gammas[row]), float(alphas[column])
@@ -63,7 +67,7 @@ def _choose_by_error(X, codes, S, gammas):
     if len(gammas) == 1:
         return float(gammas[0])
     Y = encode_signs(codes, len(S))
-    path, alpha = Path(X, Y, np.eye(len(S))), _GRID[0]
+    path, alpha = RegularizationPath(X, Y, np.eye(len(S))), _GRID[0]
     errors = [np.sum((path.score_left_out(gamma, alpha) - Y) ** 2) for gamma in gammas]
     return float(gammas[int(np.argmin(errors))])
 
@@ -74,7 +78,9 @@ def _rate_recognition(X, codes, S, held, gammas, alphas):
     kept = np.setdiff1d(np.arange(len(S)), held)
     own = np.searchsorted(np.sort(held), codes[out])
     shares = _compute_shares(own)
-    path = Path(X[~out], encode_signs(np.searchsorted(kept, codes[~out]), len(kept)), S[kept])
+    path = RegularizationPath(
+        X[~out], encode_signs(np.searchsorted(kept, codes[~out]), len(kept)), S[kept]
+    )
     scores = path.iterate_scores(X[out], S[np.sort(held)], gammas, alphas)
     right = [shares @ (found.argmax(axis=1) == own) for _, _, found in scores]
     return np.reshape(right, (len(gammas), len(alphas)))
@@ -87,7 +93,7 @@ def _compute_shares(codes):
 
 
 def find_seen_class_margin(X, codes, S, gamma, alpha, folds):
-    """What to subtract from scores of seen classes, for the best harmonic mean.
+    """Margin to subtract from scores of seen classes for the best harmonic mean.
 
     In each fold some classes play the unseen ones, and some rows of the others are held
     out with them.
@@ -122,7 +128,7 @@ def _iterate_margins(X, codes, S, gamma, alpha, held, i):
 
 
 def _rank_in_class(codes):
-    """How many rows of the same class come before each row."""
+    """Number of rows of the same class before each row."""
     order = np.argsort(codes, kind="stable")
     starts = np.cumsum(np.bincount(codes)) - np.bincount(codes)
     rank = np.empty(len(codes), dtype=int)

@@ -36,29 +36,31 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     Parameters
     ----------
     metric : {"euclidean", "cosine"}, default="euclidean"
-        Distance of a row to a prototype. "cosine" takes both at length one, so that a
-        class whose samples scatter, and whose mean is short for that reason, loses nothing by
-        it. With one sample per class and `normalize=True` both are the same.
+        Distance of a row to a prototype. "cosine" scales both to length one, so that a class
+        whose samples scatter is not penalized for its short mean. With one sample per class
+        and `normalize=True` both are the same.
 
     normalize : bool, default=True
-        Scale each row to length one after centring, before means are taken.
+        Scale each row to length one after centering, before means are taken.
 
     center : "mean", None or array-like of shape (n_features,), default="mean"
-        What is subtracted from all rows before they are scaled. "mean" is the mean of the
-        rows in `fit`, or in the first call of `partial_fit`, and 0 where these are of one
-        class; later calls keep it. Give the mean of a larger set, labeled or not, where
+        Vector that is subtracted from all rows before they are scaled. "mean" is the mean of
+        the rows in `fit`, or in the first call of `partial_fit`, and 0 where these are of
+        one class; later calls keep it. Give the mean of a larger set, labeled or not, where
         there is one. None subtracts nothing.
 
     shrinkage : float, default=0
         Number of samples that each class gets in addition, all at the mean of the training
-        rows: a class with n samples moves there by shrinkage / (n + shrinkage) of its way.
-        It helps noisy means of unequal numbers of samples. It is not the `shrink_threshold`
-        of scikit-learn's NearestCentroid, which needs several samples per class.
+        rows: the prototype of n samples moves toward it by the fraction shrinkage / (n +
+        shrinkage). It helps when means are noisy and numbers of samples unequal. It is not
+        the `shrink_threshold` of scikit-learn's NearestCentroid, which needs several samples
+        per class.
 
     temperature : float or "auto", default="auto"
         Probabilities are softmax(-d / temperature) of the squared distances d. It does not
         change `predict`. 1 on features that are not normalized is that of prototypical
-        networks. "auto" makes the left-out training rows likeliest; see Notes.
+        networks. "auto" maximizes the likelihood of training rows that are left out; see
+        Notes.
 
     Attributes
     ----------
@@ -66,14 +68,14 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         All labels seen or announced, sorted.
 
     prototypes_ : ndarray of shape (n_classes, n_features)
-        Mean of each class, after centring, scaling and shrinkage, and of length one where
+        Mean of each class, after centering, scaling and shrinkage, and of length one where
         `metric="cosine"`. NaN for a class that has no sample yet.
 
     class_count_ : ndarray of shape (n_classes,)
         Sum of the sample weights of each class.
 
     center_ : ndarray of shape (n_features,)
-        What is subtracted from each row.
+        Vector that is subtracted from each row.
 
     temperature_ : float
         Temperature of `predict_proba`.
@@ -99,13 +101,13 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     `partial_fit` keeps sums, not rows. Called several times it gives the prototypes of one
     `fit` to all rows, except that `center="mean"` is the mean of its first call, which
     matters where `normalize=True` or `metric="cosine"`: begin with rows of several classes,
-    or give the center. A temperature of "auto" follows the rows of the last call, from where
-    the calls before left it.
+    or give the center. With "auto", each call fits the temperature to its rows, starting
+    from the previous value.
 
-    "auto" compares each of up to 1000 evenly spaced rows with the prototypes, its own without
-    this row, and makes the labels likeliest, with a log-normal prior: a tenth of the mean
-    squared distance between prototypes, give or take a factor of e. Where no class has two
-    samples it is that tenth.
+    "auto" compares each of up to 1000 evenly spaced rows with the prototypes, its own
+    without this row, and maximizes the likelihood of the labels, with a log-normal prior: a
+    tenth of the mean squared distance between prototypes, give or take a factor of e. Where
+    no class has two samples it is that tenth.
 
     References
     ----------
@@ -159,7 +161,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels of any kind.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative; how many samples a row stands for. None is 1 each.
+            Non-negative; the number of samples that a row stands for. None is 1 each.
 
         Returns
         -------
@@ -183,7 +185,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Labels to expect, which fixes the columns of `predict_proba` from the first call
             on. Not needed, and not a limit.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative; how many samples a row stands for. None is 1 each.
+            Non-negative; the number of samples that a row stands for. None is 1 each.
 
         Returns
         -------
@@ -215,7 +217,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         known = [y] if classes is None else [y, column_or_1d(classes)]
         if hasattr(self, "classes_"):
             known.append(self.classes_)
-        unique_labels(*known)  # refuses numbers beside strings
+        unique_labels(*known)  # refuses a mixture of numbers and strings
         return np.unique(np.concatenate(known))
 
     def _choose_center(self, X, y, weights):

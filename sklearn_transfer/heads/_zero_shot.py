@@ -21,7 +21,7 @@ from sklearn_transfer._validation import (
     validate_data,
 )
 from sklearn_transfer.heads._attributes import match_descriptions, read_labeled_vectors
-from sklearn_transfer.heads._bilinear import Path, solve_compatibility
+from sklearn_transfer.heads._bilinear import RegularizationPath, solve_compatibility
 from sklearn_transfer.heads._class_folds import (
     build_class_folds,
     choose_penalties,
@@ -52,15 +52,16 @@ class GeneralizedScore(NamedTuple):
 class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     """Classifier that also predicts classes it has no samples of, by their attributes.
 
-    Each class is described by a vector: attributes that people wrote down, or an embedding of
-    its name. Learnt on the classes that have samples, it then recognizes others by their
-    description alone. With samples of every class other classifiers are better.
+    Each class is described by a vector: attributes that people wrote down, or an embedding
+    of its name. The classifier learns from classes that have samples, and then recognizes
+    others by their description alone. If every class has samples, other classifiers are
+    better.
 
     Parameters
     ----------
     method : {"eszsl", "cosine"}, default="eszsl"
-        "eszsl" learns how features and attributes go together, by a formula. "cosine" is for
-        encoders of two kinds of data into one space, such as images and texts: X and
+        "eszsl" learns how features and attributes are related, in closed form. "cosine" is
+        for encoders of two kinds of data into one space, such as images and texts: X and
         attributes have the same columns, and the score is the cosine between them.
     gamma : float or "auto", default="auto"
         Penalty on the side of the features, above 0. "auto" chooses among five values from
@@ -74,12 +75,12 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     predict_over : {"all", "seen", "unseen"}, default="all"
         Which of the described classes are predicted: `classes_`.
     calibration : float or "auto", default=0.0
-        What is subtracted from the scores of seen classes, at least 0, where they compete
-        with unseen ones: without it these are rarely predicted. "auto" holds classes out and
+        Amount subtracted from the scores of seen classes, at least 0, when they compete with
+        unseen ones, which are rarely predicted without it. "auto" holds classes out and
         takes the best harmonic mean of both accuracies; it is 0 for "cosine".
     temperature : float or "auto", default="auto"
         Probabilities are softmax(scores / temperature). It does not change `predict`. "auto"
-        makes the training rows likeliest: those of "eszsl" are left out one at a time.
+        maximizes the likelihood of the training rows, each left out in turn for "eszsl".
 
     Attributes
     ----------
@@ -116,16 +117,17 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     so V = (X'X + gamma I)^-1 X'Y S (S'S + alpha I)^-1 [1]_, solved by the smaller of X'X and
     XX', and of S'S and SS'.
 
-    "auto" holds out seen classes, up to nine in all pairs, more in five groups in two ways,
-    and takes the penalties by which those held out are best told from each other. Under four
-    seen classes, or without attributes, `gamma` has the least squared error on rows left out.
-    Centers are those of all rows. Names of classes and scales of features change nothing. It
-    costs one eigenvalue decomposition of X'X or XX', the smaller one, for each group.
+    "auto" holds out seen classes: each pair of up to nine classes, of more classes five
+    groups, drawn in two ways. It takes the penalties with which those held out are best told
+    apart. With fewer than four seen classes, or without attributes, `gamma` has the least
+    squared error on rows left out. Centers are those of all rows. Names of classes and
+    scales of features change nothing. It costs one eigenvalue decomposition of X'X or XX',
+    the smaller one, for each group.
 
     Without attributes each class is its own attribute: a ridge classifier of the seen
-    classes, of which a UserWarning tells. In a Pipeline or search attributes
-    travel as `fit(X, y, clf__attributes=attributes)`. A search slices what is as long as X:
-    describe at least one class more or less than there are samples.
+    classes, which a UserWarning says. In a Pipeline or search attributes travel as `fit(X,
+    y, clf__attributes=attributes)`. A search slices arguments that are as long as X, so the
+    number of described classes must differ from the number of samples.
 
     References
     ----------
@@ -180,7 +182,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, attributes=None):
-        """Learn from seen classes how features and attributes go together.
+        """Learn from seen classes how features and attributes are related.
 
         Parameters
         ----------
@@ -288,7 +290,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
                 rows, codes, S, gamma=self.gamma_, alpha=self.alpha_, folds=folds
             )
         self.temperature_ = self._choose_temperature(
-            lambda: Path(rows, Y, S).score_left_out(self.gamma_, self.alpha_), codes
+            lambda: RegularizationPath(rows, Y, S).score_left_out(self.gamma_, self.alpha_),
+            codes,
         )
 
     def _compare(self, rows, codes):
@@ -438,7 +441,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise ValueError(
-                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit"
+                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit: "
+                "describe these classes there, or leave their samples out"
             )
         right = labels[self._compute_scores(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}

@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._sampling import draw_rows, draw_seed
 from sklearn_transfer._validation import (
     TargetDomain,
     column_or_1d,
@@ -62,8 +62,8 @@ class DomainDisplay:
 
     Notes
     -----
-    Both domains are projected together. Distances between clusters mean something in the
-    projection of PCA, which is linear, and little in those of t-SNE and UMAP.
+    Both domains are projected together. Distances between clusters are meaningful in the
+    projection of PCA, which is linear, but hardly in those of t-SNE and UMAP.
 
     Examples
     --------
@@ -237,7 +237,7 @@ class DomainDisplay:
 
 
 def _choose_colors(*labels):
-    """One color a class, the same in both domains; none without classes."""
+    """Choose one color per class, the same in both domains; none without classes."""
     given = [y for y in labels if y is not None]
     if not given:
         return {}
@@ -250,7 +250,7 @@ def _choose_colors(*labels):
 
 
 def _validate_classes(X, y, name):
-    """One class a row, or None."""
+    """Validate y, which has one class per row, or is None."""
     if y is None:
         return None
     check_consistent_length(X, y)
@@ -293,7 +293,7 @@ def _project(X, method, random_state):
         perplexity = min(30, (len(X) - 1) / 3)
         return TSNE(perplexity=perplexity, random_state=random_state).fit_transform(X)
     umap = _import_umap()
-    return umap.UMAP(random_state=random_state.randint(2**31 - 1)).fit_transform(X)
+    return umap.UMAP(random_state=draw_seed(random_state)).fit_transform(X)
 
 
 def _import_umap():

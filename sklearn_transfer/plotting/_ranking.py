@@ -41,7 +41,7 @@ class RankingDisplay:
     labels_ : list of Annotation
         Their numbers, from 1 on.
     legend_ : Legend
-        What the numbers stand for.
+        Explanation of the numbers.
     ax_ : Axes
         Axes drawn on.
     figure_ : Figure

@@ -23,9 +23,9 @@ _WIDE = 60  # characters of the names of phases from which they are slanted
 class TrainingDisplay:
     """Losses and validation score of a training against the epoch.
 
-    It shows whether training has settled, where it began to learn the training rows by heart
-    (the validation loss rises while the training loss falls), and what each phase of a
-    schedule brought. Create it with `from_estimator` or `from_history`.
+    It shows whether training has settled, where it began to overfit (the validation loss
+    rises while the training loss falls), and what each phase of a schedule brought. Create
+    it with `from_estimator` or `from_history`.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ class TrainingDisplay:
         ----------
         history : list of dict
             One dict per epoch, in order, with the number "epoch" and "train_loss";
-            "valid_loss", "valid_score", "phase" (str) and "best" (bool) are drawn where they
-            are there, other keys are not looked at.
+            "valid_loss", "valid_score", "phase" (str) and "best" (bool) are drawn if they
+            are given, and other keys are ignored.
         ax : Axes, default=None
             Axes to draw on; None makes new ones.
         name : str, default=None

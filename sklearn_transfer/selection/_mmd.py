@@ -167,8 +167,8 @@ def mmd_test(
         Random splits of all rows that the given one is compared with. The least p-value is
         1 / (1 + n_permutations).
     max_samples : int or None, default=5000
-        Largest number of rows of each domain that is looked at, drawn at random. None looks
-        at all; time grows with the square of the rows.
+        Largest number of rows of each domain that are compared, drawn at random. None
+        compares all; time grows with the square of the rows.
     random_state : int, RandomState instance or None, default=None
         Draws the splits and the rows.
 

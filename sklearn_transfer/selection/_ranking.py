@@ -101,8 +101,8 @@ def rank_backbones(
         features, a ridge regression for numbers.
     task : {"auto", "classification", "regression"}, default="auto"
         Whether y holds classes or numbers, where no `estimator` says it: "auto" is
-        regression where y holds fractions, and asks about many distinct whole numbers, such
-        as ages, by the rule of `logme`.
+        regression where y holds fractions, and raises an error for many distinct whole
+        numbers, such as ages, by the rule of `logme`.
     features_params : dict, default=None
         Parameters of `PretrainedFeatures` for models that are not one already, such as
         `{"cache": "folder"}`.
@@ -153,10 +153,10 @@ def rank_backbones(
 
     Notes
     -----
-    A network that cannot be had or run, or has not the layer, keeps its row, which says why,
-    and one warning names all of them. Features stay in the cache: a second call, or a search
-    over the best, computes nothing. With `on_error="nan"` among the parameters rows without
-    features are left out.
+    A network that cannot be loaded or run, or lacks the layer, keeps its row with the
+    reason, and one warning names all of them. Features stay in the cache: a second call, or
+    a search over the best, computes nothing. With `on_error="nan"` among the parameters rows
+    without features are left out.
 
     `seconds` is the time between the first and the last image that this call computed, on
     this machine under its load; building the network and its engine is not part of it.

@@ -108,7 +108,7 @@ class ShiftReport:
         return " and ".join(apart)
 
     def _iterate_rows(self):
-        """Pairs of what was looked at and what was found."""
+        """Pairs of a quantity and its value."""
         yield "Rows", f"{self.n_source} source, {self.n_target} target"
         yield "Features", f"{self.n_features}"
         yield "Squared MMD", f"{self.mmd:.3g} (p = {self.mmd_p_value:.3g})"

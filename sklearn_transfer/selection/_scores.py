@@ -22,8 +22,8 @@ _SUM_TOLERANCE = 1e-3  # float16 softmax over many classes stays within
 def leep(probabilities, y, *, task="auto"):
     """Log expected empirical prediction of the labels from source probabilities.
 
-    Use it where a network with its source classifier is at hand: one pass gives the
-    probabilities. It compares networks also where their source classes differ.
+    Use it if a network still has its source classifier: one pass gives the probabilities. It
+    compares networks also where their source classes differ.
 
     Parameters
     ----------

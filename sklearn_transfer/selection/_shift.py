@@ -67,19 +67,19 @@ def shift_report(
     X_target : array-like of shape (n_target, n_features) or TargetDomain
         Target samples, at least two.
     y : array-like of shape (n_samples,), default=None
-        Classes of the source rows, which let the report look for other shares of the
-        classes. Numbers of a regression, one class, or more classes than half the rows
-        are not used.
+        Classes of the source rows, which let the report look for differences in class
+        shares. Numbers of a regression, one class, or more classes than half the rows are
+        not used.
     alpha : float, default=0.05
-        Probability of seeing a difference where there is none, over all tests together.
+        Probability of finding a difference where there is none, over all tests together.
     n_permutations : int, default=999
         Random splits that each test compares with; so many that the least p-value,
         1 / (1 + n_permutations), reaches alpha / number of tests.
     max_samples : int or None, default=2000
-        Largest number of rows of each domain that is looked at, drawn at random.
+        Largest number of rows of each domain that are compared, drawn at random.
     task : {"auto", "classification", "regression"}, default="auto"
-        Whether y holds classes or numbers. "auto" takes fractions as numbers, and asks about
-        many distinct whole numbers, such as ages, by the rule of `logme`.
+        Whether y holds classes or numbers. "auto" takes fractions as numbers, and raises an
+        error for many distinct whole numbers, such as ages, by the rule of `logme`.
     random_state : int, RandomState instance or None, default=None
         Draws rows, splits and folds.
 
@@ -93,7 +93,7 @@ def shift_report(
         advice : str
             The same as a sentence with its reason.
         n_source, n_target, n_features : int
-            Size of what was looked at.
+            Numbers of compared rows and of features.
         mmd, mmd_p_value : float
             Result of `mmd_test` on features scaled to unit variance over both domains.
         auc, auc_p_value : float
@@ -148,9 +148,9 @@ def shift_report(
     6. "fine-tune": else.
 
     Shares of classes in the target are estimated as if samples of a class looked the same in
-    both domains. Whether they do is looked at beside the three tests, and changes the line on
-    label shift but not the action: source rows drawn in the estimated shares must not be
-    told from the target by a classifier or by kernel means, at level alpha, each test with
+    both domains. Whether they do is checked in addition to the three tests, and changes the
+    line on label shift but not the action: neither a classifier nor kernel means may tell
+    source rows drawn in the estimated shares from the target, at level alpha, each test with
     half of it, on at most 500 rows of each domain.
 
     Weights are odds of a logistic regression on the features and 100 kernel features,
@@ -264,7 +264,7 @@ def _run_tests(X, T, y, n_permutations, random_state):
 
 
 def _choose_action(X, T, y, weights, found, alpha, random_state):
-    """The first rule of the documentation that holds."""
+    """Choose the action of the first rule in the documentation that applies."""
     p_values = [
         found[n] for n in ("mmd_p_value", "auc_p_value", "label_p_value") if n in found
     ]

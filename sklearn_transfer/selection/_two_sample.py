@@ -38,8 +38,9 @@ def classifier_two_sample_test(
 ):
     """Test whether a classifier tells source from target on rows it has not seen.
 
-    Its answer has a unit: an area under the ROC curve of 0.5 is chance, 1 means that every
-    target row can be told from every source row, so weights cannot help.
+    Its statistic is easy to interpret: an area under the ROC curve of 0.5 is chance, and 1
+    means that every target row can be told from every source row, so that weights cannot
+    help.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ def classifier_two_sample_test(
         Target samples, at least two. Numbers of rows may differ by any factor.
     estimator : classifier, default=None
         With `predict_proba` or `decision_function`; it is cloned. None is a logistic
-        regression on scaled features, which is fast but compares little else than means: give
-        a forest to look for other differences.
+        regression on scaled features, which is fast but compares little more than means;
+        give a forest to find other differences.
     test_size : float, default=0.5
         Share of each domain that is held out and tells the domains apart.
     n_permutations : int, default=999

@@ -7,7 +7,7 @@ from sklearn_transfer.selection._mmd import compute_permuted_mmd
 from sklearn_transfer.selection._permutation import compute_p_value
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
 
-_ROWS = 500  # of each domain that are looked at: the answer is one word of a report
+_ROWS = 500  # of each domain that are compared: the answer is one word of a report
 _FEWEST = 10  # source rows that can say something
 _PERMUTATIONS = 199
 

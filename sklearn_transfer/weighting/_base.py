@@ -29,14 +29,14 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
         """Weights of the source rows, not scaled; sets attributes of its own."""
 
     def _estimate_beside(self, strays, X_source, X_target, y_source):
-        """What `_estimate` does where source rows of a mask lie far from all others.
+        """Estimate the weights where source rows of a mask lie far from all others.
 
-        Overridden where they would sway the weights of the others.
+        Subclasses override this if such rows would sway the weights of the others.
         """
         return self._estimate(X_source, X_target, y_source)
 
     def _check_source(self, n):
-        """Raise where parameters have no answer for n source rows, whatever the target."""
+        """Raise an error if the parameters allow no solution for n source rows."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_target=None, sample_domain=None):
@@ -137,7 +137,7 @@ class RatioWeighter(BaseWeighter):
         return weights
 
     def _clip_strays(self, rows, others):
-        """Where the ratio of rows far from all others is looked up."""
+        """Points at which the ratio of rows far from all others is evaluated."""
         return rows
 
     def predict_weights(self, X):

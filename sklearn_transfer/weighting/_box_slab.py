@@ -57,29 +57,29 @@ class Region:
 
 
 @dataclass
-class Path:
-    """What one call of `minimize` tells the next."""
+class WarmStart:
+    """State that one call of `minimize` passes to the next."""
 
     pull: float  # proximal term to begin with
     single: bool = True  # whether factors in single precision were accurate enough
 
 
-def minimize(K, c, region, x, tol, path, max_rounds=50):
+def minimize(K, c, region, x, tol, warm, max_rounds=50):
     """Minimize x'Kx / 2 + c'x over a region, from x, until the gap is at most tol.
 
     Proximal points, each from direct solves, with a pull to where they start that shrinks;
     where direct solves do not end, accelerated projected gradients go on and the pull
-    grows. Returns x and Kx, and leaves in `path` what the next call begins with.
+    grows. Returns x and Kx, and leaves in `warm` what the next call begins with.
     """
     Kx = K @ x
     for _ in range(max_rounds):
-        x, Kx, ended = _solve_direct(K, c, region, x, Kx, tol, path)
+        x, Kx, ended = _solve_direct(K, c, region, x, Kx, tol, warm)
         if region.compute_gap(x, Kx + c) <= tol:
             break
         if ended:
-            path.pull /= 8
+            warm.pull /= 8
         else:
-            path.pull *= 8
+            warm.pull *= 8
             x, Kx = _step_accelerated(K, c, region, x, Kx)
     return x, Kx
 
@@ -100,12 +100,12 @@ def _step_accelerated(K, c, region, x, Kx):
     return x, Kx
 
 
-def _solve_direct(K, c, region, x, Kx, tol, path):
+def _solve_direct(K, c, region, x, Kx, tol, warm):
     """Primal-dual active sets [Hintermueller 2002] from x: the best point, and if they ended.
 
     A direct solve over the rows between the bounds; rows that leave the box go to a bound
     and rows whose multiplier has the wrong sign leave it, all at once. The sets may cycle,
-    which shows in the number of such rows. `path.pull` |y - x|^2 / 2, a proximal term, ends
+    which shows in the number of such rows. `warm.pull` |y - x|^2 / 2, a proximal term, ends
     that where K is nearly singular. What is returned is never worse than x.
     """
     start = x
@@ -114,8 +114,8 @@ def _solve_direct(K, c, region, x, Kx, tol, path):
     best, gap = x @ (Kx / 2 + c), region.compute_gap(x, Kx + c)
     fewest, patience = len(x) + 1, _PATIENCE
     while patience and np.count_nonzero(free) <= _LARGEST:
-        constant = c - path.pull * start
-        y, Ky, level = _solve_free(K, constant, region, free, base, K_base, path)
+        constant = c - warm.pull * start
+        y, Ky, level = _solve_free(K, constant, region, free, base, K_base, warm)
         below, above = free & (y <= 0), free & (y >= region.B)
         base = np.where(below, 0, np.where(above, region.B, y))
         inside = region.project(y)
@@ -125,7 +125,7 @@ def _solve_direct(K, c, region, x, Kx, tol, path):
         rounding = 1e-13 * abs(best)
         if value < best - rounding or (value <= best + rounding and new_gap < gap):
             best, gap, x, Kx = value, new_gap, inside, K_inside
-        gradient = Ky + path.pull * y + constant - level
+        gradient = Ky + warm.pull * y + constant - level
         leaves = ~free & np.where(upper, gradient > 0, gradient < 0)
         wrong = np.count_nonzero(below | above | leaves)
         if not wrong or gap <= tol:
@@ -159,7 +159,7 @@ def find_multiplier(x, gradient, B):
     return (down + up) / 2 if up < down < np.inf else 0.0
 
 
-def _solve_free(K, c, region, free, base, K_base, path):
+def _solve_free(K, c, region, free, base, K_base, warm):
     """Least value over the free rows, others as in `base`: y, Ky and the sum's multiplier.
 
     The solve is for the step from `base`, so single precision costs little where factors in
@@ -168,20 +168,20 @@ def _solve_free(K, c, region, free, base, K_base, path):
     free = np.flatnonzero(free)
     if len(free) == 0:
         return base, K_base, 0.0
-    gradient = (K_base + path.pull * base + c)[free]
+    gradient = (K_base + warm.pull * base + c)[free]
     middle = gradient.mean()
     allowed = _ACCURATE * np.linalg.norm(gradient - middle) + 1e-12 * np.linalg.norm(c)
-    for dtype in (np.float32, np.float64) if path.single else (np.float64,):
-        step, ones = _solve_rows(K, free, dtype, middle - gradient, path.pull)
+    for dtype in (np.float32, np.float64) if warm.single else (np.float64,):
+        step, ones = _solve_rows(K, free, dtype, middle - gradient, warm.pull)
         total = base.sum() + step.sum() - middle * ones.sum()
         level = (np.clip(total, region.low, region.high) - total) / ones.sum()
         y = base.copy()
         y[free] += step + (level - middle) * ones
         Ky = K @ y
-        left = np.linalg.norm((Ky + path.pull * y + c)[free] - level)
+        left = np.linalg.norm((Ky + warm.pull * y + c)[free] - level)
         if left <= allowed:
             break
-        path.single = False
+        warm.single = False
     return y, Ky, level
 
 

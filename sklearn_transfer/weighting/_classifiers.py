@@ -16,7 +16,7 @@ def build_default_classifier():
 def predict_log_probabilities(model, X, n_classes):
     """Logarithms of the probabilities of classes 0 to n_classes - 1.
 
-    A class that the model has not seen has the least probability.
+    A class that the model has not seen gets the smallest probability.
     """
     found = np.full((len(X), n_classes), _FLOOR)
     found[:, model.classes_] = np.maximum(model.predict_proba(X), _FLOOR)
@@ -26,8 +26,8 @@ def predict_log_probabilities(model, X, n_classes):
 def draw_stratified_folds(codes, n_folds, random_state):
     """Number of the fold of each row, at random; each class is spread evenly from fold 0 on.
 
-    So few rows of a class are left out together with as many of others, and what is left
-    does not lean to the classes that are missing.
+    Small classes thus lose as many rows to a fold as others do, so that the remaining rows
+    are not biased toward the classes that are missing in it.
     """
     folds = np.empty(len(codes), dtype=int)
     for code in np.unique(codes):

@@ -10,20 +10,21 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer._strays import find_strays
 from sklearn_transfer._validation import listed
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._gaussian_basis import GaussianBasis, LogRatio, Ratio
-from sklearn_transfer.weighting._mixture import fit_mixture
+from sklearn_transfer.weighting._mixture import compute_log, fit_mixture
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _CHOICE_TOL = 1e-4  # of log-likelihoods that are only compared
 _FLOOR = -700  # logarithm of ratios that are 0 but for rounding
 _REGS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
-_ALONE_REG = 0.1  # where one row leaves nothing to choose by
+_ALONE_REG = 0.1  # the penalty where a domain has one row
 _COMPARED = 5000  # rows of the target by which KLIEP chooses
-_DOUBTFUL = 2.0, 3.0  # gap and distance of rows that have no say in KLIEP's choice
+_DOUBTFUL = 2.0, 3.0  # gap and distance of rows that KLIEP's choice ignores
 _PAIRS = 2000  # rows of each domain that are left out in turn
 
 
@@ -41,10 +42,10 @@ class KLIEP(RatioWeighter):
         distance of rows of both domains; "cv" chooses among widths from 0.15 to 3 times s,
         so that the unit of the features does not matter; an array holds candidates.
     n_centers : int, default=100
-        Kernels, at random rows of the target; all rows where it has fewer.
+        Number of kernels, centered at random rows of the target; all rows if it has fewer.
     cv : int, default=5
-        Folds of the target by which gamma is chosen, of 5000 random rows where it has more;
-        at most n_target.
+        Number of folds of the target for choosing gamma, at most n_target. Of more than 5000
+        target rows, random ones are used.
     tol : float, default=1e-6
         How far the objective may be from its maximum.
     max_iter : int, default=100
@@ -94,14 +95,15 @@ class KLIEP(RatioWeighter):
 
     over target rows t and source rows x. With a_l = p_l / mean_i k_l(x_i) these are the
     proportions p of a mixture, a concave program that is solved by sequential quadratic
-    programming. Everything is computed from logarithms of kernels, so far domains do not
-    underflow. The ratio is 0 nowhere and at most exp(700).
+    programming. Everything is computed from logarithms of kernels, so that domains far apart
+    do not underflow. The ratio is 0 nowhere and at most exp(700).
 
     As coefficients are positive the ratio cannot fall faster than its kernels: in 20
-    dimensions it ranks samples worse than `ULSIF` and `DomainClassifierWeights`. One target
-    row leaves nothing to choose gamma by, and "cv" then is "median". Target rows twice as far
-    out as all others have no say in the choice, which one of them would decide. Memory grows
-    with n + m n_centers. Without a target only `weights_`, `mean_weight_` and `ess_` are set.
+    dimensions it ranks samples worse than `ULSIF` and `DomainClassifierWeights`. With one
+    target row gamma cannot be chosen, and "cv" means "median". Target rows twice as far out
+    as all others are left out of the choice, which a single one could decide otherwise.
+    Memory grows with n + m n_centers. Without a target only `weights_`, `mean_weight_` and
+    `ess_` are set.
 
     References
     ----------
@@ -171,7 +173,7 @@ class KLIEP(RatioWeighter):
         self.dual_gap_, self.n_iter_ = found.gap, found.n_iter
         self._warn_of_gap()
         self._ratio_ = LogRatio(
-            basis, self.gamma_, _compute_log(found.proportions) - log_means[best]
+            basis, self.gamma_, compute_log(found.proportions) - log_means[best]
         )
         self.objective_ = float(np.mean(_compute_log_mixture(terms, found.proportions)))
         return self._ratio_(X_source)
@@ -187,7 +189,7 @@ class KLIEP(RatioWeighter):
             return np.zeros(len(self.gammas_))
         if len(distances) > _COMPARED:
             distances = distances[random_state.permutation(len(distances))[:_COMPARED]]
-        seed = random_state.randint(2**31 - 1)
+        seed = draw_seed(random_state)
         folds = list(KFold(n_folds, shuffle=True, random_state=seed).split(distances))
         scores = np.zeros(len(self.gammas_))
         for i, gamma in enumerate(self.gammas_):
@@ -208,14 +210,9 @@ class KLIEP(RatioWeighter):
             )
 
 
-def _compute_log(values):
-    with np.errstate(divide="ignore"):
-        return np.log(values)
-
-
 def _compute_log_mixture(terms, proportions):
     top = terms.max(axis=1)
-    return top + _compute_log(np.exp(terms - top[:, None]) @ proportions)
+    return top + compute_log(np.exp(terms - top[:, None]) @ proportions)
 
 
 def _validate_candidates(candidates, name):
@@ -252,7 +249,7 @@ class ULSIF(RatioWeighter):
         Penalty of the squared coefficients; "cv" chooses among powers of ten from 0.001 to
         10.
     n_centers : int, default=100
-        Kernels, at random rows of the target; all rows where it has fewer.
+        Number of kernels, centered at random rows of the target; all rows if it has fewer.
     random_state : int, RandomState instance or None, default=None
         Draws the centers, and pairs of rows that are left out.
 
@@ -300,7 +297,7 @@ class ULSIF(RatioWeighter):
     the same objective, without the penalty, at a source and a target row that both were
     left out; 2000 pairs at most, all of them in closed form.
 
-    One row of a domain leaves nothing to choose by: "cv" is then the median and 0.1. Where
+    If a domain has one row, nothing can be chosen, and "cv" means the median and 0.1. Where
     source rows are so far from the target that all kernels vanish the weights are left
     equal, with a warning; `KLIEP` sees farther. Memory grows with n + m. Without a target
     only `weights_`, `mean_weight_` and `ess_` are set.

@@ -19,8 +19,8 @@ from sklearn_transfer.weighting._domain_ratio import DomainOdds
 class DomainClassifierWeights(RatioWeighter):
     """Weights by the odds of target over source, from a classifier of the two domains.
 
-    Use it where a good classifier for the features is at hand, and in many dimensions, where
-    kernels see little: its assumptions are then those of the ratio.
+    Use it if you have a good classifier for the features, and in many dimensions, where
+    kernels tell little. The ratio makes the assumptions of the classifier.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ class DomainClassifierWeights(RatioWeighter):
 
         p_target(x) / p_source(x) = P(target | x) / P(source | x) * n / m
 
-    `weights_` belong to models that did not see the row, so a classifier that learns rows by
-    heart does no harm; `predict_weights` of rows that were in `fit` has no such guard: use
-    `weights_` for them. A source row far from all others is looked up at the edge of the
-    others, as odds grow without bound. One source row has weight 1. Calibration needs two
-    rows of each domain. Without a target nothing is fitted and all weights are 1.
+    `weights_` belong to models that did not see the row, so an overfitted classifier does no
+    harm to them. `predict_weights` of rows that were in `fit` has no such guard: use
+    `weights_` for them. For a source row far from all others the ratio is evaluated at the
+    edge of the others, as odds grow without bound. One source row has weight 1. Calibration
+    needs two rows of each domain. Without a target nothing is fitted and all weights are 1.
 
     References
     ----------
@@ -151,7 +151,7 @@ class DomainClassifierWeights(RatioWeighter):
         return model.fit(np.concatenate([X_source, X_target]), np.repeat([0, 1], [n, m]))
 
     def _wrap_in_calibration(self, model, n, m):
-        """The classifier, in a calibration where it shall have one."""
+        """Wrap the classifier in a calibration if one is asked for."""
         method = self.calibration
         if method == "auto":
             method = None if hasattr(model, "predict_proba") else "sigmoid"

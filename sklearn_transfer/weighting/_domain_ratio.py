@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer._kernels import compute_median_gamma
+from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer.weighting._classifiers import predict_log_probabilities
 
 _FOLDS = 5
@@ -39,7 +40,7 @@ class DomainOdds:
 def estimate_domain_ratio(X, T, random_state):
     """Target over source density at source rows, from models that have not seen them."""
     n_folds = min(_FOLDS, len(X), len(T))
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=_draw_seed(random_state))
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=draw_seed(random_state))
     features = _build_features(X, T, random_state)
     domain = np.repeat([0, 1], [len(X), len(T)])
     odds, least = None, np.inf
@@ -55,15 +56,11 @@ def estimate_domain_ratio(X, T, random_state):
 
 
 def _build_features(X, T, random_state):
-    """Scaled features of both domains, and random ones of the kernel beside."""
+    """Scaled features of both domains, and random features of a kernel."""
     pooled = StandardScaler().fit_transform(np.concatenate([X, T]))
     kernel = Nystroem(
         gamma=compute_median_gamma(pooled[: len(X)], pooled[len(X) :]),
         n_components=min(_FEATURES, len(pooled) // 2),
-        random_state=_draw_seed(random_state),
+        random_state=draw_seed(random_state),
     )
     return np.column_stack([pooled, kernel.fit_transform(pooled)])
-
-
-def _draw_seed(random_state):
-    return random_state.randint(2**31 - 1)

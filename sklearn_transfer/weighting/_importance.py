@@ -74,7 +74,7 @@ def _has_method(name):
 
 
 class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
-    """Fit an estimator on weighted source samples, so that it serves the target.
+    """Fit an estimator on weighted source samples, so that it performs well on the target.
 
     Use it where target inputs are distributed differently from the labeled ones and you
     have some of them without labels. Weights are estimated in each `fit`, so those of a
@@ -84,8 +84,7 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     ----------
     estimator : estimator
         Classifier or regressor whose `fit` takes `sample_weight`, or a Pipeline or
-        meta-estimator of such. One that does not is refused by name before anything is
-        fitted.
+        meta-estimator of such. An error names one that does not before anything is fitted.
     weighter : estimator, default=None
         Estimates the weights: `KMM` or another one of this package. None is `KMM()`.
     representation : transformer, default=None
@@ -128,13 +127,13 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     are answered on a clone.
 
     In a search or cross-validation this is the outermost estimator, and the target travels
-    as `fit(X, y, X_target=TargetDomain(X_target))`, beside `sample_weight`, which is sliced
+    as `fit(X, y, X_target=TargetDomain(X_target))`, next to `sample_weight`, which is sliced
     with X. With routing on, `set_fit_request(X_target=True, sample_weight=True)` asks for
     both. As a step of a Pipeline it needs metadata routing: the same request on it,
     `transform_input=["X_target"]` on the Pipeline, and the target as a plain array.
-    `CalibratedClassifierCV` works around and inside. Inside `StackingClassifier` it does not:
-    scikit-learn offers the target to the final estimator as well; stack inside this estimator
-    instead.
+    `CalibratedClassifierCV` works around and inside. Inside `StackingClassifier` it does
+    not: scikit-learn offers the target to the final estimator as well; stack inside this
+    estimator instead.
 
     References
     ----------

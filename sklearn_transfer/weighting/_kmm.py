@@ -37,8 +37,8 @@ class KMM(BaseWeighter):
         matches means only.
     gamma : float or "median", default="median"
         Factor of the kernel; "median" is 1 / (2 s^2) with s the median distance of rows of
-        both domains, so weights do not depend on the unit of the features. Large values make
-        every row unlike all others, which is warned of.
+        both domains, so weights do not depend on the unit of the features. With large values
+        every row is unlike all others, and a warning says so.
     B : float, default=1000
         Largest weight before scaling to mean 1. Small values give smooth weights and more
         effective samples, at a mean farther from the target's; B = 1 leaves them equal.
@@ -111,11 +111,12 @@ class KMM(BaseWeighter):
     while that is accurate, since steps are measured from a gradient in double precision, as
     is the gap. Up to 10,000 source rows one BLAS thread is used.
 
-    Time grows with n (n + m) for the kernel and with the cube of the rows between the bounds.
-    Up to 8000 source rows the kernel is held; beyond, its values are computed in blocks
-    whenever they are needed, so memory grows with n + m, beside at most three matrices of
-    8000^2 numbers ("full": n^2) and n_components numbers per row. Where more than 8000 rows
-    lie between the bounds, rounds gain little and `n_components` is the better way.
+    Time grows with n (n + m) for the kernel and with the cube of the rows between the
+    bounds. Up to 8000 source rows the kernel is held; beyond, its values are computed in
+    blocks whenever they are needed, so memory grows with n + m, in addition to at most three
+    matrices of 8000^2 numbers ("full": n^2) and n_components numbers per row. Where more
+    than 8000 rows lie between the bounds, rounds gain little and `n_components` is the
+    better way.
 
     An approximation is solved to `tol`; `dual_gap_` is what it leaves of the exact problem,
     usually more. A ConvergenceWarning tells where that is more than what was gained over
@@ -191,7 +192,7 @@ class KMM(BaseWeighter):
 
     def _estimate(self, X_source, X_target, y_source):
         # Threads wait for each other longer than they work on matrices of this size, up to
-        # thirty times where another program runs beside.
+        # thirty times while another program runs.
         with one_blas_thread(len(X_source) <= _EXACT):
             return self._match(X_source, X_target, X_source)
 
@@ -200,7 +201,7 @@ class KMM(BaseWeighter):
             return self._match(X_source, X_target, X_source[~strays])
 
     def _match(self, X_source, X_target, usual):
-        """Weights, by a kernel whose bandwidth and origin are told by usual source rows."""
+        """Weights by a kernel whose bandwidth and origin come from the usual source rows."""
         region = self._build_region(len(X_source))
         kernel = self._build_kernel(usual, X_target)
         if usual is X_source:
@@ -320,5 +321,5 @@ class KMM(BaseWeighter):
 
 
 def _compute_root(squared):
-    """Square root of what rounding may have taken below 0."""
+    """Square root of a number that rounding may have taken below 0."""
     return float(np.sqrt(max(0.0, squared)))

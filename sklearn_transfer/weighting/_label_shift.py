@@ -19,7 +19,7 @@ from sklearn_transfer.weighting._classifiers import (
     draw_stratified_folds,
     predict_log_probabilities,
 )
-from sklearn_transfer.weighting._mixture import fit_mixture
+from sklearn_transfer.weighting._mixture import compute_log, fit_mixture
 
 # Bounds of the singular value, relative to the largest, under which classes are confounded.
 _WEAK = 0.05, 0.2
@@ -28,16 +28,18 @@ _STEEP = (0.01, 10.0)  # bounds of the inverse temperature
 
 
 class LabelShiftWeights(BaseWeighter):
-    """Weights for classes that have other shares in the target than in the source.
+    """Weights for classes whose shares differ between source and target.
 
-    Use it where samples of a class look the same in both domains while the classes are not
-    as frequent (label shift): other seasons, other prevalence. It needs source labels.
+    Use it where samples of a class look the same in both domains while the frequencies of
+    the classes differ (label shift): other seasons, other prevalence. It needs source
+    labels.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        With `predict_proba`; clones are fitted on the source. None is a logistic regression on
-        scaled features. It need not be accurate, only to tell the classes apart somewhat.
+        With `predict_proba`; clones are fitted on the source. None is a logistic regression
+        on scaled features. It need not be accurate, as long as it tells the classes apart to
+        some degree.
     method : {"em", "bbse"}, default="em"
         "em" takes the shares that make the target's probabilities most likely, the limit of
         the EM algorithm of Saerens et al.; with calibration it is the more accurate one
@@ -105,9 +107,9 @@ class LabelShiftWeights(BaseWeighter):
     says so, and shares lean to the source's: "bbse" counts small singular values as 0, "em"
     adds e^2 m rows that are known to be of a class, in the source's shares.
 
-    Weights belong to labels, so there is no `predict_weights` of features. `class_weight=` of
-    scikit-learn takes `dict(zip(w.classes_, w.class_weights_))`. Without a target y is not
-    looked at, and only `weights_`, `mean_weight_` and `ess_` are set.
+    Weights belong to labels, so there is no `predict_weights` of features. `class_weight=`
+    of scikit-learn takes `dict(zip(w.classes_, w.class_weights_))`. Without a target y is
+    ignored, and only `weights_`, `mean_weight_` and `ess_` are set.
 
     References
     ----------
@@ -218,7 +220,7 @@ class LabelShiftWeights(BaseWeighter):
         weights = np.full(len(terms), 1 / len(terms))
         if self._is_confounded(least):
             # Rows that are known to belong to a class, in the source's shares.
-            terms = np.concatenate([terms, _compute_log(np.eye(len(self.classes_)))])
+            terms = np.concatenate([terms, compute_log(np.eye(len(self.classes_)))])
             weights = np.concatenate([weights, least * self.source_priors_]) / (1 + least)
         found = fit_mixture(terms, self.tol, self.max_iter, self.source_priors_, weights)
         if not found.gap <= self.tol:
@@ -239,7 +241,7 @@ class LabelShiftWeights(BaseWeighter):
         return invert_confusion(self.confusion_, predicted, self.source_priors_, least)
 
     def _compute_least_singular_value(self, codes):
-        """What rows of the smallest class tell apart from chance, within bounds."""
+        """Singular value that rows of the smallest class can tell from 0, within bounds."""
         return float(np.clip(1 / np.sqrt(np.bincount(codes).min()), *_WEAK))
 
     def _is_confounded(self, least):
@@ -275,11 +277,6 @@ def _validate_labels(y):
             "KMM, which needs no labels."
         )
     return y
-
-
-def _compute_log(values):
-    with np.errstate(divide="ignore"):
-        return np.log(values)
 
 
 def _build_certain(code, n_classes):

@@ -19,6 +19,12 @@ class Mixture(NamedTuple):
     n_iter: int
 
 
+def compute_log(values):
+    """Logarithms, -inf at 0 without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
 def fit_mixture(log_densities, tol, max_iter, start=None, weights=None):
     """Proportions p of components that maximize mean_j log(sum_l p_l density_jl).
 

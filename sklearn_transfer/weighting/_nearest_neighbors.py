@@ -15,20 +15,20 @@ _TIE = 1e-7  # of the spread of the features: rounding of distances
 class NearestNeighborWeights(BaseWeighter):
     """Weights by the number of target rows that are nearest to each source row.
 
-    Use it in few dimensions, as a baseline without anything to choose.
+    Use it in few dimensions, as a baseline without parameters to tune.
 
     Parameters
     ----------
     n_neighbors : int, default=1
-        Source rows that each target row is shared by, in equal parts: its nearest ones. At
-        most n_source. More make weights smoother and blur the target.
+        Number of nearest source rows among which each target row is divided equally; at most
+        n_source. More make weights smoother and blur the target.
     smoothing : float, default=0
-        Added to each count. The paper's rule is 1, so that no row is left out; where both
-        domains have as many rows it halves the way to the target.
+        Added to each count. The paper's rule is 1, so that no row is left out; with equally
+        many rows in both domains it halves the shift toward the target.
     standardize : bool, default=True
         Whether features are divided by their standard deviation over both domains, so that
-        units do not matter. Give False where distances mean something as they are, as
-        those of features of one network do.
+        units do not matter. Give False if distances are meaningful as they are, as they are
+        for features of one network.
 
     Attributes
     ----------
@@ -57,11 +57,11 @@ class NearestNeighborWeights(BaseWeighter):
     on their order; distances within 1e-7 of the features' spread are the same. There is no
     `predict_weights`: a row that was not in `fit` has no cell.
 
-    In many dimensions the nearest row is near in few features, and the weights stop short of
-    the target: of 2000 normal rows, one standard deviation apart in one feature, the weighted
-    mean comes 99 % of the way in 1 dimension, 87 % in 5 and 51 % in 20. More neighbors
-    make that less, and standardizing does not help: fewer features do. Memory grows with
-    n + m, time with that of `NearestNeighbors`.
+    In many dimensions the nearest row is near in few features, and the weights do not reach
+    the target: of 2000 normal rows, one standard deviation apart in one feature, the
+    weighted mean comes 99 % of the way in 1 dimension, 87 % in 5 and 51 % in 20. More
+    neighbors make that less, and standardizing does not help: fewer features do. Memory
+    grows with n + m, time with that of `NearestNeighbors`.
 
     References
     ----------
@@ -99,7 +99,7 @@ class NearestNeighborWeights(BaseWeighter):
 def _center_domains(X, T, standardize, usual):
     """Rows of both domains around their mean, in units of their spread.
 
-    Rows of X that are not `usual` have no say in either.
+    Rows of X that are not `usual` affect neither.
     """
     rows, usual = np.concatenate([X, T]), np.concatenate([usual, np.ones(len(T), bool)])
     rows -= rows[usual].mean(axis=0)

@@ -113,13 +113,13 @@ def _iterate_parts(estimator):
 
 
 def _routes(estimator):
-    """Whether metadata routing is its own affair, as for meta-estimators."""
+    """Whether it routes metadata itself, as meta-estimators do."""
     method = getattr(type(estimator), "get_metadata_routing", None)
     return method not in (None, BaseEstimator.get_metadata_routing)
 
 
 def _is_routed(estimator):
-    """Whether weights can be routed to it, or need not be."""
+    """Whether weights can be routed to it, or it needs none."""
     if not _takes_weights(estimator):
         return True
     if not hasattr(estimator, "set_fit_request"):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_transfer.weighting._box_slab import (
-    Path,
     Region,
+    WarmStart,
     find_multiplier,
     gather,
     minimize,
@@ -21,7 +21,7 @@ _SMALL = 1e-5  # objectives nearer to 0 than this share of the kernel's scale co
 
 @dataclass
 class Solution:
-    """Where the solver stopped; `compute_gap` is in units of the objective."""
+    """Result of the solver; `gap` is in units of the objective."""
 
     x: np.ndarray
     gradient: np.ndarray
@@ -147,7 +147,7 @@ def _solve_rows(matrix, x, gradient, rows, tol):
     if len(rows) < len(x):  # the rows will change, so a tenth of their gap is enough
         gap = region.compute_gap(x[rows], gradient[rows])
         tol = max(min(tol, 0.5 * gap), 0.1 * gap)
-    part, K_part = minimize(K, c, region, x[rows], tol, matrix.path)
+    part, K_part = minimize(K, c, region, x[rows], tol, matrix.warm)
     changed = part != x[rows]
     step = (part - x[rows])[changed]
     x = x.copy()
@@ -164,7 +164,7 @@ class _Matrix:
         self.problem = problem
         self.rows = self.K = None
         # The scale is n times the trace; a mean diagonal of 0 is a kernel that is 0.
-        self.path = Path(_PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0))
+        self.warm = WarmStart(_PROXIMAL * (problem.scale / len(problem.k) ** 2 or 1.0))
 
     def get_rows(self, rows):
         if not np.array_equal(self.rows, rows):

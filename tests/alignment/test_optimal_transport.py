@@ -89,7 +89,7 @@ def test_entropic_plan_is_a_scaled_kernel_with_equal_sums(domains):
     np.testing.assert_allclose(rest, 0, atol=1e-8)
 
 
-def test_cost_scale_is_the_mean_of_centred_costs(domains):
+def test_cost_scale_is_the_mean_of_centered_costs(domains):
     aligner = OptimalTransport().fit(domains[0], X_target=domains[1])
     assert aligner.cost_scale_ == pytest.approx(sum(r.var(axis=0).sum() for r in domains))
 

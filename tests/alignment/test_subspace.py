@@ -64,7 +64,7 @@ def test_equal_domains_are_projected_alike(domains):
     np.testing.assert_allclose(source, target, atol=1e-10)
 
 
-def test_all_components_only_centre_and_turn(domains):
+def test_all_components_only_center_and_turn(domains):
     X, T = domains
     source, target = both(X, T, n_components=5)
     for found, rows in [(source, X), (target, T)]:

@@ -84,7 +84,7 @@ def test_smaller_mu_brings_the_means_nearer(domains):
     assert gaps[0] < 0.05 < 0.3 < gaps[-1]
 
 
-def test_large_mu_and_a_centred_linear_kernel_are_principal_components(domains):
+def test_large_mu_and_a_centered_linear_kernel_are_principal_components(domains):
     X, T = domains
     mean = np.concatenate(domains).mean(axis=0)
     X, T = X - mean, T - mean

@@ -19,8 +19,8 @@ from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities import contents as contents_module
 from sklearn_transfer._modalities.image.decoding import Decoding
 from sklearn_transfer._store import disk
-from tests.networks import CountingNet, trained_net
 from tests.processes import Worker, as_nobody, call, read_only, with_small_files
+from tests.small_networks import CountingNet, trained_net
 from tests.stores import close_stores, query
 
 N = 24

@@ -12,8 +12,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from tests.networks import logging_net
 from tests.processes import Worker, call
+from tests.small_networks import logging_net
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ from sklearn.pipeline import Pipeline
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer._store import memory as memory_module
-from tests import networks
+from sklearn_transfer.extraction._dialogue import compute_contexts
+from sklearn_transfer.extraction._loop import PassOptions
+from tests import small_networks
 from tests.contracts import assert_same
-from tests.networks import CountingNet, trained_net
+from tests.small_networks import CountingNet, trained_net
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,10 +41,10 @@ def test_photos_are_recognised(photos):
 
 
 def test_features_equal_a_hand_written_timm_loop(photos, crops):
-    from sklearn_transfer._networks.weights import packaged_weights
+    from sklearn_transfer._networks.weights import read_packaged_weights
 
     module = timm.create_model("tf_efficientnet_lite0")
-    module.load_state_dict(packaged_weights("tf_efficientnet_lite0"))
+    module.load_state_dict(read_packaged_weights("tf_efficientnet_lite0"))
     module.reset_classifier(0)
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)
@@ -90,9 +92,9 @@ def test_pickle_of_a_module_holds_its_tensors(crops):
 def test_pickle_refuses_other_weights(crops, tmp_path):
     path = tmp_path / "w.pth"
     torch.save(trained_net().state_dict(), path)
-    estimator = PretrainedFeatures(networks.counting_net, weights=path).fit(crops)
+    estimator = PretrainedFeatures(small_networks.counting_net, weights=path).fit(crops)
     data = pickle.dumps(estimator)
-    torch.save(networks.CountingNet().state_dict(), path)
+    torch.save(small_networks.CountingNet().state_dict(), path)
     loaded = pickle.loads(data)
     with pytest.raises(ValueError, match="was fitted with .*Bring those weights, or call fit"):
         loaded.transform(crops)
@@ -101,8 +103,8 @@ def test_pickle_refuses_other_weights(crops, tmp_path):
 def test_fit_takes_new_weights(crops, tmp_path):
     path = tmp_path / "w.pth"
     torch.save(trained_net().state_dict(), path)
-    estimator = PretrainedFeatures(networks.counting_net, weights=path).fit(crops)
-    torch.save(networks.CountingNet().state_dict(), path)
+    estimator = PretrainedFeatures(small_networks.counting_net, weights=path).fit(crops)
+    torch.save(small_networks.CountingNet().state_dict(), path)
     assert np.isfinite(estimator.fit(crops).transform(crops)).all()
 
 
@@ -143,7 +145,7 @@ def test_nan_on_error_with_no_good_row_gives_rows_of_nan():
 
 def test_nan_on_error_keeps_the_other_rows_of_a_table():
     X = np.array([[0.0, 1], [np.nan, 1], [2, 3]], dtype=np.float32)
-    estimator = PretrainedFeatures(networks.mlp, preprocess=None, on_error="nan")
+    estimator = PretrainedFeatures(small_networks.mlp, preprocess=None, on_error="nan")
     with pytest.warns(UserWarning, match="1 of 3 samples"):
         out = estimator.fit_transform(X)
     np.testing.assert_array_equal(np.isnan(out).all(axis=1), [False, True, False])
@@ -415,13 +417,13 @@ def test_peak_memory_does_not_grow_with_the_number_of_images():
 import resource, sys
 import numpy as np
 from sklearn_transfer import PretrainedFeatures
-from tests.networks import trained_net
+from tests.small_networks import trained_net
 class Photos(list):
     def __getitem__(self, i): return np.full((400, 400, 3), i % 256, np.uint8)
 n = int(sys.argv[1])
 estimator = PretrainedFeatures(trained_net(), cache=None)
 from sklearn_transfer.extraction import _features
-_features.as_samples = lambda X: X
+_features.check_images = lambda estimator, X, reset: X
 out = estimator.transform(Photos(range(n)))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - out.nbytes // 1024)
 """
@@ -431,3 +433,27 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - out.nbytes // 1024)
         run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
         peaks.append(int(run.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+CONTEXTS = [
+    ({}, ["e394bbf1706720d2bb476955ae02a2e0"]),
+    (
+        {"layers": ["middle", "deep"], "pooling": "max"},
+        ["2d52732e5bea06a99ea5e8b2a2522f1b", "8e8ae7ed252c38ee1639896886cc6aae"],
+    ),
+    (
+        {"value_range": (0, 255), "background": "black", "layers": "logits"},
+        ["37bfdabd095d69c2d4d3a0932ce3cad1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), CONTEXTS)
+def test_folders_of_earlier_versions_are_read(options, expected):
+    """Keys are those under which earlier versions stored the same vectors."""
+    features = PretrainedFeatures(engine="torch", **options)
+    backbone = features._load_backbone()
+    taps = features._resolve(backbone, features.layers)
+    reader, run = features._make_reader(backbone), PassOptions(engine="torch")
+    found = compute_contexts(backbone, reader, taps, run)
+    assert [context.hex() for context in found] == expected

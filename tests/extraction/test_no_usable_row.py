@@ -9,8 +9,8 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from sklearn_transfer import PretrainedFeatures
-from tests import networks
-from tests.networks import trained_net
+from tests import small_networks
+from tests.small_networks import trained_net
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 40, 40, 3), dtype=np.uint8)
 Y = np.arange(8) % 2
@@ -54,7 +54,9 @@ def test_leave_one_out_over_a_bad_row():
 
 
 def test_table_of_bad_rows():
-    estimator = PretrainedFeatures(networks.mlp, preprocess=None, on_error="nan", cache=None)
+    estimator = PretrainedFeatures(
+        small_networks.mlp, preprocess=None, on_error="nan", cache=None
+    )
     estimator.fit(np.eye(4, 3))
     found = estimator.transform(np.full((2, 3), np.nan))
     assert found.shape == (2, len(estimator.get_feature_names_out()))
@@ -62,7 +64,9 @@ def test_table_of_bad_rows():
 
 
 def test_table_of_bad_rows_without_fit():
-    estimator = PretrainedFeatures(networks.mlp, preprocess=None, on_error="nan", cache=None)
+    estimator = PretrainedFeatures(
+        small_networks.mlp, preprocess=None, on_error="nan", cache=None
+    )
     assert np.isnan(estimator.transform(np.full((2, 3), np.nan))).all()
 
 

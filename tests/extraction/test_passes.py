@@ -11,7 +11,7 @@ from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image import contents
 from sklearn_transfer._store import memory
 from sklearn_transfer.extraction import _loop
-from tests.networks import CountingNet, trained_net
+from tests.small_networks import CountingNet, trained_net
 
 
 @pytest.fixture
@@ -239,9 +239,9 @@ def test_rows_before_one_whose_preprocessing_fails_are_kept(crops):
 
 @pytest.mark.parametrize("cache", [None, "memory"])
 def test_each_array_is_hashed_once(crops, monkeypatch, cache):
-    hashed, array_digest = [], contents.array_digest
+    hashed, digest_array = [], contents.digest_array
     monkeypatch.setattr(
-        contents, "array_digest", lambda array: hashed.append(1) or array_digest(array)
+        contents, "digest_array", lambda array: hashed.append(1) or digest_array(array)
     )
     PretrainedFeatures(trained_net(), cache=cache).fit(crops).transform(crops)
     assert len(hashed) == len(crops)

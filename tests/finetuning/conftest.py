@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests import networks
+from tests import small_networks
 
 
 @pytest.fixture(autouse=True)
@@ -10,7 +10,7 @@ def _forgetful(monkeypatch):
     from sklearn_transfer._store import memory
 
     monkeypatch.delitem(memory._stores, memory.ActivationStore, raising=False)
-    networks.Watched.reset()
+    small_networks.Watched.reset()
 
 
 @pytest.fixture

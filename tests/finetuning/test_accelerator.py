@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import make_blobs
 
 from sklearn_transfer import FineTunedClassifier
-from tests.networks import perceptron
+from tests.small_networks import perceptron
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {"preprocess": None, "freeze": None, "lr": 1e-2, "max_epochs": 6}

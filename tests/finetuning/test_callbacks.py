@@ -8,7 +8,7 @@ from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.finetuning.targets.targets import Targets
-from tests import networks
+from tests import small_networks
 
 
 class PrunedError(Exception):
@@ -60,7 +60,7 @@ def table(n=60):
 
 def tuner(**options):
     options = {"preprocess": None, "freeze": None, "max_epochs": 4, "lr": 1e-2, **options}
-    return FineTunedClassifier(networks.perceptron, **options)
+    return FineTunedClassifier(small_networks.perceptron, **options)
 
 
 def fit(model, X, y):
@@ -96,7 +96,7 @@ def test_after_a_pruned_trial_the_next_fit_is_as_ever():
 
 
 def test_a_pruned_trial_leaves_a_cut_network_whole(images, labels):
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     options = {"freeze": "shallow", "max_epochs": 2, "batch_size": 8}
     pruning = Pruning(Trial(last=1), "train_loss")
     with pytest.raises(PrunedError):
@@ -144,7 +144,7 @@ def test_an_interrupt_at_the_end_of_an_epoch_keeps_it_without_a_warning(stop):
 def test_a_stop_in_a_phase_ends_all_phases(images, labels):
     options = {"schedule": "gradual", "freeze": None, "max_epochs": 6, "engine": "torch"}
     model = FineTunedClassifier(
-        networks.staged(), callbacks=[Stopping(1, interrupt)], **options
+        small_networks.staged(), callbacks=[Stopping(1, interrupt)], **options
     ).fit(images, labels)
     assert [row["phase"] for row in model.history_] == ["probe", "from late"]
 

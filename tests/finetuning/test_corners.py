@@ -13,7 +13,7 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, ImportanceWeighted
 from sklearn_transfer.finetuning import _outputs
-from tests import networks
+from tests import small_networks
 from tests.finetuning.test_accelerator import ROOT
 
 OPTIONS = {"preprocess": None, "freeze": None, "max_epochs": 3, "lr": 1e-2, "engine": "torch"}
@@ -25,7 +25,7 @@ def table(n=60, n_features=4):
     return X, (X[:, 0] + X[:, 1] > 0).astype(int)
 
 
-def tuner(model=networks.perceptron, **options):
+def tuner(model=small_networks.perceptron, **options):
     return FineTunedClassifier(model, **{**OPTIONS, **options})
 
 
@@ -65,7 +65,7 @@ class Fixed(nn.Module):
 def test_a_probe_stops_early_and_keeps_its_best_head():
     X, y = table()
     held = table(80)
-    model = tuner(networks.mlp, freeze="all", early_stopping=True, max_epochs=8)
+    model = tuner(small_networks.mlp, freeze="all", early_stopping=True, max_epochs=8)
     model.fit(X, y, X_val=held[0][60:], y_val=held[1][60:])
     proba = model.predict_proba(held[0][60:])
     loss = -np.log(proba[np.arange(20), held[1][60:]]).mean()
@@ -77,7 +77,7 @@ def test_reuse_gives_the_same_network_with_many_rows(freeze):
     X, y = table(600)
     options = {"freeze": freeze, "max_epochs": 2}
     found, expected = (
-        tuner(networks.mlp, cache=cache, **options).fit(X, y).predict_proba(X)
+        tuner(small_networks.mlp, cache=cache, **options).fit(X, y).predict_proba(X)
         for cache in ("memory", None)
     )
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -150,7 +150,7 @@ def test_each_partial_fit_draws_anew():
 
 def test_rows_of_later_parts_are_named_by_their_number(monkeypatch, tmp_path, crops):
     monkeypatch.setattr(_outputs, "_KNOWN_ROWS", 3)
-    model = FineTunedClassifier(networks.counting_net(3), freeze="stem", max_epochs=1)
+    model = FineTunedClassifier(small_networks.counting_net(3), freeze="stem", max_epochs=1)
     model.fit(crops, [0, 1, 0, 1, 0, 1, 0, 1, 0])
     with pytest.raises(ValueError, match=r"^row 4 .*no such file"):
         model.predict([*crops[:4], str(tmp_path / "none.png"), *crops[5:]])
@@ -205,8 +205,8 @@ def test_a_pull_set_before_partial_fit_counts(earlier):
     [
         ("test_resnet", "pretrained", "test_resnet, pretrained weights"),
         ("test_resnet", {"a": np.zeros(1)}, "test_resnet, given weights"),
-        (networks.perceptron, "pretrained", "perceptron, its own weights"),
-        (networks.perceptron, None, "perceptron, random weights"),
+        (small_networks.perceptron, "pretrained", "perceptron, its own weights"),
+        (small_networks.perceptron, None, "perceptron, random weights"),
     ],
 )
 def test_the_diagram_says_whose_weights_they_are(model, weights, said):
@@ -235,7 +235,7 @@ def test_half_precision_without_a_gpu_is_refused():
 def test_class_weights_are_saved(tmp_path):
     X, y = table()
     model = tuner(class_weight={0: 5.0, 1: 1.0}).fit(X, y).save(tmp_path)
-    loaded = FineTunedClassifier.load(tmp_path, model=networks.perceptron)
+    loaded = FineTunedClassifier.load(tmp_path, model=small_networks.perceptron)
     assert loaded.class_weight == {0: 5.0, 1: 1.0}
     assert model.class_weight == loaded.class_weight
 
@@ -244,7 +244,7 @@ def test_loading_warns_of_what_only_training_needs(tmp_path):
     X, y = table()
     tuner(loss=nn.CrossEntropyLoss(reduction="none")).fit(X, y).save(tmp_path)
     with pytest.warns(UserWarning, match="loss of your own could not be saved"):
-        FineTunedClassifier.load(tmp_path, model=networks.perceptron)
+        FineTunedClassifier.load(tmp_path, model=small_networks.perceptron)
 
 
 def test_a_worse_epoch_of_partial_fit_is_not_the_best():
@@ -275,7 +275,7 @@ def test_gradients_are_not_kept():
 def test_regressors_take_the_same_care():
     X, y = table()
     with pytest.raises(ValueError, match="freeze=True names no place"):
-        FineTunedRegressor(networks.perceptron, **{**OPTIONS, "freeze": True}).fit(X, y)
+        FineTunedRegressor(small_networks.perceptron, **{**OPTIONS, "freeze": True}).fit(X, y)
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])
@@ -330,7 +330,7 @@ def test_default_type_of_torch_does_not_matter(options, crops):
 
 def test_default_type_of_torch_does_not_matter_for_tables_and_loading(tmp_path, request):
     X, y = table()
-    network = networks.perceptron(4, 2)
+    network = small_networks.perceptron(4, 2)
     expected = tuner(network).fit(X, y).save(tmp_path).predict_proba(X)
     request.getfixturevalue("double")
     found = tuner(network).fit(X, y)
@@ -365,7 +365,7 @@ def small(image):
 )
 def test_errors_of_a_network_tell_what_it_was_given(options, source, crops):
     net = Flat()
-    net.pretrained_cfg = networks.CONFIG
+    net.pretrained_cfg = small_networks.CONFIG
     model = FineTunedClassifier(net, **{"max_epochs": 1, "freeze": None, **options})
     with pytest.raises(RuntimeError) as caught:
         model.fit(crops, [0, 1, 2] * 3)

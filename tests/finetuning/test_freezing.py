@@ -9,9 +9,9 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
 from sklearn_transfer.finetuning.loop.net import Steps
-from tests import networks
+from tests import small_networks
 
-# What `freeze` keeps of `networks.staged()`, written by hand: beginnings of names.
+# What `freeze` keeps of `small_networks.staged()`, written by hand: beginnings of names.
 KEPT = {
     "all": ("stem", "early", "late", "head"),
     "stem": ("stem",),
@@ -32,7 +32,7 @@ schedules = pytest.mark.parametrize("schedule", ["constant", "lp-ft", "gradual"]
 
 
 def tuner(**options):
-    model = options.pop("model", None) or networks.staged()
+    model = options.pop("model", None) or small_networks.staged()
     defaults = {"max_epochs": 4, "lr": 1e-2, "engine": "torch", "batch_size": 8}
     return FineTunedClassifier(model, **{**defaults, **options})
 
@@ -62,7 +62,7 @@ def modes_in_training(monkeypatch):
 def test_frozen_tensors_are_bit_identical_and_others_move(
     freeze, schedule, augment, images, labels
 ):
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = tuner(
         model=model,
         freeze=given(freeze),
@@ -105,9 +105,9 @@ def test_train_of_the_network_leaves_frozen_parts_in_evaluation_mode(images, lab
 @pytest.mark.parametrize("freeze_norm", [True, "auto", False])
 @pytest.mark.parametrize("is_factory", [True, False])
 def test_freeze_norm(freeze_norm, is_factory, images, labels):
-    model = networks.staged_net if is_factory else networks.staged()
+    model = small_networks.staged_net if is_factory else small_networks.staged()
     fitted = tuner(model=model, freeze=None, freeze_norm=freeze_norm).fit(images, labels)
-    start = networks.Staged() if is_factory else model
+    start = small_networks.Staged() if is_factory else model
     before, after = start.late.norm, fitted._network.body.late.norm
     same = torch.equal(before.running_var, after.running_var)
     assert same == (freeze_norm is True or (freeze_norm == "auto" and not is_factory))
@@ -115,7 +115,7 @@ def test_freeze_norm(freeze_norm, is_factory, images, labels):
 
 
 def test_parameters_outside_of_modules_are_frozen_with_what_they_reach(images, labels):
-    model = networks.Tokens()
+    model = small_networks.Tokens()
     model.registers.data.fill_(1.0)
     model.cls_token.data.normal_()
     fitted = tuner(model=model, freeze="block").fit(images, labels)
@@ -150,12 +150,12 @@ def test_a_network_without_stages_refuses_words(images):
 
 def test_a_module_that_runs_twice_names_no_depth(images, labels):
     with pytest.raises(ValueError, match="freeze='act'.*runs 2 times"):
-        tuner(model=networks.Shared(), freeze="act").fit(images, labels)
+        tuner(model=small_networks.Shared(), freeze="act").fit(images, labels)
 
 
 def test_a_module_that_never_runs_names_no_depth(images, labels):
     with pytest.raises(ValueError, match="freeze='unused'.*is never run"):
-        tuner(model=networks.Shared(), freeze="unused").fit(images, labels)
+        tuner(model=small_networks.Shared(), freeze="unused").fit(images, labels)
 
 
 def test_freezing_all_of_a_network_without_a_head_is_refused(images, labels):

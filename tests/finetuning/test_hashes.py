@@ -18,7 +18,7 @@ from sklearn_transfer import (
     FineTunedRegressor,
     PretrainedFeatures,
 )
-from tests import networks, processes
+from tests import processes, small_networks
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(40, 5))
@@ -38,12 +38,12 @@ class Noting(Callback):
 
 def visual(model=None, kind=FineTunedClassifier, **options):
     defaults = {"max_epochs": 1, "engine": "torch", "batch_size": 6, "freeze": "early"}
-    model = networks.staged() if model is None else model
+    model = small_networks.staged() if model is None else model
     return kind(model, **{**defaults, **options}), IMAGES, LABELS
 
 
 def tabular(y=CLASSES, kind=FineTunedClassifier, **options):
-    defaults = {"model": networks.perceptron, "preprocess": None, "freeze": None}
+    defaults = {"model": small_networks.perceptron, "preprocess": None, "freeze": None}
     return kind(**{**defaults, "max_epochs": 1, "batch_size": 20, **options}), TABLE, y
 
 
@@ -60,12 +60,12 @@ CASES = {
     "low rank": lambda: visual("test_vit", freeze=None, **SMALL_VIT),
     "name": lambda: visual("test_resnet", freeze="deep", weights=None, input_size=32),
     "probe first": lambda: visual(schedule="lp-ft"),
-    "nested": lambda: visual(PretrainedFeatures(networks.staged(), input_size=32)),
+    "nested": lambda: visual(PretrainedFeatures(small_networks.staged(), input_size=32)),
     "stopped early": lambda: visual(early_stopping=1, max_epochs=3),
     "callbacks": lambda: visual(callbacks=[Noting(), ("clip", GradientNormClipping(1.0))]),
     "other optimizer": lambda: visual(net_params={"optimizer": torch.optim.SGD}),
     "given weights": lambda: visual(
-        weights=networks.staged().state_dict(), model=staged_net()
+        weights=small_networks.staged().state_dict(), model=staged_net()
     ),
     "random state": lambda: visual(random_state=np.random.RandomState(0)),
     "labels": tabular,
@@ -80,7 +80,7 @@ CASES = {
 
 
 def staged_net():
-    return networks.Staged()
+    return small_networks.Staged()
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_one_bit_of_an_autoencoder_changes_its_hash(part):
     assert joblib.hash(estimator) != before
 
 
-class Peculiar(networks.Staged):
+class Peculiar(small_networks.Staged):
     """Staged with whatever a module of a user's may hold."""
 
     def __init__(self):
@@ -243,7 +243,7 @@ class Peculiar(networks.Staged):
 
 def peculiar():
     net = Peculiar()
-    net.load_state_dict({**net.state_dict(), **networks.staged().state_dict()})
+    net.load_state_dict({**net.state_dict(), **small_networks.staged().state_dict()})
     return net.to(memory_format=torch.channels_last).eval()
 
 
@@ -300,7 +300,7 @@ def test_unfitted_estimators_have_one_hash():
 
 def test_cloudpickle_takes_what_it_alone_can_name():
     cloudpickle = pytest.importorskip("cloudpickle")
-    model = networks.mlp(5)
+    model = small_networks.mlp(5)
     model.scale = lambda x: 2 * x
     estimator, X, y = tabular(model=model)
     fitted = estimator.fit(X, y)
@@ -380,15 +380,15 @@ def test_a_net_is_there_after_a_round_trip(way, tmp_path):
 @pytest.mark.parametrize("way", ["trained", *WAYS])
 @pytest.mark.parametrize("freeze", [None, "early"])
 def test_a_net_predicts_from_network_input(way, freeze, tmp_path):
-    estimator, X, y = visual(freeze=freeze, preprocess=networks.to_pixels)
+    estimator, X, y = visual(freeze=freeze, preprocess=small_networks.to_pixels)
     other = estimator.fit(X, y)
     if way == "pickle":
         other = again(other)
     if way == "load":
         other.save(tmp_path)
-        given = {"model": other.model, "preprocess": networks.to_pixels}
+        given = {"model": other.model, "preprocess": small_networks.to_pixels}
         other = FineTunedClassifier.load(tmp_path, **given)
-    pixels = np.stack([networks.to_pixels(image).numpy() for image in X])
+    pixels = np.stack([small_networks.to_pixels(image).numpy() for image in X])
     logits = other.net_.predict(pixels)
     margin = logits[:, 1] - logits[:, 0]
     np.testing.assert_allclose(margin, other.decision_function(X), atol=1e-5)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
 from sklearn_transfer.finetuning.loop.net import Steps
-from tests import networks
+from tests import small_networks
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(40, 5))
@@ -29,13 +29,18 @@ NUMBERS = TABLE[:, 0] + 0.1 * RNG.normal(size=40)
 
 
 def tabular(kind=FineTunedClassifier, **options):
-    defaults = {"model": networks.perceptron, "preprocess": None, "freeze": None, "lr": 1e-2}
+    defaults = {
+        "model": small_networks.perceptron,
+        "preprocess": None,
+        "freeze": None,
+        "lr": 1e-2,
+    }
     return kind(**{**defaults, "max_epochs": 8, "batch_size": 10, **options})
 
 
 def visual(model=None, kind=FineTunedClassifier, **options):
     defaults = {"max_epochs": 3, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-    model = networks.staged() if model is None else model
+    model = small_networks.staged() if model is None else model
     return kind(model, **{**defaults, "freeze": "early", **options})
 
 
@@ -302,7 +307,7 @@ def test_rows_of_unlike_shape_are_refused(freeze, images, labels):
         visual(freeze=freeze, preprocess=unequal).fit(samples, labels)
 
 
-@pytest.mark.parametrize("preprocess", [None, networks.to_pixels])
+@pytest.mark.parametrize("preprocess", [None, small_networks.to_pixels])
 def test_augmentation_needs_the_usual_preprocessing(preprocess, images, labels):
     samples = images if preprocess else RNG.normal(size=(20, 3, 32, 32))
     with pytest.raises(ValueError, match="augment='flip' needs preprocess='auto'"):
@@ -330,8 +335,8 @@ def test_after_a_column_transformer(files, labels):
 
 
 MODELS = {
-    "module": lambda: networks.staged(),
-    "factory": lambda: networks.staged_net,
+    "module": lambda: small_networks.staged(),
+    "factory": lambda: small_networks.staged_net,
     "name": lambda: "test_resnet",
 }
 
@@ -395,7 +400,7 @@ def test_a_pickle_predicts_in_another_process(images, labels, tmp_path):
 
 def test_deterministic_random_states(images, labels):
     def proba(random_state):
-        fitted = visual(model=networks.staged_net, random_state=random_state)
+        fitted = visual(model=small_networks.staged_net, random_state=random_state)
         return fitted.fit(images, labels).predict_proba(images)
 
     np.testing.assert_array_equal(

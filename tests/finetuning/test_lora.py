@@ -9,7 +9,7 @@ import torch
 from timm import create_model
 
 from sklearn_transfer import FineTunedClassifier
-from tests import networks
+from tests import small_networks
 
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -79,7 +79,7 @@ def test_copies_predict_and_train_on(round_trip, vit, images, labels, tmp_path):
 
 
 def test_networks_without_linear_layers_are_refused(images, labels):
-    model = networks.ByPassed()
+    model = small_networks.ByPassed()
     model.head = torch.nn.Identity()
     with pytest.raises(ValueError, match="ByPassed has no linear layers inside"):
         tuner(model).fit(images, labels)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.finetuning.loop.mixing import mix_rows
 from sklearn_transfer.finetuning.objectives.base import Criterion, Step
-from tests import networks
+from tests import small_networks
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.normal(size=(12, 3, 16, 16)).astype(np.float32)
@@ -21,7 +21,7 @@ CODES = np.arange(12) % 3
 
 def visual(model=None, **options):
     defaults = {"max_epochs": 3, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-    model = networks.staged() if model is None else model
+    model = small_networks.staged() if model is None else model
     return FineTunedClassifier(model, **{**defaults, "freeze": "early", **options})
 
 

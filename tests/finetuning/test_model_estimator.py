@@ -22,19 +22,19 @@ from sklearn_transfer.selection._baselines import (
     replace_features,
     replace_pretrained,
 )
-from tests import networks
+from tests import small_networks
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(40, 5)).astype(np.float32)
 CLASSES = np.array(["a", "b"])[(TABLE[:, 0] > 0).astype(int)]
 RUN = {"max_epochs": 1, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-STAGED = networks.staged()
-OTHER = networks.Staged().eval().state_dict()
+STAGED = small_networks.staged()
+OTHER = small_networks.Staged().eval().state_dict()
 RESNET = {"model": "test_resnet", "weights": None, "random_state": 5}
 
 
 def as_written(image):
-    return networks.to_pixels(image)[:, :24, :24]
+    return small_networks.to_pixels(image)[:, :24, :24]
 
 
 # Options of reading and of the network, as either estimator takes them.
@@ -100,7 +100,7 @@ def test_paths_are_read_as_the_model_says(images, labels, tmp_path):
 @pytest.mark.parametrize("as_frame", [True, False])
 def test_tables_pass_by_a_model_that_takes_them(as_frame):
     X = pd.DataFrame(TABLE, columns=list("vwxyz")) if as_frame else TABLE
-    options = {"model": networks.perceptron, "freeze": None, "preprocess": None}
+    options = {"model": small_networks.perceptron, "freeze": None, "preprocess": None}
     found = nested(**options).fit(X, CLASSES)
     same_seed = clone(direct(**options)).fit(X, CLASSES)
     assert found.n_features_in_ == 5
@@ -157,8 +157,8 @@ def test_augmentation_needs_the_models_own_preprocessing(images, labels):
     [
         (STAGED, "pretrained", True),
         (STAGED, None, False),
-        (networks.staged_net, "pretrained", False),
-        (networks.staged_net, OTHER, True),
+        (small_networks.staged_net, "pretrained", False),
+        (small_networks.staged_net, OTHER, True),
     ],
 )
 def test_statistics_stay_unless_weights_are_random(model, weights, kept, images, labels):
@@ -329,7 +329,10 @@ def test_tags_are_those_of_what_the_model_reads(preprocess):
 def test_the_diagram_names_the_network():
     shown = nested(**RESNET)._repr_html_()
     assert "test_resnet, random weights, freeze=" in shown
-    assert "CountingNet, its own weights" in nested(model=networks.CountingNet())._repr_html_()
+    assert (
+        "CountingNet, its own weights"
+        in nested(model=small_networks.CountingNet())._repr_html_()
+    )
 
 
 def test_scratch_draws_the_weights_of_the_model_anew(images, labels):

@@ -7,7 +7,7 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, TargetDomain
 from sklearn_transfer.finetuning.objectives.base import Objective
-from tests import networks
+from tests import small_networks
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(40, 5))
@@ -66,14 +66,14 @@ class Tuner(FineTunedClassifier):
 
 def tabular(*objectives, **options):
     defaults = {"preprocess": None, "freeze": None, "lr": 1e-2, "max_epochs": 6}
-    model = Tuner(networks.mlp, **{**defaults, "batch_size": 10, **options})
+    model = Tuner(small_networks.mlp, **{**defaults, "batch_size": 10, **options})
     model.objectives = objectives
     return model
 
 
 def visual(*objectives, **options):
     defaults = {"freeze": "early", "max_epochs": 2, "batch_size": 8, "engine": "torch"}
-    model = Tuner(networks.staged(), **{**defaults, **options})
+    model = Tuner(small_networks.staged(), **{**defaults, **options})
     model.objectives = objectives
     return model
 

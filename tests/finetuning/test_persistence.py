@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
-from tests import networks
+from tests import small_networks
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(40, 5))
@@ -18,13 +18,18 @@ CLASSES = np.array(["a", "b", "c"])[TABLE[:, :3].argmax(axis=1)]
 
 
 def tabular(kind=FineTunedClassifier, **options):
-    defaults = {"model": networks.perceptron, "preprocess": None, "freeze": None, "lr": 1e-2}
+    defaults = {
+        "model": small_networks.perceptron,
+        "preprocess": None,
+        "freeze": None,
+        "lr": 1e-2,
+    }
     return kind(**{**defaults, "max_epochs": 4, "batch_size": 10, **options})
 
 
 def visual(model=None, kind=FineTunedClassifier, **options):
     defaults = {"max_epochs": 2, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-    model = networks.staged() if model is None else model
+    model = small_networks.staged() if model is None else model
     return kind(model, **{**defaults, "freeze": "early", **options})
 
 
@@ -39,10 +44,10 @@ def rewrite(folder, **changes):
 
 @pytest.mark.parametrize("freeze", ["all", "early", None, ["stem", "late"]])
 def test_a_loaded_network_predicts_the_same(freeze, images, labels, tmp_path):
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = visual(model, freeze=freeze).fit(images, labels)
     assert fitted.save(tmp_path) is fitted
-    loaded = FineTunedClassifier.load(tmp_path, model=networks.staged_net)
+    loaded = FineTunedClassifier.load(tmp_path, model=small_networks.staged_net)
     for method in ("predict_proba", "decision_function", "transform"):
         found, expected = (getattr(m, method)(images) for m in (loaded, fitted))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -65,7 +70,7 @@ def test_named_networks_need_no_objects(images, labels, tmp_path):
 def test_names_of_columns_are_kept(tmp_path):
     frame = pd.DataFrame(TABLE, columns=list("vwxyz"))
     tabular().fit(frame, CLASSES).save(tmp_path)
-    loaded = FineTunedClassifier.load(tmp_path, model=networks.perceptron)
+    loaded = FineTunedClassifier.load(tmp_path, model=small_networks.perceptron)
     assert list(loaded.feature_names_in_) == list("vwxyz")
     assert loaded.n_features_in_ == 5
     with pytest.raises(ValueError, match="feature names"):
@@ -85,7 +90,7 @@ TARGETS = {
 def test_targets_of_any_sort_are_kept(sort, tmp_path):
     fitted = tabular().fit(TABLE, TARGETS[sort])
     fitted.save(tmp_path)
-    loaded = FineTunedClassifier.load(tmp_path, model=networks.perceptron)
+    loaded = FineTunedClassifier.load(tmp_path, model=small_networks.perceptron)
     found, expected = loaded.predict(TABLE), fitted.predict(TABLE)
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == expected.dtype
@@ -95,7 +100,7 @@ def test_numbers_are_kept_on_their_scale(tmp_path):
     y = 1e4 * TABLE[:, :2] + 1e5
     fitted = tabular(FineTunedRegressor).fit(TABLE, y)
     fitted.save(tmp_path)
-    loaded = FineTunedRegressor.load(tmp_path, model=networks.perceptron)
+    loaded = FineTunedRegressor.load(tmp_path, model=small_networks.perceptron)
     np.testing.assert_allclose(loaded.predict(TABLE), fitted.predict(TABLE), rtol=1e-5)
 
 
@@ -116,35 +121,37 @@ def test_nothing_in_a_folder_is_executed(images, labels, tmp_path, monkeypatch):
     visual().fit(images, labels).save(folder)
     for name in ("weights.pkl", "weights.pt", "estimator.pkl", "targets.pickle"):
         (folder / name).write_bytes(pickle.dumps(Bomb()))
-    FineTunedClassifier.load(folder, model=networks.staged())
+    FineTunedClassifier.load(folder, model=small_networks.staged())
     (folder / "weights.safetensors").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="weights.safetensors"):
-        FineTunedClassifier.load(folder, model=networks.staged())
+        FineTunedClassifier.load(folder, model=small_networks.staged())
     assert not (tmp_path / "exploded").exists()
 
 
 def test_objects_that_files_cannot_hold_are_named(images, labels, tmp_path):
-    visual(preprocess=networks.to_pixels).fit(images, labels).save(tmp_path)
+    visual(preprocess=small_networks.to_pixels).fit(images, labels).save(tmp_path)
     with pytest.raises(
         ValueError, match=r"with model and preprocess of your own.*model=\.\.\."
     ):
         FineTunedClassifier.load(tmp_path)
     with pytest.raises(ValueError, match="with preprocess of your own"):
-        FineTunedClassifier.load(tmp_path, model=networks.staged())
-    FineTunedClassifier.load(tmp_path, model=networks.staged(), preprocess=networks.to_pixels)
+        FineTunedClassifier.load(tmp_path, model=small_networks.staged())
+    FineTunedClassifier.load(
+        tmp_path, model=small_networks.staged(), preprocess=small_networks.to_pixels
+    )
 
 
 def test_other_classes_are_refused(images, labels, tmp_path):
     visual().fit(images, labels).save(tmp_path)
     with pytest.raises(ValueError, match=r"holds a FineTunedClassifier: use Fine.*\.load"):
-        FineTunedRegressor.load(tmp_path, model=networks.staged())
+        FineTunedRegressor.load(tmp_path, model=small_networks.staged())
 
 
 def test_other_formats_are_refused(images, labels, tmp_path):
     visual().fit(images, labels).save(tmp_path)
     rewrite(tmp_path, format=99)
     with pytest.raises(ValueError, match="has format 99, expected 1"):
-        FineTunedClassifier.load(tmp_path, model=networks.staged())
+        FineTunedClassifier.load(tmp_path, model=small_networks.staged())
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -156,7 +163,7 @@ def test_a_folder_without_weights_is_refused(images, labels, tmp_path):
     visual().fit(images, labels).save(tmp_path)
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="weights.safetensors"):
-        FineTunedClassifier.load(tmp_path, model=networks.staged())
+        FineTunedClassifier.load(tmp_path, model=small_networks.staged())
 
 
 @pytest.mark.parametrize("name", ["estimator.json", "weights.safetensors"])
@@ -166,7 +173,7 @@ def test_files_cut_short_are_refused(name, share, images, labels, tmp_path):
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match=rf"{name}.*damaged.*save it again"):
-        FineTunedClassifier.load(tmp_path, model=networks.staged())
+        FineTunedClassifier.load(tmp_path, model=small_networks.staged())
 
 
 @pytest.mark.parametrize(
@@ -187,13 +194,13 @@ def test_records_of_something_else_are_refused(content, tmp_path):
 def test_another_network_is_refused(images, labels, tmp_path):
     visual().fit(images, labels).save(tmp_path)
     with pytest.raises(ValueError, match="do not fit model=ByPassed"):
-        FineTunedClassifier.load(tmp_path, model=networks.ByPassed())
+        FineTunedClassifier.load(tmp_path, model=small_networks.ByPassed())
 
 
 def test_saving_again_replaces(images, labels, tmp_path):
     visual().fit(images, labels).save(tmp_path)
     second = visual(random_state=5, max_epochs=3).fit(images, labels).save(tmp_path)
-    loaded = FineTunedClassifier.load(tmp_path, model=networks.staged())
+    loaded = FineTunedClassifier.load(tmp_path, model=small_networks.staged())
     np.testing.assert_allclose(
         loaded.predict_proba(images), second.predict_proba(images), atol=1e-5
     )
@@ -260,7 +267,7 @@ def test_other_classes_in_a_later_call_are_refused():
 @pytest.mark.parametrize("freeze", ["all", "early", None])
 @pytest.mark.parametrize("start", ["fit", "partial_fit", "pickle", "load"])
 def test_partial_fit_keeps_frozen_layers(freeze, start, images, labels, tmp_path):
-    net = networks.staged()
+    net = small_networks.staged()
     model = visual(net, freeze=freeze)
     if start != "partial_fit":
         model.fit(images, labels)
@@ -289,7 +296,7 @@ def test_partial_fit_of_a_regressor_keeps_the_first_scale():
 
 
 def test_features_of_a_probe_are_those_of_the_network(images, labels):
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = visual(model, freeze="all").fit(images, labels)
     features = PretrainedFeatures(model, engine="torch").fit_transform(images)
     np.testing.assert_allclose(fitted.transform(images), features, atol=1e-6)

@@ -8,12 +8,12 @@ import pytest
 
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.plotting import TrainingDisplay
-from tests import networks
+from tests import small_networks
 
 
 def tuner(**options):
     defaults = {"max_epochs": 2, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-    model = options.pop("model", None) or networks.staged()
+    model = options.pop("model", None) or small_networks.staged()
     return FineTunedClassifier(model, **{**defaults, **options})
 
 
@@ -44,7 +44,7 @@ def test_two_threads_predict_at_once(freeze, method, images, labels):
 
 
 def test_two_threads_train_at_once(images, labels):
-    model = networks.staged(drop=0.0)  # dropout draws from what threads share
+    model = small_networks.staged(drop=0.0)  # dropout draws from what threads share
     expected = tuner(model=model, freeze="early").fit(images, labels).predict_proba(images)
     found = [None] * 2
 

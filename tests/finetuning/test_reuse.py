@@ -14,26 +14,26 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
 from sklearn_transfer._store import memory
 from sklearn_transfer._store.choice import choose_store
-from tests import networks
+from tests import small_networks
 
 
 def tuner(model=None, kind=FineTunedClassifier, **options):
     defaults = {"max_epochs": 5, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-    model = networks.staged() if model is None else model
+    model = small_networks.staged() if model is None else model
     return kind(model, **{**defaults, "freeze": "early", **options})
 
 
 def counted(**options):
     """A fine-tuner whose network input is known by its bytes."""
-    return tuner(preprocess=networks.to_pixels, **options)
+    return tuner(preprocess=small_networks.to_pixels, **options)
 
 
 def times_seen(images):
     """How often the stem saw each image; it also sees noise, on which cuts are tried."""
-    tensors = [networks.to_pixels(Image.fromarray(image)) for image in images]
+    tensors = [small_networks.to_pixels(Image.fromarray(image)) for image in images]
     digests = [zlib.crc32(tensor.numpy().tobytes()) for tensor in tensors]
     assert len(set(digests)) == len(images)
-    return [networks.Watched.seen[digest] for digest in digests]
+    return [small_networks.Watched.seen[digest] for digest in digests]
 
 
 @pytest.mark.parametrize("freeze", ["all", "stem", "early", "late"])
@@ -85,7 +85,7 @@ def test_gradual_unfreezing_passes_once_a_boundary(images, labels):
 
 def test_a_second_fit_and_predict_run_no_frozen_layer(images, labels):
     counted().fit(images, labels)
-    networks.Watched.reset()
+    small_networks.Watched.reset()
     again = counted(lr=1e-3, max_epochs=2).fit(images[::-1], labels[::-1])
     again.predict(images)
     again.predict_proba(images[3:5])
@@ -94,7 +94,7 @@ def test_a_second_fit_and_predict_run_no_frozen_layer(images, labels):
 
 def test_a_grid_search_after_a_fit_runs_no_frozen_layer(images, labels):
     counted().fit(images, labels)
-    networks.Watched.reset()
+    small_networks.Watched.reset()
     grid = {"lr": [1e-3, 1e-2], "max_epochs": [1, 2]}
     search = GridSearchCV(counted(), grid, cv=2).fit(list(images), labels)
     assert search.best_estimator_.predict(images).shape == (20,)
@@ -109,7 +109,7 @@ def test_without_a_cache_every_epoch_runs_the_frozen_part(images, labels):
 def test_activations_in_a_folder_are_known_later(images, labels, tmp_path):
     first = counted(cache=str(tmp_path)).fit(images, labels)
     expected = first.predict_proba(images)
-    networks.Watched.reset()
+    small_networks.Watched.reset()
     second = counted(cache=str(tmp_path)).fit(images, labels)
     np.testing.assert_array_equal(second.predict_proba(images), expected)
     assert times_seen(images) == [0] * 20
@@ -141,7 +141,7 @@ def test_activations_beyond_what_the_store_holds_train_the_same(images, labels, 
 
 def test_a_network_that_cannot_be_cut_says_so_and_trains_the_same(images, labels):
     torch.manual_seed(0)
-    model = networks.ByPassed()
+    model = small_networks.ByPassed()
     with pytest.warns(UserWarning, match="cannot be split after 'middle'"):
         fitted = tuner(model, freeze="middle").fit(images, labels)
     without = tuner(model, freeze="middle", cache=None).fit(images, labels)
@@ -152,7 +152,7 @@ def test_a_network_that_cannot_be_cut_says_so_and_trains_the_same(images, labels
 
 
 def test_other_weights_never_get_known_activations(images, labels):
-    model = networks.staged()
+    model = small_networks.staged()
     tuner(model).fit(images, labels)
     with torch.no_grad():
         model.stem.weight.mul_(-1)
@@ -163,7 +163,7 @@ def test_other_weights_never_get_known_activations(images, labels):
 
 
 def test_activations_and_embeddings_do_not_share_a_store(images, labels):
-    model = networks.staged()
+    model = small_networks.staged()
     features = PretrainedFeatures(model, layers="early", engine="torch").fit(images)
     features.transform(images)
     misses = features.cache_info().misses
@@ -186,7 +186,7 @@ def test_a_copy_without_activations_predicts_the_same(layers_frozen, images, lab
 def test_training_goes_on_alike_after_a_round_trip(
     freeze, round_trip, images, labels, tmp_path
 ):
-    model = networks.staged(drop=0.0)
+    model = small_networks.staged(drop=0.0)
     options = {"optimizer": torch.optim.SGD}  # without a state of its own
     fitted = tuner(model, freeze=freeze, net_params=options).partial_fit(images, labels)
     if round_trip == "pickle":
@@ -205,7 +205,7 @@ def test_training_goes_on_alike_after_a_round_trip(
 def test_l2_sp_pulls_to_the_same_start_after_a_round_trip(
     round_trip, images, labels, tmp_path
 ):
-    model = networks.staged(drop=0.0)
+    model = small_networks.staged(drop=0.0)
     options = {"optimizer": torch.optim.SGD}  # without a state of its own
     fitted = tuner(model, l2_sp=5.0, net_params=options).fit(images, labels)
     if round_trip == "save":
@@ -243,7 +243,7 @@ def test_a_loaded_network_never_gets_activations_of_another(freeze, images, labe
 def test_in_a_pipeline_rows_are_known_by_their_content(images, labels):
     copy = FunctionTransformer(np.array)
     make_pipeline(copy, counted()).fit(images, labels)
-    networks.Watched.reset()
+    small_networks.Watched.reset()
     make_pipeline(copy, counted()).fit(images, labels).predict(images)
     assert times_seen(images) == [0] * 20
 
@@ -252,14 +252,14 @@ def test_in_a_pipeline_rows_are_known_by_their_content(images, labels):
 def test_kept_views_pass_the_frozen_layers_once(n_views, images, labels):
     counts = []
     for max_epochs in (6, 12):
-        networks.Watched.reset()
+        small_networks.Watched.reset()
         choose_store("memory", activations=True).clear()
         tuner(augment="standard", n_views=n_views, max_epochs=max_epochs).fit(images, labels)
-        counts.append(sum(networks.Watched.seen.values()))
-    networks.Watched.reset()
+        counts.append(sum(small_networks.Watched.seen.values()))
+    small_networks.Watched.reset()
     choose_store("memory", activations=True).clear()
     tuner(max_epochs=6).fit(images, labels)
-    without_views = sum(networks.Watched.seen.values())
+    without_views = sum(small_networks.Watched.seen.values())
     assert counts == [without_views + 20 * (n_views - 1)] * 2
 
 
@@ -273,7 +273,7 @@ def test_augmentation_added_later_drops_the_cut(images, labels):
 
 
 def test_own_code_may_ask_for_a_view(images, labels):
-    model = networks.Viewing()
+    model = small_networks.Viewing()
     for options in ({"freeze": None}, {"freeze": "stem"}, {"freeze": "stem", "cache": None}):
         fitted = tuner(model, **options).fit(images, labels)
         assert fitted.predict(images).shape == (20,)

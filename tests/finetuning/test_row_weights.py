@@ -17,7 +17,7 @@ from sklearn_transfer import (
     PretrainedFeatures,
     TargetDomain,
 )
-from tests import networks
+from tests import small_networks
 from tests.contracts import assert_bit_identical, tensors_of
 
 RNG = np.random.default_rng(0)
@@ -29,7 +29,7 @@ KINDS = {FineTunedClassifier: Y, FineTunedRegressor: NUMBERS}
 kinds = pytest.mark.parametrize(("kind", "y"), KINDS.items(), ids=lambda v: None)
 
 
-def tuner(kind=FineTunedClassifier, model=networks.perceptron, **options):
+def tuner(kind=FineTunedClassifier, model=small_networks.perceptron, **options):
     defaults = {"preprocess": None, "freeze": None, "lr": 1e-2, "max_epochs": 5}
     return kind(model, **{**defaults, "batch_size": 100, **options})
 
@@ -71,7 +71,7 @@ def test_repeated_rows_equal_weights(kind, y):
 
 @pytest.mark.parametrize("freeze", ["all", "early"])
 def test_repeated_images_equal_weights(freeze, images, labels):
-    model = networks.staged(drop=0.0)
+    model = small_networks.staged(drop=0.0)
     options = {"freeze": freeze, "lr": 1e-2, "max_epochs": 4, "batch_size": 100}
     counts = np.arange(20) % 3
     rows = np.repeat(np.arange(20), counts)
@@ -101,7 +101,7 @@ def test_many_repeated_rows_equal_weights(freeze):
     y = (rows[:, 0] > 0.3).astype(int)
     counts = rng.integers(0, 4, 600)
     many = np.repeat(np.arange(600), counts)
-    options = {"model": networks.mlp, "freeze": freeze, "net_params": SGD}
+    options = {"model": small_networks.mlp, "freeze": freeze, "net_params": SGD}
     options |= {"lr": 0.3, "warmup": 0.0, "batch_size": 2000}
     repeated = tuner(**options).fit(rows[many], y[many])
     weighted = tuner(**options).fit(rows, y, sample_weight=counts)
@@ -109,7 +109,7 @@ def test_many_repeated_rows_equal_weights(freeze):
 
 
 def test_one_row_twice_is_as_once():
-    options = {"model": networks.mlp, "lr": 0.1, "net_params": SGD}
+    options = {"model": small_networks.mlp, "lr": 0.1, "net_params": SGD}
     once = tuner(**options).partial_fit(X[:1], Y[:1], classes=["no", "yes"])
     twice = tuner(**options).partial_fit(X[[0, 0]], Y[[0, 0]], classes=["no", "yes"])
     np.testing.assert_allclose(said(once), said(twice), atol=1e-6)
@@ -249,7 +249,7 @@ def files(images, tmp_path):
 
 
 def shifted(**options):
-    model = networks.staged()
+    model = small_networks.staged()
     tiny = {"freeze": "early", "lr": 1e-2, "max_epochs": 2, "engine": "torch"}
     return ImportanceWeighted(
         FineTunedClassifier(model, **{**tiny, **options}),

@@ -28,7 +28,7 @@ from sklearn_transfer.finetuning._autoencoder_training import (
     AutoencoderNet,
     compute_channel_statistics,
 )
-from tests import networks
+from tests import small_networks
 from tests.contracts import assert_same
 
 TINY = {"n_components": 5, "max_epochs": 2, "batch_size": 4}
@@ -64,7 +64,7 @@ def form(request, crops, table, tmp_path):
     if request.param == "grey":
         return images, np.stack(crops).mean(axis=3) / 255
     if request.param == "callable":
-        return {"preprocess": networks.to_pixels}, crops
+        return {"preprocess": small_networks.to_pixels}, crops
     if request.param == "dense images":
         return {**images, "architecture": "dense"}, crops
     return images, crops
@@ -588,7 +588,7 @@ def test_parameters_set_after_fit_wait_for_the_next(table):
 
 def test_preprocess_that_gives_no_numbers_names_the_row(crops):
     def broken(image):
-        pixels = networks.to_pixels(image)
+        pixels = small_networks.to_pixels(image)
         return pixels * np.nan if image.getpixel((0, 0)) == (1, 2, 3) else pixels
 
     model = AutoencoderFeatures(**TINY, preprocess=broken).fit(crops)

@@ -18,7 +18,7 @@ from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, Pretrained
 from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer.finetuning.freezing import policies
 from sklearn_transfer.finetuning.objectives.l2_sp import L2SP, copy_parameters
-from tests import networks
+from tests import small_networks
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(40, 5))
@@ -27,13 +27,18 @@ NUMBERS = TABLE @ RNG.normal(size=5) + RNG.normal(size=40)
 
 
 def tabular(kind=FineTunedClassifier, **options):
-    defaults = {"model": networks.perceptron, "preprocess": None, "freeze": None, "lr": 1e-2}
+    defaults = {
+        "model": small_networks.perceptron,
+        "preprocess": None,
+        "freeze": None,
+        "lr": 1e-2,
+    }
     return kind(**{**defaults, "max_epochs": 4, "batch_size": 10, **options})
 
 
 def visual(model=None, **options):
     defaults = {"max_epochs": 4, "lr": 1e-2, "engine": "torch", "batch_size": 8}
-    model = networks.staged() if model is None else model
+    model = small_networks.staged() if model is None else model
     return FineTunedClassifier(model, **{**defaults, "freeze": "early", **options})
 
 
@@ -57,7 +62,7 @@ def recorder():
 
 def test_the_first_head_of_lp_ft_is_logistic_regression(images):
     labels = np.array([5, 7, 300])[np.arange(20) % 3]
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = visual(model, freeze="all", schedule="lp-ft").fit(images, labels)
     features = PretrainedFeatures(model, engine="torch", cache=None).fit_transform(images)
     scaled = StandardScaler().fit_transform(features)
@@ -159,7 +164,7 @@ def test_layer_decay_is_that_of_timm():
 
 
 def test_stages_of_other_networks_decay_by_depth():
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = visual(model, freeze=None, layer_decay=0.5, weight_decay=0.1).fit(
         RNG.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), [0, 1] * 3
     )
@@ -218,7 +223,7 @@ def test_l2_sp_is_half_the_squared_distance():
 
 
 def test_l2_sp_keeps_the_network_near_its_start(images, labels):
-    model = networks.staged(drop=0.0)
+    model = small_networks.staged(drop=0.0)
 
     def distance(l2_sp):
         fitted = visual(model, freeze="stem", l2_sp=l2_sp, max_epochs=8).fit(images, labels)
@@ -486,7 +491,7 @@ def test_parameters_of_the_net_are_passed_on():
 @pytest.mark.parametrize("batch_size", [1, 32])
 def test_few_images_train_with_batch_norm(n, batch_size, images):
     model = FineTunedRegressor(
-        networks.staged_net, freeze="stem", batch_size=batch_size, max_epochs=2
+        small_networks.staged_net, freeze="stem", batch_size=batch_size, max_epochs=2
     )
     model.fit(images[:n], np.arange(n, dtype=float))
     assert np.isfinite(model.predict(images)).all()
@@ -496,7 +501,7 @@ def test_few_images_train_with_batch_norm(n, batch_size, images):
 
 def test_batches_of_one_keep_running_statistics(images, labels):
     fitted = FineTunedClassifier(
-        networks.staged_net, freeze="early", batch_size=1, max_epochs=1
+        small_networks.staged_net, freeze="early", batch_size=1, max_epochs=1
     ).fit(images[8:12], labels[8:12])
     norm = fitted._network.body.late.norm
     assert torch.equal(norm.running_mean, torch.zeros(6 + 2))
@@ -523,7 +528,7 @@ def test_batches_have_equal_size(recorder):
 
 
 def test_training_works_where_gradients_are_off(images, labels):
-    model = networks.staged()
+    model = small_networks.staged()
     expected = visual(model).fit(images, labels).predict_proba(images)
     for context in (torch.no_grad, torch.inference_mode):
         clear_registry()
@@ -553,7 +558,7 @@ def test_phases_share_one_history():
 
 
 def test_phases_of_gradual_unfreezing_never_go_beyond_the_target():
-    model = networks.staged()
+    model = small_networks.staged()
     fitted = visual(model, freeze="early", schedule="gradual", max_epochs=9)
     fitted.fit(RNG.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), [0, 1] * 3)
     assert fitted._frozen.boundary == "body.early"

@@ -340,7 +340,7 @@ def test_temperature_of_one_shot_is_a_tenth_of_the_distance():
     assert PrototypeClassifier(**PLAIN).fit(X, [0, 1]).temperature_ == pytest.approx(2.5)
 
 
-def test_one_new_class_keeps_the_sharpness_that_was_learnt(blobs):
+def test_one_new_class_keeps_the_sharpness_that_was_learned(blobs):
     X, y = blobs
     head = PrototypeClassifier(**PLAIN).fit(X, y)
 

@@ -20,7 +20,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
 from sklearn_transfer import ZeroShotClassifier
-from sklearn_transfer.heads._bilinear import Path, compute_mean_eigenvalue, solve_compatibility
+from sklearn_transfer.heads._bilinear import (
+    RegularizationPath,
+    compute_mean_eigenvalue,
+    solve_compatibility,
+)
 from sklearn_transfer.heads._class_folds import (
     build_class_folds,
     choose_penalties,
@@ -96,7 +100,7 @@ def test_smaller_and_larger_systems_have_one_solution(shape):
     X, S, Y = rng.normal(size=(n, d)), rng.normal(size=(z, a)), rng.normal(size=(n, z))
     found = solve_compatibility(X, Y, S, 0.3, 0.7)
     np.testing.assert_allclose(found, by_formula(X, Y, S, 0.3, 0.7), rtol=1e-9, atol=1e-12)
-    path = Path(X, Y, S)
+    path = RegularizationPath(X, Y, S)
     held, others = rng.normal(size=(5, d)), rng.normal(size=(3, a))
     for gamma, alpha, scores in path.iterate_scores(held, others, [0.3, 2.0], [0.7]):
         expected = held @ by_formula(X, Y, S, gamma, alpha) @ others.T
@@ -107,14 +111,14 @@ def test_smaller_and_larger_systems_have_one_solution(shape):
 def test_left_out_scores_are_those_of_n_fits(d):
     rng = np.random.default_rng(0)
     X, S, Y = rng.normal(size=(12, d)), rng.normal(size=(3, 5)), rng.normal(size=(12, 3))
-    found = Path(X, Y, S).score_left_out(0.3, 0.7)
+    found = RegularizationPath(X, Y, S).score_left_out(0.3, 0.7)
     for i in range(12):
         rest = np.delete(np.arange(12), i)
         V = by_formula(X[rest], Y[rest], S, 0.3, 0.7)
         np.testing.assert_allclose(found[i], X[i] @ V @ S.T, rtol=1e-7, atol=1e-9)
 
 
-def test_normalisation_by_definition(task):
+def test_normalization_by_definition(task):
     X, Y, S, everyone = parts(task)
     model = ZeroShotClassifier(gamma=2.0, alpha=0.5, temperature=1.0)
     model.fit(*task[:2], attributes=task[2])
@@ -294,7 +298,7 @@ def test_temperature_makes_left_out_rows_likelier_than_others(task):
     X, y, attributes = task
     model = ZeroShotClassifier(normalize=False).fit(X, y, attributes=attributes)
     _, Y, S, _ = parts(task)
-    scores = Path(X, Y, S).score_left_out(model.gamma_, model.alpha_)
+    scores = RegularizationPath(X, Y, S).score_left_out(model.gamma_, model.alpha_)
     prior = 0.1 * np.ptp(scores, axis=1).mean()
 
     def loss(temperature):
@@ -403,7 +407,7 @@ def test_cosine_is_that_of_scikit_learn(texts):
     )
 
 
-def test_cosine_scales_and_never_centres(texts):
+def test_cosine_scales_and_never_centers(texts):
     images, y, attributes = texts
     scaled, plain = (
         ZeroShotClassifier("cosine", normalize=n).fit(images, y, attributes=attributes)

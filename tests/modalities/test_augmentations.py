@@ -20,7 +20,7 @@ from sklearn_transfer._modalities.image import transforms
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.transforms import (
     AUGMENTATIONS,
-    eval_transform,
+    apply_eval_transform,
     make_augmentation,
 )
 from tests.modalities.test_eval_transform import photo
@@ -54,12 +54,14 @@ def global_states():
 def test_none_is_the_evaluation_transform():
     image, augmentation = photo(50, 70), make_augmentation("none", SPEC)
     for seed in range(3):
-        np.testing.assert_array_equal(augmentation(image, seed), eval_transform(image, SPEC))
+        np.testing.assert_array_equal(
+            augmentation(image, seed), apply_eval_transform(image, SPEC)
+        )
 
 
 def test_flip_mirrors_half_of_the_images_and_does_nothing_else():
     image, augmentation = photo(6, 6), make_augmentation("flip", SPEC)
-    plain = eval_transform(image, SPEC)
+    plain = apply_eval_transform(image, SPEC)
     found = [augmentation(image, seed) for seed in range(2000)]
     n_mirrored = sum(np.array_equal(pixels, plain[:, ::-1]) for pixels in found)
     n_plain = sum(np.array_equal(pixels, plain) for pixels in found)
@@ -70,7 +72,7 @@ def test_flip_mirrors_half_of_the_images_and_does_nothing_else():
 @pytest.mark.parametrize("size", [(300, 300), (500, 375), (100, 640)], ids=str)
 def test_parts_are_distributed_as_those_of_torchvision(size):
     rng = np.random.default_rng(0)
-    ours = np.array([transforms._random_box(size, rng) for _ in range(500)])
+    ours = np.array([transforms._draw_box(size, rng) for _ in range(500)])
     torch.manual_seed(0)
     crop = v2.RandomResizedCrop(8, scale=(0.35, 1.0))
     blank = torch.empty(3, size[1], size[0])
@@ -88,7 +90,7 @@ def test_parts_are_distributed_as_those_of_torchvision(size):
 
 def test_parts_keep_within_the_bounds_and_fill_them():
     rng = np.random.default_rng(0)
-    boxes = np.array([transforms._random_box((500, 375), rng) for _ in range(500)])
+    boxes = np.array([transforms._draw_box((500, 375), rng) for _ in range(500)])
     assert (boxes >= 0).all()
     assert (boxes <= (500, 375, 500, 375)).all()
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
@@ -101,7 +103,7 @@ def test_parts_keep_within_the_bounds_and_fill_them():
 
 @pytest.mark.parametrize("size", [(5, 1), (1, 5), (1, 1), (400, 3)], ids=str)
 def test_middle_of_a_long_image_is_taken(size):
-    box = transforms._random_box(size, np.random.default_rng(0))
+    box = transforms._draw_box(size, np.random.default_rng(0))
     if size == (1, 1):
         assert 0 <= box[0] < box[2] <= 1
         return
@@ -115,10 +117,10 @@ def test_pixels_come_from_the_part_that_was_drawn():
     image = Image.fromarray(np.stack([x, y, np.zeros_like(x)], axis=2))
     mirrored = 0
     for seed in range(60):
-        left, top, right, bottom = transforms._random_box(
+        left, top, right, bottom = transforms._draw_box(
             image.size, np.random.default_rng(seed)
         )
-        part = transforms._random_part(image, SPEC, np.random.default_rng(seed))
+        part = transforms._draw_part(image, SPEC, np.random.default_rng(seed))
         red, green = np.asarray(part).astype(float)[..., :2].transpose(2, 0, 1)
         centres = (np.arange(32) + 0.5) / 32
         expected = left + centres * (right - left) - 0.5
@@ -145,7 +147,7 @@ FACTORS = list(itertools.product([0.8, 1.0, 1.2], repeat=3))
 @pytest.mark.parametrize("factors", FACTORS, ids=str)
 def test_jitter_is_the_three_maps_in_turn(factors):
     image = photo(30, 40)
-    found = np.asarray(transforms._jittered(image, *factors)).astype(float)
+    found = np.asarray(transforms._apply_jitter(image, *factors)).astype(float)
     exact = in_turn(np.asarray(image).astype(float), *factors).clip(0, 255)
     assert np.abs(found - exact).max() <= 0.5 + 1e-3
 
@@ -161,7 +163,7 @@ def test_jitter_is_that_of_torchvision_in_any_order(order):
     expected = mild
     for place in order:
         expected = maps[place](expected)
-    found = transforms._jittered(mild, 1.15, 0.85, 0.8)
+    found = transforms._apply_jitter(mild, 1.15, 0.85, 0.8)
     difference = np.asarray(found).astype(int) - np.asarray(expected)
     assert np.abs(difference).max() <= 3  # torchvision rounds three times
 
@@ -169,7 +171,7 @@ def test_jitter_is_that_of_torchvision_in_any_order(order):
 @pytest.mark.parametrize(("b", "c"), [(0.8, 0.8), (0.8, 1.2), (1.2, 0.8), (1.2, 1.2)])
 def test_jitter_of_a_grey_image_leaves_saturation_out(b, c):
     grey = photo(30, 40).convert("L")
-    found = np.asarray(transforms._jittered(grey, b, c, 0.5)).astype(float)
+    found = np.asarray(transforms._apply_jitter(grey, b, c, 0.5)).astype(float)
     x = b * np.asarray(grey).astype(float)
     assert np.abs(found - (c * x + (1 - c) * x.mean()).clip(0, 255)).max() <= 0.5 + 1e-9
 
@@ -192,7 +194,7 @@ def test_policies_are_those_of_torchvision(name, spec):
     changed = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        part = transforms._random_part(image, spec, rng)
+        part = transforms._draw_part(image, spec, rng)
         torch.manual_seed(int(rng.integers(2**63)))
         expected = np.asarray(BY_TORCHVISION[name](part)).reshape(*spec.size, spec.channels)
         np.testing.assert_array_equal(augmentation(image, seed), expected)
@@ -415,7 +417,7 @@ def test_result_of_a_callable_goes_through_the_evaluation_transform(function):
     if not isinstance(result, Image.Image):
         result = Image.fromarray(np.ascontiguousarray(np.squeeze(result))).convert("RGB")
     found = make_augmentation(function, SPEC)(image, 0)
-    np.testing.assert_array_equal(found, eval_transform(result, SPEC))
+    np.testing.assert_array_equal(found, apply_eval_transform(result, SPEC))
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def corpus(tmp_path_factory):
 
 
 def decode(path):
-    image = Decoding(BACKGROUND).picture(contents.read_sample(path)[1]).image
+    image = Decoding(BACKGROUND).make_picture(contents.read_sample(path)[1]).image
     assert image.mode == "RGB"
     return np.asarray(image).astype(float)
 

@@ -13,8 +13,8 @@ from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image import transforms
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.transforms import (
+    apply_eval_transform,
     center,
-    eval_transform,
     needs_crop_alone,
 )
 
@@ -78,7 +78,7 @@ COMPARED = [(a, size) for a in SPECS for size in SIZES if a[2] != "border" or 64
 @pytest.mark.parametrize(("arguments", "size"), COMPARED, ids=str)
 def test_same_pixels_as_timm(arguments, size):
     image = photo(*size)
-    found = eval_transform(image, spec_of(*arguments))
+    found = apply_eval_transform(image, spec_of(*arguments))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, as_timm(image, *arguments))
 
@@ -89,14 +89,14 @@ def test_same_pixels_as_timm_for_many_sizes():
     for size in rng.integers(1, 150, (150, 2)):
         if max(size) < 50 * min(size):
             image = photo(*size)
-            found = eval_transform(image, spec_of(*arguments))
+            found = apply_eval_transform(image, spec_of(*arguments))
             np.testing.assert_array_equal(found, as_timm(image, *arguments))
 
 
 @pytest.mark.parametrize("size", [(1, 999), (999, 1)], ids=str)
 def test_line_within_a_border_keeps_one_row_of_pixels(size):
     image = Image.new("RGB", size[::-1], "red")
-    found = eval_transform(image, spec_of((32, 32), 1.0, "border", "bicubic"))
+    found = apply_eval_transform(image, spec_of((32, 32), 1.0, "border", "bicubic"))
     red = np.all(found == (255, 0, 0), axis=2)
     assert sorted(red.sum(axis=k).max() for k in (0, 1)) == [1, 32]
     assert np.all(found[~red] == (102, 128, 153))
@@ -106,9 +106,9 @@ def test_line_within_a_border_keeps_one_row_of_pixels(size):
 def test_grey_network_takes_the_grey_image(crop_mode):
     image = photo(50, 70)
     spec = ImageSpec((32, 32), (36, 36), (0.5,), (0.2,), crop_mode=crop_mode)
-    found = eval_transform(image, spec)
+    found = apply_eval_transform(image, spec)
     three = ImageSpec((32, 32), (36, 36), (0.5,) * 3, (0.2,) * 3, crop_mode=crop_mode)
-    expected = eval_transform(image.convert("L").convert("RGB"), three)
+    expected = apply_eval_transform(image.convert("L").convert("RGB"), three)
     assert found.shape == (32, 32, 1)
     np.testing.assert_array_equal(found[..., 0], expected[..., 0])
 
@@ -144,9 +144,9 @@ EXTREME = [(1, 400), (400, 1), (2, 900), (900, 3)]
 def test_extreme_shape_gives_the_pixels_of_the_full_resize(size, wanted, interpolation):
     image, arguments = photo(*size), (wanted, 0.875, "center", interpolation)
     spec = spec_of(*arguments)
-    scaled = transforms._scaled_size(image.size, spec)
+    scaled = transforms._compute_scaled_size(image.size, spec)
     assert math.prod(scaled) > transforms._LARGEST_RATIO * math.prod(wanted)
-    difference = eval_transform(image, spec) - as_timm(image, *arguments).astype(int)
+    difference = apply_eval_transform(image, spec) - as_timm(image, *arguments).astype(int)
     assert np.abs(difference).max() <= 2
 
 
@@ -155,7 +155,7 @@ def test_extreme_shape_gives_the_pixels_of_the_full_resize(size, wanted, interpo
 def test_resampling_the_crop_alone_is_close_to_the_full_resize(monkeypatch, size, arguments):
     image = photo(*size)
     monkeypatch.setattr(transforms, "_LARGEST_RATIO", 0)
-    difference = eval_transform(image, spec_of(*arguments)) - as_timm(
+    difference = apply_eval_transform(image, spec_of(*arguments)) - as_timm(
         image, *arguments
     ).astype(int)
     assert np.abs(difference).max() <= 2
@@ -171,7 +171,7 @@ def test_extreme_shape_is_never_scaled_whole(monkeypatch, size):
 
     monkeypatch.setattr(Image.Image, "resize", watched)
     image = Image.new("RGB", size[::-1])
-    eval_transform(image, spec_of((224, 224), 0.875, "center", "bicubic"))
+    apply_eval_transform(image, spec_of((224, 224), 0.875, "center", "bicubic"))
     assert max(scaled) <= transforms._LARGEST_RATIO * 224 * 224
 
 
@@ -180,7 +180,9 @@ def test_array_of_the_scaled_size_is_only_cropped(size):
     spec = spec_of((224, 224), 0.875, "center", "bicubic")
     image = photo(*size)
     assert needs_crop_alone(np.asarray(image), spec)
-    np.testing.assert_array_equal(center(np.asarray(image), spec), eval_transform(image, spec))
+    np.testing.assert_array_equal(
+        center(np.asarray(image), spec), apply_eval_transform(image, spec)
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities import contents
 from sklearn_transfer._modalities.contents import BadSampleError
-from sklearn_transfer._modalities.image.contents import known_digest, read_sample
+from sklearn_transfer._modalities.image.contents import find_known_digest, read_sample
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_file_is_remembered_after_two_seconds(tmp_path, memo, monkeypatch):
     for age in (1.9e9, 2.1e9):
         monkeypatch.setattr(contents.time, "time_ns", lambda age=age: written + int(age))
         digests.append(read_sample(path)[0])
-        assert known_digest(path) == (digests[0] if age > 2e9 else None)
+        assert find_known_digest(path) == (digests[0] if age > 2e9 else None)
     assert digests[0] == digests[1]
 
 
@@ -75,11 +75,11 @@ def test_file_dated_in_the_future_is_not_remembered(tmp_path, memo, monkeypatch)
 def test_settled_file_is_remembered(tmp_path, settled_memo):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
-    assert known_digest(path) is None
-    assert known_digest(path) is None  # asking alone does not read it
+    assert find_known_digest(path) is None
+    assert find_known_digest(path) is None  # asking alone does not read it
     digest, content = read_sample(path)
     assert content == b"old"
-    assert known_digest(path) == known_digest(str(path)) == digest
+    assert find_known_digest(path) == find_known_digest(str(path)) == digest
 
 
 def test_other_content_of_equal_size_and_time_has_another_digest(tmp_path, settled_memo):
@@ -89,10 +89,10 @@ def test_other_content_of_equal_size_and_time_has_another_digest(tmp_path, settl
     first, _ = read_sample(path)
     rewrite(path, b"two")
     os.utime(path, (1, 1))
-    assert known_digest(path) is None
+    assert find_known_digest(path) is None
     second, content = read_sample(path)
     assert content == b"two"
-    assert first != second == known_digest(path)
+    assert first != second == find_known_digest(path)
 
 
 def test_replaced_file_has_another_digest(tmp_path, settled_memo):
@@ -101,7 +101,7 @@ def test_replaced_file_has_another_digest(tmp_path, settled_memo):
     other.write_bytes(b"two")
     read_sample(path)
     os.replace(other, path)
-    assert known_digest(path) is None
+    assert find_known_digest(path) is None
 
 
 def test_link_that_points_elsewhere_has_another_digest(tmp_path, settled_memo):
@@ -110,11 +110,11 @@ def test_link_that_points_elsewhere_has_another_digest(tmp_path, settled_memo):
         (tmp_path / name).write_bytes(name.encode())
         read_sample(tmp_path / name)
     link.symlink_to(tmp_path / "a")
-    assert read_sample(link)[0] == known_digest(link) == known_digest(tmp_path / "a")
+    assert read_sample(link)[0] == find_known_digest(link) == find_known_digest(tmp_path / "a")
     link.unlink()
     link.symlink_to(tmp_path / "b")
-    assert known_digest(link) is None
-    assert read_sample(link)[0] == known_digest(link) == known_digest(tmp_path / "b")
+    assert find_known_digest(link) is None
+    assert read_sample(link)[0] == find_known_digest(link) == find_known_digest(tmp_path / "b")
 
 
 def test_relative_path_is_the_same_file(tmp_path, settled_memo, monkeypatch):
@@ -122,7 +122,7 @@ def test_relative_path_is_the_same_file(tmp_path, settled_memo, monkeypatch):
     path.write_bytes(b"old")
     digest, _ = read_sample(path)
     monkeypatch.chdir(tmp_path)
-    assert known_digest("a.png") == digest
+    assert find_known_digest("a.png") == digest
 
 
 def test_remembered_file_that_is_gone_is_refused(tmp_path, settled_memo):
@@ -131,7 +131,7 @@ def test_remembered_file_that_is_gone_is_refused(tmp_path, settled_memo):
     read_sample(path)
     path.unlink()
     with pytest.raises(BadSampleError, match="no such file"):
-        known_digest(path)
+        find_known_digest(path)
 
 
 def test_memory_of_files_is_bounded(tmp_path, settled_memo, monkeypatch):

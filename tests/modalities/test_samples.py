@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._modalities.image.contents import known_digest, read_sample
+from sklearn_transfer._modalities.image.contents import find_known_digest, read_sample
 from sklearn_transfer._modalities.image.decoding import Decoding, parse_background
 
 WHITE = (255, 255, 255)
@@ -23,7 +23,7 @@ def features(X, **options):
 
 def pixels(sample, background=WHITE):
     """What a sample decodes to."""
-    image = Decoding(background).picture(read_sample(sample)[1]).image
+    image = Decoding(background).make_picture(read_sample(sample)[1]).image
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -174,12 +174,12 @@ def test_pillow_image_with_a_palette(image, expected):
 
 @pytest.mark.parametrize("sample", [b"abc", COLOUR[0], GREY[0] / 255, GREY[0].T])
 def test_digest_of_what_is_in_memory_is_known(sample):
-    assert known_digest(sample) == read_sample(sample)[0]
+    assert find_known_digest(sample) == read_sample(sample)[0]
 
 
 @pytest.mark.parametrize("sample", [None, 3.5, Image.new("L", (2, 2)), np.array([None])])
 def test_digest_of_what_must_be_looked_into_is_not_known(sample):
-    assert known_digest(sample) is None
+    assert find_known_digest(sample) is None
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def test_lazily_opened_image_serves_several_threads(tmp_path, monkeypatch):
         def work(image=image, found=found, barrier=barrier):
             barrier.wait()
             digest, content = read_sample(image)
-            found.append((digest, np.asarray(Decoding(WHITE).picture(content).image)))
+            found.append((digest, np.asarray(Decoding(WHITE).make_picture(content).image)))
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:

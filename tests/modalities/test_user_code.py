@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
-from sklearn_transfer._process.threads import alone
-from tests.networks import CountingNet, counting_net
+from sklearn_transfer._process.threads import lock_user_code
+from tests.small_networks import CountingNet, counting_net
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 20, 20, 3), dtype=np.uint8)
 
@@ -147,7 +147,7 @@ def test_lock_is_free_after_an_error():
 
     with pytest.raises(RuntimeError):
         extractor(preprocess).transform(IMAGES)
-    lock = alone().current
+    lock = lock_user_code().current
     assert lock.acquire(blocking=False)
     lock.release()
 

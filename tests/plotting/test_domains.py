@@ -26,13 +26,13 @@ def color(points):
     return tuple(points.get_facecolor()[0][:3])
 
 
-def test_domains_have_colours_of_their_own(domains):
+def test_domains_have_colors_of_their_own(domains):
     display = DomainDisplay.from_data(*domains)
     assert entries(display) == ["source", "target"]
     assert color(display.points_[0]) != color(display.points_[1])
 
 
-def test_classes_have_one_colour_in_both_domains(domains):
+def test_classes_have_one_color_in_both_domains(domains):
     y, y_target = np.array(["b", "a", "c"])[np.arange(60) % 3], np.array(["a", "c"] * 20)
     display = DomainDisplay.from_data(*domains, y, y_target)
     labels = ["source, a", "source, b", "source, c", "target, a", "target, c"]
@@ -43,7 +43,7 @@ def test_classes_have_one_colour_in_both_domains(domains):
     np.testing.assert_array_equal(display.points_[1].get_offsets(), display.source[y == "b"])
 
 
-def test_target_without_classes_is_grey(domains):
+def test_target_without_classes_is_gray(domains):
     display = DomainDisplay.from_data(*domains, np.arange(60) % 2)
     assert entries(display) == ["source, 0", "source, 1", "target"]
     assert len(set(color(display.points_[2]))) == 1

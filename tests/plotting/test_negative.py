@@ -75,7 +75,7 @@ def test_each_row_holds_its_own_marks(three):
         assert display.verdicts_[row].xy[1] == row
 
 
-def test_colours_tell_the_verdict(three):
+def test_colors_tell_the_verdict(three):
     display = NegativeTransferDisplay.from_result(three | {"again": three["network A"]})
     colors = [to_rgb(line.get_color()) for line in display.intervals_]
     assert len(set(colors)) == 3

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_transfer import episodes, negative_transfer_test, rank_backbones
 from sklearn_transfer._process.blas import one_blas_thread
-from tests import networks
+from tests import small_networks
 
 
 def blas_threads():
@@ -44,7 +44,9 @@ def of_folds(X, y):
 
 def of_candidates(X, y):
     images = np.random.default_rng(0).integers(0, 256, (len(y), 32, 32, 3), dtype=np.uint8)
-    rank_backbones({"net": networks.trained_net()}, images, y, cv=2, estimator=Recorder())
+    rank_backbones(
+        {"net": small_networks.trained_net()}, images, y, cv=2, estimator=Recorder()
+    )
 
 
 @pytest.mark.parametrize("fits", [of_episodes, of_folds, of_candidates])

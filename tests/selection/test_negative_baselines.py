@@ -27,7 +27,7 @@ from sklearn_transfer.selection._baselines import (
     replace_features,
     replace_pretrained,
 )
-from tests import networks
+from tests import small_networks
 
 FOLDS = KFold(3, shuffle=True, random_state=0)
 Y = np.arange(12) % 2
@@ -40,7 +40,7 @@ def images(photos):
 
 
 def on_network(**options):
-    features = PretrainedFeatures(networks.trained_net(), **options)
+    features = PretrainedFeatures(small_networks.trained_net(), **options)
     return Pipeline([("features", features), ("clf", LogisticRegression())])
 
 
@@ -83,7 +83,7 @@ def test_raw_pixels_of_files_are_those_of_their_images(images, tmp_path):
 
 
 def test_raw_pixels_are_read_once_and_do_not_meet_features(images):
-    features = PretrainedFeatures(networks.trained_net(), input_size=32)
+    features = PretrainedFeatures(small_networks.trained_net(), input_size=32)
     before = features.fit_transform(images)
     raw = RawPixels(**features.get_params())
     raw.fit_transform(images)
@@ -95,7 +95,7 @@ def test_raw_pixels_are_read_once_and_do_not_meet_features(images):
 
 def test_tables_pass_raw(images):
     X = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    raw = RawPixels(networks.mlp, preprocess=None).fit(X)
+    raw = RawPixels(small_networks.mlp, preprocess=None).fit(X)
     np.testing.assert_array_equal(raw.transform(X), X)
     maps = X.reshape(3, 3, 2, 2)
     np.testing.assert_array_equal(
@@ -130,7 +130,7 @@ def test_raw_baseline_is_a_pipeline_on_pixels(images):
 
 
 def test_raw_replaces_each_extractor_at_any_depth():
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     both = make_union(PretrainedFeatures(net), PretrainedFeatures(net, input_size=8))
     inner = make_pipeline(both, SimpleImputer(), LogisticRegression())
     model = ImportanceWeighted(inner, KMM(), representation=PretrainedFeatures(net))
@@ -171,7 +171,7 @@ def test_scratch_reaches_networks_at_any_depth():
 
 
 def test_scratch_of_an_estimator_that_is_the_network(images):
-    model = FineTunedClassifier(networks.trained_net(), freeze="all", max_epochs=1)
+    model = FineTunedClassifier(small_networks.trained_net(), freeze="all", max_epochs=1)
     scratch = replace_pretrained(model)
     assert scratch.weights is None
     assert model.weights == "pretrained"
@@ -183,7 +183,10 @@ def test_scratch_of_an_estimator_that_is_the_network(images):
 
 @pytest.mark.parametrize(
     "features",
-    [PretrainedFeatures(weights=None), PretrainedFeatures(networks.mlp, preprocess=None)],
+    [
+        PretrainedFeatures(weights=None),
+        PretrainedFeatures(small_networks.mlp, preprocess=None),
+    ],
     ids=["random", "callable"],
 )
 def test_scratch_without_weights_to_take_away_is_refused(features):
@@ -192,8 +195,8 @@ def test_scratch_without_weights_to_take_away_is_refused(features):
 
 
 def test_a_callable_with_weights_from_elsewhere_can_lose_them():
-    weights = networks.trained_net().state_dict()
-    features = PretrainedFeatures(networks.counting_net, weights=weights)
+    weights = small_networks.trained_net().state_dict()
+    features = PretrainedFeatures(small_networks.counting_net, weights=weights)
     assert replace_pretrained(make_pipeline(features, LogisticRegression()))[0].weights is None
 
 

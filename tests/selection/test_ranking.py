@@ -17,7 +17,7 @@ from torch import nn
 
 from sklearn_transfer import PretrainedFeatures, rank_backbones
 from sklearn_transfer.selection import gbc, h_score, leep, logme, nce
-from tests.networks import CountingNet, counting_net, mlp, trained_net
+from tests.small_networks import CountingNet, counting_net, mlp, trained_net
 
 mpl.use("Agg")
 LAYERS = ["stem", "body", ["stem", "body"], None]

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 
 from sklearn_transfer import datasets
 from sklearn_transfer._modalities.image.spec import ImageSpec
-from sklearn_transfer._store.digests import array_digest, digest, tensor_array
+from sklearn_transfer._store.digests import digest, digest_array, read_bytes
 
 
 class Scale:
@@ -153,19 +153,19 @@ def test_equal_sets_and_frozensets_of_unlike_content_differ():
 
 def test_layout_of_an_array_does_not_count():
     array = np.arange(24).reshape(2, 3, 4)
-    assert array_digest(np.asfortranarray(array)) == array_digest(array)
-    assert array_digest(np.repeat(array, 2, axis=1)[:, ::2]) == array_digest(array)
+    assert digest_array(np.asfortranarray(array)) == digest_array(array)
+    assert digest_array(np.repeat(array, 2, axis=1)[:, ::2]) == digest_array(array)
 
 
 def test_one_pixel_changes_the_digest_of_an_array():
     array = np.zeros((50, 50, 3), np.uint8)
     changed = array.copy()
     changed[31, 7, 2] = 1
-    assert array_digest(array) != array_digest(changed)
+    assert digest_array(array) != digest_array(changed)
 
 
 def test_digests_have_128_bits():
-    assert [len(digest(1)), len(array_digest(b"")), len(array_digest(np.ones(3)))] == [16] * 3
+    assert [len(digest(1)), len(digest_array(b"")), len(digest_array(np.ones(3)))] == [16] * 3
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_digests_have_128_bits():
 )
 def test_tensor_array_holds_the_bytes_of_any_dtype(dtype):
     tensor = torch.ones(2, 3).to(dtype)
-    assert tensor_array(tensor.T).nbytes == 6 * tensor.element_size()
+    assert read_bytes(tensor.T).nbytes == 6 * tensor.element_size()
 
 
 def test_memory_order_of_a_tensor_does_not_count():

@@ -11,7 +11,7 @@ from sklearn_transfer._store import database as database_module
 from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.disk import open_disk_store
 from tests.processes import call
-from tests.stores import held, look, put, put_in, query
+from tests.stores import held, look, make_store, put, put_in, query
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of POSIX")
 
@@ -157,6 +157,23 @@ def test_claims_hold_between_parent_and_forked_child(tmp_path):
     during, after = call(claims_around_a_fork, str(tmp_path))
     assert during == [Answer.OURS, Answer.BUSY]
     assert after == [Answer.OURS, Answer.OURS]
+
+
+def close_at_a_fork(folder):
+    store = make_store(folder)
+    put(store, [0])
+    assert store._database.connection is not None
+    child = Child(steps_of_child, folder)
+    assert store._database.connection is None
+    child.wait()
+    child.step()
+    child.step()
+    put(store, [2])
+
+
+def test_a_store_that_was_made_by_hand_closes_its_file_at_a_fork(tmp_path):
+    call(close_at_a_fork, str(tmp_path))
+    assert held(tmp_path) == [0, 1, 2, *range(100, 150)]
 
 
 def ask_later(folder):

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from sklearn_transfer._store import memory
 from sklearn_transfer._store.base import Answer, CacheInfo
-from sklearn_transfer._store.memory import MemoryStore
+from sklearn_transfer._store.memory import ActivationStore, MemoryStore
 from tests.threads import run_together
 
 WIDTH = 16
@@ -308,3 +309,27 @@ def test_limit_of_a_new_process_comes_from_its_environment():
         check=True,
     )
     assert printed.stdout.strip() == "777"
+
+
+def lookup_in_child(connection, store):
+    connection.send(store.lookup(["a"], [1, 2], owner=object()))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
+@pytest.mark.parametrize("kind", [MemoryStore, ActivationStore])
+def test_claims_of_the_parent_are_free_in_a_forked_child(kind):
+    store, owner = kind(9 * ENTRY), object()
+    store.put(["a"], [(1, [vector(1)])])
+    assert store.lookup(["a"], [2], owner) == [Answer.OURS]
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(
+        target=lookup_in_child, args=(theirs, store), daemon=True
+    )
+    child.start()
+    assert ours.poll(60), "the child hangs"
+    found, free = ours.recv()
+    child.join()
+    assert len(found) == 1
+    assert free is Answer.OURS
+    assert store.lookup(["a"], [2], object()) == [Answer.BUSY]

@@ -3,8 +3,8 @@ import pytest
 from scipy.optimize import linprog
 
 from sklearn_transfer.weighting._box_slab import (
-    Path,
     Region,
+    WarmStart,
     find_multiplier,
     gather,
     minimize,
@@ -58,7 +58,7 @@ def test_singular_problem_is_solved():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(50, 2))
     K, c, region = Z @ Z.T, rng.normal(size=50), Region(5, 45, 55)
-    x, Kx = minimize(K, c, region, np.ones(50), 1e-7, Path(1e-2))
+    x, Kx = minimize(K, c, region, np.ones(50), 1e-7, WarmStart(1e-2))
     assert feasible(region, x)
     np.testing.assert_allclose(Kx, K @ x, atol=1e-9)
     assert region.compute_gap(x, Kx + c) <= 1e-7
@@ -66,7 +66,7 @@ def test_singular_problem_is_solved():
 
 def test_matrix_that_is_not_positive_ends():
     K, c, region = -np.eye(5), np.zeros(5), Region(2, 4, 6)
-    x, _ = minimize(K, c, region, np.ones(5), 1e-9, Path(1e-2), max_rounds=3)
+    x, _ = minimize(K, c, region, np.ones(5), 1e-9, WarmStart(1e-2), max_rounds=3)
     assert feasible(region, x)
 
 
@@ -74,12 +74,12 @@ def test_matrix_that_is_not_positive_ends():
 def test_single_precision_serves_while_it_is_accurate(spread, single):
     rng = np.random.default_rng(0)
     Q = np.linalg.qr(rng.normal(size=(60, 60)))[0]
-    K, path = (Q * np.geomspace(1, spread, 60)) @ Q.T, Path(1e-14)
+    K, warm = (Q * np.geomspace(1, spread, 60)) @ Q.T, WarmStart(1e-14)
     c, region = -K @ rng.uniform(0, 4, size=60), Region(5, 50, 200)
-    x, _ = minimize(K, c, region, np.ones(60), 1e-9, path)
+    x, _ = minimize(K, c, region, np.ones(60), 1e-9, warm)
     assert feasible(region, x)
     assert region.compute_gap(x, K @ x + c) <= 2e-9
-    assert path.single is single
+    assert warm.single is single
 
 
 def test_rows_are_gathered_in_order():

@@ -180,7 +180,7 @@ def test_median_is_the_shared_heuristic(make, domains):
 
 
 @pytest.mark.parametrize("make", [KLIEP, ULSIF])
-def test_centres_are_rows_of_the_target(make, domains):
+def test_centers_are_rows_of_the_target(make, domains):
     X, T = domains
     found = make(n_centers=7, random_state=0).fit(X, X_target=T).centers_
     assert found.shape == (7, 2)

@@ -67,7 +67,7 @@ def test_any_classifier_points_to_the_target(estimator, calibration, domains):
     assert spearmanr(found.predict_weights(fresh), fresh[:, 0])[0] > 0.5
 
 
-def test_rows_learnt_by_heart_do_no_harm_to_weights(domains):
+def test_rows_learned_by_heart_do_no_harm_to_weights(domains):
     """A tree tells every row that it has seen: its own odds of the source are 0."""
     X, T = domains
     found = fitted(X, T, DecisionTreeClassifier(random_state=0), max_ratio=10)

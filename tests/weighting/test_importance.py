@@ -33,7 +33,7 @@ from sklearn_transfer import (
     PretrainedFeatures,
     TargetDomain,
 )
-from tests.networks import CountingNet, counting_net, trained_net
+from tests.small_networks import CountingNet, counting_net, trained_net
 
 pytestmark = pytest.mark.filterwarnings("ignore:The weights amount to")
 

@@ -158,7 +158,7 @@ def test_one_source_row_has_weight_one():
     np.testing.assert_allclose(weights(np.array([[1.0, 2.0]]), np.zeros((3, 2))), 1)
 
 
-def test_one_target_row_draws_weight_to_its_neighbours(domains):
+def test_one_target_row_draws_weight_to_its_neighbors(domains):
     X, _ = domains
     w = weights(X, X[:1])
     near = np.linalg.norm(X - X[0], axis=1) < 1

@@ -100,7 +100,7 @@ def test_confusion_matrix_is_inverted(domains):
 
 
 def test_confusion_matrix_is_that_of_rows_left_out(domains):
-    """Classes without any difference are predicted at chance, not learnt by heart."""
+    """Classes without any difference are predicted at chance, not learned by heart."""
     from sklearn.tree import DecisionTreeClassifier
 
     X, y, T = domains

@@ -67,7 +67,7 @@ def test_mean_of_the_raw_estimate_is_one():
     assert found.mean_weight_ == pytest.approx(1)
 
 
-def test_standardising_makes_units_of_single_features_matter_not():
+def test_standardizing_makes_units_of_single_features_matter_not():
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(60, 2)), rng.normal(size=(50, 2))
     unit = np.array([1.0, 1e4])
@@ -89,7 +89,7 @@ def test_new_rows_have_no_weights():
     assert not hasattr(NearestNeighborWeights(), "predict_weights")
 
 
-def test_standardising_is_that_of_both_domains_together():
+def test_standardizing_is_that_of_both_domains_together():
     rng = np.random.default_rng(0)
     X, T = rng.exponential([1, 1], (60, 2)), rng.normal(size=(50, 2)) ** 3
     scale = StandardScaler().fit(np.concatenate([X, T]))

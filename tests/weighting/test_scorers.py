@@ -22,7 +22,7 @@ from sklearn_transfer import (
     TargetDomain,
 )
 from sklearn_transfer.weighting._base import BaseWeighter
-from tests import networks
+from tests import small_networks
 
 pytestmark = pytest.mark.filterwarnings("ignore:The weights amount to")
 
@@ -155,15 +155,15 @@ def test_paths_pass_through(kind, tmp_path):
     paths = [str(tmp_path / f"{i}.png") for i in range(24)]
     for path, image in zip(paths, pixels, strict=True):
         Image.fromarray(image).save(path)
-    features = PretrainedFeatures(networks.counting_net, weights=None, engine="torch")
+    features = PretrainedFeatures(small_networks.counting_net, weights=None, engine="torch")
     pipe = make_pipeline(features, LogisticRegression())
     model = ImportanceWeighted(pipe, representation=features)
     scorer = kind("accuracy", X_target=paths[12:], representation=features)
     search = GridSearchCV(model, {"estimator__logisticregression__C": [0.1, 1]}, cv=2)
     search.set_params(scoring=scorer)
-    networks.CountingNet.reset()
+    small_networks.CountingNet.reset()
     search.fit(paths[:12], np.tile(["a", "b"], 6), X_target=TargetDomain(paths[12:]))
-    assert networks.CountingNet.images_seen == 24
+    assert small_networks.CountingNet.images_seen == 24
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 

@@ -97,7 +97,7 @@ def test_raw_mean_is_near_one(weighter):
         assert fitted.mean_weight_ == pytest.approx(1, abs=0.2)
 
 
-def test_nearest_neighbours_stop_half_way_in_many_dimensions():
+def test_nearest_neighbors_stop_half_way_in_many_dimensions():
     X, T, _ = domains(20, 0)
     for options in ({}, {"n_neighbors": 5}, {"standardize": False}):
         weights = NearestNeighborWeights(**options).fit(X, X_target=T).weights_

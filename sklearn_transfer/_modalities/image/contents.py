@@ -10,13 +10,13 @@ from sklearn_transfer._modalities.contents import (
     decode_data_uri,
     is_data_uri,
     is_missing,
-    known_file_digest,
+    lookup_file_digest,
     read_file,
     unwrap_sample,
 )
 from sklearn_transfer._modalities.image.decoded import describe_error
 from sklearn_transfer._process.locks import Lock
-from sklearn_transfer._store.digests import array_digest, digest
+from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer._validation import shortened
 
 SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
@@ -24,27 +24,27 @@ _ORIENTATION = 0x0112
 _load_lock = Lock()
 
 
-def known_digest(sample):
+def find_known_digest(sample):
     """Digest of an image where it costs little, else None.
 
     A path has one if its file was read before and has not changed since.
     """
     sample = _unwrap(sample)
     if isinstance(sample, (str, os.PathLike)):
-        return None if is_data_uri(sample) else known_file_digest(sample)
+        return None if is_data_uri(sample) else lookup_file_digest(sample)
     if isinstance(sample, bytes) or (
         isinstance(sample, np.ndarray)
         and sample.dtype.kind in "buif"
         and not isinstance(sample, np.ma.MaskedArray)
     ):
-        return array_digest(sample)
+        return digest_array(sample)
     return None
 
 
 def read_sample(sample, key=None):
     """Digest and undecoded content (bytes, PIL image or array) of one sample.
 
-    `key` is what `known_digest` gave for it, if it did.
+    `key` is what `find_known_digest` gave for it, if it did.
     """
     sample = _unwrap(sample)
     if is_data_uri(sample):
@@ -53,16 +53,16 @@ def read_sample(sample, key=None):
         return read_file(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
         content = bytes(sample)
-        return key or array_digest(content), content
+        return key or digest_array(content), content
     if isinstance(sample, Image.Image):
         return _compute_image_digest(sample), sample
     if isinstance(sample, np.ndarray):
         check_array_sample(sample)
-        return key or array_digest(sample), sample
+        return key or digest_array(sample), sample
     if is_missing(sample):
         raise BadSampleError(f"missing value ({shortened(sample)})")
     raise BadSampleError(
-        f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_advice_on(sample)}"
+        f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_suggest_repair(sample)}"
     )
 
 
@@ -70,7 +70,7 @@ def _unwrap(sample):
     return sample if isinstance(sample, Image.Image) else unwrap_sample(sample)
 
 
-def _advice_on(sample):
+def _suggest_repair(sample):
     if isinstance(sample, tuple) and len(sample) == 2:
         return "; of pairs (image, label) pass the images: [image for image, label in X]"
     if hasattr(sample, "read"):

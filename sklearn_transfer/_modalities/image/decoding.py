@@ -62,16 +62,16 @@ class Decoding:
     value_range: str | tuple | None = "auto"
     n_channels: int = 3
 
-    def picture(self, content, note=None):
+    def make_picture(self, content, note=None):
         """`Picture` of what `read_sample` returned.
 
         EXIF orientation is applied, and of an animation the first frame taken. `note` is
         called with remarks. Raises BadSampleError.
         """
         try:
-            opened = _opened(content)
+            opened = _open_content(content)
             if self.value_range is None:
-                return Picture(_own_values(opened), False)
+                return Picture(_copy_values(opened), False)
             if isinstance(opened, Image.Image):
                 return self._from_image(opened, note)
             return self._from_values(opened, note)
@@ -99,10 +99,10 @@ class Decoding:
 
     def _to_rgb(self, image, note):
         if not image.has_transparency_data:
-            return self._windowed(_as_rgb(image))
-        return self._composited(self._windowed(image.convert("RGBA")), note)
+            return self._apply_window(_to_rgb_mode(image))
+        return self._apply_background(self._apply_window(image.convert("RGBA")), note)
 
-    def _windowed(self, image):
+    def _apply_window(self, image):
         """The colors of an RGB or RGBA image through the window, where the user gave one."""
         if not isinstance(self.value_range, tuple):
             return image
@@ -110,7 +110,7 @@ class Decoding:
         table = to_gray_levels(levels, self.value_range).tolist()
         return image.point(table * 3 + list(range(256)) * (image.mode == "RGBA"))
 
-    def _composited(self, image, note):
+    def _apply_background(self, image, note):
         """RGBA image on the background."""
         if note is not None and image.getextrema()[3] == (0, 0):
             note(Invisible())
@@ -123,23 +123,23 @@ class Decoding:
         n = 1 if array.ndim == 2 else array.shape[2]
         if not self._converts:
             self._require_channels(array, n)
-            scaled = self._scaled(values, array, note)
+            scaled = self._scale(values, array, note)
             return Picture(scaled.reshape(*array.shape[:2], n), is_8_bit)
         n_color, has_alpha = self._split_channels(values, n)
-        color = self._scaled(values, array if n == 1 else array[..., :n_color], note)
+        color = self._scale(values, array if n == 1 else array[..., :n_color], note)
         if n_color == 1:
             color = color.reshape(array.shape[:2])
-        image = _as_rgb(Image.fromarray(np.ascontiguousarray(color)))
+        image = _to_rgb_mode(Image.fromarray(np.ascontiguousarray(color)))
         if not has_alpha:
             return Picture(image, is_8_bit)
-        alpha = self._alpha(values, array[..., n_color])
+        alpha = self._convert_alpha(values, array[..., n_color])
         if values.alpha == "associated":
-            return Picture(self._laid_on(image, alpha, note), is_8_bit)
+            return Picture(self._add_background(image, alpha, note), is_8_bit)
         is_doubtful = not values.is_file or values.alpha == "supposed"
-        if is_doubtful and note is not None and _hardly_alpha(alpha):
+        if is_doubtful and note is not None and _is_unlikely_alpha(alpha):
             note(Blended())
         image.putalpha(Image.fromarray(alpha))
-        return Picture(self._composited(image, note), is_8_bit)
+        return Picture(self._apply_background(image, note), is_8_bit)
 
     def _split_channels(self, values, n):
         """Number of color channels of an array of n, and whether the next one is alpha."""
@@ -154,11 +154,11 @@ class Decoding:
         if values.is_file:
             raise BadSampleError(
                 f"has {n} bands, none of which is said to be color or alpha, expected gray or"
-                f" RGB for a network of {takes}{_other_network(n)}"
+                f" RGB for a network of {takes}{_suggest_network(n)}"
             )
         raise BadSampleError(
             f"array of shape {values.array.shape}, expected (H, W) or (H, W, 1|3|4) for a"
-            f" network of {takes}{_advice(values.array.shape, (1, 3, 4))}"
+            f" network of {takes}{_suggest_shape(values.array.shape, (1, 3, 4))}"
         )
 
     def _require_channels(self, array, n):
@@ -166,13 +166,13 @@ class Decoding:
             raise BadSampleError(
                 f"array of shape {array.shape}, expected (H, W, {self.n_channels}) for a"
                 f" network of {self.n_channels} channels"
-                f"{_advice(array.shape, (self.n_channels,))}"
+                f"{_suggest_shape(array.shape, (self.n_channels,))}"
             )
 
-    def _scaled(self, values, array, note):
+    def _scale(self, values, array, note):
         return to_gray_levels(array, self.value_range, values.stated, note)
 
-    def _alpha(self, values, alpha):
+    def _convert_alpha(self, values, alpha):
         """Alpha as uint8, opaque at 255."""
         if alpha.dtype == np.uint8:
             return np.ascontiguousarray(alpha)
@@ -183,7 +183,7 @@ class Decoding:
             )
         return np.ascontiguousarray(to_gray_levels(alpha, self.value_range, values.stated))
 
-    def _laid_on(self, image, alpha, note):
+    def _add_background(self, image, alpha, note):
         """Colors that were multiplied by alpha, on the background."""
         if note is not None and not alpha.any():
             note(Invisible())
@@ -211,23 +211,23 @@ def parse_background(background):
     return tuple(int(value) for value in triple)
 
 
-def _opened(content):
+def _open_content(content):
     """An upright 8-bit image of Pillow, or `_Values`."""
     if isinstance(content, np.ndarray):
         return _Values(check_array_sample(content))
     if isinstance(content, Image.Image):
-        return _upright(content)
+        return _apply_orientation(content)
     try:
         decoded = decode_file(content)
     except BadFileError as error:
         raise BadSampleError(str(error)) from error
     if isinstance(decoded.pixels, Image.Image):
-        return _upright(decoded.pixels, decoded.value_range)
+        return _apply_orientation(decoded.pixels, decoded.value_range)
     facts = (decoded.value_range, decoded.n_color_channels, decoded.alpha)
     return _Values(decoded.pixels, *facts, is_file=True)
 
 
-def _upright(image, stated=None):
+def _apply_orientation(image, stated=None):
     is_16_bit_file = image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS
     image = ImageOps.exif_transpose(image)
     if 0 in image.size:
@@ -238,7 +238,7 @@ def _upright(image, stated=None):
     return _Values(array.astype(np.uint16) if is_16_bit_file else array, stated)
 
 
-def _own_values(opened):
+def _copy_values(opened):
     """Copy of the values that a sample itself has; palettes are looked up."""
     if isinstance(opened, _Values):
         return opened.array.copy()
@@ -247,20 +247,20 @@ def _own_values(opened):
     return np.array(opened)
 
 
-def _as_rgb(image):
+def _to_rgb_mode(image):
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _advice(shape, fitting):
+def _suggest_shape(shape, fitting):
     """How to bring an array to a number of channels that fits."""
     if len(shape) == 3 and shape[0] in fitting:
         return "; it has its channels first, put them last: image.transpose(1, 2, 0)"
     if len(shape) == 3 and fitting == (1, 3, 4):
-        return _other_network(shape[2])
+        return _suggest_network(shape[2])
     return ""
 
 
-def _other_network(n):
+def _suggest_network(n):
     return (
         f"; choose one or three of its channels, take a network of {n}:"
         f" PretrainedFeatures(n_channels={n}), or with a callable preprocess value_range=None,"
@@ -268,6 +268,6 @@ def _other_network(n):
     )
 
 
-def _hardly_alpha(alpha):
+def _is_unlikely_alpha(alpha):
     """Whether fewer than half of the pixels are fully opaque or fully transparent."""
     return np.isin(alpha, (0, _OPAQUE)).mean() < 0.5

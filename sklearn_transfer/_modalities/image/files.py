@@ -52,7 +52,7 @@ def decode_file(content):
         raise BadFileError(describe_error(error)) from error
 
 
-def _without_alpha(image):
+def _remove_alpha(image):
     return image.convert("L" if image.mode == "LA" else "RGB")
 
 
@@ -77,7 +77,7 @@ def _read_png(image, content):
         opaque = (array != np.asarray(hidden)).any(axis=-1, keepdims=True)
         array = np.concatenate([array, opaque * np.uint16(65535)], axis=-1)
     array = turn_upright(array, image.getexif().get(ORIENTATION))
-    return _color_array(array)
+    return _wrap_array(array)
 
 
 def _join_bytes(image, content, low_order):
@@ -86,7 +86,7 @@ def _join_bytes(image, content, low_order):
     return (np.asarray(image).astype(np.uint16) << 8) | low
 
 
-def _color_array(array, value_range=None, alpha="unassociated"):
+def _wrap_array(array, value_range=None, alpha="unassociated"):
     """Decoded of an array whose even number of channels means gray or color with alpha."""
     if array.ndim == 2:
         return Decoded(array, value_range)
@@ -119,7 +119,7 @@ def _read_ppm(image, content):
             " its header states; export it again"
         )
     value_range = None if max_value == 65535 else (0, max_value)
-    return _color_array(array.reshape(shape).astype(np.uint16), value_range)
+    return _wrap_array(array.reshape(shape).astype(np.uint16), value_range)
 
 
 def _read_plain_values(text, n_values, what):
@@ -142,7 +142,7 @@ def _read_jpeg2000(image, content):
     alpha = "unassociated" if content.find(b"cdef", 0, start) > 0 else "supposed"
     if bits <= 8 and alpha == "supposed" and image.mode in ("LA", "RGBA"):
         array = np.asarray(ImageOps.exif_transpose(load_image(image)))
-        return _color_array(array, alpha=alpha)
+        return _wrap_array(array, alpha=alpha)
     if bits <= 8 or image.mode not in ("L", "I;16", "LA", "RGB", "RGBA"):
         return Decoded(load_image(image))
     if bits > 16 or image.mode != "I;16":
@@ -158,7 +158,7 @@ def _read_jpeg2000(image, content):
             array = (array.astype(np.int32) - 2 ** (bits - 1)).astype(np.int16)
     full = array.dtype.itemsize * 8 == bits
     value_range = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    return _color_array(array, None if full else value_range, alpha)
+    return _wrap_array(array, None if full else value_range, alpha)
 
 
 def _decode_jpeg2000(content, what):
@@ -192,7 +192,7 @@ def _read_tga(image, content):
     if image.mode not in ("LA", "RGBA", "P") or (image.mode == "P" and content[7] == 24):
         return Decoded(image)
     if n_alpha_bits == 0 or attribute_type < 3:
-        return Decoded(_without_alpha(image))
+        return Decoded(_remove_alpha(image))
     if attribute_type == 4 and image.mode == "RGBA":
         return Decoded(np.asarray(image), None, 3, "associated")
     return Decoded(image)
@@ -206,13 +206,13 @@ def _read_bmp(image, content):
     size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", header)
     mask = int.from_bytes(header[52:], "little") if size >= 56 and compression == 3 else 0
     if image.mode == "RGBA" and mask == 0:
-        image = _without_alpha(image)
+        image = _remove_alpha(image)
     elif image.mode == "RGB" and bits == 16 and mask == 0x8000 and start:
-        image.putalpha(_top_bits(image.size, content, start))
+        image.putalpha(_extract_top_bits(image.size, content, start))
     return Decoded(image)
 
 
-def _top_bits(size, content, start):
+def _extract_top_bits(size, content, start):
     """The highest bit of each pixel of 16 bits as 0 or 255, which Pillow leaves out."""
     width, height = size
     stride = -(-width // 2) * 2
@@ -226,18 +226,18 @@ def _top_bits(size, content, start):
 def _read_icon(image, content):
     """Alpha of a bitmap that is 0 everywhere is unused, its mask says what is to be seen."""
     image = load_image(image)
-    entry = next(_bitmap_entries(content, image.size), None)
+    entry = next(_list_bitmaps(content, image.size), None)
     is_cursor = image.format == "CUR"  # whose entries do not state their bits
     if image.mode != "RGBA" or image.getextrema()[3] != (0, 0) or not (entry or is_cursor):
         return Decoded(image)
-    image = _without_alpha(image)
+    image = _remove_alpha(image)
     mask = _read_mask(content, image.size, *entry) if entry else None
     if mask is not None and mask.any():
         image.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
     return Decoded(image)
 
 
-def _bitmap_entries(content, size):
+def _list_bitmaps(content, size):
     """Offsets and lengths of the bitmaps of 32 bits of this size."""
     for i in range(int.from_bytes(content[4:6], "little")):
         width, height, _, _, _, bits, length, offset = struct.unpack_from(
@@ -286,7 +286,7 @@ def _read_psd(image, content):
         at += 4 + int.from_bytes(content[at : at + 4], "big")
     n_bytes, n_layer_bytes, n_layers = struct.unpack_from(">IIh", content, at)
     if image.mode == "RGBA" and not (n_bytes and n_layer_bytes and n_layers < 0):
-        image = _without_alpha(image)
+        image = _remove_alpha(image)
     return Decoded(image)
 
 
@@ -303,7 +303,7 @@ def _read_sgi(image, content):
     shape = (n_channels, image.size[1], image.size[0])
     values = require_values(content, 512, math.prod(shape), ">u2", "an SGI file")
     array = np.moveaxis(values.reshape(shape), 0, -1)[::-1]
-    return _color_array(np.ascontiguousarray(array[..., 0] if n_channels == 1 else array))
+    return _wrap_array(np.ascontiguousarray(array[..., 0] if n_channels == 1 else array))
 
 
 def _read_sun(image, content):

@@ -29,7 +29,7 @@ def decode_fits(content):
     offset = 0
     while offset < len(content):
         header, data = _read_header(content, offset)
-        shape = _shape(header)
+        shape = _read_shape(header)
         n_values = math.prod(shape) if shape else 0
         if header.get("ZIMAGE") == "T":
             raise BadFileError(
@@ -38,8 +38,8 @@ def decode_fits(content):
             )
         if n_values and header.get("XTENSION", "IMAGE") == "IMAGE":
             return _decode_unit(content, data, header, shape)
-        size = abs(_number(header, "BITPIX", 8)) // 8 * _number(header, "GCOUNT", 1)
-        size *= n_values + _number(header, "PCOUNT", 0)
+        size = abs(_read_number(header, "BITPIX", 8)) // 8 * _read_number(header, "GCOUNT", 1)
+        size *= n_values + _read_number(header, "PCOUNT", 0)
         offset = data + -(-int(size) // _BLOCK) * _BLOCK
     raise BadFileError("is a FITS file without an image")
 
@@ -58,7 +58,7 @@ def _read_header(content, start):
     raise BadFileError("is a FITS file whose header does not end; copy or export it again")
 
 
-def _number(header, keyword, default=None):
+def _read_number(header, keyword, default=None):
     text = header.get(keyword, default)
     if text is None:
         raise BadFileError(f"is a FITS file whose header lacks {keyword}; export it again")
@@ -71,14 +71,14 @@ def _number(header, keyword, default=None):
     return int(text) if re.fullmatch(r"[+-]?\d+", str(text)) else value
 
 
-def _shape(header):
+def _read_shape(header):
     """Lengths of the axes, slowest first."""
-    n_axes = _number(header, "NAXIS")
-    return tuple(int(_number(header, f"NAXIS{i}")) for i in range(int(n_axes), 0, -1))
+    n_axes = _read_number(header, "NAXIS")
+    return tuple(int(_read_number(header, f"NAXIS{i}")) for i in range(int(n_axes), 0, -1))
 
 
 def _decode_unit(content, offset, header, shape):
-    bits = _number(header, "BITPIX")
+    bits = _read_number(header, "BITPIX")
     if bits not in _TYPES:
         raise BadFileError(f"is a FITS file of BITPIX {bits}, expected one of {[*_TYPES]}")
     while len(shape) > 2 and shape[0] == 1:
@@ -98,8 +98,8 @@ def _decode_unit(content, offset, header, shape):
 
 
 def _apply_scale(stored, header, bits):
-    scale, zero = _number(header, "BSCALE", 1), _number(header, "BZERO", 0)
-    blank = stored == _number(header, "BLANK") if "BLANK" in header and bits > 0 else None
+    scale, zero = _read_number(header, "BSCALE", 1), _read_number(header, "BZERO", 0)
+    blank = stored == _read_number(header, "BLANK") if "BLANK" in header and bits > 0 else None
     if blank is not None and blank.any():
         return np.where(blank, np.nan, zero + scale * stored.astype(np.float64))
     if scale == 1 and zero == 0:

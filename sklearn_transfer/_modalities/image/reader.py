@@ -12,7 +12,7 @@ from sklearn_transfer._modalities.image.decoding import Decoding
 from sklearn_transfer._modalities.payloads import InputFormat, PayloadFormat
 from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._modalities.remarks import Bright, Narrow
-from sklearn_transfer._process.threads import alone
+from sklearn_transfer._process.threads import lock_user_code
 from sklearn_transfer._store.digests import digest
 
 # An 8-bit picture whose brightest value is below this uses an eighth of the range.
@@ -51,7 +51,7 @@ class _SamplesAreImages(Reader):
     unit = "image"
 
     def known_digest(self, sample):
-        return contents.known_digest(sample)
+        return contents.find_known_digest(sample)
 
     def read(self, sample, key=None):
         return contents.read_sample(sample, key)
@@ -67,7 +67,7 @@ class ImageReader(_SamplesAreImages):
         self.decoding = Decoding(background, value_range, spec.channels)
         # The spec goes by the name that it had when the first cache folders were written.
         text = repr(spec).replace(type(spec).__name__, "InputSpec", 1)
-        self.key = digest("spec", text, background, *_parts_beyond_auto(value_range))
+        self.key = digest("spec", text, background, *_list_key_parts(value_range))
         self.format = PixelFormat(spec.mean, spec.std)
 
     def find_signature(self, samples):
@@ -83,8 +83,8 @@ class ImageReader(_SamplesAreImages):
             image, is_8_bit = content, True
             pixels = transforms.center(content, self.spec)
         else:
-            image, is_8_bit = self.decoding.picture(content, note)
-            pixels = transforms.eval_transform(image, self.spec)
+            image, is_8_bit = self.decoding.make_picture(content, note)
+            pixels = transforms.apply_eval_transform(image, self.spec)
         if is_8_bit:
             self._note_dark(pixels, image, note)
         return {"pixels": pixels}
@@ -104,12 +104,12 @@ class ImageReader(_SamplesAreImages):
             note(Bright())
 
     def make_augmentation(self, augment):
-        return partial(_augment, transforms.make_augmentation(augment, self.spec))
+        return partial(_draw_view, transforms.make_augmentation(augment, self.spec))
 
     def prepare_original(self, content, note=None):
         """Upright picture as an array, no larger than twice what the network sees."""
-        image, is_8_bit = self.decoding.picture(content, note)
-        array = transforms.shrunk(image, _LARGEST_RATIO * max(self.spec.resize))
+        image, is_8_bit = self.decoding.make_picture(content, note)
+        array = transforms.shrink(image, _LARGEST_RATIO * max(self.spec.resize))
         if is_8_bit:
             self._note_dark(array, image, note)
         return array
@@ -124,18 +124,18 @@ class CallableReader(_SamplesAreImages):
     def __init__(self, function, background, value_range="auto"):
         self.function = function
         self.decoding = Decoding(background, value_range)
-        parts = _parts_beyond_auto(value_range)
+        parts = _list_key_parts(value_range)
         self.key = digest("callable", function, background, *parts)
         self.is_ordered = not getattr(function, "thread_safe", False)
 
     def prepare(self, content, note=None):
-        image = self.decoding.picture(content, note).image
+        image = self.decoding.make_picture(content, note).image
         return image if self.is_ordered else self._call(image)
 
     def finish(self, prepared):
         if not self.is_ordered:
             return prepared
-        with alone():
+        with lock_user_code():
             return self._call(prepared)
 
     def _call(self, image):
@@ -159,7 +159,7 @@ class CallableReader(_SamplesAreImages):
         )
 
 
-def _augment(augmentation, array, seed):
+def _draw_view(augmentation, array, seed):
     """Payload of a view of a picture, drawn from a seed."""
     # Pillow does not know other numbers of channels.
     picture = Image.fromarray(array) if array.shape[2] == 3 else array
@@ -172,6 +172,6 @@ def _compute_brightest(image):
     return max(np.ravel(image.getextrema())[1::2].tolist())
 
 
-def _parts_beyond_auto(value_range):
+def _list_key_parts(value_range):
     """What a value range adds to the key of a reader."""
     return () if value_range == "auto" else ("value range", value_range)

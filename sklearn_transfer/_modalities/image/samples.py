@@ -52,7 +52,7 @@ def _check_array(X):
         return X
     raise ValueError(
         f"X is a numeric array of shape {X.shape}, expected images (n_samples, height,"
-        f" width) or (n_samples, height, width, channels).{_advise_on_shape(X.shape)}"
+        f" width) or (n_samples, height, width, channels).{_suggest_shape(X.shape)}"
     )
 
 
@@ -60,7 +60,7 @@ def _has_channels_first(shape):
     return shape[3] not in (1, 3, 4) and shape[1] in (1, 3, 4)
 
 
-def _advise_on_shape(shape):
+def _suggest_shape(shape):
     if len(shape) == 4:
         return " Put the channels last: X.transpose(0, 2, 3, 1)"
     if len(shape) == 2:

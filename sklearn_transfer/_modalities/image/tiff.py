@@ -31,10 +31,10 @@ from sklearn_transfer._modalities.image.tiff_tags import (
     WHITE_IS_ZERO,
     YCBCR,
     find_value_range,
+    get_tag_values,
     has_empty_segments,
     read_layout,
     read_tags,
-    tag_values,
 )
 
 TIFF_SIGNATURES = (
@@ -65,7 +65,7 @@ def decode_tiff(content):
     if (
         image is not None
         and not is_sparse
-        and (_pillow_reads(layout) or _pillow_leaves_out_extras(layout))
+        and (_can_pillow_read(layout) or _needs_to_skip_extras(layout))
     ):
         image = _load_with_pillow(image, layout)
         if image is not None:
@@ -73,7 +73,7 @@ def decode_tiff(content):
     return _from_tifffile(content, tags, layout, value_range)
 
 
-def _pillow_leaves_out_extras(layout):
+def _needs_to_skip_extras(layout):
     """Whether Pillow has at least the colors, and tifffile is not there to give the rest."""
     is_rgb = layout.photometric == RGB and layout.sample == "u8" and not layout.is_planar
     has_other = layout.n_samples == 4 and layout.alpha is None
@@ -91,7 +91,7 @@ def _open_with_pillow(content):
     return image if image.format == "TIFF" else None
 
 
-def _pillow_reads(layout):
+def _can_pillow_read(layout):
     """Whether Pillow from 10.4 on reads such a file right, as the tests' sweep found."""
     if layout.compression not in COMPRESSIONS or layout.compression == WEBP:
         return False
@@ -101,7 +101,7 @@ def _pillow_reads(layout):
     if layout.sample in ("u1", "u2", "u4"):
         return layout.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE) and not n_extra
     if layout.sample == "u8":
-        return _pillow_reads_bytes(layout, n_extra)
+        return _can_pillow_read_bytes(layout, n_extra)
     if layout.photometric == RGB and layout.sample == "u16" and not layout.is_planar:
         return n_extra == 0 or (n_extra == 1 and layout.alpha in UNASSOCIATED)
     if n_extra or layout.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO):
@@ -116,7 +116,7 @@ def _pillow_reads(layout):
     )
 
 
-def _pillow_reads_bytes(layout, n_extra):
+def _can_pillow_read_bytes(layout, n_extra):
     if layout.photometric == YCBCR:
         is_libtiff = layout.compression != 1
         return is_libtiff and not layout.is_planar and n_extra <= 0
@@ -143,14 +143,14 @@ def _load_with_pillow(image, layout):
 
 def _from_pillow(image, content, tags, layout, value_range):
     if layout.photometric == PALETTE:
-        return Decoded(_with_wide_palette(image, tags))
+        return Decoded(_restore_palette(image, tags))
     if layout.bits <= 8 and layout.kind == "u" and layout.alpha != "supposed":
         return Decoded(image)
     image = ImageOps.exif_transpose(image)  # what Pillow has turned says that it is upright
     if layout.sample == "u8":
         return Decoded(np.asarray(image), None, 3, layout.alpha)
     if layout.photometric == RGB:
-        return _wide_color(image, content, layout, value_range)
+        return _combine_readings(image, content, layout, value_range)
     array = np.asarray(image)
     if layout.sample == "u32":
         array = array.view(np.uint32)
@@ -161,18 +161,18 @@ def _from_pillow(image, content, tags, layout, value_range):
     elif layout.sample in ("u12", "u16"):
         array = array.astype(np.uint16)
     value_range = _confirm_range(array, value_range)
-    return Decoded(_black_is_zero(array, layout, value_range), value_range)
+    return Decoded(_make_black_zero(array, layout, value_range), value_range)
 
 
-def _with_wide_palette(image, tags):
+def _restore_palette(image, tags):
     """Colors as Pillow has them, which takes them for 16 bits: some writers give 8."""
-    colors = tag_values(tags, 320)
+    colors = get_tag_values(tags, 320)
     if colors and max(colors) < 256 and image.mode == "P" and max(colors) > 0:
         image.putpalette(np.reshape(colors, (3, -1)).T.astype(np.uint8).tobytes())
     return image
 
 
-def _wide_color(image, content, layout, value_range):
+def _combine_readings(image, content, layout, value_range):
     """16 bits from two readings of 8: Pillow takes the one byte or the other by byte order."""
     is_raw = layout.compression == 1  # else libtiff gives the machine's own byte order
     is_big_endian = layout.is_big_endian if is_raw else sys.byteorder == "big"
@@ -187,12 +187,12 @@ def _confirm_range(array, value_range):
     return value_range if value_range and array.max() <= value_range[1] else None
 
 
-def _black_is_zero(array, layout, value_range):
+def _make_black_zero(array, layout, value_range):
     """Values inverted where 0 is white, except those of extra samples."""
     if layout.photometric != WHITE_IS_ZERO:
         return array
     if array.ndim == 3:
-        gray = _black_is_zero(array[..., 0], layout, value_range)
+        gray = _make_black_zero(array[..., 0], layout, value_range)
         return np.concatenate([gray[..., None], array[..., 1:]], axis=-1)
     if array.dtype.kind in "bi":
         return ~array  # -1 - value: the least becomes the largest
@@ -222,7 +222,7 @@ def _from_tifffile(content, tags, layout, value_range):
     if layout.photometric in (PALETTE, CMYK, YCBCR, LAB):
         return _to_rgb(array, tags, layout)
     value_range = _confirm_range(array, value_range)
-    array = _black_is_zero(array, layout, value_range)
+    array = _make_black_zero(array, layout, value_range)
     if array.ndim == 2:
         return Decoded(array, value_range)
     n_colors = layout.n_colors
@@ -246,7 +246,7 @@ def _read_with_tifffile(content, layout):
 def _to_rgb(array, tags, layout):
     """RGB of what NumPy has no channels for, by the conversions that Pillow uses."""
     if layout.photometric == PALETTE and array.ndim == 2:
-        colors = np.reshape(tag_values(tags, 320), (3, -1)).T.astype(np.uint16)
+        colors = np.reshape(get_tag_values(tags, 320), (3, -1)).T.astype(np.uint16)
         colors = colors * np.uint16(257 if colors.max() < 256 else 1)
         return Decoded(colors[np.minimum(array, len(colors) - 1)], None, 3)
     if layout.photometric == YCBCR and layout.compression in (7, WEBP):

@@ -127,7 +127,7 @@ def _parse_tags(content):
     return tags
 
 
-def tag_values(tags, tag, default=()):
+def get_tag_values(tags, tag, default=()):
     value = tags.get(tag, default)
     return tuple(value) if isinstance(value, (tuple, list, bytes)) else (value,)
 
@@ -147,7 +147,7 @@ def read_layout(tags, is_big_endian):
     n_samples = tags.get(277, 3 if compression == 6 else 1)
     if n_samples == 1:
         _refuse_channels_in_pages(str(tags.get(270, "")))
-    bits, kinds = set(tag_values(tags, 258, (1,))), set(tag_values(tags, 339, (1,)))
+    bits, kinds = set(get_tag_values(tags, 258, (1,))), set(get_tag_values(tags, 339, (1,)))
     if len(bits) != 1 or len(kinds) != 1 or not kinds <= {*_SAMPLE_KINDS}:
         raise BadFileError(
             f"is a TIFF file of samples of {sorted(bits)} bits in the formats {sorted(kinds)},"
@@ -173,9 +173,9 @@ def read_layout(tags, is_big_endian):
         is_planar=tags.get(284, 1) == 2 and n_samples > 1,
         is_big_endian=is_big_endian,
         fill_order=tags.get(266, 1),
-        extras=tag_values(tags, 338),
+        extras=get_tag_values(tags, 338),
         orientation=tags.get(ORIENTATION, 1),
-        subsampling=tag_values(tags, 530, (2, 2)),
+        subsampling=get_tag_values(tags, 530, (2, 2)),
     )
 
 
@@ -219,8 +219,8 @@ def has_empty_segments(tags, layout, n_bytes):
         return False
     width, height = layout.size
     tile = (tags.get(322), tags.get(323)) if 324 in tags else (width, tags.get(278, height))
-    offsets = tag_values(tags, 324 if 324 in tags else 273)
-    counts = tag_values(tags, 325 if 324 in tags else 279, (0,) * len(offsets))
+    offsets = get_tag_values(tags, 324 if 324 in tags else 273)
+    counts = get_tag_values(tags, 325 if 324 in tags else 279, (0,) * len(offsets))
     if not all(tile) or len(offsets) != len(counts):
         raise BadFileError(f"is {layout.describe()} with damaged tags; export it again")
     n_segments = math.ceil(width / tile[0]) * math.ceil(height / min(tile[1], height))
@@ -246,7 +246,7 @@ def find_value_range(tags, layout):
     if layout.kind != "u" or layout.bits != 16:
         return None
     stated = _SIGNIFICANT_BITS.search(str(tags.get(270, "")))
-    white = 2 ** int(stated[1]) - 1 if stated else max(tag_values(tags, 281, (0,)))
+    white = 2 ** int(stated[1]) - 1 if stated else max(get_tag_values(tags, 281, (0,)))
     if isinstance(white, int) and 255 <= white < 65535 and (white + 1).bit_count() == 1:
         return (0, white)
     return None

@@ -24,22 +24,22 @@ _JITTER = 0.2
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def eval_transform(image, spec):
+def apply_eval_transform(image, spec):
     """Scaled center crop of a picture as uint8 (height, width, channels).
 
     The same pixels as timm's evaluation transform.
     """
     if isinstance(image, np.ndarray):
-        bands = zip(_bands(image), spec.split_channels(), strict=True)
-        return np.concatenate([eval_transform(*band) for band in bands], axis=2)
+        bands = zip(_split_bands(image), spec.split_channels(), strict=True)
+        return np.concatenate([apply_eval_transform(*band) for band in bands], axis=2)
     if spec.channels == 1:
         image = image.convert("L")
-    height, width = _scaled_size(image.size, spec)
-    top, bottom = _kept(height, spec.size[0])
-    left, right = _kept(width, spec.size[1])
-    crop = _resized_part(image, (width, height), (left, top, right, bottom), spec)
+    height, width = _compute_scaled_size(image.size, spec)
+    top, bottom = _find_kept_pixels(height, spec.size[0])
+    left, right = _find_kept_pixels(width, spec.size[1])
+    crop = _resize_part(image, (width, height), (left, top, right, bottom), spec)
     if crop.size != spec.size[::-1]:
-        canvas = Image.new(crop.mode, spec.size[::-1], _fill(spec))
+        canvas = Image.new(crop.mode, spec.size[::-1], _find_fill_color(spec))
         canvas.paste(
             crop, tuple((a - b) // 2 for a, b in zip(canvas.size, crop.size, strict=True))
         )
@@ -47,10 +47,10 @@ def eval_transform(image, spec):
     return np.asarray(crop).reshape(*spec.size, spec.channels)
 
 
-def shrunk(picture, least):
+def shrink(picture, least):
     """Picture as an array, scaled down where its shorter edge has more than `least` pixels."""
     if isinstance(picture, np.ndarray):
-        bands = [shrunk(band, least) for band in _bands(picture)]
+        bands = [shrink(band, least) for band in _split_bands(picture)]
         return np.stack(bands, axis=2)
     if min(picture.size) > least:
         ratio = least / min(picture.size)
@@ -59,7 +59,7 @@ def shrunk(picture, least):
     return np.asarray(picture)
 
 
-def _bands(array):
+def _split_bands(array):
     """Channels of an array (height, width, channels) as gray images."""
     return [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(array, 2, 0)]
 
@@ -73,26 +73,26 @@ def needs_crop_alone(content, spec):
     height, width = content.shape[:2]
     return (
         content.shape[2] == spec.channels
-        and _scaled_size((width, height), spec) == (height, width)
+        and _compute_scaled_size((width, height), spec) == (height, width)
         and height >= spec.size[0]
         and width >= spec.size[1]
     )
 
 
 def center(array, spec):
-    """What `eval_transform` gives for such an array: the center of it."""
-    top, bottom = _kept(array.shape[0], spec.size[0])
-    left, right = _kept(array.shape[1], spec.size[1])
+    """What `apply_eval_transform` gives for such an array: the center of it."""
+    top, bottom = _find_kept_pixels(array.shape[0], spec.size[0])
+    left, right = _find_kept_pixels(array.shape[1], spec.size[1])
     return array[top:bottom, left:right]
 
 
-def _kept(scaled, wanted):
+def _find_kept_pixels(scaled, wanted):
     """First and last pixel of one scaled edge that a center crop keeps."""
     start = max(round((scaled - wanted) / 2), 0)
     return start, min(start + wanted, scaled)
 
 
-def _resized_part(image, size, box, spec):
+def _resize_part(image, size, box, spec):
     resample = Image.Resampling[spec.interpolation.upper()]
     if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
         return image.resize(size, resample).crop(box)
@@ -105,14 +105,14 @@ def _resized_part(image, size, box, spec):
     return image.resize((right - left, bottom - top), resample, box=source)
 
 
-def _fill(spec):
+def _find_fill_color(spec):
     if spec.crop_mode != "border":
         return 0
     fill = tuple(round(255 * value) for value in spec.mean)
     return fill if len(fill) > 1 else fill[0]
 
 
-def _scaled_size(size, spec):
+def _compute_scaled_size(size, spec):
     """Height and width that the whole image would be scaled to, as timm computes it."""
     width, height = size
     if spec.crop_mode == "squash":
@@ -133,16 +133,16 @@ def make_augmentation(augment, spec):
     `image` is an upright RGB image, `seed` an int or a tuple of ints from 0. The pixels depend
     on these two alone, in any thread and order, and no global random state is moved.
 
-    - "none" is `eval_transform`, and "flip" mirrors it with probability 1/2.
+    - "none" is `apply_eval_transform`, and "flip" mirrors it with probability 1/2.
     - "standard" resizes a random part (35 to 100 % of the area, aspect 3/4 to 4/3), mirrors it
       with probability 1/2, and multiplies brightness, contrast and saturation by factors in
       [0.8, 1.2].
     - "randaugment" [1]_ and "trivial" [2]_ take such a part, mirrored or not, and then
       torchvision's policy with its defaults.
     - A callable gets a copy of the image and returns a `PIL.Image` (RGB or L) or a uint8
-      array (height, width, 1|3), which then goes through `eval_transform`. Callables run one
-      at a time. What they draw from `random`, numpy's global generator or torch on the CPU
-      follows from the seed; a generator of their own does not.
+      array (height, width, 1|3), which then goes through `apply_eval_transform`. Callables
+      run one at a time. What they draw from `random`, numpy's global generator or torch on
+      the CPU follows from the seed; a generator of their own does not.
 
     For a network of another number of channels than 1 or 3, a callable gets and returns a
     uint8 array of that many channels, "standard" leaves saturation as it is, and torchvision's
@@ -167,69 +167,69 @@ def make_augmentation(augment, spec):
             )
         return functools.partial(_POLICIES[augment], spec=spec)
     if callable(augment):
-        return functools.partial(_by_callable, function=augment, spec=spec)
+        return functools.partial(_apply_callable, function=augment, spec=spec)
     raise ValueError(
         f"augment={shortened(augment)} is unknown; expected one of {AUGMENTATIONS}, or a"
         f" callable that takes and returns a PIL image.{did_you_mean(augment, AUGMENTATIONS)}"
     )
 
 
-def _plain(image, seed, *, spec):
-    return eval_transform(image, spec)
+def _apply_none(image, seed, *, spec):
+    return apply_eval_transform(image, spec)
 
 
-def _flip(image, seed, *, spec):
+def _apply_flip(image, seed, *, spec):
     if np.random.default_rng(seed).random() < 0.5:
-        return np.ascontiguousarray(eval_transform(image, spec)[:, ::-1])
-    return eval_transform(image, spec)
+        return np.ascontiguousarray(apply_eval_transform(image, spec)[:, ::-1])
+    return apply_eval_transform(image, spec)
 
 
-def _standard(image, seed, *, spec):
+def _apply_standard(image, seed, *, spec):
     rng = np.random.default_rng(seed)
-    image = _random_part(image, spec, rng)
+    image = _draw_part(image, spec, rng)
     factors = rng.uniform(1 - _JITTER, 1 + _JITTER, 3)
-    return _pixels(_jittered(image, *factors), spec)
+    return _to_pixels(_apply_jitter(image, *factors), spec)
 
 
-def _by_torchvision(image, seed, *, policy, spec):
+def _apply_policy(image, seed, *, policy, spec):
     from sklearn_transfer._process.draws import SeededTorch
 
     rng = np.random.default_rng(seed)
-    image = _random_part(image, spec, rng)
+    image = _draw_part(image, spec, rng)
     with SeededTorch(int(rng.integers(2**63))):
-        image = _torchvision_policy(policy)(image)
-    return _pixels(image, spec)
+        image = _make_policy(policy)(image)
+    return _to_pixels(image, spec)
 
 
-def _by_callable(image, seed, *, function, spec):
-    from sklearn_transfer._process.draws import seeded
+def _apply_callable(image, seed, *, function, spec):
+    from sklearn_transfer._process.draws import seed_draws
 
-    with seeded(seed):
+    with seed_draws(seed):
         result = function(image.copy())
     if spec.converts:
-        return eval_transform(_checked_result(result), spec)
-    return eval_transform(_checked_array(result, spec), spec)
+        return apply_eval_transform(_check_returned_picture(result), spec)
+    return apply_eval_transform(_check_returned_array(result, spec), spec)
 
 
 _POLICIES = {
-    "none": _plain,
-    "flip": _flip,
-    "standard": _standard,
-    "randaugment": functools.partial(_by_torchvision, policy="RandAugment"),
-    "trivial": functools.partial(_by_torchvision, policy="TrivialAugmentWide"),
+    "none": _apply_none,
+    "flip": _apply_flip,
+    "standard": _apply_standard,
+    "randaugment": functools.partial(_apply_policy, policy="RandAugment"),
+    "trivial": functools.partial(_apply_policy, policy="TrivialAugmentWide"),
 }
 AUGMENTATIONS = tuple(_POLICIES)
 _FOR_COLOR = ("randaugment", "trivial")
 
 
 @functools.cache
-def _torchvision_policy(name):
+def _make_policy(name):
     from torchvision.transforms import v2
 
     return getattr(v2, name)()
 
 
-def _checked_array(result, spec):
+def _check_returned_array(result, spec):
     is_fitting = isinstance(result, np.ndarray) and result.dtype == np.uint8
     if not is_fitting or result.ndim != 3 or result.shape[2] != spec.channels:
         got = type(result).__name__
@@ -243,7 +243,7 @@ def _checked_array(result, spec):
     return result
 
 
-def _checked_result(result):
+def _check_returned_picture(result):
     if isinstance(result, Image.Image):
         if result.mode not in ("RGB", "L"):
             raise ValueError(
@@ -257,7 +257,7 @@ def _checked_result(result):
             " (height, width, channels); scaling and normalisation come later"
         )
     else:
-        image = _image_of(result)
+        image = _to_image(result)
     if 0 in image.size:
         raise ValueError(
             f"augment returned an image of {image.size[0]} x {image.size[1]} pixels"
@@ -265,7 +265,7 @@ def _checked_result(result):
     return image.convert("RGB")
 
 
-def _image_of(array):
+def _to_image(array):
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] == 3)):
         raise ValueError(
@@ -277,30 +277,32 @@ def _image_of(array):
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _pixels(image, spec):
+def _to_pixels(image, spec):
     return np.asarray(image).reshape(*spec.size, spec.channels)
 
 
-def _random_part(image, spec, rng):
+def _draw_part(image, spec, rng):
     """Random part of the picture, resampled in one step and mirrored or not."""
     size = image.shape[1::-1] if isinstance(image, np.ndarray) else image.size
-    box = _random_box(size, rng)
+    box = _draw_box(size, rng)
     is_mirrored = rng.random() < 0.5
     if isinstance(image, np.ndarray):
-        parts = [_resampled(band, spec, box, is_mirrored) for band in _bands(image)]
+        parts = [
+            _resize_and_mirror(band, spec, box, is_mirrored) for band in _split_bands(image)
+        ]
         return np.stack(list(map(np.asarray, parts)), axis=2)
     if spec.channels == 1:
         image = image.convert("L")
-    return _resampled(image, spec, box, is_mirrored)
+    return _resize_and_mirror(image, spec, box, is_mirrored)
 
 
-def _resampled(image, spec, box, is_mirrored):
+def _resize_and_mirror(image, spec, box, is_mirrored):
     resample = Image.Resampling[spec.interpolation.upper()]
     image = image.resize(spec.size[::-1], resample, box=box)
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else image
 
 
-def _random_box(size, rng):
+def _draw_box(size, rng):
     """Left, top, right and bottom of a random part, of which pixels may be cut."""
     width, height = size
     for _ in range(_TRIES):
@@ -316,7 +318,7 @@ def _random_box(size, rng):
     return left, top, min(left + part[0], width), min(top + part[1], height)
 
 
-def _jittered(image, brightness, contrast, saturation):
+def _apply_jitter(image, brightness, contrast, saturation):
     """Image b * (c * (s * x + (1 - s) * gray(x)) + (1 - c) * mean(gray)), clipped once.
 
     Brightness, contrast and saturation as linear maps commute, so their order does not matter.

@@ -48,9 +48,9 @@ def to_gray_levels(array, value_range, stated=None, note=None):
     of their type's range. Raises BadSampleError where nothing says how to scale the values.
     """
     if isinstance(value_range, tuple):
-        return _by_window(array, *value_range)
+        return _apply_window(array, *value_range)
     if value_range == "auto" and stated is not None:
-        return _by_window(array, *stated)
+        return _apply_window(array, *stated)
     kind = array.dtype.kind
     if array.dtype == np.uint8:
         return array
@@ -66,7 +66,7 @@ def to_gray_levels(array, value_range, stated=None, note=None):
         return _from_uint16(array)
     if value_range == "dtype":
         limits = np.iinfo(array.dtype)
-        return _by_window(array, float(limits.min), float(limits.max))
+        return _apply_window(array, float(limits.min), float(limits.max))
     return _from_integers(array)
 
 
@@ -91,7 +91,7 @@ def _from_unit_interval(array, value_range, note):
         raise BadSampleError(
             f"has float values in [{low:g}, {high:g}], expected [0, 1]; divide by the"
             " largest value that its source can hold, or pass"
-            f" PretrainedFeatures(value_range=(low, high)), {_suggested(low, high)}"
+            f" PretrainedFeatures(value_range=(low, high)), {_suggest_range(low, high)}"
         )
     if value_range == "auto":
         note_narrow(array, 1.0, note)
@@ -108,7 +108,7 @@ def _from_integers(array):
     raise BadSampleError(
         f"has dtype {array.dtype} with values in [{low}, {high}], and nothing says which of"
         f" them are black and white; pass PretrainedFeatures(value_range=(low, high)),"
-        f" {_suggested(low, high)}{other}"
+        f" {_suggest_range(low, high)}{other}"
     )
 
 
@@ -116,7 +116,7 @@ def _holds_16_bits(dtype, high):
     return dtype.itemsize > 2 and _NARROW_SHARE["uint16"] <= high / _UINT16_MAX <= 1
 
 
-def _suggested(low, high):
+def _suggest_range(low, high):
     """A pair to try, in words: whole bits from 0 on, else the values that were seen."""
     if math.isinf(low) or math.isinf(high):
         return "which clips infinity"
@@ -125,19 +125,19 @@ def _suggested(low, high):
     return f"for instance ({low:g}, {high:g}) for what this image holds"
 
 
-def _by_window(array, low, high):
+def _apply_window(array, low, high):
     """Values from `low` to `high` as 0 to 255; those beyond are clipped."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind in "ui" and size <= 2:
         first, last = (np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)
-        table = _windowed(np.arange(first, last + 1, dtype=np.float64), low, high)
+        table = _scale_values(np.arange(first, last + 1, dtype=np.float64), low, high)
         return table[array.astype(np.int32) - first]
     if kind not in "buif":
         raise BadSampleError(f"has dtype {array.dtype}, {_EXPECTED}")
     if kind == "f" and np.isnan(array).any():
         raise BadSampleError("contains NaN")
-    return _windowed(array.astype(np.float64), low, high)
+    return _scale_values(array.astype(np.float64), low, high)
 
 
-def _windowed(values, low, high):
+def _scale_values(values, low, high):
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

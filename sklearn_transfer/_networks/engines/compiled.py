@@ -33,7 +33,7 @@ class CompiledEngine(ABC):
     def infer(self, inputs):
         """Outputs for each input, which is a list of arrays in the order of the plan."""
 
-    def rows_of(self, batch_size):
+    def choose_batch_size(self, batch_size):
         """Rows per batch for a value of the parameter `batch_size`."""
         return self.rows if batch_size == "auto" else min(self.rows, batch_size)
 

@@ -56,10 +56,10 @@ class OpenVINOEngine(CompiledEngine):
 _openvino_engines = weakref.WeakSet()
 
 
-def _leak_engines():
+def _keep_engines_alive():
     """Leak engines of the parent: OpenVINO aborts a child in which they are destroyed."""
     for engine in _openvino_engines:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
 
 
-run_at_fork(Turn.ENGINES, in_child=_leak_engines)
+run_at_fork(Turn.ENGINES, in_child=_keep_engines_alive)

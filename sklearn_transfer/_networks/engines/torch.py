@@ -49,20 +49,20 @@ class TorchEngine:
         with Observation(plan.backbone.module, example) as seen:
             expected = plan.forward(example, precision="float32")
         tolerance = TOLERANCE["float32"]
-        self.independent = _agree([rows[:1] for rows in together], expected, tolerance)
+        self.independent = _are_close([rows[:1] for rows in together], expected, tolerance)
         if self.on_cpu:
             self.rows = min(max(_ACTIVATION_ELEMENTS // seen.largest, 1), _LARGEST_BATCH)
-        pairs = seen.pairs()
+        pairs = seen.list_pairs()
         if pairs:
             folded = replace(
                 plan.backbone, module=fold_batch_norms(plan.backbone.module, pairs)
             )
             found = plan.forward(example, folded, precision="float32")
             # A convolution may itself be tapped, as the last layer of a named module.
-            if _agree(found, expected, _FOLD_TOLERANCE):
+            if _are_close(found, expected, _FOLD_TOLERANCE):
                 self.backbone = folded
 
-    def rows_of(self, batch_size):
+    def choose_batch_size(self, batch_size):
         """Rows per batch for a value of the parameter `batch_size`.
 
         One where rows depend on each other, as under batch-norm without running statistics.
@@ -82,7 +82,7 @@ class TorchEngine:
         return [output.cpu().numpy() for output in outputs]
 
 
-def _agree(found, expected, tolerance):
+def _are_close(found, expected, tolerance):
     return all(
         compute_difference(a.cpu().numpy(), b.cpu().numpy()) <= tolerance
         for a, b in zip(found, expected, strict=True)

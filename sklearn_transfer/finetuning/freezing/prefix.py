@@ -11,7 +11,7 @@ from sklearn_transfer._networks.engines.choice import resolve_engine
 from sklearn_transfer._networks.splits import Resumption, split
 from sklearn_transfer._networks.taps import Tap
 from sklearn_transfer._store.choice import choose_store
-from sklearn_transfer._store.digests import array_digest
+from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 from sklearn_transfer.finetuning import _inputs
 from sklearn_transfer.finetuning.freezing.policies import EMBEDDING
@@ -140,9 +140,11 @@ class PayloadReader(Reader):
 
     def known_digest(self, sample):
         """Digest of the values."""
+        if len(sample) > 1:
+            return digest(sorted(sample.items()))
         # As earlier versions digested them, which knew payloads of one array only.
         [array] = sample.values()
-        return array_digest(array)
+        return digest_array(array)
 
     def read(self, sample, key=None):
         """Digest and the sample as it is."""

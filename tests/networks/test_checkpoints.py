@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer._networks.registry import load_backbone
-from tests import networks
+from tests import small_networks
 
 TINY = "test_resnet"
 
@@ -235,15 +235,15 @@ def test_names_that_timm_translates_stay_as_they_are(tmp_path):
 
 def loading_paths(tmp_path):
     """A model of each kind, the state that it is to get, and a wrong one beside."""
-    net = networks.trained_net().state_dict()
-    other = networks.CountingNet().state_dict()
+    net = small_networks.trained_net().state_dict()
+    other = small_networks.CountingNet().state_dict()
     alex = load_backbone("torchvision/squeezenet1_1", None).module.state_dict()
     wrong = {name: torch.zeros_like(tensor) for name, tensor in alex.items()}
     return {
         "timm": (TINY, AVERAGE, RAW),
         "torchvision": ("torchvision/squeezenet1_1", alex, wrong),
-        "module": (networks.CountingNet(), net, other),
-        "callable": (networks.counting_net, net, other),
+        "module": (small_networks.CountingNet(), net, other),
+        "callable": (small_networks.counting_net, net, other),
     }
 
 
@@ -260,7 +260,7 @@ def test_every_kind_of_model_reads_checkpoints(kind, tmp_path):
 
 
 def test_the_hub_reads_checkpoints(offline, tmp_path):
-    from tests.extraction.test_backbones import write_hub_cache
+    from tests.networks.test_backbones import write_hub_cache
 
     write_hub_cache(tmp_path / "hub", "someone/tiny", RAW)
     path = saved({"state_dict": RAW, "state_dict_ema": under("model.", AVERAGE)}, tmp_path)
@@ -322,7 +322,7 @@ def test_bad_weights_are_blamed_whatever_the_model(kind, tmp_path):
 
 
 def test_a_module_with_bad_weights_of_its_own_is_refused(crops):
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     nn.init.constant_(net.body[1].weight, np.inf)
     extractor = PretrainedFeatures(net)
     with pytest.raises(ValueError, match=r"CountingNet \(own weights\) .*'body.1.weight'"):
@@ -330,7 +330,7 @@ def test_a_module_with_bad_weights_of_its_own_is_refused(crops):
 
 
 def test_infinite_masks_are_no_bad_weights(crops):
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     net.register_buffer("mask", torch.full((2, 2), -torch.inf))
     assert PretrainedFeatures(net).fit_transform(crops).shape == (9, 5)
 
@@ -344,17 +344,17 @@ def test_fine_tuning_blames_bad_weights(crops, tmp_path):
 
 def test_a_saved_network_with_bad_weights_is_refused(crops, tmp_path):
     options = {"freeze": "all", "max_epochs": 1, "engine": "torch"}
-    tuned = FineTunedClassifier(networks.trained_net(), **options)
+    tuned = FineTunedClassifier(small_networks.trained_net(), **options)
     tuned.fit(crops, np.arange(9) % 2).save(tmp_path)
     path = tmp_path / "weights.safetensors"
     state = safetensors.torch.load_file(path)
     safetensors.torch.save_file(spoilt(state, "head.linear.weight", np.nan), path)
     with pytest.raises(ValueError, match=r"its saved weights.*'head.linear.weight'"):
-        FineTunedClassifier.load(tmp_path, model=networks.trained_net())
+        FineTunedClassifier.load(tmp_path, model=small_networks.trained_net())
 
 
 def quantized_dynamically():
-    net = copy.deepcopy(networks.trained_net()).eval()
+    net = copy.deepcopy(small_networks.trained_net()).eval()
     return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
 
 
@@ -369,7 +369,7 @@ def quantized_statically():
 
 
 def with_small_weights():
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     net.head.weight = nn.Parameter(torch.ones(5, 6, dtype=torch.int8), requires_grad=False)
     return net
 
@@ -404,7 +404,7 @@ def test_weights_of_a_quantized_network_are_refused(make, as_file, tmp_path):
     state = make().state_dict()
     weights = saved(state, tmp_path) if as_file else state
     with pytest.raises(ValueError, match="quantized network"):
-        load_backbone(networks.counting_net, weights)
+        load_backbone(small_networks.counting_net, weights)
 
 
 def test_objects_that_would_execute_code_are_named(tmp_path):
@@ -445,7 +445,7 @@ def test_a_cache_may_lie_in_the_home_folder(kind, crops, tmp_path, monkeypatch):
     elsewhere.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(elsewhere)
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     if kind == "features":
         estimator = PretrainedFeatures(net, cache="~/kept").fit(crops)
         estimator.transform(crops)
@@ -461,7 +461,7 @@ def test_a_cache_may_lie_in_the_home_folder(kind, crops, tmp_path, monkeypatch):
 
 def test_networks_are_saved_in_the_home_folder(crops, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    net = networks.trained_net()
+    net = small_networks.trained_net()
     options = {"freeze": "all", "max_epochs": 1, "engine": "torch"}
     tuned = FineTunedClassifier(net, **options).fit(crops, np.arange(9) % 2).save("~/model")
     assert (tmp_path / "model" / "weights.safetensors").exists()
@@ -474,6 +474,6 @@ def test_networks_are_saved_in_the_home_folder(crops, tmp_path, monkeypatch):
 @pytest.mark.parametrize("cache", ["Memory", "memory "])
 def test_a_misspelt_cache_of_a_fine_tuner_is_told(cache, crops, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tuner = FineTunedClassifier(networks.trained_net(), freeze="all", cache=cache)
+    tuner = FineTunedClassifier(small_networks.trained_net(), freeze="all", cache=cache)
     with pytest.raises(ValueError, match="Did you mean 'memory'"):
         tuner.fit(crops, np.arange(9) % 2)

@@ -10,7 +10,7 @@ from timm import create_model
 from torch import nn
 
 from sklearn_transfer._networks.splits import Resumption, Split, find_upstream, split
-from tests import networks
+from tests import small_networks
 
 # (network, pixels, boundaries)
 SMALL = [
@@ -107,7 +107,7 @@ def test_gradients_of_the_rest_are_those_of_the_whole(name, size, boundary):
 
 
 def test_the_rest_in_training_mode_gives_what_the_whole_gives():
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
     batch = noise(6, 32, seed=1)
     model.train()
@@ -131,17 +131,17 @@ def test_the_rest_in_training_mode_gives_what_the_whole_gives():
 
 
 def test_modules_before_the_cut_do_no_work():
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
-    networks.Watched.reset()
+    small_networks.Watched.reset()
     with Resumption(model, record) as resumed:
         resumed(model, torch.zeros(4, *record.shape))
-    assert not networks.Watched.seen
+    assert not small_networks.Watched.seen
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 7])
 def test_any_number_of_rows_goes_on(n_rows):
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
     batch = noise(n_rows, 32, seed=1)
     with torch.no_grad(), Resumption(model, record) as resumed:
@@ -152,18 +152,20 @@ def test_any_number_of_rows_goes_on(n_rows):
 
 def model_part(model, batch):
     # Through the functions of the classes, since the modules are passed over meanwhile.
-    return networks.Residual.forward(model.early, networks.Watched.forward(model.stem, batch))
+    return small_networks.Residual.forward(
+        model.early, small_networks.Watched.forward(model.stem, batch)
+    )
 
 
 def test_a_by_passed_boundary_has_no_cut():
-    model = networks.ByPassed()
+    model = small_networks.ByPassed()
     assert split(model, model, noise(3, 32), "middle") is None
     assert split(model, model, noise(3, 32), "late") is not None
     assert split(model, model, noise(3, 32), "stem") is not None
 
 
 def test_a_boundary_with_more_rows_than_samples_has_no_cut():
-    model = networks.Windows()
+    model = small_networks.Windows()
     assert split(model, model, noise(3, 32), "inner") is None
 
 
@@ -214,18 +216,21 @@ def test_what_differs_from_pass_to_pass_has_no_cut():
 
 
 def test_the_module_is_as_it_was_after_an_error():
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
     with pytest.raises(RuntimeError), Resumption(model, record) as resumed:
         resumed(model, torch.zeros(2, 99, 3, 3))
     assert not any("forward" in vars(module) for module in model.modules())
     batch = noise(2, 32)
     with torch.no_grad():
-        torch.testing.assert_close(model(batch), networks.staged()(batch))
+        torch.testing.assert_close(model(batch), small_networks.staged()(batch))
 
 
 def test_trying_a_cut_leaves_no_hooks_and_no_patches():
-    for model, boundary in ((networks.staged(), "early"), (networks.ByPassed(), "middle")):
+    for model, boundary in (
+        (small_networks.staged(), "early"),
+        (small_networks.ByPassed(), "middle"),
+    ):
         state = copy.deepcopy(model.state_dict())
         split(model, model, noise(3, 32), boundary)
         find_upstream(model, model, noise(3, 32), boundary)
@@ -238,7 +243,7 @@ def test_trying_a_cut_leaves_no_hooks_and_no_patches():
 
 
 def test_a_cut_at_a_boundary_that_is_patched_already_is_refused():
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
     with (
         Resumption(model, record),
@@ -249,7 +254,7 @@ def test_a_cut_at_a_boundary_that_is_patched_already_is_refused():
 
 
 def test_upstream_is_what_the_boundary_depends_on():
-    model = networks.staged()
+    model = small_networks.staged()
     found = find_upstream(model, model, noise(2, 32), "early")
     names = {
         name for name, _ in model.named_parameters() if name.startswith(("stem", "early"))
@@ -260,7 +265,7 @@ def test_upstream_is_what_the_boundary_depends_on():
 
 
 def test_parameters_outside_of_modules_are_upstream():
-    model = networks.Tokens()
+    model = small_networks.Tokens()
     found = find_upstream(model, model, noise(2, 32), "block").parameters
     assert found == {"cls_token", "registers", "patches.weight", "patches.bias"}
     assert find_upstream(model, model, noise(2, 32), "patches").parameters == {
@@ -277,14 +282,14 @@ def test_tokens_and_positions_of_a_transformer_are_upstream():
 
 
 def test_upstream_works_where_gradients_are_off():
-    model = networks.staged()
+    model = small_networks.staged()
     with torch.no_grad():
         found = find_upstream(model, model, noise(2, 32), "stem")
     assert found.parameters == {"stem.weight", "stem.bias"}
 
 
 def test_parameters_that_take_no_gradient_are_not_upstream():
-    model = networks.staged()
+    model = small_networks.staged()
     model.stem.bias.requires_grad_(False)
     found = find_upstream(model, model, noise(2, 32), "stem")
     assert found.parameters == {"stem.weight"}
@@ -294,14 +299,14 @@ def test_parameters_that_take_no_gradient_are_not_upstream():
 
 @pytest.mark.parametrize(("name", "times"), [("act", "runs 2 times"), ("unused", "is never")])
 def test_a_module_that_does_not_run_once_is_refused(name, times):
-    model = networks.Shared()
+    model = small_networks.Shared()
     for function in (split, find_upstream):
         with pytest.raises(ValueError, match=f"{name}.*{times}"):
             function(model, model, noise(3, 32), name)
 
 
 def test_a_network_can_be_pickled_while_it_is_cut_and_after():
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
     batch = noise(2, 32)
     with torch.no_grad():
@@ -314,7 +319,7 @@ def test_a_network_can_be_pickled_while_it_is_cut_and_after():
 
 
 def test_two_threads_take_turns():
-    model = networks.staged()
+    model = small_networks.staged()
     record = split(model, model, noise(3, 32), "early")
     batches = [noise(3, 32, seed) for seed in range(4)]
     with torch.no_grad():

@@ -31,7 +31,7 @@ from sklearn_transfer._networks.layout import Layout
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from sklearn_transfer._process import allocator
-from tests.networks import CONFIG, Shared, trained_net
+from tests.small_networks import CONFIG, Shared, trained_net
 
 COMPILED = ["openvino", "onnxruntime"]
 ENGINES = ["torch", *COMPILED]

@@ -11,10 +11,10 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer._networks import torchvision as torchvision_module
-from sklearn_transfer._networks.channels import for_channels
+from sklearn_transfer._networks.channels import fit_to_channels
 from sklearn_transfer.selection._baselines import RawPixels
 from tests.contracts import assert_same
-from tests.networks import CONFIG, CountingNet, counting_net
+from tests.small_networks import CONFIG, CountingNet, counting_net
 
 RNG = np.random.default_rng(0)
 NOISE = {n: RNG.integers(0, 256, (6, 40, 50, n), dtype=np.uint8) for n in (1, 2, 3, 4, 5, 13)}
@@ -323,4 +323,4 @@ def test_raw_pixels_have_the_networks_channels(n):
     ],
 )
 def test_means_for_channels(values, n, expected):
-    assert for_channels(values, n, "mean") == pytest.approx(expected)
+    assert fit_to_channels(values, n, "mean") == pytest.approx(expected)

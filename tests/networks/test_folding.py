@@ -19,7 +19,7 @@ from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same
-from tests.networks import trained_net
+from tests.small_networks import trained_net
 
 
 def settled(module, seed=0):
@@ -48,7 +48,7 @@ def observe(module, batch):
 
 def found_in(module):
     """Pairs that are seen, after the pass has told that nothing else is."""
-    return observe(settled(module), images()).pairs()
+    return observe(settled(module), images()).list_pairs()
 
 
 class BatchNormCalls(TorchFunctionMode):
@@ -253,7 +253,7 @@ def test_other_normalisations_are_left(norm):
 def test_other_convolutions_are_left(conv):
     norm = nn.BatchNorm1d(8) if isinstance(conv, nn.Conv1d) else nn.BatchNorm3d(8)
     batch = torch.randn(2, 4, *(5,) * (conv.weight.ndim - 2))
-    assert observe(nn.Sequential(conv, norm).eval(), batch).pairs() == []
+    assert observe(nn.Sequential(conv, norm).eval(), batch).list_pairs() == []
 
 
 def test_all_pairs_of_a_network_are_found():

@@ -21,7 +21,7 @@ from sklearn_transfer._networks.engines.choice import make_engine
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
 from tests.contracts import assert_same, relative_difference
-from tests.networks import CONFIG, trained_net
+from tests.small_networks import CONFIG, trained_net
 
 COMPILED = ["openvino", "onnxruntime"]
 ENGINES = ["torch", *COMPILED]
@@ -245,7 +245,7 @@ def test_rows_that_depend_on_each_other_pass_alone(crops):
 @pytest.mark.parametrize(("engine", "most"), [("torch", 100), ("openvino", 2)])
 def test_batch_size_bounds_the_rows_of_a_batch(engine, most, batch_size):
     made = engine_of(engine, load_backbone("test_resnet", None))
-    assert made.rows_of(batch_size) == min(batch_size, most)
+    assert made.choose_batch_size(batch_size) == min(batch_size, most)
 
 
 @pytest.mark.parametrize("bad", [0, 1, 2])

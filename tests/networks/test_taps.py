@@ -3,12 +3,14 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedFeatures
+from sklearn_transfer._modalities.readers import RowReader
 from sklearn_transfer._networks.layout import Stage
 from sklearn_transfer._networks.pooling import pool
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import _fix_numerics, forward, resolve_taps
+from sklearn_transfer._networks.widths import infer_widths
 from tests.contracts import assert_same
-from tests.networks import CountingNet, Shared, Tokens, Windows, trained_net
+from tests.small_networks import CountingNet, Shared, Tokens, Windows, trained_net
 
 LITE = "tf_efficientnet_lite0"
 
@@ -51,6 +53,31 @@ def test_stage_output_equals_a_hand_written_hook(lite, batch):
     handle.remove()
     found = forward(lite, tap(lite, "middle"), batch)[0]
     np.testing.assert_allclose(found, kept[0].mean((2, 3)), rtol=1e-6, atol=1e-6)
+
+
+SIGNATURE = (("input", (3, 64, 64), "<f4"),)
+
+
+@pytest.mark.parametrize("pooling", ["auto", "max", "flatten"])
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "torchvision/squeezenet1_1"])
+def test_inferred_widths_are_those_of_a_pass(name, pooling, fresh):
+    backbone = load_backbone(name, None, input_size=64)
+    taps = tap(backbone, ["shallow", "middle", "deep", None, "logits"], pooling)
+    before = {key: value.clone() for key, value in backbone.module.state_dict().items()}
+    widths = infer_widths(backbone, taps, RowReader(), SIGNATURE)
+    pooled = forward(backbone, taps, torch.zeros(1, 3, 64, 64))
+    assert widths == [features.shape[1] for features in pooled]
+    assert hooks_left(backbone.module) == 0
+    for key, value in backbone.module.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_fit_leaves_a_layer_that_runs_twice_to_transform():
+    name, layer = "torchvision/resnet18", "layer1.0.relu"
+    estimator = PretrainedFeatures(name, weights=None, layers=layer, input_size=32)
+    estimator.fit([np.zeros((32, 32, 3), np.uint8)])
+    with pytest.raises(ValueError, match="runs 2 times in one pass"):
+        estimator.transform([np.zeros((32, 32, 3), np.uint8)])
 
 
 def test_logits_equal_the_plain_forward_pass(lite, batch):

