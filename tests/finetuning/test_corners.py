@@ -14,7 +14,7 @@ from torch import nn
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, ImportanceWeighted
 from sklearn_transfer.finetuning import _outputs
 from tests import small_networks
-from tests.finetuning.test_accelerator import ROOT
+from tests.finetuning.loop.test_accelerator import ROOT
 
 OPTIONS = {"preprocess": None, "freeze": None, "max_epochs": 3, "lr": 1e-2, "engine": "torch"}
 

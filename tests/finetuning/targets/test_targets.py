@@ -63,7 +63,7 @@ def test_module_loads_no_network_library():
         "import sys; import sklearn_transfer.finetuning.targets.targets; "
         "sys.exit(bool({'torch', 'timm', 'skorch'} & set(sys.modules)))"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=root).returncode == 0
 
 
