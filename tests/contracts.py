@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.base import clone, is_classifier
 
-from sklearn_transfer.finetuning.freezing import policies
+from sklearn_transfer.finetuning.loop import fitting
 
 
 def relative_difference(a, b):
@@ -203,17 +203,17 @@ def check_random_states_untouched(make, samples):
 def check_frozen_tensors(make, samples):
     y = targets_for(make, len(samples))
     starts = {}
-    apply = policies.apply
+    apply_freeze = fitting.apply_freeze
 
     def spy(frozen, network):
         starts.setdefault("state", {n: t.clone() for n, t in network.state_dict().items()})
-        apply(frozen, network)
+        apply_freeze(frozen, network)
 
-    policies.apply = spy
+    fitting.apply_freeze = spy
     try:
         estimator = make().fit(samples, y)
     finally:
-        policies.apply = apply
+        fitting.apply_freeze = apply_freeze
     start, end, frozen = starts["state"], estimator._network.state_dict(), estimator._frozen
     inside = tuple(f"{name}." for name in frozen.modules)
     buffers = {n for n, _ in estimator._network.named_buffers() if n.startswith(inside)}

@@ -105,6 +105,16 @@ def test_stages_have_few_levels():
     assert {s: depth for s, depth in depths.items() if depth > MOST_LEVELS.get(s, 8)} == {}
 
 
+def test_folders_of_fine_tuning_import_one_way():
+    order = ["targets", "objectives", "freezing", "loop"]
+    for path in (PACKAGE / "finetuning").glob("*/*.py"):
+        below = order[: order.index(path.parent.name) + 1]
+        for name in imported_modules(ast.parse(path.read_text())):
+            if name.startswith("sklearn_transfer.finetuning."):
+                other = name.split(".")[2]
+                assert other in below or other in ("_inputs", "_network"), f"{path} has {name}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_stay_under_500_lines(path):
     assert len(path.read_text().splitlines()) <= 500

@@ -38,8 +38,8 @@ class Standardize(nn.Module):
     def learn(cls, rows, by_channel):
         """Layer for rows (n_samples, ...) that are the network's input."""
         axes = (0, *range(2, len(rows.shape))) if by_channel else (0,)
-        mean = _compute_mean(rows, axes, lambda part: part)
-        scale = np.sqrt(_compute_mean(rows, axes, lambda part: np.square(part - mean)))
+        mean = _compute_mean(rows, axes, lambda rows: rows)
+        scale = np.sqrt(_compute_mean(rows, axes, lambda rows: np.square(rows - mean)))
         # What rounding made of a constant is near 0 only in units of the constant.
         unit = np.maximum(np.abs(mean), 1.0)
         scale = np.where(scale > _ROUNDING * np.abs(mean), scale, unit)
@@ -53,8 +53,8 @@ def _compute_mean(rows, axes, function):
     """Mean over axes of a function of rows, in float64, a few rows at a time."""
     total = 0.0
     for start in range(0, len(rows), _AT_ONCE):
-        part = np.asarray(rows[start : start + _AT_ONCE], dtype=np.float64)
-        total = total + function(part).sum(axis=axes, keepdims=True)
+        some = np.asarray(rows[start : start + _AT_ONCE], dtype=np.float64)
+        total = total + function(some).sum(axis=axes, keepdims=True)
     return total / math.prod(rows.shape[axis] for axis in axes)
 
 

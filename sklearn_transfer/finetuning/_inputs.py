@@ -240,14 +240,14 @@ class Rows(Dataset):
 
     def __init__(self, inputs, encoded, weights):
         self.inputs, self.weights = inputs, torch.as_tensor(weights, dtype=torch.float32)
-        self.encoded = tuple(torch.as_tensor(part) for part in encoded)
+        self.encoded = tuple(torch.as_tensor(values) for values in encoded)
 
     def __len__(self):
         return len(self.inputs)
 
     def __getitem__(self, index):
         epoch, rows = index
-        encoded = tuple(part[rows] for part in self.encoded)
+        encoded = tuple(values[rows] for values in self.encoded)
         return self.inputs.take(rows, epoch), (encoded, self.weights[rows])
 
 

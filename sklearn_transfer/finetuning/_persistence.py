@@ -21,7 +21,7 @@ from sklearn_transfer.finetuning._states import (
     to_tensors,
 )
 
-_WEIGHTS, _RECORD = "weights.safetensors", "estimator.json"
+_WEIGHTS, _DESCRIPTION = "weights.safetensors", "estimator.json"
 _FORMAT = 1
 _PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
 # What prediction needs and a file cannot hold, where it is an object of the user's.
@@ -35,9 +35,9 @@ _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs"
 _KEPT += ("_seed", "_factors")
 
 
-# What a process makes anew.
+# Attributes that each process makes anew.
 _HERE = ("_net", "_remade_net", "_prefix", "_backbone", "_device")
-# What is told by arrays and builtins in a state for skops.
+# What a state for skops holds as arrays and builtins instead.
 _REBUILT = (*_HERE, "_network", "_start", "_targets", "_frozen", "_description", "_signature")
 
 
@@ -114,8 +114,8 @@ class Saved(Pickled):
     def _restore(self, tensors, frozen, written):
         """Become fitted by the weights of a network of the same structure.
 
-        `written` tells the signature of payloads, or as files of before did the shape of the
-        network's input.
+        `written` has the signature of payloads or, in files of earlier versions, the shape of
+        the network's input.
         """
         from sklearn_transfer._networks.engines.plan import Plan, to_tensors
         from sklearn_transfer.finetuning._network import Network
@@ -156,7 +156,7 @@ def save(estimator, folder):
         features, inner = _divide_params(estimator.model.get_params(deep=False))
         objects.remove("model")
         objects += [f"{_OF_MODEL}{name}" for name in inner]
-    record = {
+    saved = {
         "format": _FORMAT,
         "class": type(estimator).__name__,
         "params": params,
@@ -169,10 +169,10 @@ def save(estimator, folder):
         "fitted": _to_plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
     }
     if hasattr(estimator, "feature_names_in_"):
-        record["feature_names_in_"] = estimator.feature_names_in_.tolist()
+        saved["feature_names_in_"] = estimator.feature_names_in_.tolist()
     save_file(_separate(tensors), os.path.join(folder, _WEIGHTS))
-    with open(os.path.join(folder, _RECORD), "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1)
+    with open(os.path.join(folder, _DESCRIPTION), "w", encoding="utf-8") as file:
+        json.dump(saved, file, indent=1)
 
 
 def load(cls, folder, given):
@@ -181,8 +181,8 @@ def load(cls, folder, given):
     from sklearn_transfer.finetuning.targets.targets import Targets
 
     folder = os.path.expanduser(os.fspath(folder))
-    record = _read_record(cls, folder)
-    lost = [name for name in record["objects"] if not _is_given(name, given)]
+    saved = _read_description(cls, folder)
+    lost = [name for name in saved["objects"] if not _is_given(name, given)]
     missing = [name for name in lost if _remove_prefix(name) in _NEEDED]
     if missing:
         raise ValueError(
@@ -191,15 +191,15 @@ def load(cls, folder, given):
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
     _warn_of_lost([name for name in lost if _remove_prefix(name) not in _ONLY_AT_THE_START])
-    estimator = cls(**{**_read_params(record["params"]), **_add_model(record, given)})
-    vars(estimator).update(_from_plain(record["fitted"]))
-    if "feature_names_in_" in record:
-        names = np.asarray(record["feature_names_in_"], dtype=object)
+    estimator = cls(**{**_read_params(saved["params"]), **_add_model(saved, given)})
+    vars(estimator).update(_from_plain(saved["fitted"]))
+    if "feature_names_in_" in saved:
+        names = np.asarray(saved["feature_names_in_"], dtype=object)
         estimator.feature_names_in_ = names
-    estimator._targets = Targets.from_json(record["targets"])
-    parameters, modules = map(frozenset, record["frozen"])
-    frozen = Frozen(parameters, modules, record["boundary"])
-    estimator._restore(_read_weights(folder), frozen, record)
+    estimator._targets = Targets.from_json(saved["targets"])
+    parameters, modules = map(frozenset, saved["frozen"])
+    frozen = Frozen(parameters, modules, saved["boundary"])
+    estimator._restore(_read_weights(folder), frozen, saved)
     return estimator
 
 
@@ -217,7 +217,7 @@ def _make_plain_state(estimator):
 
 
 def _restore_state(estimator, plain):
-    """Make an estimator fitted by what `_make_plain_state` has told."""
+    """Make an estimator fitted by what `_make_plain_state` returned."""
     from sklearn_transfer.finetuning.freezing.policies import Frozen
     from sklearn_transfer.finetuning.targets.targets import Targets
 
@@ -262,10 +262,10 @@ def _is_given(name, given):
     return name in given or (name.startswith(_OF_MODEL) and "model" in given)
 
 
-def _add_model(record, given):
+def _add_model(saved, given):
     """Given parameters, with the saved `PretrainedFeatures` as model where there was one."""
-    saved = record.get("features")
-    if saved is None:
+    features = saved.get("features")
+    if features is None:
         return given
     if "model" in given:
         if not isinstance(given["model"], PretrainedFeatures):
@@ -277,7 +277,7 @@ def _add_model(record, given):
         return given
     inner = {_remove_prefix(n): value for n, value in given.items() if n.startswith(_OF_MODEL)}
     outer = {n: value for n, value in given.items() if not n.startswith(_OF_MODEL)}
-    return {**outer, "model": PretrainedFeatures(**{**_read_params(saved), **inner})}
+    return {**outer, "model": PretrainedFeatures(**{**_read_params(features), **inner})}
 
 
 def fill_network(network, state, label):
@@ -292,35 +292,33 @@ def fill_network(network, state, label):
     refuse_bad_numbers(network, label, "its saved weights")
 
 
-def _read_record(cls, folder):
-    path = os.path.join(folder, _RECORD)
+def _read_description(cls, folder):
+    path = os.path.join(folder, _DESCRIPTION)
     try:
         with open(path, encoding="utf-8") as file:
-            record = json.load(file)
+            saved = json.load(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{shortened(os.fspath(folder))} holds no {_RECORD}; expected a folder that"
+            f"{shortened(os.fspath(folder))} holds no {_DESCRIPTION}; expected a folder that"
             " save() wrote"
         ) from error
     except ValueError as error:
         raise _make_damage_error(path, error) from error
-    if not isinstance(record, dict) or not {"class", "format"} <= record.keys():
-        raise _make_damage_error(path, "it does not tell class and format")
-    if record["class"] != cls.__name__:
+    if not isinstance(saved, dict) or not {"class", "format"} <= saved.keys():
+        raise _make_damage_error(path, "class and format are missing")
+    if saved["class"] != cls.__name__:
         raise ValueError(
-            f"{shortened(os.fspath(folder))} holds a {record['class']}: use"
-            f" {record['class']}.load"
+            f"{shortened(os.fspath(folder))} holds a {saved['class']}: use"
+            f" {saved['class']}.load"
         )
-    if record["format"] != _FORMAT:
+    if saved["format"] != _FORMAT:
         raise ValueError(
-            f"{shortened(os.fspath(folder))} has format {record['format']}, expected"
+            f"{shortened(os.fspath(folder))} has format {saved['format']}, expected"
             f" {_FORMAT}: it was written by another version of sklearn_transfer"
         )
-    if not record.keys() >= _ENTRIES:
-        raise _make_damage_error(
-            path, f"{', '.join(sorted(_ENTRIES - record.keys()))} missing"
-        )
-    return record
+    if not saved.keys() >= _ENTRIES:
+        raise _make_damage_error(path, f"{', '.join(sorted(_ENTRIES - saved.keys()))} missing")
+    return saved
 
 
 def _read_weights(folder):
@@ -356,9 +354,9 @@ def _separate(tensors):
     """Copies of tensors that share memory, which safetensors refuses."""
     seen, found = set(), {}
     for name, tensor in tensors.items():
-        place = tensor.data_ptr()
-        found[name] = tensor.clone() if place in seen else tensor
-        seen.add(place)
+        address = tensor.data_ptr()
+        found[name] = tensor.clone() if address in seen else tensor
+        seen.add(address)
     return found
 
 

@@ -188,11 +188,11 @@ def _sort_members(members):
 def _describe_member(member):
     """Text by which members of a set are sorted that have no order, or only some."""
     if isinstance(member, tuple | frozenset):
-        parts = [_describe_member(part) for part in member]
-        told = ", ".join(parts if isinstance(member, tuple) else sorted(parts))
+        inner = [_describe_member(value) for value in member]
+        text = ", ".join(inner if isinstance(member, tuple) else sorted(inner))
     else:
-        told = getattr(member, "__qualname__", None) or repr(member)
-    return f"{type(member).__name__}({told})"
+        text = getattr(member, "__qualname__", None) or repr(member)
+    return f"{type(member).__name__}({text})"
 
 
 def _return_same(obj):

@@ -24,7 +24,7 @@ class ReadsAsFeatures:
     """Mixin of fine-tuners: network and samples are those of a `PretrainedFeatures`.
 
     It is made of the estimator that is given as `model`, or of the own parameters of the same
-    names, so that each option of reading has one meaning and stands in one place.
+    names, so that each option of reading has one meaning and is described once.
     """
 
     def _get_source(self):

@@ -27,12 +27,12 @@ def _view_bits(tensor):
     return tensor.view({1: torch.uint8, 2: torch.int16}[tensor.element_size()]).numpy()
 
 
-def to_tensors(record):
-    """The tensors that `to_arrays` has told, in memory of their own."""
+def to_tensors(written):
+    """The tensors that `to_arrays` was given, in memory of their own."""
     import torch
 
-    tensors = {n: torch.from_numpy(np.array(array)) for n, array in record["arrays"].items()}
-    for name, kind in record["types"].items():
+    tensors = {n: torch.from_numpy(np.array(array)) for n, array in written["arrays"].items()}
+    for name, kind in written["types"].items():
         tensors[name] = tensors[name].view(getattr(torch, kind))
     return tensors
 

@@ -14,7 +14,7 @@ from torch import nn
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, ImportanceWeighted
 from sklearn_transfer.finetuning import _outputs
 from tests import small_networks
-from tests.finetuning.test_accelerator import ROOT
+from tests.finetuning.loop.test_accelerator import ROOT
 
 OPTIONS = {"preprocess": None, "freeze": None, "max_epochs": 3, "lr": 1e-2, "engine": "torch"}
 
@@ -126,7 +126,7 @@ def test_cutmix_of_tables_is_refused():
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_truth_values_freeze_nothing(freeze):
-    with pytest.raises(ValueError, match=f"freeze={freeze} is no place"):
+    with pytest.raises(ValueError, match=f"freeze={freeze} names no place"):
         tuner(freeze=freeze).fit(*table())
 
 
@@ -274,7 +274,7 @@ def test_gradients_are_not_kept():
 
 def test_regressors_take_the_same_care():
     X, y = table()
-    with pytest.raises(ValueError, match="freeze=True is no place"):
+    with pytest.raises(ValueError, match="freeze=True names no place"):
         FineTunedRegressor(small_networks.perceptron, **{**OPTIONS, "freeze": True}).fit(X, y)
 
 

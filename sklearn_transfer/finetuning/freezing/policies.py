@@ -36,7 +36,7 @@ def resolve_freeze(freeze, network, backbone, batch):
     """
     if isinstance(freeze, (bool, np.bool_)):
         raise ValueError(
-            f"freeze={shortened(freeze)} is no place in a network: use 'all' to train the"
+            f"freeze={shortened(freeze)} names no place in a network: use 'all' to train the"
             " head alone, or None to train everything"
         )
     if freeze is None:

@@ -106,8 +106,8 @@ def find_prefix(boundary, network, backbone, noise):
     if found is None:
         warnings.warn(
             f"{backbone.label} cannot be split after {boundary.removeprefix('body.')!r}, since"
-            " something else reaches what follows: every epoch runs the frozen part too, which"
-            " is slower. Freeze up to another layer to avoid this.",
+            " something else reaches what follows: every epoch runs the frozen layers too,"
+            " which is slower. Freeze up to another layer to avoid this.",
             UserWarning,
             stacklevel=2,
         )

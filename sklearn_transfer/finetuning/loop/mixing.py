@@ -8,7 +8,7 @@ from sklearn_transfer.finetuning.objectives.base import Mixture
 
 
 def mix_rows(rows, rng, mixup, cutmix):
-    """Mixed rows of a batch, and the `Mixture` that tells how.
+    """Mixed rows of a batch, and the `Mixture` that says how.
 
     Mixup [Zhang 2018] blends rows, cutmix [Yun 2019] pastes a rectangle; where both are
     wanted, each batch uses one of them, chosen at random. The parameters are those of the
@@ -24,7 +24,7 @@ def mix_rows(rows, rng, mixup, cutmix):
     top, bottom, left, right = _draw_box(rng, height, width, share)
     mixed = rows.clone()
     mixed[..., top:bottom, left:right] = rows[partner][..., top:bottom, left:right]
-    # The box may have been cut at the edges, so that it covers less than its share.
+    # At the edges of the image a box is smaller than its share.
     pasted = (bottom - top) * (right - left) / (height * width)
     return mixed, Mixture(partner, 1 - pasted)
 

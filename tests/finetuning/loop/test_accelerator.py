@@ -13,7 +13,7 @@ from sklearn.datasets import make_blobs
 from sklearn_transfer import FineTunedClassifier
 from tests.small_networks import perceptron
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPTIONS = {"preprocess": None, "freeze": None, "lr": 1e-2, "max_epochs": 6}
 
 SCRIPT = """
@@ -21,7 +21,7 @@ import sys
 import numpy as np
 import torch
 from sklearn_transfer import FineTunedClassifier
-from tests.finetuning.test_accelerator import OPTIONS, blobs, perceptron
+from tests.finetuning.loop.test_accelerator import OPTIONS, blobs, perceptron
 
 torch.set_num_threads(1)
 model = FineTunedClassifier(perceptron, batch_size=20, accelerator={"cpu": True}, **OPTIONS)

@@ -63,7 +63,7 @@ def test_module_loads_no_network_library():
         "import sys; import sklearn_transfer.finetuning.targets.targets; "
         "sys.exit(bool({'torch', 'timm', 'skorch'} & set(sys.modules)))"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=root).returncode == 0
 
 
@@ -410,7 +410,7 @@ def test_classes_of_tasks_are_a_list():
     y = np.array([["a", "x"], ["b", "x"]])
     targets = Targets.from_labels(y, classes=[["a", "b", "c"], ["x", "y"]])
     assert [c.tolist() for c in targets.classes] == [["a", "b", "c"], ["x", "y"]]
-    with pytest.raises(ValueError, match="list with one array of labels a task"):
+    with pytest.raises(ValueError, match="list with one array of labels per task"):
         Targets.from_labels(y, classes=["a", "b", "x"])
 
 
