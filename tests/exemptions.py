@@ -5,17 +5,9 @@ may enter: write new code so that it passes.
 """
 
 MESSAGES = {
-    "_modalities/contents.py",
-    "_networks/checkpoints.py",
-    "_networks/engines/openvino.py",
-    "_networks/modules.py",
     "_networks/splits.py",
-    "_networks/timm.py",
-    "_networks/weights.py",
     "_store/tables.py",
     "extraction/_base.py",
-    "extraction/_dialogue.py",
-    "extraction/_loop.py",
     "finetuning/_autoencoder_training.py",
     "finetuning/_columns.py",
     "finetuning/_fitting.py",

@@ -1,4 +1,4 @@
-"""Widths of features, by a pass of one blank sample where they are not known yet."""
+"""Widths of features, found by a pass of one blank sample."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from sklearn_transfer._process.threads import run_apart
 
 
 def find_width(backbone, tap, reader, signature):
-    """Number of features at a tap for payloads of a signature."""
+    """Return the number of features at a tap for payloads of a signature."""
     if (tap, signature) not in backbone.widths:
         plan = Plan(backbone, [tap], reader.format, "float32", signature)
         blank = {name: np.zeros((1, *shape), dtype) for name, shape, dtype in signature}

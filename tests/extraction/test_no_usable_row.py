@@ -77,7 +77,7 @@ def test_callable_knows_its_width_from_fit():
 
 
 def test_callable_that_never_saw_a_good_row_says_so():
-    with pytest.raises(ValueError, match=r"none of the 1 samples can be .*Call fit with"):
+    with pytest.raises(ValueError, match=r"None of the 1 samples can be .*Call fit with"):
         extractor(preprocess=to_input).transform([None])
 
 
