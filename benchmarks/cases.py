@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from benchmarks import peers
 from benchmarks.timing import Apart, Row, interleaved, quotients
 from benchmarks.training import last_stage, whole_network
 from sklearn_transfer import KMM, PretrainedFeatures
+from sklearn_transfer._networks.folding import Observation
+from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer.datasets import load_photo_crops
 
 GRID = {"clf__C": np.logspace(-3, 1, 20)}
@@ -116,6 +119,45 @@ def files(data):
     alone = quotients(times["timm"], times["torch"])
     rows.append(Row.of(f"{what}, PyTorch alone", "timm's loop, batch 32", alone, "at least 2"))
     return rows
+
+
+def folding(data):
+    """PyTorch with batch normalization folded into convolutions, against PyTorch without.
+
+    Random weights: the time does not depend on them.
+    """
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (len(data.paths), 256, 256, 3), dtype=np.uint8)
+    rows = []
+    for model in ("tf_efficientnet_lite0", "resnet18", "resnet50"):
+        functions = {
+            is_folded: _pass_of_torch(model, images, is_folded) for is_folded in (True, False)
+        }
+        times = interleaved(functions, data.rounds)
+        what = f"images/s of {model} with PyTorch, normalization folded"
+        ratios = quotients(times[False], times[True])
+        aim = "at least 1.03" if model == "tf_efficientnet_lite0" else ""
+        rows.append(Row.of(what, "not folded", ratios, aim))
+    return rows
+
+
+def _pass_of_torch(model, images, is_folded):
+    """Return a pass with an engine that folds, or does not fold, batch normalization."""
+    features = PretrainedFeatures(model, weights=None, engine="torch", cache=None)
+    features.fit(images[:1])
+    backbone = load_backbone(model, None)
+    backbone.engines.clear()
+    pairs = Observation.list_pairs if is_folded else lambda observation: []
+    with mock.patch.object(Observation, "list_pairs", pairs):
+        features.transform(images[:1])
+    engines = backbone.engines.copy()
+    assert all((engine.backbone is not backbone) == is_folded for engine in engines.values())
+
+    def run():
+        backbone.engines = engines
+        features.transform(images)
+
+    return run
 
 
 def search(features, memory=None):
@@ -343,6 +385,7 @@ def _distance(x, X, X_target, gamma):
 CASES = {
     "ready": ready,
     "files": files,
+    "folding": folding,
     "search": grid_search,
     "joblib": joblib_memory,
     "memory": peak_memory,

@@ -259,7 +259,7 @@ def _check_classes(classes):
 
 
 def _resolve_shift(shift):
-    """Name of a shift as it is spelled now."""
+    """Return the name of a shift in its current spelling."""
     if shift in _OLD_SHIFTS:
         warnings.warn(
             f"shift={shift!r} is now called {_OLD_SHIFTS[shift]!r}, and the old name will be "
@@ -315,7 +315,7 @@ def _crop(photo, size, rng):
     x, y = x - left, y - upper
     box = box.rotate(angle, Resampling.BICUBIC, center=(x, y))
     window = [round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2)]
-    # Cut before scaling: `resize(box=)` averages over pixels outside of the box.
+    # Cropped before scaling, since `resize(box=)` averages over pixels outside of the box.
     return np.asarray(box.crop(window).resize((size, size), Resampling.BICUBIC))
 
 

@@ -1,1 +1,1 @@
-"""What a sample is, and how it becomes the input of a network."""
+"""Samples of each modality, and their conversion to the input of a network."""

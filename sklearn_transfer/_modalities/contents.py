@@ -28,7 +28,7 @@ class BadSampleError(ValueError):
 
 
 def describe_sample(sample):
-    """What to call a sample in a message."""
+    """Return what a message calls a sample."""
     if isinstance(sample, (str, os.PathLike)):
         return shortened(str(os.fsdecode(sample)))
     if isinstance(sample, bytes):
@@ -53,7 +53,11 @@ def add_input_note(label, shape, source):
 
 
 def unwrap_sample(sample):
-    """Tensors and other arrays as NumPy's, and rows {"bytes", "path"} as what they hold."""
+    """Return a sample as a NumPy array if it is a tensor or another kind of array.
+
+    A mapping with the keys "bytes" and "path", as in datasets of a hub, gives what it holds.
+    Other samples are returned unchanged.
+    """
     if isinstance(sample, (str, bytes, np.ndarray, np.generic)):
         return sample
     if isinstance(sample, Mapping) and {"bytes", "path"} & sample.keys():
@@ -72,7 +76,10 @@ def is_tensor(value):
 
 
 def convert_tensor(tensor):
-    """NumPy's array of a tensor on any device; bfloat16, which NumPy lacks, as float32."""
+    """Return a tensor on any device as a NumPy array; bfloat16 becomes float32.
+
+    NumPy has no bfloat16. Raises BadSampleError for other tensors that it cannot hold.
+    """
     try:
         tensor = tensor.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
@@ -91,11 +98,11 @@ def is_data_uri(sample):
 
 
 def decode_data_uri(uri):
-    """Bytes of a `data:` URI (RFC 2397)."""
+    """Return the bytes that a `data:` URI (RFC 2397) holds."""
     head, comma, data = uri.partition(",")
+    if not comma:
+        raise BadSampleError("is a data: URI that cannot be decoded: it has no comma")
     try:
-        if not comma:
-            raise ValueError("it has no comma before its data")
         if head.lower().endswith(";base64"):
             encoded = b"".join(urllib.parse.unquote_to_bytes(data).split())  # wrapped lines
             return base64.b64decode(encoded, validate=True)
@@ -142,13 +149,15 @@ def _check_regular(status):
 
 
 def _identify_file(path, status):
-    """Digest of path, device, inode, size and times: a sixth of the size of a tuple.
+    """Return a digest of path, device, inode, size and times of a file.
 
-    Device and inode stand for the real path, whose resolution would cost more than all of
-    this; the path is for file systems that number files as they please.
+    A digest needs a sixth of the memory of a tuple of these. Device and inode stand for the
+    real path, whose resolution would take longer than everything else here. The path is
+    included because some file systems do not keep inode numbers.
     """
     path = os.fspath(path)
-    if path[:1] != "/":  # else another spelling is at worst read once more
+    # An absolute path may have another spelling, but then the file is only read once more.
+    if path[:1] != "/":
         path = os.path.abspath(path)
     return xxhash.xxh3_128_digest(
         _IDENTITY(
@@ -163,7 +172,8 @@ def _identify_file(path, status):
 
 
 def read_file(path):
-    """Digest and bytes of a file; raises BadSampleError where it cannot be read."""
+    """Return digest and bytes of a file; raises BadSampleError if it cannot be read."""
+    # Opening a named pipe would wait for a writer, so the kind of file is checked before.
     _check_regular(_read_status(path))
     try:
         with open(path, "rb") as file:
@@ -173,6 +183,8 @@ def read_file(path):
         raise BadSampleError(error.strerror or str(error)) from error
     key = digest_array(content)
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    # A file that was written a moment ago may change again without a new time stamp, and a
+    # file that was growing has another size now: such digests are not remembered.
     if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:
             _memo.clear()

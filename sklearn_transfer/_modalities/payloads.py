@@ -10,7 +10,7 @@ import numpy as np
 
 
 def compute_signature(payload):
-    """Name, shape and dtype of each array of a payload, in the order of their names."""
+    """Return name, shape and dtype of each array of a payload, sorted by name."""
     return tuple(
         (name, tuple(array.shape), np.dtype(array.dtype).str)
         for name, array in sorted(payload.items())
@@ -18,19 +18,20 @@ def compute_signature(payload):
 
 
 def collate(payloads):
-    """Batch of payloads of equal signature: each array with an axis for samples in front."""
+    """Stack payloads of equal signature; the first axis of each array is the samples."""
     return {name: np.stack([payload[name] for payload in payloads]) for name in payloads[0]}
 
 
 class PayloadFormat(ABC):
     """What payloads of one kind hold, and how the input of a network is made from them.
 
-    A format is plain data that can be compared: engines are kept by it.
+    A format is plain data with equality and a hash, since it is part of the key under which
+    engines are kept.
     """
 
     @abstractmethod
     def to_input(self, batch):
-        """Network input from a batch.
+        """Return the input of a network for a batch.
 
         Parameters
         ----------
@@ -44,14 +45,15 @@ class PayloadFormat(ABC):
         """
 
     def example(self, n, signature):
-        """Deterministic random batch of n payloads of a signature, as NumPy arrays.
+        """Return a deterministic random batch of n payloads of a signature.
 
-        Levels of uint8 are drawn evenly, and other values from the normal distribution.
+        Arrays of uint8 are drawn from the uniform distribution, others from the standard
+        normal distribution.
         """
         return {name: _draw_values(n, shape, dtype) for name, shape, dtype in signature}
 
     def input_shape(self, signature):
-        """Shape of one sample as the network takes it, for messages."""
+        """Return the shape of one sample as the network takes it, for messages."""
         return signature[0][1]
 
 

@@ -1,4 +1,4 @@
-"""Readers: what is done with each sample until a network can take it."""
+"""Readers, which turn samples into payloads that a network can take."""
 
 from abc import ABC, abstractmethod
 
@@ -15,10 +15,10 @@ from sklearn_transfer._store.digests import digest_array
 
 
 class Reader(ABC):
-    """Reads one sample at a time, by `read`, `prepare` and `finish`, into a payload.
+    """Turn one sample at a time into a payload, by `read`, `prepare` and `finish`.
 
-    `read` and `prepare` run in several threads. `finish` runs in one, in the order of the
-    rows. All three raise BadSampleError for a sample that cannot be used.
+    `read` and `prepare` run in several threads. `finish` runs in one thread, in the order of
+    the rows. All three raise BadSampleError for a sample that cannot be used.
 
     Attributes
     ----------
@@ -31,7 +31,8 @@ class Reader(ABC):
     input_source : str
         Where the shape of the network's input comes from, for messages.
     is_ordered : bool
-        Whether `finish` has work to do, so that few samples should wait for it.
+        Whether `finish` has work to do. Then few samples are prepared in advance, since
+        what `prepare` returned, such as whole pictures, waits in memory.
     """
 
     key: bytes | str
@@ -41,40 +42,40 @@ class Reader(ABC):
     is_ordered = False
 
     def is_quick(self, sample):
-        """Whether a sample is ready sooner than a thread would be."""
+        """Whether reading a sample takes less time than handing it to a thread."""
         return False
 
     def describe(self, sample):
-        """What to call a sample in a message."""
+        """Return what a message calls a sample."""
         return describe_sample(sample)
 
     @abstractmethod
     def known_digest(self, sample):
-        """Digest of a sample where it costs little, else None."""
+        """Return the digest of a sample if that takes little time, else None."""
 
     @abstractmethod
     def read(self, sample, key=None):
-        """Digest and content of a sample; `key` is its digest where it is known."""
+        """Return digest and content of a sample; `key` is its digest if it is known."""
 
     @abstractmethod
     def prepare(self, content, note=None):
-        """Payload from content, or what `finish` makes one from.
+        """Return the payload of content, or what `finish` will make the payload from.
 
         `note` is called with remarks, which the user sees as one warning per kind.
         """
 
     def finish(self, prepared):
-        """Payload from what `prepare` returned."""
+        """Return the payload made from what `prepare` returned."""
         return prepared
 
     def collate(self, payloads):
-        """Batch of payloads of equal signature: dict of arrays (n_samples, ...)."""
+        """Return payloads of equal signature as one dict of arrays (n_samples, ...)."""
         return collate(payloads)
 
     def find_signature(self, samples):
-        """Signature of payloads, by looking at samples where that is needed.
+        """Return the signature of payloads.
 
-        The first sample that can be read tells it; None if there is none.
+        It is that of the first sample that can be used; None if no sample can.
         """
         for sample in samples:
             try:
@@ -84,18 +85,18 @@ class Reader(ABC):
         return None
 
     def example(self, n, signature):
-        """Deterministic random batch of n payloads."""
+        """Return a deterministic random batch of n payloads."""
         return self.format.example(n, signature)
 
     def make_augmentation(self, augment):
-        """Function that draws views of an original for training, for a value of `augment`."""
+        """Return the function that draws training views, for a value of `augment`."""
         raise ValueError(
             f"augment={augment!r}, but no augmentation is known for a sample of the kind"
             f" {self.unit!r}; use augment='none'"
         )
 
     def describe_mismatch(self, first, first_row, other, other_row):
-        """Message where two samples give payloads of different signatures."""
+        """Return the error message for two samples of different signatures."""
         return (
             f"{other_row} gives a payload of shape {self.format.input_shape(other)}, but"
             f" {first_row} gives {self.format.input_shape(first)}; all must have one shape"

@@ -15,9 +15,9 @@ _told = ContextVar("told", default=None)
 
 @dataclass(frozen=True)
 class Narrow:
-    """Values that use a small part of the range that they are scaled by.
+    """Remark that values use a small part of the range by which they are scaled.
 
-    `largest` is the largest value and `full` the one that becomes white.
+    `largest` is the largest value, and `full` is the value that becomes white.
     """
 
     dtype: str
@@ -45,14 +45,17 @@ class Narrow:
 
 @dataclass(frozen=True)
 class Bright:
-    """An 8-bit picture that uses its range, which speaks for dark ones beside it."""
+    """Remark that an 8-bit picture uses most of its range.
+
+    It is never shown. It shows that the dark pictures of the same call are truly dark.
+    """
 
     kind, share = "bright", 0.0
 
 
 @dataclass(frozen=True)
 class Invisible:
-    """An alpha channel that is 0 everywhere."""
+    """Remark that an alpha channel is 0 everywhere."""
 
     kind, share = "invisible", 0.0
 
@@ -66,7 +69,10 @@ class Invisible:
 
 @dataclass(frozen=True)
 class Blended:
-    """A channel that nothing calls alpha, taken for it, and that hardly looks like it."""
+    """Remark that a fourth channel was taken for alpha though its values make that unlikely.
+
+    Neither the file nor the array says what the channel is.
+    """
 
     kind, share = "blended", 0.0
 
@@ -81,10 +87,10 @@ class Blended:
 
 
 class Remarks:
-    """Remarks on the samples of one call; threads may add to it.
+    """Remarks on the samples of one call, to which several threads may add.
 
-    `noticed` has, for each kind, the number of remarks, the first row, and the remark of the
-    largest `share`, which is the one that is told.
+    `noticed` has for each kind the number of remarks, the first row, and the remark of the
+    largest `share`, which is the one that is shown.
     """
 
     def __init__(self):
@@ -99,7 +105,8 @@ class Remarks:
     def warn(self, n_samples, row_label):
         """Give one warning for each kind of remark; `row_label` names a row in messages.
 
-        Dark pictures of 8 bits among more bright ones are photos of the night: none is due.
+        There is no warning where dark 8-bit pictures are fewer than bright ones: then the
+        range is right, and the dark ones are photos taken at night, for instance.
         """
         n_bright = self.noticed.pop(Bright.kind, (0,))[0]
         if self.noticed.get("uint8", (0,))[0] < n_bright:
@@ -121,7 +128,7 @@ class Remarks:
 
 @contextmanager
 def telling_once():
-    """Context in which several walks over the same samples tell each kind of remark once."""
+    """Context in which several passes over the same samples show each kind of remark once."""
     token = _told.set(set())
     try:
         yield
@@ -130,7 +137,7 @@ def telling_once():
 
 
 def _suggest_range(remark):
-    """(0, the largest value of the fewest bits that hold the values)."""
+    """Return (0, largest value of the fewest bits that hold the values) as text."""
     if np.dtype(remark.dtype).kind == "f":
         return f"(0, {remark.largest:g})"
     return f"(0, {2 ** int(remark.largest).bit_length() - 1})"

@@ -1,4 +1,4 @@
-"""Containers of samples: whatever people hold them in, as a list or a numeric array."""
+"""Containers of samples of any kind, converted to a list or a numeric array."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from sklearn_transfer._validation import listed
 
 
 def as_samples(X, kinds):
-    """Sequence of samples (a list, or a numeric array) from any container.
+    """Return the samples of any container as a list or a numeric array.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def as_samples(X, kinds):
         )
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):  # of polars
         raise ValueError(
-            f"X is a lazy {type(X).__name__}, of which scikit-learn cannot take rows; pass"
+            f"X is a lazy {type(X).__name__}, and scikit-learn cannot select its rows; pass"
             " X.collect()"
         )
     names = _find_column_names(X)
@@ -61,12 +61,12 @@ def _list_objects(X):
 
 
 def _to_list_or_array(X, kinds):
-    """A list or NumPy's array of any container, in its order."""
+    """Return a container as a list or a NumPy array, in the same order."""
     if isinstance(X, np.ndarray):
         return X
     if hasattr(X, "compute") and not hasattr(X, "__array__"):
         raise ValueError(
-            f"X is a lazy {type(X).__name__}, of which scikit-learn cannot take rows; pass"
+            f"X is a lazy {type(X).__name__}, and scikit-learn cannot select its rows; pass"
             " X.compute()"
         )
     if hasattr(X, "to_pylist"):  # pyarrow
@@ -93,7 +93,7 @@ def _convert_tensor_samples(X):
 
 
 def _is_dataset(X):
-    """Whether X is a map-style dataset, which has a length and takes the number of a row."""
+    """Whether X is a map-style dataset, which has a length and is indexed by row."""
     return hasattr(X, "__len__") and not hasattr(X, "keys")
 
 
@@ -101,19 +101,19 @@ def _suggest_repair(X):
     if hasattr(X, "keys"):
         return f". Select the column with the samples, one of {listed(X.keys(), 5)}"
     if hasattr(X, "__iter__"):
-        return ". scikit-learn takes rows by their number: pass list(X)"
+        return ". scikit-learn selects rows by index: pass list(X)"
     return ""
 
 
 def take_samples(samples, rows):
-    """Some of the samples that `as_samples` gave."""
+    """Return some of the samples that `as_samples` returned."""
     if isinstance(samples, np.ndarray):
         return samples[rows]
     return [samples[i] for i in rows]
 
 
 def _find_column_names(X):
-    """Names of the columns of a table of pandas, polars, pyarrow or a hub, else None."""
+    """Return the column names of a table of pandas, polars, pyarrow or a hub, else None."""
     if hasattr(X, "column_names"):
         return list(X.column_names)
     return list(X.columns) if hasattr(X, "columns") and hasattr(X, "shape") else None
@@ -123,7 +123,6 @@ def _take_only_column(X, names):
     if len(names) != 1:
         raise ValueError(
             f"X has {len(names)} columns {listed(names, 5)}, expected the one with the"
-            " samples;"
-            " select it, for instance with ColumnTransformer"
+            " samples; select it, for instance with ColumnTransformer"
         )
     return X[names[0]]

@@ -1,10 +1,10 @@
-"""Specs: what a network takes, which decides what its samples are."""
+"""Specs: what input a network takes, and so what its samples are."""
 
 from abc import ABC, abstractmethod
 
 
 class Spec(ABC):
-    """What a network takes. It is plain data, equal where networks take the same."""
+    """What input a network takes: plain data, equal for networks that take the same input."""
 
     @abstractmethod
     def reader(self, estimator):

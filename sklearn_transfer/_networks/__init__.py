@@ -1,1 +1,1 @@
-"""Networks: where they come from, how they are described, and how they are run."""
+"""Networks: their sources, their description, and the engines that run them."""

@@ -22,9 +22,9 @@ class Description:
     origin : str
         Where its weights come from, for messages.
     stateful : bool, default=False
-        Whether it is a user's own code, which runs one pass at a time.
+        Whether it is a user's own code, which may keep state and runs one pass at a time.
     untrained : frozenset of str, default=frozenset()
-        Parameters that did not ask for gradients when the network came.
+        Names of parameters that had `requires_grad=False` when the network was given.
     weights_sha256 : str, default=""
         SHA-256 of its weights.
     digest : bytes, default=b""
@@ -51,20 +51,22 @@ class Backbone:
     module : torch.nn.Module
         A private copy in evaluation mode whose parameters never change.
     device : torch.device, default=None
-        Where it is.
+        The device that holds its parameters.
 
     Attributes
     ----------
     lock : RLock
         Held during a pass of a stateful network.
     learned : set
-        Sets of places that were seen to be reached once in a pass.
+        Sets of taps of which a pass has shown that each is reached exactly once. A later
+        pass for the same taps ends at the deepest one.
     widths : dict
         Number of features by (tap, signature of the payload).
     engines : OrderedDict
-        Engines made for it, by what they compute; the one used longest ago comes first.
+        Engines made for the network, by what they compute. The least recently used comes
+        first.
     engines_lock : Lock
-        Held while one is made.
+        Held while an engine is made.
     """
 
     description: Description
@@ -103,7 +105,7 @@ class Backbone:
 
     @property
     def untrained(self):
-        """Parameters that did not ask for gradients when it came."""
+        """Names of parameters that had `requires_grad=False` from the start."""
         return self.description.untrained
 
     @property
@@ -118,7 +120,7 @@ class Backbone:
 
     @property
     def n_parameters(self):
-        """Numbers that the network holds."""
+        """Number of parameters, counted by element."""
         return sum(p.numel() for p in self.module.parameters())
 
     @property

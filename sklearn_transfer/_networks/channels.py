@@ -1,4 +1,4 @@
-"""How many channels a network takes, and what that makes of its first layer and its means."""
+"""Number of input channels: the first layer of a network, and its means and deviations."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def find_first_convolution(module):
-    """Name of the first convolution of a network: timm's word, else the first there is."""
+    """Return the name of the first convolution: as timm states it, else the first found."""
     config = getattr(module, "pretrained_cfg", None) or {}
     named = config.get("first_conv") or ()
     layers = {n: m for n, m in module.named_modules() if isinstance(m, nn.Conv2d)}
@@ -15,9 +15,10 @@ def find_first_convolution(module):
 
 
 def find_input_channels(module, stated, size):
-    """Channels of the images that a network takes; `stated` is what its configuration says.
+    """Return the number of channels of a network's input.
 
-    Where its first convolution takes another number, passes of zeros of `size` decide.
+    `stated` is what its configuration says. If its first convolution takes another number,
+    passes of zeros of the given `size` decide between the two.
     """
     name = find_first_convolution(module)
     found = stated if name is None else module.get_submodule(name).in_channels
@@ -42,10 +43,11 @@ def _accepts(module, shape):
 
 
 def fit_to_channels(values, n_channels, name):
-    """Means or deviations of channels for a network whose first layer was adapted.
+    """Return means or deviations for each channel of a network whose first layer was adapted.
 
-    One value counts for all channels. Of three, their mean goes with summed weights (1
-    channel), and they repeat as the weights do for any other number.
+    One value is used for all channels. Three values are averaged for 1 channel, since the
+    weights of the three channels were summed; for any other number of channels they are
+    repeated, as the weights are.
     """
     values = tuple(map(float, np.atleast_1d(values)))
     if len(values) == n_channels:

@@ -1,4 +1,4 @@
-"""What a file or mapping of weights holds: which state, under which names, of what kind."""
+"""Checkpoints: the state dict that a file or a mapping of weights holds."""
 
 import argparse
 import os
@@ -40,16 +40,17 @@ _DEEPEST = 4  # wrappers within wrappers
 
 
 class Checkpoint(NamedTuple):
-    """Tensors by name, and where they are from in words that name what was chosen."""
+    """Tensors by name, and a text for messages that says where they come from."""
 
     state_dict: dict
     origin: str
 
     def select_names(self, names, label):
-        """The part that holds all of a network's `names`, without the prefix it is under.
+        """Return the part that holds all of a network's `names`, without its common prefix.
 
-        An average is preferred to what it is the average of. Where no part holds them all,
-        everything stays, and loading will say what is missing.
+        A moving average of weights is preferred to the weights themselves. If no part holds
+        all names, the checkpoint is returned unchanged, and loading it reports what is
+        missing.
         """
         names = list(names)
         found = [p for p in _find_prefixes(self.state_dict, names) if _holds(self, p, names)]
@@ -72,10 +73,10 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(weights):
-    """`Checkpoint` from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
+    """Read a `Checkpoint` from a file (.safetensors, .pth, .pt, .bin) or from a mapping.
 
-    Files are read without executing anything in them. Raises ValueError for what holds no
-    weights, or those of a quantized network.
+    Files are read without executing anything in them. Raises ValueError if there are no
+    weights, or if they are those of a quantized network.
     """
     origin = describe_origin(weights)
     if isinstance(weights, Mapping):
@@ -106,7 +107,7 @@ def read_checkpoint(weights):
 
 
 def describe_origin(weights):
-    """What messages call a value of the parameter `weights`."""
+    """Return what messages call a value of the parameter `weights`."""
     return "given mapping" if isinstance(weights, Mapping) else os.fspath(weights)
 
 
@@ -123,7 +124,7 @@ def _is_average(name):
 
 
 def _unwrap(content):
-    """What the wrappers around a state dict hold, and the keys of these."""
+    """Return the innermost content of wrappers around a state dict, and their keys."""
     keys = []
     while len(keys) < _DEEPEST:
         averages = (*_AVERAGES, *filter(_is_average, content))
@@ -136,7 +137,10 @@ def _unwrap(content):
 
 
 def _collect_tensors(content):
-    """Tensors by name, those of parts saved apart under the name of the part."""
+    """Return tensors by name.
+
+    The tensors of a part that was saved as a mapping of its own get its name as a prefix.
+    """
     flat = {name: value for name, value in content.items() if _is_tensor(value)}
     for key, part in content.items():
         if isinstance(key, str) and key not in _WRAPPERS and _is_state(part):
@@ -154,7 +158,10 @@ def _is_state(value):
 
 
 def _find_prefixes(state_dict, names):
-    """What stands before one of the names, wherever it ends a name of the state dict."""
+    """Return the prefixes under which a state dict may hold the names, shortest first.
+
+    They are what precedes the longest of the names wherever a key ends with it.
+    """
     if not names:
         return []
     probe = max(names, key=len)
@@ -172,7 +179,7 @@ def _choose_prefix(prefixes, origin, label):
     found = averages or [p for p in prefixes if not p] or prefixes
     if len(found) > 1:
         raise ValueError(
-            f"the weights from {origin} hold {label!r} {len(found)} times, under"
+            f"The weights from {origin} hold {label!r} {len(found)} times, under"
             f" {shortened(found)}: pass a mapping with the tensors of one of them"
         )
     return found[0]
@@ -200,7 +207,7 @@ def _read_file(path):
 
 
 def load_torch(path):
-    """Content of a file of torch's, in which only tensors and plain values are built."""
+    """Load a file of torch, building only tensors and plain values."""
     import torch
 
     with torch.serialization.safe_globals(_list_plain_types()):
@@ -208,14 +215,15 @@ def load_torch(path):
 
 
 def _list_plain_types():
-    """What training programs keep beside the weights: their arguments, numbers of NumPy's."""
+    """Return types that training programs save beside weights: arguments and NumPy scalars."""
     import torch
 
     scalar = np.float64(0).__reduce__()[0]
     numbers = [type(np.dtype(code)) for code in "?bhilqBHILQefd"]
     plain = [argparse.Namespace, scalar, np.dtype, *dict.fromkeys(numbers)]
     if hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
-        # Since torch 2.6 by the names of both NumPy 1 and 2, whichever wrote the file.
+        # NumPy 2 renamed the module of its scalars. Since torch 2.6, types can be allowed by
+        # name, so that files written under either version of NumPy can be read.
         plain += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     return plain
 
@@ -238,14 +246,14 @@ def _explain_failure(path, error):
 
 
 def refuse_quantized(module, label):
-    """Raise a ValueError for a module that computes with quantized weights."""
+    """Raise ValueError for a module that computes with quantized weights."""
     layers = [(n, type(m)) for n, m in module.named_modules() if _is_quantized(m)]
     if layers:
         name, kind = layers[0]
         raise ValueError(
             f"model={label} is quantized: {name or 'itself'!r} is"
             f" {kind.__module__}.{kind.__name__}. Give the network as it was before"
-            " quantization, in float32; engine and precision say how it is run"
+            " quantization, in float32; engine and precision say how it is run."
         )
 
 
@@ -276,7 +284,7 @@ def _holds_quantized(name, value):
 
 
 def refuse_bad_numbers(module, label, origin):
-    """Raise a ValueError if weights or running statistics of a module are NaN or infinite."""
+    """Raise ValueError if weights or running statistics of a module are NaN or infinite."""
     import torch
 
     statistics = [
@@ -294,5 +302,5 @@ def refuse_bad_numbers(module, label, origin):
             f" {tensors[bad[0]].numel()} in {bad[0]!r}"
             f"{f', and others in {shortened(bad[1:3])}' if bad[1:] else ''}; {len(bad)} of"
             f" {len(named)} tensors are affected. The training that made them diverged, or"
-            " they were saved in too narrow a type: take an earlier checkpoint"
+            " they were saved in too narrow a type: take an earlier checkpoint."
         )

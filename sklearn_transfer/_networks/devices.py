@@ -1,4 +1,4 @@
-"""Devices, and the scope in which networks are made."""
+"""Devices, and the contexts in which networks are built."""
 
 from contextlib import contextmanager
 
@@ -9,7 +9,10 @@ from sklearn_transfer._validation import shortened
 
 @contextmanager
 def seeded(seed):
-    """Context in which torch draws from a seed, in float32, and is put back afterwards."""
+    """Context in which torch draws from a seed and builds float32 parameters.
+
+    The state of the generator is restored afterwards.
+    """
     with torch.random.fork_rng(devices=[]), single_precision():
         torch.manual_seed(seed)
         yield
@@ -17,7 +20,10 @@ def seeded(seed):
 
 @contextmanager
 def single_precision():
-    """Context in which networks are made in float32, and draw the same weights as ever."""
+    """Context in which networks are built in float32, whatever torch's default type is.
+
+    Random weights drawn in another type would be other numbers.
+    """
     before = torch.get_default_dtype()
     if before == torch.float32:
         yield
@@ -30,7 +36,7 @@ def single_precision():
 
 
 def resolve_device(device):
-    """Device that a value of the parameter `device` means; ValueError if it is not here."""
+    """Return the device for a value of `device`; raises ValueError if it is not available."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -39,7 +45,6 @@ def resolve_device(device):
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={shortened(device)} is not available"
-            f" ({shortened(str(error).splitlines()[0])});"
-            " use 'auto', 'cpu' or 'cuda'"
+            f" ({shortened(str(error).splitlines()[0])}); use 'auto', 'cpu' or 'cuda'"
         ) from error
     return resolved

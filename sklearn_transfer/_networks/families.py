@@ -1,7 +1,7 @@
-"""Families of networks: how a forward pass is made, and where a classifier is removed.
+"""Families of networks: how each runs a forward pass and how its classifier is removed.
 
-A family is what networks of one library have in common. All that is specific to it stands
-here; taps, engines and the fine-tuner's network ask the family of a layout.
+A family is what the networks of one library have in common. Everything that is specific to a
+library is here: taps, engines and the fine-tuner's network ask the family that a layout names.
 """
 
 from torch import nn
@@ -11,29 +11,29 @@ from sklearn_transfer._networks.layout import Layout, Place
 
 
 class ModuleFamily:
-    """Networks that are called: hooks on modules see what a tap asks for."""
+    """Networks whose modules have everything that a tap can ask for, so that hooks see it."""
 
     def get_place(self, layout: Layout, kind) -> Place | None:
-        """Place of "embedding", "final_map" or "logits"; None where `run` offers it."""
+        """Return the place of an "embedding" and the like; None if `run` offers it."""
         return getattr(layout, kind)
 
     def run(self, module, inputs, capture):
-        """Make one forward pass; `capture` takes what the hooks see."""
+        """Run one forward pass; `capture` is given what `get_place` has no place for."""
         call_module(module, inputs)
 
     def get_map_channels(self, module):
-        """Channels of the last map, where the network tells them."""
+        """Return the number of channels of the last map if it is stated, else None."""
         return None
 
     def get_map_order(self):
-        """Order of the axes of the last map, where it is known."""
+        """Return the order of the axes of the last map if it is known, else None."""
         return "NCHW"
 
     def remove_classifier(self, module, layout):
-        """Put the identity in place of the classifier.
+        """Replace the classifier by the identity.
 
-        Returns the names of what was removed, and the name of the module whose output is the
-        embedding: "" is the whole network.
+        Returns the names of the removed modules, and the name of the module whose output is
+        the embedding; "" is the whole network.
         """
         place = layout.embedding
         if place.side == "input":
@@ -42,7 +42,7 @@ class ModuleFamily:
         return set(), place.module
 
     def embed(self, module, inputs, trunk):
-        """Output of a network without classifier: the embedding, or the map before pooling."""
+        """Return the embedding, or the last map, of a network without classifier."""
         return call_module(module.get_submodule(trunk), inputs)
 
 
@@ -79,7 +79,7 @@ class TimmFamily(ModuleFamily):
 
 
 class WrapperFamily(ModuleFamily):
-    """Networks of ours around another one, which take its inputs as one argument."""
+    """Modules of this package that wrap a network and take its inputs as one argument."""
 
     def run(self, module, inputs, capture):
         module(inputs)
@@ -89,12 +89,12 @@ _FAMILIES = {"module": ModuleFamily(), "timm": TimmFamily(), "wrapper": WrapperF
 
 
 def get_family(layout):
-    """The family that a layout names."""
+    """Return the family that a layout names."""
     return _FAMILIES[layout.family]
 
 
 def replace_by_identity(module, name):
-    """Put the identity in place of a submodule, if there is one."""
+    """Replace a submodule by the identity if there is one of that name."""
     parent, _, child = name.rpartition(".")
     try:
         owner = module.get_submodule(parent)

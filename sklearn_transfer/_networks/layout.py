@@ -1,4 +1,4 @@
-"""Layout: what is known about the structure of a network, apart from its weights."""
+"""Layout: the structure of a network, without its weights."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ import torch
 
 @dataclass(frozen=True)
 class Stage:
-    """One depth of a network that `layers` can name by word or index.
+    """One depth of a network, which `layers` can name by a word or an index.
 
     Parameters
     ----------
     name : str
         Name of the module.
     channels : int, default=None
-        Channels of its output, where they are known.
+        Number of channels of its output, if it is known.
     reduction : int, default=None
         Pixels of the input along each axis for one position of its output.
     order : {"NCHW", "NHWC"}, default=None
-        Order of the axes of its output, where the module itself says so.
+        Order of the axes of its output, if the module itself states it.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Layout:
     label : str
         What messages call the network.
     stages : tuple of Stage, default=()
-        Its depths, the shallowest first.
+        Its stages, the shallowest first.
     family : {"module", "timm", "wrapper"}, default="module"
-        How a forward pass is made: see `families`.
+        The class in `families` that runs a forward pass.
     pooling : {"avg", "max", "cls"}, default="avg"
         What `pooling="auto"` means: the pooling of the network's own head.
     prefix_tokens : int, default=0
         Tokens that precede those of the patches in a sequence.
     class_token : bool, default=False
-        Whether the first of these is a class token.
+        Whether the first of the prefix tokens is a class token.
     channels_last : bool, default=False
         Whether maps inside the network have their channels last.
     has_classifier : bool, default=True
@@ -82,7 +82,7 @@ class Layout:
 
 
 def list_children(module, skip=None):
-    """Top-level children as stages; of a list, which is never run itself, its members."""
+    """Return top-level children as stages; the members of a list, which never runs itself."""
     stages = []
     for name, child in module.named_children():
         if isinstance(child, torch.nn.ModuleList):

@@ -1,4 +1,4 @@
-"""Networks that a user gives as a module, or as a function that makes one."""
+"""Networks given as a module, or as a callable that makes one."""
 
 import copy
 import inspect
@@ -16,18 +16,18 @@ _LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
 
 
 def takes_outputs(model):
-    """Whether a model is a factory `(n_features_in, n_outputs)`."""
+    """Whether a model is a callable `(n_features_in, n_outputs)`."""
     if isinstance(model, (str, torch.nn.Module)):
         return False
     try:
         parameters = inspect.signature(model).parameters.values()
-    except (TypeError, ValueError):  # some builtins do not say
+    except (TypeError, ValueError):  # some builtins have no signature
         return False
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1
 
 
 def build_from_object(model, request):
-    """Backbone of a module, which is copied, or of what a callable returns."""
+    """Build the backbone of a copy of a module, or of the module that a callable returns."""
     if isinstance(model, torch.nn.Module):
         module, label = copy.deepcopy(model), type(model).__name__
     else:
@@ -62,18 +62,18 @@ def _wrap_module(module, label, origin, size):
 
 
 def _require_channels(backbone, n_channels):
-    """Raise ValueError where a network that was given takes another number of channels."""
+    """Raise ValueError if the network does not take `n_channels` channels."""
     takes = backbone.spec.channels
     if None not in (takes, n_channels) and n_channels != takes:
         raise ValueError(
-            f"n_channels={n_channels}, but {backbone.label} takes {takes}; n_channels"
-            " adapts the first layer of networks by name alone. Leave it at None, or give a"
-            " module whose first layer takes that many"
+            f"n_channels={n_channels}, but {backbone.label} takes {takes}; n_channels adapts"
+            " the first layer of a network only if model is a name. Leave it at None, or"
+            " give a module whose first layer takes that many channels."
         )
 
 
 def _draw_anew(module, label):
-    """Random weights for a module by the initialization of its own layers."""
+    """Draw random weights for a module by the initialization of its own layers."""
     covered = set()
     for layer in module.modules():
         if hasattr(layer, "reset_parameters"):

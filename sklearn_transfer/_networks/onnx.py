@@ -10,7 +10,7 @@ from sklearn_transfer._networks.engines.plan import to_tensors
 from sklearn_transfer._process.locks import Lock
 
 _OPSET = 17
-# The exporter keeps its settings in globals of the process.
+# The exporter keeps its settings in globals of the process, so one thread exports at a time.
 _exporting = Lock()
 
 
@@ -27,17 +27,17 @@ class _Graph(torch.nn.Module):
 
 
 def export_plan(plan, path):
-    """Write the graph of one image up to the deepest tap.
+    """Write the graph for one sample, up to the deepest tap, to an ONNX file.
 
-    By the older exporter of torch.onnx, which takes 0.4 s for the default network, where the
-    one on torch.export takes 5.
+    The older exporter of torch.onnx (`dynamo=False`) takes 0.4 s for the default network. The
+    one that is based on torch.export takes 5 s.
     """
     example = to_tensors(plan.example(1))
     _register_rms_norm()
     with _exporting, warnings.catch_warnings(), _avoid_fused_attention(), _silence_exporter():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Graph(plan).eval(),  # the exporter puts it back into the mode that it had
+            _Graph(plan).eval(),  # the exporter restores the mode in which it is given
             tuple(example[name] for name in plan.names),
             path,
             input_names=plan.names,
@@ -49,7 +49,7 @@ def export_plan(plan, path):
 
 @contextmanager
 def _avoid_fused_attention():
-    """No fused operator in torch.nn.MultiheadAttention, which ONNX does not know."""
+    """Context without the fused operator of torch.nn.MultiheadAttention, which ONNX lacks."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -60,7 +60,10 @@ def _avoid_fused_attention():
 
 @functools.cache
 def _register_rms_norm():
-    """Tell the exporter what root mean square normalization is, which it lacks at opset 17."""
+    """Register root mean square normalization, which the older exporter cannot export.
+
+    ONNX has an operator for it since opset 23, which this exporter does not reach.
+    """
     from torch.onnx import register_custom_op_symbolic, symbolic_helper
 
     @symbolic_helper.parse_args("v", "is", "v", "f")
@@ -77,7 +80,10 @@ def _register_rms_norm():
 
 @contextmanager
 def _silence_exporter():
-    """Keep the exporter from printing its graph when it fails, as it means to (torch 2.15)."""
+    """Keep the exporter from printing its graph to the console when it fails.
+
+    It switches its log on for that purpose, up to torch 2.15 at least.
+    """
     name = "_jit_set_onnx_log_enabled"
     before = getattr(torch._C, name, None)
     if before is not None:

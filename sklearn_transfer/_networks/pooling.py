@@ -1,4 +1,4 @@
-"""Pooling: from an activation of any layout to one vector per sample."""
+"""Pooling of activations of any layout to one vector per sample."""
 
 import math
 
@@ -9,13 +9,13 @@ _GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
 
 
 def pool(activation, pooling, layout, stage, spatial=(), mask=None):
-    """One row per sample, from an activation of any layout.
+    """Pool an activation of any layout to one row per sample.
 
     Parameters
     ----------
     activation : torch.Tensor of shape (n, ...)
         A vector, a map with its channels first or last, or a sequence of tokens, which may
-        begin with class and register tokens. Only "cls" and "flatten" see these.
+        begin with class and register tokens. Only "cls" and "flatten" use these.
     pooling : {"auto", "avg", "max", "gem", "cls", "flatten", "raw"}
         As the parameter of the same name. "gem" is the generalized mean of power 3
         [Radenovic 2018]; "raw" keeps all values in the order of memory.
@@ -24,10 +24,10 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     stage : Stage
         What is known of this depth.
     spatial : tuple of int, default=()
-        Height and width of the network's input, where it has them.
+        Height and width of the network's input, if it has them.
     mask : torch.Tensor of shape (n, positions), default=None
-        Nonzero where a position holds content, zero where it is padding, which no pooling but
-        "flatten" sees. None: all positions hold content.
+        Nonzero where a position holds content, zero where it is padding. Only "flatten" uses
+        positions of padding. With None, all positions hold content.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
         return activation.reshape(len(activation), -1)
     maps, n_prefix = _convert_to_positions(activation, layout, stage, spatial)
     if mask is not None and mask.shape[1] != maps.shape[1]:
-        mask = None  # these positions are not those of the input
+        mask = None  # the positions of this activation are not those of the input
     if pooling == "auto":
         has_token = n_prefix and layout.class_token
         pooling = layout.pooling
@@ -65,14 +65,14 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
 
 
 def _average(values, mask):
-    """Mean over the positions that a mask keeps."""
+    """Return the mean over the positions that a mask keeps."""
     if mask is None:
         return values.mean(1)
     return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def _convert_to_positions(activation, layout, stage, spatial):
-    """Activation as (n, positions, channels), and how many prefix tokens lead it."""
+    """Return an activation as (n, positions, channels), and its number of prefix tokens."""
     if activation.ndim == 3:
         if _is_channels_first(activation.shape[1], activation.shape[2], stage.channels):
             activation = activation.transpose(1, 2)
@@ -99,7 +99,10 @@ def _is_channels_last(activation, layout, stage):
 
 
 def _count_prefix_tokens(length, layout, stage, spatial):
-    """Prefix tokens in a sequence: none where it is as long as the grid of patches."""
+    """Return the number of prefix tokens in a sequence.
+
+    It is 0 if the sequence is exactly as long as the grid of patches.
+    """
     reductions = [s.reduction for s in (stage, *layout.stages[-1:]) if s.reduction]
     if reductions and len(spatial) == 2:
         grid = math.prod(math.ceil(edge / reductions[0]) for edge in spatial)

@@ -1,4 +1,4 @@
-"""Registry: from what a user calls a network to a backbone, built once per process."""
+"""Registry of backbones, each of which is built once per process."""
 
 import os
 from collections import OrderedDict
@@ -28,7 +28,8 @@ from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shortened
 
-# Networks kept for later fits, in bytes of weights; the newest always stays.
+# Bytes of weights, engines included, that are kept for later fits. The network used last is
+# always kept.
 _REGISTRY_BYTES = 2 << 30
 _registry = OrderedDict()
 _registry_lock = RLock()
@@ -36,18 +37,18 @@ _registry_lock = RLock()
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a loader beside the name of a network.
+    """Options with which a loader builds a network.
 
     Parameters
     ----------
     weights : "pretrained", None, path or mapping
         As in the estimators.
     size : (height, width) or None
-        Pixels of the input, where it is not the network's own.
+        Pixels of the input; None for the network's own size.
     n_channels : int or None
-        Channels of the input, where it is not the network's own number.
+        Channels of the input; None for the network's own number.
     sizes : tuple of int
-        Arguments of a callable that makes the network.
+        Positional arguments of a callable that makes the network.
     """
 
     weights: object
@@ -56,17 +57,17 @@ class Request:
     sizes: tuple = (3,)
 
 
-# Prefix of a name to the function `(name, request)` that loads the network.
+# Functions `(name, request)` that load a network, by the prefix of its name.
 _loaders = {}
 
 
 def register_loader(prefix, loader):
-    """Have a function load the networks whose names begin with a prefix.
+    """Register a function that loads the networks whose names begin with a prefix.
 
     Parameters
     ----------
     prefix : str
-        Such as "torchvision/". The longest one that fits is taken.
+        Such as "torchvision/". The longest registered prefix of a name decides.
     loader : callable
         `loader(name, request) -> Backbone`, where `name` has its prefix and `request` is a
         `Request`. It raises ValueError for unknown names and weights that do not fit, and
@@ -92,13 +93,13 @@ def load_backbone(
     n_features_in=3,
     n_outputs=None,
 ):
-    """Backbone that the parameters of an extractor describe.
+    """Return the backbone that the parameters of an extractor describe.
 
     It is built once per process for equal parameters and content. `n_channels` is the number
-    of channels of images, where it is not the network's own; `n_features_in` reaches a
-    callable that makes the network, and `n_outputs` one that takes it (`takes_outputs`).
+    of channels of images; None for the network's own. `n_features_in` is passed to a callable
+    that makes the network, and so is `n_outputs` if the callable takes it (`takes_outputs`).
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
-    where weights are not available.
+    if weights are not available.
     """
     if isinstance(model, torch.nn.Module):
         refuse_quantized(model, type(model).__name__)
@@ -119,7 +120,7 @@ def load_backbone(
 
 
 def is_loaded(model, weights, *, input_size, random_state, device, n_channels, n_features_in):
-    """Whether `load_backbone` has the network of these parameters at hand."""
+    """Whether the registry holds the network that these parameters describe."""
     request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
     return _make_key(model, request, random_state, resolve_device(device)) in _registry
 
@@ -134,7 +135,7 @@ def _make_key(model, request, random_state, device):
 
 
 def clear_registry():
-    """Forget all networks; those in use stay with their users."""
+    """Remove all networks from the registry; those in use keep working."""
     with _registry_lock:
         forgotten = list(_registry.values())
         _registry.clear()
@@ -142,7 +143,7 @@ def clear_registry():
 
 
 def trim_registry():
-    """Forget the networks used longest ago, so that all, with their engines, fit."""
+    """Remove the least recently used networks until all fit, their engines included."""
     forgotten = []
     with _registry_lock:
         total = sum(backbone.n_bytes for backbone in _registry.values())
@@ -153,9 +154,9 @@ def trim_registry():
 
 
 def _clear_engines(forgotten):
-    """Separate networks from their engines, which refer to them.
+    """Remove the engines of backbones, which refer back to their backbones.
 
-    Otherwise only a garbage collection would free both.
+    Otherwise the memory of both would be released only by a garbage collection.
     """
     for backbone in forgotten:
         with backbone.engines_lock:
@@ -178,7 +179,7 @@ def _make_weights_key(weights):
     path = os.path.realpath(os.path.expanduser(os.fspath(weights)))
     try:
         status = os.stat(path)
-    except (OSError, ValueError):  # the latter of a path with a null character
+    except (OSError, ValueError):  # ValueError for a path with a null character
         return path
     return (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -202,7 +203,7 @@ def _build(model, request):
 
 
 def _finish(backbone, model, device):
-    """Backbone in its final state: evaluation mode, float32, on its device, digested."""
+    """Return the backbone in evaluation mode, in float32, on its device, with its digest."""
     parameters = backbone.module.named_parameters()
     untrained = frozenset(name for name, p in parameters if not p.requires_grad)
     module = backbone.module.float().eval().requires_grad_(False)
@@ -212,7 +213,8 @@ def _finish(backbone, model, device):
     structure = model if is_named else digest(module)
     module = module.to(device=device)
     stateful = not is_named and not is_library_code(module)
-    # A user's own code may ask for `view`, and 3-D convolutions refuse the order.
+    # Convolutions are faster on a CPU with channels last. A user's own code may call `view`,
+    # which needs the default order, and 3-D convolutions do not support another one.
     if not stateful and all(p.ndim != 5 for p in module.parameters()):
         module = module.to(memory_format=torch.channels_last)
     description = replace(

@@ -1,4 +1,4 @@
-"""Where features leave a network: layer names, pooling, one forward pass."""
+"""Taps: the places where features leave a network, and the pass that collects them."""
 
 import math
 import threading
@@ -16,17 +16,18 @@ from sklearn_transfer._networks.pooling import POOLINGS, pool
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._validation import did_you_mean, shortened
 
-# TF32 is a setting of the process: two threads must not restore each other's.
+# TF32 is a setting of the process. Without a lock, one thread could restore the setting of
+# another while that one is still running.
 _settings_lock = RLock()
 
 
 @dataclass(frozen=True)
 class Tap:
-    """One place in a network and what is made of its activation.
+    """One place in a network where features leave it, and the pooling of the activation.
 
-    `kind` is "embedding", "final_map", "logits" or "module"; `name` is the module's,
-    empty for the other kinds. Two ways to say the same place give equal taps. The pooling
-    "raw" keeps the activation as it is, for what runs on from there.
+    `kind` is "embedding", "final_map", "logits" or "module"; `name` is that of the module,
+    empty for the other kinds. Two values of `layers` that mean the same place give equal taps.
+    The pooling "raw" keeps the activation as it is, for a computation that goes on from there.
     """
 
     kind: str
@@ -36,7 +37,7 @@ class Tap:
 
 
 def resolve_taps(backbone, layers, pooling):
-    """Taps for a value of the parameter `layers`; raises ValueError with near matches."""
+    """Return the taps for a value of `layers`; raises ValueError with near matches."""
     if pooling not in POOLINGS:
         raise ValueError(
             f"pooling={shortened(pooling)} is not one of {', '.join(map(repr, POOLINGS))}."
@@ -80,9 +81,10 @@ def _resolve(backbone, choice, pooling):
 
 
 def find_module_name(backbone, choice, parameter="layers", others=("logits", None)):
-    """Name of the module that a word, an index or a name means as value of a parameter.
+    """Return the name of the module that a word, an index or a name stands for.
 
-    `others` are the values that it takes beside these, for messages.
+    `parameter` is the one that has this value, and `others` are its other allowed values;
+    both are for messages.
     """
     if isinstance(choice, Integral):
         return _find_stage(backbone, int(choice), parameter).name
@@ -122,10 +124,10 @@ def _list_stages(backbone):
 
 @torch.inference_mode()
 def forward(backbone, taps, inputs, precision="float32"):
-    """Pooled activations, one (n, width) tensor per tap, from one pass of a batch.
+    """Run one pass and return pooled activations, one tensor (n, width) per tap.
 
     `inputs` is the network's input, a tensor or a mapping of tensors. The pass ends at the
-    deepest tap. The first pass for a set of taps runs to the end, to see that each place is
+    deepest tap. The first pass for a set of taps runs to the end, to check that each place is
     reached exactly once.
     """
     places = frozenset((tap.kind, tap.name) for tap in taps)
@@ -146,7 +148,7 @@ def forward(backbone, taps, inputs, precision="float32"):
 
 @contextmanager
 def _fix_numerics(device_type, precision):
-    """No TF32, and autocast as `precision` says, whatever the caller has set."""
+    """Context without TF32, and with autocast for bfloat16, whatever the caller has set."""
     backends = torch.backends
     settings, lock = [], nullcontext()
     if device_type == "cuda":
@@ -154,26 +156,28 @@ def _fix_numerics(device_type, precision):
         settings = [(backends.cuda.matmul, "allow_tf32", False)]
         settings += [(backends.cudnn, "allow_tf32", False)]
         if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch >= 2.9
-            places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
-            settings = [(place, "fp32_precision", "ieee") for place in places]
+            owners = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+            settings = [(owner, "fp32_precision", "ieee") for owner in owners]
     autocast = {"enabled": precision == "bfloat16", "dtype": torch.bfloat16}
     on_meta = device_type == "meta"  # for which torch refuses autocast
     with lock, nullcontext() if on_meta else torch.autocast(device_type, **autocast):
-        before = [getattr(place, name) for place, name, _ in settings]
+        before = [getattr(owner, name) for owner, name, _ in settings]
         try:
-            for place, name, value in settings:
-                setattr(place, name, value)
+            for owner, name, value in settings:
+                setattr(owner, name, value)
             yield
         finally:
-            for (place, name, _), value in zip(settings, before, strict=True):
-                setattr(place, name, value)
+            for (owner, name, _), value in zip(settings, before, strict=True):
+                setattr(owner, name, value)
 
 
 class _Complete(BaseException):
-    """Ends a forward pass; not an Exception, so that no module can swallow it."""
+    """Raised to end a forward pass; no Exception, so that no module catches it by accident."""
 
 
 class _Paused:
+    """Context in which the hooks of a capture ignore activations."""
+
     def __init__(self, capture):
         self.capture = capture
 
@@ -185,9 +189,11 @@ class _Paused:
 
 
 class _Capture:
-    """Hooks on the places of some taps, for one pass; removed also after an error.
+    """Hooks on the places of some taps for one pass, which are removed also after an error.
 
-    They heed their own thread alone, since several may run the same module at once.
+    Several threads may run the same module at once, each with hooks of its own, and torch
+    calls all hooks of a module in every thread. Hooks therefore ignore activations of other
+    threads than the one that registered them.
     """
 
     def __init__(self, backbone, taps, inputs, learning):
@@ -211,14 +217,15 @@ class _Capture:
             handle.remove()
 
     def skip_hooks(self):
-        """Context in which hooks ignore what passes them."""
+        """Return a context in which hooks ignore activations."""
         return _Paused(self)
 
     def needs(self, kind):
+        """Whether a tap asks for an activation of this kind."""
         return any(tap.kind == kind for tap in self.taps)
 
     def offer(self, kind, activation, name=""):
-        """Take an activation if a tap asks for it; end the pass when all are served."""
+        """Take an activation if a tap asks for it; ends the pass after the last one."""
         asking = [tap for tap in self.taps if (tap.kind, tap.name) == (kind, name)]
         if not asking or not self.active or threading.get_ident() != self.thread:
             return
@@ -229,6 +236,7 @@ class _Capture:
             raise _Complete
 
     def check_calls(self):
+        """Raise ValueError unless each tap was reached exactly once."""
         for tap in self.taps:
             count = self.calls[tap.kind, tap.name]
             if count != 1:
@@ -258,7 +266,8 @@ class _Capture:
         self.handles.append(handle)
 
     def _pool(self, tap, activation):
-        # Pooled at once: a later in-place operation may overwrite the activation.
+        # Pooled and copied here, since a later in-place operation of the network may overwrite
+        # the activation.
         activation = _take_tensor(activation, tap, self.backbone)
         if tap.kind == "final_map" and self.backbone.layout.final_relu:
             activation = activation.relu()
@@ -292,7 +301,7 @@ def _take_tensor(activation, tap, backbone):
 
 
 def _describe_stage(backbone, tap):
-    """What is known of the layout of a tap's activation."""
+    """Return what is known of the layout of a tap's activation."""
     if tap.kind != "module":
         family = get_family(backbone.layout)
         channels = family.get_map_channels(backbone.module)

@@ -32,7 +32,7 @@ from sklearn_transfer._validation import did_you_mean, shortened
 
 
 def load(name, request):
-    """Backbone of a network by its name in timm, such as "resnet50.a1_in1k"."""
+    """Load a network by its name in timm, such as "resnet50.a1_in1k"."""
     weights, size, n_channels = request.weights, request.size, request.n_channels
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
@@ -78,13 +78,15 @@ def _create(name, **options):
 
 
 def _find_own_channels(name, state_dict, config, n_channels, origin):
-    """Channels of a user's checkpoint, where they are not those the network came with."""
+    """Return the channels of a checkpoint if they differ from the network's own, else None."""
     first = config and config.first_conv
     tensor = state_dict.get(f"{first}.weight") if isinstance(first, str) else None
     if tensor is None or tensor.ndim != 4 or tensor.shape[1] == config.input_size[0]:
         return None
     found = tensor.shape[1]
-    with torch.device("meta"):  # some networks first move pixels into channels
+    # Some networks rearrange pixels into channels before their first convolution, so its
+    # number of channels is not that of the input.
+    with torch.device("meta"):
         usual = timm.create_model(name, pretrained=False).get_submodule(first).in_channels
     if found == usual:
         return None
@@ -116,7 +118,7 @@ def _check_tag(name, arch):
 
 
 def _find_weights(name, weights, config, options):
-    """Where the weights are, and the state dict, or None if timm has to download them."""
+    """Return the origin of the weights, and the state dict unless timm downloads it."""
     if weights != "pretrained":
         build = partial(timm.create_model, name, pretrained=False, **options)
         names = list_parameter_names(build, _list_classifiers(config))
@@ -127,9 +129,9 @@ def _find_weights(name, weights, config, options):
         return f"package {find_package(name)}", state_dict
     if config is None or not (config.hf_hub_id or config.url or config.file):
         raise ValueError(
-            f"timm has no pretrained weights for {shortened(name)}; pass weights=PATH,"
-            " weights=None"
-            f" for random ones, or one of {timm.list_pretrained(f'{name}*')[:5]}"
+            f"model={shortened(name)} has no pretrained weights in timm; pass weights=PATH,"
+            " weights=None for random ones, or one of"
+            f" {timm.list_pretrained(f'{name}*')[:5]}"
         )
     if not config.hf_hub_id:
         return _download_with_timm(name, config)
@@ -139,13 +141,13 @@ def _find_weights(name, weights, config, options):
         try:
             path = download_hub_weights(repo, file)
         except OSError as error:
-            wanted, place = file or "model.safetensors", f"https://huggingface.co/{repo}"
-            raise make_missing_weights_error(name, error, wanted, place) from error
+            wanted, url = file or "model.safetensors", f"https://huggingface.co/{repo}"
+            raise make_missing_weights_error(name, error, wanted, url) from error
     return f"hub {repo}", read_weights(path)
 
 
 def _download_with_timm(name, config):
-    """Nothing but the origin, once it is clear that timm will find or reach the file."""
+    """Return the origin and None after a check that timm can find or download the file."""
     cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(config.url))
     if os.path.exists(cached):
         return cached, None
@@ -158,7 +160,10 @@ def _download_with_timm(name, config):
 
 
 def _count_classes(state_dict, config, overlay):
-    """Classes of a user's checkpoint, which need not be those the network came with."""
+    """Return the number of classes with which to build a network for a checkpoint.
+
+    Where it is not the network's own, `overlay` of the configuration is changed to it.
+    """
     if config is None:
         return None
     first = _list_classifiers(config)[:1]
@@ -171,18 +176,18 @@ def _count_classes(state_dict, config, overlay):
 
 
 def _list_classifiers(config):
-    """Names of the layers that classify in a network of timm's, by its configuration."""
+    """Return the names of the classifying layers that a configuration of timm states."""
     names = (config and config.classifier) or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
 
 def load_from_hub(name, request):
-    """Backbone of a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
+    """Load a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
     weights, size, n_channels = request.weights, request.size, request.n_channels
     repo = name.partition(":")[2]
     try:
         folder = fetch_hub_snapshot(repo, config_only=weights != "pretrained")
-    except (OSError, ValueError) as error:  # the latter of a name that no repository has
+    except (OSError, ValueError) as error:  # ValueError for a name that is not allowed
         raise make_missing_weights_error(
             name,
             shortened(str(error)),
@@ -203,7 +208,7 @@ def load_from_hub(name, request):
 
 
 def wrap_module(module, label, origin, size):
-    """Backbone of a module that follows timm's conventions."""
+    """Return the backbone of a module that follows timm's conventions."""
     class_token = getattr(module, "cls_token", None) is not None
     layout = Layout(
         label,
@@ -219,7 +224,7 @@ def wrap_module(module, label, origin, size):
 
 
 def _list_stages(module):
-    """Stages as timm lists them, or children where it lists what is never run."""
+    """Return the stages that timm lists, or children if it lists modules that never run."""
     never_run = torch.nn.ModuleList
     known = {name for name, m in module.named_modules() if name and type(m) is not never_run}
     listed = list(getattr(module, "feature_info", None) or ())
@@ -237,7 +242,7 @@ def _find_classifier_child(module):
 
 
 def _find_head_pooling(module):
-    """What the head of a timm network does, for a stage that its head never sees."""
+    """Return the pooling of a network's own head, which is used for inner stages too."""
     pool = getattr(module, "global_pool", None)
     if pool is None:
         pool = getattr(getattr(module, "head", None), "global_pool", None)
@@ -246,9 +251,10 @@ def _find_head_pooling(module):
 
 
 def find_spec(module, size, label):
-    """Spec from timm's configuration of a network; an `UnknownSpec` where it has none.
+    """Return the spec of a network by timm's configuration; `UnknownSpec` if it has none.
 
-    The channels are those that the network takes, whatever its configuration says.
+    The number of channels is that which the network takes, even if its configuration states
+    another one.
     """
     config = getattr(module, "pretrained_cfg", None)
     if not config or not config.get("input_size"):

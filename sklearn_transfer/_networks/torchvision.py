@@ -1,4 +1,4 @@
-"""What torchvision does not say about its classification networks: where things are."""
+"""Classification networks of torchvision, and the structure that it does not state."""
 
 import functools
 import math
@@ -52,7 +52,7 @@ _STAGES = {
     "VisionTransformer": ["encoder.layers.*"],
 }
 
-# Attributes that hold the classifier, in the order in which they are looked for.
+# Names of attributes that may hold the classifier, in the order of the search.
 _HEADS = ("fc", "classifier", "heads", "head")
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -66,17 +66,18 @@ def _import_models():
 
 @functools.cache
 def list_names():
-    """Names of torchvision's classification networks."""
+    """Return the names of torchvision's classification networks."""
     models = _import_models()
     return tuple(models.list_models(module=models))
 
 
 def find_weights_url(name):
+    """Return the address of the default pretrained weights."""
     return _import_models().get_model_weights(name).DEFAULT.url
 
 
 def create(name, pretrained=False, **options):
-    """Network with the default pretrained weights (raises OSError offline) or random ones."""
+    """Create a network with random or default pretrained weights; raises OSError offline."""
     if pretrained:
         return _import_models().get_model(name, weights="DEFAULT", progress=False)
     if name in ("googlenet", "inception_v3"):
@@ -85,7 +86,7 @@ def create(name, pretrained=False, **options):
 
 
 def create_for(name, state_dict):
-    """Network whose classifier and auxiliary heads have the shapes of `state_dict`."""
+    """Create a network whose classifier and auxiliary heads fit a state dict."""
     options = {}
     if name in ("googlenet", "inception_v3"):
         auxiliary = any(key.lower().startswith("aux") for key in state_dict)
@@ -102,7 +103,7 @@ def create_for(name, state_dict):
 
 
 def _list_trunk_names(name):
-    """Names of the parameters that every checkpoint of a network holds."""
+    """Return the names of the parameters that every checkpoint of a network holds."""
     options = {}
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": False}
@@ -112,10 +113,10 @@ def _list_trunk_names(name):
 
 
 def find_classifier(module):
-    """Name of the linear layer that ends a network.
+    """Return the name of the linear layer that ends a network, or None.
 
-    None where there is none: SqueezeNet, and networks whose head was cut off or replaced,
-    which are taken at their output. A head of several layers ends in the last of them.
+    SqueezeNet and networks whose head was removed or replaced have none; the embedding is
+    then their output. Of a head of several layers, it is the last one.
     """
     heads = [name for name in _HEADS if isinstance(getattr(module, name, None), nn.Module)]
     if type(module).__name__ == "SqueezeNet" or not heads:
@@ -128,7 +129,7 @@ def find_classifier(module):
 
 
 def find_final_map(module):
-    """Place of the last feature map."""
+    """Return the place of the last feature map."""
     pools = [name for name, m in module.named_modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
     kind = type(module).__name__
     if kind == "VisionTransformer":
@@ -143,7 +144,7 @@ def find_final_map(module):
 
 
 def list_stages(module):
-    """Names of the modules that mark increasing depth."""
+    """Return the names of the stages, the shallowest first."""
     children = [name for name, _ in module.named_children()]
     found = []
     for name in _STAGES.get(type(module).__name__, children):
@@ -157,7 +158,7 @@ def list_stages(module):
 
 
 def _make_preset_spec(name, size, n_channels):
-    """Input spec of the default weights, for another `size` at the same proportion."""
+    """Return the spec of the default weights; another `size` keeps the ratio of the crop."""
     preset = _import_models().get_model_weights(name).DEFAULT.transforms()
     crop, resize = preset.crop_size[0], preset.resize_size[0]
     size = size or (crop, crop)
@@ -171,12 +172,12 @@ def _make_preset_spec(name, size, n_channels):
 
 
 def load(label, request):
-    """Backbone of a network by its name, such as "torchvision/alexnet"."""
+    """Load a network by its name, such as "torchvision/alexnet"."""
     name, weights = label.removeprefix("torchvision/"), request.weights
     if name not in list_names():
         known = [f"torchvision/{other}" for other in list_names()]
         raise ValueError(
-            f"model={shortened(label)} is no classification network"
+            f"model={shortened(label)} is not a classification network"
             f" of torchvision.{did_you_mean(label, known)}"
         )
     if weights == "pretrained":
@@ -199,7 +200,7 @@ def load(label, request):
 
 
 def _set_channels(module, n_channels, label):
-    """Adapt a network to `n_channels`, unless None; returns the number that it takes."""
+    """Adapt a network to `n_channels` unless it is None; returns the resulting number."""
     layer = module.get_submodule(find_first_convolution(module))
     if n_channels in (None, layer.in_channels):
         return layer.in_channels
@@ -218,7 +219,7 @@ def _set_channels(module, n_channels, label):
 
 
 def wrap_given_module(module, label, origin, size):
-    """Backbone of a module given without a name: its input is the usual one for ImageNet."""
+    """Return the backbone of a module without a name, with the usual input for ImageNet."""
     size = size or ((299, 299) if type(module).__name__ == "Inception3" else (224, 224))
     resize = tuple(math.floor(edge / 0.875) for edge in size)
     n_channels = find_input_channels(module, 3, size)
@@ -235,7 +236,7 @@ def _find_embedding(module, last_map):
 
 
 def wrap_module(module, label, origin, spec):
-    """Backbone of a module of one of torchvision's classes."""
+    """Return the backbone of a module of one of torchvision's classes."""
     last_map = find_final_map(module)
     tokens = getattr(module, "class_token", None) is not None
     layout = Layout(

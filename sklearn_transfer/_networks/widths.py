@@ -13,7 +13,7 @@ from sklearn_transfer._process.threads import run_apart
 
 
 def find_width(backbone, tap, reader, signature):
-    """Number of features at a tap for payloads of a signature."""
+    """Return the number of features at a tap for payloads of a signature."""
     if (tap, signature) not in backbone.widths:
         plan = Plan(backbone, [tap], reader.format, "float32", signature)
         shape = reader.format.input_shape(signature)

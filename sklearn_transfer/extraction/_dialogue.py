@@ -1,4 +1,4 @@
-"""The dialogue of an extraction with its store: what is known, claimed or left to others."""
+"""Dialogue of an extraction with its store, which several threads and processes may share."""
 
 import math
 import time
@@ -7,22 +7,22 @@ import warnings
 from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.digests import KEY_VERSION, digest
 
-# Samples claimed at once.
+# Number of samples that are claimed at once.
 _CLAIMED = 16
-# Seconds between looks at what others compute.
+# Seconds between two lookups of what others compute.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
-# Seconds without news of them before a warning says whom this waits for.
+# Seconds without a result of others after which a warning says what this waits for.
 _PATIENCE = 60.0
 
 
 def compute_contexts(backbone, reader, taps, options):
-    """Keys of everything that the vectors of a tap depend on beside the sample."""
+    """Return for each tap a digest of all that its vectors depend on beside the sample."""
     setting = (KEY_VERSION, backbone.digest, reader.key, options.precision, options.engine)
     return [digest(*setting, tap.kind, tap.name, tap.pooling) for tap in taps]
 
 
 class Dialogue:
-    """What an extraction asks its store, and which rows wait for what it computes itself.
+    """Lookups and claims of an extraction, and the rows that wait for its own results.
 
     A sample is known by its digest, the key. Several rows may have the same one: the first
     of them is computed, and the others wait for it.
@@ -32,22 +32,22 @@ class Dialogue:
     store : Store
         Where vectors are kept.
     contexts : list of bytes
-        One for each tap, as `compute_contexts` gives them.
+        One for each tap, as `compute_contexts` returns them.
     """
 
     def __init__(self, store, contexts):
         self.store, self.contexts, self.waiting = store, contexts, {}
 
     def lookup(self, keys):
-        """Vectors of each key, one per tap, or an `Answer`."""
+        """Return for each key its vectors, one per tap, or an `Answer`."""
         return self.store.lookup(self.contexts, keys)
 
     def claim(self, items, busy, take_known):
-        """Yield the items (row, key, content) that are to be computed here.
+        """Yield the items (row, key, content) that this extraction has to compute.
 
-        `take_known(row, vectors)` is called for what is stored. Rows that others are
-        computing are appended to `busy`, with their keys. A key of None, that of a sample
-        which cannot be read, is passed on.
+        `take_known(row, vectors)` is called for rows whose vectors are stored. Rows that
+        others are computing are appended to `busy`, with their keys. Items with the key None,
+        which are samples that cannot be read, are yielded too.
         """
         part = []
         for item in items:
@@ -76,7 +76,7 @@ class Dialogue:
         return ours
 
     def take_waiting(self, key):
-        """Rows that waited for a key that is computed now; all but the first are hits."""
+        """Return the rows that waited for a key that is now computed; all but one are hits."""
         rows = self.waiting.pop(key)
         self.store.count(hits=len(rows) - 1)
         return rows
@@ -88,13 +88,13 @@ class Dialogue:
             self.store.put(self.contexts, entries)
 
     def release(self):
-        """End all claims, so that nobody waits for what is not computed here."""
+        """Release all claims, so that nobody waits for samples that are not computed here."""
         self.store.release(self)
 
     def wait_for_others(self, busy, take_known):
-        """Wait for what others compute; returns the rows that are left to be done here.
+        """Wait for rows that others compute; returns the rows that are left to compute here.
 
-        Returns as soon as one of them is free, since the others have given it up.
+        It returns as soon as one row is free, since whoever claimed it has given it up.
         """
         pause, news = _FIRST_PAUSE, time.monotonic()
         while busy:
@@ -114,8 +114,8 @@ class Dialogue:
                 news = math.inf
                 warnings.warn(
                     f"{len(left)} samples are being computed by another thread or process that"
-                    f" has given nothing for {_PATIENCE:.0f} s; this goes on when it does, or"
-                    " ends. cache=None does not wait",
+                    f" has returned nothing for {_PATIENCE:.0f} s; this call continues when it"
+                    " does, or when it ends. Pass cache=None to compute without waiting.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -125,16 +125,16 @@ class Dialogue:
         return []
 
     def warn_if_too_small(self, n_samples, widths):
-        """Warn where the vectors of all samples do not fit into the store."""
+        """Warn if the vectors of all samples do not fit into the store."""
         width = sum(widths)
         if self.store.has_room_for(n_samples * len(widths), 4 * width // len(widths)):
             return
         bound, variable = self.store.bound
         warnings.warn(
             f"The features of {n_samples} samples, {n_samples * width * 4 / 1e6:.0f} MB,"
-            f" do not fit into the cache of {bound / 1e6:.0f} MB and will be computed again at"
-            f" the next call. Start Python with the environment variable {variable} at a"
-            " larger number, or pool to fewer features.",
+            f" do not fit into the cache of {bound / 1e6:.0f} MB and will be computed again in"
+            f" the next call. Start Python with a larger value of the environment variable"
+            f" {variable}, or pool to fewer features.",
             UserWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""One walk over samples: what is stored is copied, the rest goes through the network.
+"""Extraction of features: stored ones are copied, others are computed by the network.
 
     samples > look up > read > claim > prepare > pass > store > matrix
 
@@ -23,12 +23,12 @@ from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
 from sklearn_transfer.extraction._matrix import Matrix
 from sklearn_transfer.extraction._passes import Passes
 
-# Samples looked up at once, and at most handed to a thread at once.
+# Number of samples that are looked up at once, and that a thread is handed at most.
 _LOOKED_UP, _HANDED = 1000, 4
 
 
 def label_row(row):
-    """What messages call a row of X."""
+    """Return what messages call a row of X."""
     return f"row {row}"
 
 
@@ -39,7 +39,7 @@ class PassOptions:
     Parameters
     ----------
     engine : {"torch", "openvino", "onnxruntime"}
-        What runs the network.
+        Name of the engine that runs the network.
     precision : {"float32", "bfloat16"}, default="float32"
         Arithmetic of the network.
     batch_size : int or "auto", default="auto"
@@ -47,17 +47,17 @@ class PassOptions:
     n_threads : int, default=1
         Threads that read samples.
     on_error : {"raise", "nan"}, default="raise"
-        What a sample that cannot be used does.
+        Whether a sample that cannot be used raises an error or gives a row of NaN.
     verbose : bool or int, default=False
         Whether to show a progress bar.
     collect : bool, default=True
-        Whether features are returned, rather than stored only.
+        Whether features are returned. If not, they are only stored.
     signature : tuple or None, default=None
-        Signature of payloads of an earlier call, for X without any usable sample.
+        Signature of payloads of an earlier call, used if no sample can be read.
     row_label : callable, default=label_row
-        What messages call a row.
+        `row_label(row)` is what messages call a row.
     advice : str, default=""
-        How messages about a sample end.
+        End of messages about a sample.
     allocate : callable, default=numpy.empty
         Makes the matrix of features.
     """
@@ -76,14 +76,14 @@ class PassOptions:
 
 
 class Extraction:
-    """Features of samples at some taps; reading, computing and storing overlap.
+    """Compute features of samples at some taps; reading, computing and storing overlap.
 
     Parameters
     ----------
     samples : sequence of n_samples samples
         A list or an array.
     reader : Reader
-        Makes payloads of them.
+        Turns samples into payloads.
     store : Store
         Where vectors are kept.
     backbone : Backbone
@@ -91,7 +91,7 @@ class Extraction:
     taps : list of Tap
         Where features leave it.
     options : PassOptions
-        How it is run.
+        How samples are passed through the network.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Extraction:
     n_computed : int
         Samples that went through the network.
     seconds : float
-        Time that these took, without that of making the engine.
+        Time that they took, without that of making the engine.
     """
 
     def __init__(self, samples, reader, store, backbone, taps, options):
@@ -130,7 +130,7 @@ class Extraction:
         return self.passes.n_computed
 
     def run(self):
-        """Walk over all samples; `output` then holds the features."""
+        """Process all samples; `output` then holds the features."""
         progress = show_progress(
             self.backbone.label, len(self.samples), self.reader.unit, self.options.verbose
         )
@@ -139,7 +139,9 @@ class Extraction:
                 rows = self._copy_known()
                 while rows:
                     busy = self._compute(rows)
-                    self.dialogue.release()  # who waits holds nothing that others wait for
+                    # Claims are released before waiting: two extractions that each wait for
+                    # a sample claimed by the other would never end.
+                    self.dialogue.release()
                     rows = self.dialogue.wait_for_others(busy, self._write_known)
             finally:
                 self.dialogue.release()
@@ -150,7 +152,7 @@ class Extraction:
         return self
 
     def _copy_known(self):
-        """Copy what is stored under digests that cost little; returns the other rows."""
+        """Copy stored vectors of samples whose digest is known; returns the other rows."""
         rest = []
         for start in range(0, len(self.samples), _LOOKED_UP):
             rows, keys = [], []
@@ -169,40 +171,43 @@ class Extraction:
         return sorted(rest)
 
     def _compute(self, rows):
-        """Compute features of rows; returns (row, digest) of those that others compute."""
+        """Compute features of rows; returns (row, digest) of rows that others compute."""
         busy = []
         contents = self._run_ahead(self._read, rows)
         claimed = self.dialogue.claim(contents, busy, self._write_known)
         with closing(self._run_ahead(self._prepare, claimed)) as prepared:
             try:
                 for row, key, content in prepared:
-                    payload = self._call_try_sample(row, self.reader.finish, content)
+                    payload = self._call_unless_bad(row, self.reader.finish, content)
                     if isinstance(payload, BadSampleError):
                         for waiting in self.dialogue.waiting.pop(key, [row]):
                             self._note_bad(waiting, payload)
                     else:
                         self._write_batches(self.passes.add(row, key, payload))
             except Exception:
-                with suppress(Exception):  # what was prepared before stays in the cache
+                with suppress(Exception):  # what was prepared before is still stored
                     self._write_batches(self.passes.drain())
                 raise
         self._write_batches(self.passes.drain())
         return busy
 
     def _read(self, row):
-        """Row, digest and content of one sample; or in place of content what is wrong."""
+        """Return row, digest and content of one sample, or a BadSampleError as content."""
         key = self.digests.pop(row, None)
-        found = self._call_try_sample(row, self.reader.read, self.samples[row], key)
+        found = self._call_unless_bad(row, self.reader.read, self.samples[row], key)
         return (row, None, found) if isinstance(found, BadSampleError) else (row, *found)
 
     def _prepare(self, item):
-        """Row, digest and payload of one sample; or in place of payload what is wrong."""
+        """Return row, digest and payload of one sample, or a BadSampleError as payload."""
         row, key, content = item
         note = partial(self.remarks.add, row)
-        return row, key, self._call_try_sample(row, self.reader.prepare, content, note)
+        return row, key, self._call_unless_bad(row, self.reader.prepare, content, note)
 
-    def _call_try_sample(self, row, function, content, *args):
-        """What a function makes of a sample, or what is wrong with it; notes name the row."""
+    def _call_unless_bad(self, row, function, content, *args):
+        """Call a function with content of a sample; returns its result or a BadSampleError.
+
+        Other errors get a note that names the row.
+        """
         if isinstance(content, BadSampleError):
             return content
         try:
@@ -217,11 +222,11 @@ class Extraction:
         return f"{self.options.row_label(row)} ({self.reader.describe(self.samples[row])})"
 
     def _run_ahead(self, function, items):
-        """Results in order; where threads read the samples, they stay a bit ahead."""
+        """Return results in order; threads, if there are any, compute some in advance."""
         if self.pool is None:
             return map_lazily(function, items)
         n_threads = self.options.n_threads
-        if self.reader.is_ordered:  # whole pictures wait for their turn
+        if self.reader.is_ordered:  # whole pictures wait in memory, so few are prepared
             return map_ahead(self.pool, function, items, n_handed=1, n_ahead=n_threads)
         n_handed = min(max(len(self.samples) // (4 * n_threads), 1), _HANDED)
         n_ahead = (8 + 2 * n_threads) // n_handed
@@ -241,7 +246,7 @@ class Extraction:
                 self._note_bad(row, BadSampleError(reason))
 
     def _write_found(self, rows, keys, answers):
-        """Write what is found of some rows; returns the others.
+        """Write the stored vectors of rows; returns the rows that are not stored.
 
         Consecutive rows that are all found, as in a second call, are copied at once.
         """
@@ -286,7 +291,7 @@ class Extraction:
 
     def _note_bad(self, row, error):
         if self.options.on_error == "raise":
-            self._write_batches(self.passes.drain())  # what is computed stays in the cache
+            self._write_batches(self.passes.drain())  # what is computed is still stored
             advice = self.options.advice
             raise ValueError(
                 f"{self._describe(row)}: {error}. Repair or drop it{advice}"
@@ -309,7 +314,7 @@ class Extraction:
         )
 
     def _allocate_unseen(self, row, error):
-        """Make the matrix where no row can be used, as wide as a good row would need it."""
+        """Make the matrix if no sample can be used, with the width of a usable one."""
         from sklearn_transfer._networks.widths import find_width
 
         signature = self.reader.find_signature(self.samples) or self.options.signature
@@ -325,14 +330,14 @@ class Extraction:
 
 
 def map_lazily(function, items):
-    """Results of a function, each computed when it is asked for."""
+    """Yield results of a function, each computed when it is asked for."""
     yield from map(function, items)
 
 
 def map_ahead(pool, function, items, n_handed, n_ahead):
-    """Results of a function in order, computed by threads that stay a bit ahead.
+    """Yield results of a function in order, some of which threads compute in advance.
 
-    Items are handed to a thread `n_handed` at a time, and at most `n_ahead` such parts wait.
+    A thread is handed `n_handed` items at a time, and at most `n_ahead` such parts wait.
     """
     queue, items = deque(), iter(items)
     try:
@@ -348,7 +353,7 @@ def map_ahead(pool, function, items, n_handed, n_ahead):
 
 
 def _collect_results(function, items):
-    """What a function gives for each item, up to the first error, and that error or None."""
+    """Return the results up to the first error, and that error or None."""
     results = []
     for item in items:
         try:
@@ -366,8 +371,8 @@ def _take_results(future):
 
 
 def count_threads(n_jobs):
-    """Threads that a value of the parameter `n_jobs` means."""
-    if n_jobs is None:  # torch knows what joblib leaves to its worker processes
+    """Return the number of threads for a value of the parameter `n_jobs`."""
+    if n_jobs is None:  # joblib limits the threads of torch in its worker processes
         import torch
 
         return torch.get_num_threads()
@@ -375,7 +380,7 @@ def count_threads(n_jobs):
 
 
 class _NoProgress(nullcontext):
-    """Shows nothing; a disabled bar of tqdm would leave a thread behind all the same."""
+    """Progress bar that shows nothing; even a disabled bar of tqdm starts a thread."""
 
     def __enter__(self):
         return self
@@ -385,7 +390,7 @@ class _NoProgress(nullcontext):
 
 
 def show_progress(label, total, unit, verbose):
-    """Progress bar over samples, or one that shows nothing."""
+    """Return a progress bar over samples, or one that shows nothing."""
     if not verbose:
         return _NoProgress()
     from tqdm.auto import tqdm

@@ -1,4 +1,4 @@
-"""The matrix of features that an extraction fills, row by row."""
+"""Matrix of features that an extraction fills row by row."""
 
 from itertools import chain
 
@@ -13,7 +13,7 @@ class Matrix:
     n_rows : int
         Number of samples.
     collect : bool
-        Whether rows are written; without it `array` has none.
+        Whether rows are written. If not, `array` has no rows.
     allocate : callable
         `allocate(shape, dtype)` makes the array.
 
@@ -30,7 +30,7 @@ class Matrix:
         self.array, self.widths = None, None
 
     def allocate(self, widths):
-        """Make the array for vectors of some widths."""
+        """Make the array for vectors of the given widths, one per tap."""
         self.widths = widths
         n_rows = self.n_rows if self.collect else 0
         self.array = self.make_array((n_rows, sum(widths)), dtype=np.float32)
@@ -48,6 +48,6 @@ class Matrix:
             np.concatenate(list(chain.from_iterable(vectors)), out=piece)
 
     def write_nan(self, rows):
-        """Mark rows that have no features."""
+        """Fill rows that have no features with NaN."""
         if self.collect:
             self.array[rows] = np.nan

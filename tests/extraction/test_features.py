@@ -31,7 +31,7 @@ def counting():
     return PretrainedFeatures(trained_net())
 
 
-def test_photos_are_recognised(photos):
+def test_photos_are_recognized(photos):
     scores = PretrainedFeatures(layers="logits").fit_transform(photos)
     names = timm.data.ImageNetInfo()
     assert [names.index_to_description(int(i)) for i in scores.argmax(1)] == [
@@ -248,7 +248,7 @@ def test_wrong_parameter_is_named(option, value, crops):
         estimator.transform(crops)
 
 
-@pytest.mark.parametrize("background", ["nocolour", (1, 2), (0, 0, 300)])
+@pytest.mark.parametrize("background", ["nocolor", (1, 2), (0, 0, 300)])
 def test_wrong_background_is_named(background, crops):
     estimator = PretrainedFeatures(trained_net(), background=background)
     with pytest.raises(ValueError, match="background="):

@@ -26,7 +26,7 @@ from sklearn_transfer._modalities.image.transforms import (
 from tests.modalities.test_eval_transform import photo
 
 SPEC = ImageSpec((32, 32), (36, 36), (0.4, 0.5, 0.6), (0.2, 0.2, 0.3))
-GREY = ImageSpec((24, 40), (28, 44), (0.5,), (0.2,), "bilinear")
+GRAY = ImageSpec((24, 40), (28, 44), (0.5,), (0.2,), "bilinear")
 BY_TORCHVISION = {
     "randaugment": v2.RandAugment(num_ops=2, magnitude=9),
     "trivial": v2.TrivialAugmentWide(),
@@ -122,13 +122,13 @@ def test_pixels_come_from_the_part_that_was_drawn():
         )
         part = transforms._draw_part(image, SPEC, np.random.default_rng(seed))
         red, green = np.asarray(part).astype(float)[..., :2].transpose(2, 0, 1)
-        centres = (np.arange(32) + 0.5) / 32
-        expected = left + centres * (right - left) - 0.5
+        centers = (np.arange(32) + 0.5) / 32
+        expected = left + centers * (right - left) - 0.5
         if red[0, 0] > red[0, -1]:
             red, mirrored = red[:, ::-1], mirrored + 1
         inner = slice(2, -2)  # a bicubic filter bends the ramp at its ends
         assert np.abs(red - expected)[:, inner].max() <= 0.51
-        rows = top + centres[:, None] * (bottom - top) - 0.5
+        rows = top + centers[:, None] * (bottom - top) - 0.5
         assert np.abs(green - rows)[inner].max() <= 0.51
     assert abs(mirrored - 30) <= 3 * math.sqrt(15)
 
@@ -169,10 +169,10 @@ def test_jitter_is_that_of_torchvision_in_any_order(order):
 
 
 @pytest.mark.parametrize(("b", "c"), [(0.8, 0.8), (0.8, 1.2), (1.2, 0.8), (1.2, 1.2)])
-def test_jitter_of_a_grey_image_leaves_saturation_out(b, c):
-    grey = photo(30, 40).convert("L")
-    found = np.asarray(transforms._apply_jitter(grey, b, c, 0.5)).astype(float)
-    x = b * np.asarray(grey).astype(float)
+def test_jitter_of_a_gray_image_leaves_saturation_out(b, c):
+    gray = photo(30, 40).convert("L")
+    found = np.asarray(transforms._apply_jitter(gray, b, c, 0.5)).astype(float)
+    x = b * np.asarray(gray).astype(float)
     assert np.abs(found - (c * x + (1 - c) * x.mean()).clip(0, 255)).max() <= 0.5 + 1e-9
 
 
@@ -187,7 +187,7 @@ def test_brightness_changes_by_a_fifth_at_most():
     assert factors.mean() == pytest.approx(1, abs=4 * 0.4 / math.sqrt(12 * 500))
 
 
-@pytest.mark.parametrize("spec", [SPEC, GREY], ids=["colour", "grey"])
+@pytest.mark.parametrize("spec", [SPEC, GRAY], ids=["color", "gray"])
 @pytest.mark.parametrize("name", BY_TORCHVISION)
 def test_policies_are_those_of_torchvision(name, spec):
     image, augmentation = photo(60, 80), make_augmentation(name, spec)
@@ -205,7 +205,7 @@ def test_policies_are_those_of_torchvision(name, spec):
 SIZES = [(1, 5), (5, 1), (1, 1), (10, 10), (375, 500), (900, 2)]
 
 
-@pytest.mark.parametrize("spec", [SPEC, GREY], ids=["colour", "grey"])
+@pytest.mark.parametrize("spec", [SPEC, GRAY], ids=["color", "gray"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("augment", POLICIES)
 def test_every_image_becomes_an_input(augment, size, spec):

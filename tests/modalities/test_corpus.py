@@ -20,7 +20,7 @@ BACKGROUND = (10, 200, 90)
 HEIGHT, WIDTH = 18, 26
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
 SCENE = np.stack([8 * X + 20, 12 * Y + 10, 250 - 5 * X - 6 * Y], axis=2).astype(np.uint8)
-GREY = (7 * X + 4 * Y).astype(np.uint8)
+GRAY = (7 * X + 4 * Y).astype(np.uint8)
 ALPHA = (255 * X / X.max()).astype(np.uint8)
 
 # What a camera stores when the scene it saw is to be shown with this orientation.
@@ -36,13 +36,13 @@ STORED = {
 }
 
 
-def rgb(grey):
-    return np.repeat(grey[..., None], 3, axis=2)
+def rgb(gray):
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
-def over_background(colour, alpha):
+def over_background(color, alpha):
     share = alpha[..., None] / 255
-    return share * colour + (1 - share) * np.array(BACKGROUND)
+    return share * color + (1 - share) * np.array(BACKGROUND)
 
 
 def oriented(orientation, **options):
@@ -67,51 +67,51 @@ def saved(image, expected, **options):
     return write
 
 
-def raw_png(samples, colour_type, expected):
+def raw_png(samples, color_type, expected):
     """Writer of a PNG with 16 bits a sample, which Pillow cannot write."""
 
     def write(path):
         rows = samples.astype(">u2").reshape(len(samples), -1)
         data = b"".join(b"\0" + row.tobytes() for row in rows)
-        path.write_bytes(png(samples.shape[1], samples.shape[0], 16, colour_type, data))
+        path.write_bytes(png(samples.shape[1], samples.shape[0], 16, color_type, data))
         return expected
 
     return write
 
 
-def png(width, height, depth, colour_type, data):
+def png(width, height, depth, color_type, data):
     def chunk(kind, content):
         checksum = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + checksum
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*pair) for pair in chunks)
 
 
 def palette_image():
-    """Four colours in bands, as a palette image with its RGB pixels."""
+    """Four colors in bands, as a palette image with its RGB pixels."""
     index = (X * 4 // WIDTH).astype(np.uint8)
-    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 80, 70]], np.uint8)
+    colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 80, 70]], np.uint8)
     image = Image.fromarray(index)
-    image.putpalette(colours.tobytes())
-    return image, index, colours[index]
+    image.putpalette(colors.tobytes())
+    return image, index, colors[index]
 
 
 def transparent_palette(transparency):
     """Palette image whose entries have these alphas; an int is the one that is clear."""
-    image, index, colours = palette_image()
+    image, index, colors = palette_image()
     entries = np.full(4, 255)
     if isinstance(transparency, int):
         entries[transparency] = 0
     else:
         entries[: len(transparency)] = list(transparency)
-    expected = over_background(colours, entries[index])
+    expected = over_background(colors, entries[index])
     return saved(image, expected, transparency=transparency)
 
 
-def colour_key():
-    """RGB image in which one colour stands for transparent."""
+def color_key():
+    """RGB image in which one color stands for transparent."""
     pixels = SCENE.copy()
     pixels[4:9, 5:11] = (1, 2, 3)
     expected = pixels.copy()
@@ -120,15 +120,15 @@ def colour_key():
 
 
 def animation(**options):
-    frames = [Image.fromarray(frame) for frame in (GREY, 255 - GREY, GREY[::-1])]
-    return saved(frames[0], rgb(GREY), save_all=True, append_images=frames[1:], **options)
+    frames = [Image.fromarray(frame) for frame in (GRAY, 255 - GRAY, GRAY[::-1])]
+    return saved(frames[0], rgb(GRAY), save_all=True, append_images=frames[1:], **options)
 
 
 RAMP = np.linspace(0, 65535, HEIGHT * WIDTH).round().astype(np.uint16).reshape(HEIGHT, WIDTH)
 WIDE = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
 UNIT = (RAMP / 65535).astype(np.float32)
 LONG = np.linspace(0, 255, 5000).astype(np.uint8)
-INKS = np.dstack([SCENE, GREY // 2])
+INKS = np.dstack([SCENE, GRAY // 2])
 CMYK = Image.frombytes("CMYK", (WIDTH, HEIGHT), INKS.tobytes())
 PRINTED = (255.0 - INKS[..., :3]) * (255.0 - INKS[..., 3:]) / 255
 JPEG = {"quality": 98, "subsampling": 0}
@@ -138,20 +138,20 @@ GOOD = {
     "orientation_6.png": oriented(6),
     "orientation_7.tif": oriented(7),
     "orientation_8.webp": oriented(8, lossless=True),
-    "grey.png": saved(Image.fromarray(GREY), rgb(GREY)),
-    "grey.jpg": saved(Image.fromarray(GREY), rgb(GREY), **JPEG),
+    "gray.png": saved(Image.fromarray(GRAY), rgb(GRAY)),
+    "gray.jpg": saved(Image.fromarray(GRAY), rgb(GRAY), **JPEG),
     "bilevel.png": saved(
-        Image.fromarray(np.uint8(GREY > 99) * 255).convert("1"),
-        rgb(np.uint8(GREY > 99) * 255),
+        Image.fromarray(np.uint8(GRAY > 99) * 255).convert("1"),
+        rgb(np.uint8(GRAY > 99) * 255),
     ),
-    "grey_alpha.png": saved(
-        Image.fromarray(np.dstack([GREY, ALPHA])), over_background(rgb(GREY), ALPHA)
+    "gray_alpha.png": saved(
+        Image.fromarray(np.dstack([GRAY, ALPHA])), over_background(rgb(GRAY), ALPHA)
     ),
     "palette.png": saved(palette_image()[0], palette_image()[2]),
     "palette_clear_entry.png": transparent_palette(2),
     "palette_alphas.png": transparent_palette(bytes([0, 100, 200])),
     "palette_clear_entry.gif": transparent_palette(1),
-    "colour_key.png": colour_key(),
+    "color_key.png": color_key(),
     "rgba.png": saved(
         Image.fromarray(np.dstack([SCENE, ALPHA])), over_background(SCENE, ALPHA)
     ),
@@ -163,12 +163,12 @@ GOOD = {
     ),
     "cmyk.jpg": saved(CMYK, PRINTED, **JPEG),
     "cmyk.tif": saved(CMYK, PRINTED),
-    "grey_16.png": saved(Image.fromarray(RAMP), rgb(RAMP * (255 / 65535))),
-    "grey_16.tif": saved(Image.fromarray(RAMP), rgb(RAMP * (255 / 65535))),
-    "grey_16_big_endian.tif": saved(
+    "gray_16.png": saved(Image.fromarray(RAMP), rgb(RAMP * (255 / 65535))),
+    "gray_16.tif": saved(Image.fromarray(RAMP), rgb(RAMP * (255 / 65535))),
+    "gray_16_big_endian.tif": saved(
         Image.fromarray(RAMP.astype(">u2")), rgb(RAMP * (255 / 65535))
     ),
-    "grey_16_in_32.tif": saved(
+    "gray_16_in_32.tif": saved(
         Image.fromarray(RAMP.astype(np.int32)), rgb(RAMP * (255 / 65535))
     ),
     "rgb_16.png": raw_png(WIDE, 2, WIDE * (255 / 65535)),
@@ -177,7 +177,7 @@ GOOD = {
         6,
         over_background(WIDE * (255 / 65535), RAMP * (255 / 65535)),
     ),
-    "grey_alpha_16.png": raw_png(
+    "gray_alpha_16.png": raw_png(
         np.dstack([RAMP, RAMP[::-1]]),
         4,
         over_background(rgb(RAMP * (255 / 65535)), RAMP[::-1] * (255 / 65535)),
@@ -199,10 +199,10 @@ GOOD = {
     "ünïcödé and space.png": saved(Image.fromarray(SCENE), SCENE),
 }
 
-# Grey levels by which a pixel may be off by rounding; of 16-bit colour and alpha alike,
+# Gray levels by which a pixel may be off by rounding; of 16-bit color and alpha alike,
 # Pillow keeps the high byte.
 TOLERANCE = {name: 4 if name.endswith(".jpg") else 1.01 for name in GOOD}
-TOLERANCE |= {"rgba_16.png": 2.5, "grey_alpha_16.png": 2.5}
+TOLERANCE |= {"rgba_16.png": 2.5, "gray_alpha_16.png": 2.5}
 
 
 def shortened(save, keep):
@@ -236,7 +236,7 @@ BAD = {
     "truncated.jpg": (shortened(oriented(1, **JPEG), 0.8), "truncated"),
     "truncated_progressive.jpg": (shortened(GOOD["progressive.jpg"], 0.5), "truncated"),
     "truncated.png": (shortened(GOOD["rgba.png"], 0.7), "truncated|broken"),
-    "truncated.gif": (shortened(saved(Image.fromarray(GREY), None), 0.8), "truncated"),
+    "truncated.gif": (shortened(saved(Image.fromarray(GRAY), None), 0.8), "truncated"),
     "header_alone.jpg": (shortened(oriented(1), 0.01), "Truncated File Read"),
     "empty.jpg": (lambda path: path.touch(), "the file is empty"),
     "text.jpg": (text, "not an image in a format that Pillow reads"),
@@ -301,7 +301,7 @@ def test_image_opened_by_pillow_decodes_as_its_file(corpus, name):
     with Image.open(path) as image:
         of_image, of_file = decode(image), decode(path)
     # Of 16-bit color Pillow keeps the high bytes, and blends alpha by them.
-    tolerance = 2 if name in ("rgb_16.png", "rgba_16.png", "grey_alpha_16.png") else 0
+    tolerance = 2 if name in ("rgb_16.png", "rgba_16.png", "gray_alpha_16.png") else 0
     np.testing.assert_allclose(of_image, of_file, atol=tolerance)
 
 
@@ -311,7 +311,7 @@ def test_no_two_files_have_the_same_digest(corpus):
 
 
 def test_full_range_of_16_bits_is_not_clipped(corpus):
-    levels = np.unique(decode(corpus["grey_16.png"][0]))
+    levels = np.unique(decode(corpus["gray_16.png"][0]))
     np.testing.assert_array_equal(levels, np.arange(256))
 
 
@@ -324,7 +324,7 @@ def test_features_of_a_file_are_those_of_its_pixels(corpus, alone, name):
 
 
 def test_unlike_files_have_unlike_features(alone):
-    names = ["orientation_6.png", "grey.png", "rgba.png", "grey_16.png", "tall.png"]
+    names = ["orientation_6.png", "gray.png", "rgba.png", "gray_16.png", "tall.png"]
     features = np.stack([alone[name] for name in names])
     distances = np.linalg.norm(features[:, None] - features, axis=2) + np.eye(len(names))
     assert distances.min() > 1e-3
@@ -332,7 +332,7 @@ def test_unlike_files_have_unlike_features(alone):
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_file_is_refused_with_row_name_and_reason(corpus, name):
-    good, (bad, _) = corpus["grey.png"][0], corpus[name]
+    good, (bad, _) = corpus["gray.png"][0], corpus[name]
     with pytest.raises(
         ValueError, match=rf"row 2 \('.*{name}'\): .*{BAD[name][1]}.*Repair"
     ) as e:
@@ -350,7 +350,7 @@ def test_bytes_of_a_bad_file_are_refused_with_row_and_reason(corpus):
     with open(corpus["truncated.jpg"][0], "rb") as file:
         content = file.read()
     with pytest.raises(ValueError, match=rf"row 1 \({len(content)} bytes\): .*truncated"):
-        extractor().transform([corpus["grey.png"][0], content])
+        extractor().transform([corpus["gray.png"][0], content])
 
 
 def test_image_opened_from_a_bad_file_is_refused_with_row_and_reason(corpus):
@@ -377,7 +377,7 @@ def test_nan_for_bad_files_and_the_usual_features_for_the_others(corpus, alone, 
 
 
 def test_warning_names_the_first_bad_file(corpus):
-    paths = [corpus[name][0] for name in ("grey.png", "empty.jpg", "text.jpg")]
+    paths = [corpus[name][0] for name in ("gray.png", "empty.jpg", "text.jpg")]
     with pytest.warns(
         UserWarning, match=r"the first is row 1 \('.*empty.jpg'\): the file is empty"
     ):
@@ -392,7 +392,7 @@ def test_good_files_alone_give_no_warning(corpus):
 
 
 def test_bad_files_alone_give_rows_of_nan_as_they_do_beside_a_good_one(corpus):
-    paths = [corpus[name][0] for name in ("empty.jpg", "text.jpg", "grey.png")]
+    paths = [corpus[name][0] for name in ("empty.jpg", "text.jpg", "gray.png")]
     with pytest.warns(UserWarning, match=r"2 of 3 samples.*row 0 \(.*empty.jpg.*empty"):
         beside = extractor(on_error="nan").transform(paths)
     with pytest.warns(UserWarning, match=r"2 of 2 samples.*row 0 \(.*empty.jpg.*empty"):
@@ -402,7 +402,7 @@ def test_bad_files_alone_give_rows_of_nan_as_they_do_beside_a_good_one(corpus):
 
 def test_missing_file_is_found_before_any_is_read(corpus, monkeypatch):
     monkeypatch.setattr(contents, "read_sample", None)
-    paths = [corpus["grey.png"][0]] * 50 + [corpus["missing.jpg"][0]]
+    paths = [corpus["gray.png"][0]] * 50 + [corpus["missing.jpg"][0]]
     with pytest.raises(ValueError, match=r"row 50 .*no such file"):
         extractor().transform(paths)
 
@@ -419,10 +419,10 @@ def test_unreadable_file_is_refused(tmp_path):
 
 def test_limit_of_pillow_decides_what_is_a_bomb(corpus, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH)
-    assert decode(corpus["grey.png"][0]).shape == (HEIGHT, WIDTH, 3)
+    assert decode(corpus["gray.png"][0]).shape == (HEIGHT, WIDTH, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH - 1)
     with pytest.raises(BadSampleError, match="pixels.*if you trust the file"):
-        decode(corpus["grey.png"][0])
+        decode(corpus["gray.png"][0])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -431,7 +431,7 @@ def test_bomb_is_refused_where_pillow_only_warns(corpus, monkeypatch):
     with pytest.raises(
         BadSampleError, match=f"{WIDTH} x {HEIGHT} pixels are more than the 467"
     ):
-        decode(corpus["grey.png"][0])
+        decode(corpus["gray.png"][0])
 
 
 def test_no_limit_of_pillow_is_no_limit(corpus, monkeypatch):

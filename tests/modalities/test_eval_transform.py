@@ -20,7 +20,7 @@ from sklearn_transfer._modalities.image.transforms import (
 
 
 def photo(height, width, seed=0):
-    """Smooth colours with some noise, as in a photograph."""
+    """Smooth colors with some noise, as in a photograph."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     waves = np.sin(x / 9 + np.arange(3)[:, None, None]) + np.cos(y / 7)
@@ -103,7 +103,7 @@ def test_line_within_a_border_keeps_one_row_of_pixels(size):
 
 
 @pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
-def test_grey_network_takes_the_grey_image(crop_mode):
+def test_gray_network_takes_the_gray_image(crop_mode):
     image = photo(50, 70)
     spec = ImageSpec((32, 32), (36, 36), (0.5,), (0.2,), crop_mode=crop_mode)
     found = apply_eval_transform(image, spec)
@@ -203,6 +203,6 @@ def test_other_arrays_need_more_than_a_crop(array, mode):
     assert not needs_crop_alone(array, spec_of((224, 224), 0.875, mode, "bicubic"))
 
 
-def test_three_channels_are_no_crop_for_a_grey_network():
+def test_three_channels_are_no_crop_for_a_gray_network():
     spec = ImageSpec((32, 32), (32, 32), (0.5,), (0.5,))
     assert not needs_crop_alone(np.zeros((32, 32, 3), np.uint8), spec)

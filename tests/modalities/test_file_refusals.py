@@ -143,7 +143,7 @@ def test_a_fits_of_8_bits_has_the_pixels_of_pillow():
         (write.tga(RGBA8[..., :2], alpha_bits=0), "16 bits that declares no alpha.*PNG"),
         (
             write.sgi(COLOR16)[:2] + b"\1" + write.sgi(COLOR16)[3:],
-            "SGI file of 16 bits with run lengths.*save it uncompressed",
+            "SGI file of 16 bits with run-length.*save it uncompressed",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from sklearn_transfer._modalities.contents import describe_sample
 from sklearn_transfer._modalities.image import samples as image_samples
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)
-COLOUR, GREY = NOISE[..., :3], NOISE[..., 0]
+COLOR, GRAY = NOISE[..., :3], NOISE[..., 0]
 OPAQUE = np.full_like(NOISE[..., :1], 255)
 
 
@@ -28,15 +28,15 @@ def features(X, **options):
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     folder = tmp_path_factory.mktemp("noise")
-    names = [str(folder / f"{i}.png") for i in range(len(COLOUR))]
-    for name, image in zip(names, COLOUR, strict=True):
+    names = [str(folder / f"{i}.png") for i in range(len(COLOR))]
+    for name, image in zip(names, COLOR, strict=True):
         Image.fromarray(image).save(name)
     return names
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return features(list(COLOUR))
+    return features(list(COLOR))
 
 
 def objects(samples, shape=-1):
@@ -81,24 +81,24 @@ CONTAINERS = {
     "list of PIL images": as_images,
     "object array of PIL images": lambda paths: objects(as_images(paths)),
     "Series of PIL images": lambda paths: pd.Series(as_images(paths)),
-    "list of arrays": lambda paths: list(COLOUR),
-    "tuple of arrays": lambda paths: tuple(COLOUR),
-    "object array of arrays": lambda paths: objects(list(COLOUR)),
-    "column of arrays": lambda paths: objects(list(COLOUR), (-1, 1)),
-    "Series of arrays": lambda paths: pd.Series(list(COLOUR)),
-    "DataFrame of arrays": lambda paths: pd.DataFrame({"image": list(COLOUR)}),
-    "numeric array": lambda paths: COLOUR,
-    "numeric array in Fortran order": lambda paths: np.asfortranarray(COLOUR),
-    "opaque RGBA": lambda paths: np.concatenate([COLOUR, OPAQUE], axis=3),
-    "floats": lambda paths: COLOUR / 255,
-    "32-bit floats": lambda paths: (COLOUR / 255).astype(np.float32),
-    "16-bit numbers": lambda paths: COLOUR.astype(np.uint16) * 257,
+    "list of arrays": lambda paths: list(COLOR),
+    "tuple of arrays": lambda paths: tuple(COLOR),
+    "object array of arrays": lambda paths: objects(list(COLOR)),
+    "column of arrays": lambda paths: objects(list(COLOR), (-1, 1)),
+    "Series of arrays": lambda paths: pd.Series(list(COLOR)),
+    "DataFrame of arrays": lambda paths: pd.DataFrame({"image": list(COLOR)}),
+    "numeric array": lambda paths: COLOR,
+    "numeric array in Fortran order": lambda paths: np.asfortranarray(COLOR),
+    "opaque RGBA": lambda paths: np.concatenate([COLOR, OPAQUE], axis=3),
+    "floats": lambda paths: COLOR / 255,
+    "32-bit floats": lambda paths: (COLOR / 255).astype(np.float32),
+    "16-bit numbers": lambda paths: COLOR.astype(np.uint16) * 257,
     "mixture of kinds": lambda paths: [
         paths[0],
         pathlib.Path(paths[1]),
         as_bytes(paths)[2],
         *as_images(paths[3:4]),
-        COLOUR[4],
+        COLOR[4],
     ],
 }
 
@@ -116,9 +116,9 @@ def test_features_are_the_same_from(container, paths, expected):
 
 @pytest.mark.parametrize("convert", [np.array, lambda X: X / 255], ids=["uint8", "float"])
 @pytest.mark.parametrize("expand", [False, True], ids=["(n, H, W)", "(n, H, W, 1)"])
-def test_features_of_grey_arrays_are_those_of_their_images(convert, expand):
-    X = convert(GREY)
-    of_images = features([Image.fromarray(image) for image in GREY])
+def test_features_of_gray_arrays_are_those_of_their_images(convert, expand):
+    X = convert(GRAY)
+    of_images = features([Image.fromarray(image) for image in GRAY])
     np.testing.assert_array_equal(features(X[..., None] if expand else X), of_images)
 
 
@@ -129,13 +129,13 @@ def test_features_of_arrays_with_alpha_are_those_of_their_images():
 
 
 def test_sizes_may_differ():
-    samples = [COLOUR[0], COLOUR[1, :9], COLOUR[2, :, :5], GREY[3, ::2]]
+    samples = [COLOR[0], COLOR[1, :9], COLOR[2, :, :5], GRAY[3, ::2]]
     alone = np.concatenate([features([sample]) for sample in samples])
     np.testing.assert_allclose(features(samples), alone, rtol=1e-4, atol=1e-6)
 
 
 def test_numeric_array_is_not_copied():
-    assert np.shares_memory(image_samples.as_images(COLOUR), COLOUR)
+    assert np.shares_memory(image_samples.as_images(COLOR), COLOR)
 
 
 def test_list_is_copied():
@@ -171,11 +171,11 @@ def test_bad_array_is_refused_with_its_row(array, reason):
     with pytest.raises(
         ValueError, match=rf"row 1 \(array .*\): .*{reason}.*Repair or drop it"
     ):
-        features([COLOUR[0], array])
+        features([COLOR[0], array])
 
 
 def test_one_nan_pixel_is_refused():
-    array = COLOUR[0] / 255
+    array = COLOR[0] / 255
     array[-1, -1, -1] = np.nan
     with pytest.raises(ValueError, match="row 0 .*contains NaN"):
         features([array])
@@ -210,7 +210,7 @@ def test_pillow_image_without_pixels_is_refused(size, mode):
 )
 def test_value_that_is_no_sample_is_refused_with_its_row(value, reason):
     with pytest.raises(ValueError, match=rf"row 1 \({type(value).__name__}\): .*{reason}"):
-        features([COLOUR[0], value])
+        features([COLOR[0], value])
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_numeric_array_of_another_shape_is_refused(shape):
 
 def test_int64_array_is_refused_with_the_repair():
     with pytest.raises(ValueError, match=r"row 0 .*dtype int64.*image.astype\('uint8'\)"):
-        features(COLOUR.astype(np.int64))
+        features(COLOR.astype(np.int64))
 
 
 @pytest.mark.parametrize("dtype", ["S5", "M8[s]", complex, "V3"])
@@ -377,7 +377,7 @@ def test_path_that_cannot_be_a_file_is_refused(path, reason):
 
 def test_long_string_in_place_of_a_path_is_shortened():
     with pytest.raises(ValueError, match="File name too long") as caught:
-        features([COLOUR[0], "a" * 100_000 + "b" * 100_000])
+        features([COLOR[0], "a" * 100_000 + "b" * 100_000])
     message = str(caught.value)
     assert len(message) < 600
     assert "aaa...bbb" in message

@@ -13,7 +13,7 @@ from sklearn_transfer._modalities.image.decoding import Decoding, parse_backgrou
 
 WHITE = (255, 255, 255)
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 24, 30, 4), dtype=np.uint8)
-COLOUR, GREY = NOISE[..., :3], NOISE[..., 0]
+COLOR, GRAY = NOISE[..., :3], NOISE[..., 0]
 
 
 def features(X, **options):
@@ -50,7 +50,7 @@ EXPECTED = np.arange(256, dtype=np.uint8).reshape(16, 16)
     ],
     ids=lambda array: f"{array.dtype} {array.shape} {array.strides}",
 )
-def test_grey_array_decodes_to_its_levels(array):
+def test_gray_array_decodes_to_its_levels(array):
     np.testing.assert_array_equal(pixels(array), np.repeat(EXPECTED[..., None], 3, axis=2))
 
 
@@ -99,7 +99,7 @@ def test_background_may_be_an_array():
 
 
 @pytest.mark.parametrize("background", ["", "reddish", "#12"])
-def test_unknown_colour_is_refused(background):
+def test_unknown_color_is_refused(background):
     with pytest.raises(ValueError, match="is no color that Pillow knows; use a name"):
         parse_background(background)
 
@@ -107,7 +107,7 @@ def test_unknown_colour_is_refused(background):
 @pytest.mark.parametrize(
     "background", [(1, 2), (1, 2, 3, 4), (0, 0, 256), (0, 0, -1), (0.5, 0.5, 0.5), ("a",) * 3]
 )
-def test_triple_that_is_no_colour_is_refused(background):
+def test_triple_that_is_no_color_is_refused(background):
     with pytest.raises(ValueError, match="expected three integers 0 to 255"):
         parse_background(background)
 
@@ -117,20 +117,20 @@ def test_transparent_pixels_show_the_background():
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[..., 0] = 255  # red, and invisible
     clear = Image.fromarray(clear)
-    of_colours = {name: features([clear], background=name) for name in ("white", "blue")}
-    for name, array in of_colours.items():
+    of_colors = {name: features([clear], background=name) for name in ("white", "blue")}
+    for name, array in of_colors.items():
         opaque = np.full((4, 4, 3), parse_background(name), np.uint8)
         np.testing.assert_array_equal(array, features([opaque]))
-    assert np.abs(of_colours["white"] - of_colours["blue"]).max() > 1e-4
+    assert np.abs(of_colors["white"] - of_colors["blue"]).max() > 1e-4
 
 
 def test_background_does_not_touch_opaque_images():
-    found = features(COLOUR, background="red")
-    np.testing.assert_array_equal(found, features(COLOUR))
+    found = features(COLOR, background="red")
+    np.testing.assert_array_equal(found, features(COLOR))
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
+    ("mode", "color", "expected"),
     [
         ("1", 1, (255, 255, 255)),
         ("L", 90, (90, 90, 90)),
@@ -150,8 +150,8 @@ def test_background_does_not_touch_opaque_images():
         ("F", 0.2, (51, 51, 51)),
     ],
 )
-def test_pillow_image_of_mode(mode, colour, expected):
-    assert tuple(pixels(Image.new(mode, (3, 2), colour))[0, 0]) == expected
+def test_pillow_image_of_mode(mode, color, expected):
+    assert tuple(pixels(Image.new(mode, (3, 2), color))[0, 0]) == expected
 
 
 def palette_image(mode, entry):
@@ -172,7 +172,7 @@ def test_pillow_image_with_a_palette(image, expected):
     assert tuple(pixels(image)[0, 0]) == expected
 
 
-@pytest.mark.parametrize("sample", [b"abc", COLOUR[0], GREY[0] / 255, GREY[0].T])
+@pytest.mark.parametrize("sample", [b"abc", COLOR[0], GRAY[0] / 255, GRAY[0].T])
 def test_digest_of_what_is_in_memory_is_known(sample):
     assert find_known_digest(sample) == read_sample(sample)[0]
 
@@ -185,7 +185,7 @@ def test_digest_of_what_must_be_looked_into_is_not_known(sample):
 @pytest.fixture
 def path(tmp_path):
     """File with an image."""
-    Image.fromarray(COLOUR[0]).save(tmp_path / "noise.png")
+    Image.fromarray(COLOR[0]).save(tmp_path / "noise.png")
     return tmp_path / "noise.png"
 
 
@@ -196,9 +196,9 @@ def test_file_and_its_bytes_have_one_digest(path):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (GREY[0], GREY[1]),
-        (GREY[0], GREY[0].astype(np.uint16)),
-        (GREY[0], GREY[0][..., None]),
+        (GRAY[0], GRAY[1]),
+        (GRAY[0], GRAY[0].astype(np.uint16)),
+        (GRAY[0], GRAY[0][..., None]),
         (np.zeros((4, 6)), np.zeros((6, 4))),
         (np.zeros((4, 6), np.uint8), Image.new("L", (6, 4), 1)),
         (Image.new("L", (6, 4)), Image.new("L", (4, 6))),
@@ -226,7 +226,7 @@ def test_orientation_counts_in_the_digest():
 
 def test_equal_images_have_one_digest(path):
     assert read_sample(Image.open(path))[0] == read_sample(Image.open(path).copy())[0]
-    assert read_sample(COLOUR[0])[0] == read_sample(COLOUR[0].copy(order="F"))[0]
+    assert read_sample(COLOR[0])[0] == read_sample(COLOR[0].copy(order="F"))[0]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
@@ -261,7 +261,7 @@ def test_pillow_images_are_not_changed(mode):
 
 
 def test_list_of_samples_is_not_changed(path):
-    X = [path, str(path), COLOUR[1], Image.open(path)]
+    X = [path, str(path), COLOR[1], Image.open(path)]
     before = list(X)
     features(X)
     assert all(one is other for one, other in zip(X, before, strict=True))
@@ -281,7 +281,7 @@ def test_lazily_opened_image_serves_several_threads(tmp_path, monkeypatch):
     path = tmp_path / "turned.png"
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(COLOUR[0]).save(path, exif=exif)
+    Image.fromarray(COLOR[0]).save(path, exif=exif)
     expected_digest, expected = read_sample(Image.open(path))[0], pixels(path)
     monkeypatch.setattr(Image.Exif, "load", slowed(Image.Exif.load, 0.02))
     monkeypatch.setattr(ImageFile.ImageFile, "load", slowed(ImageFile.ImageFile.load, 0.001))

@@ -279,7 +279,7 @@ def test_double_precision_module_gives_float32(crops):
     np.testing.assert_array_equal(found, features(crops, net))
 
 
-def test_torchvision_module_is_recognised(crops):
+def test_torchvision_module_is_recognized(crops):
     from torchvision.models import resnet18
 
     torch.manual_seed(0)
@@ -287,7 +287,7 @@ def test_torchvision_module_is_recognised(crops):
     assert found.shape == (9, 512)
 
 
-def test_timm_module_is_recognised(crops):
+def test_timm_module_is_recognized(crops):
     module = timm.create_model(TINY)
     found = features(crops, module)
     named = features(crops, TINY, weights=module.state_dict())

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into convolutions: where, and that it changes nothing."""
+"""Batch normalization folded into convolutions: where, and that it changes nothing."""
 
 import copy
 from collections import OrderedDict
@@ -23,7 +23,7 @@ from tests.small_networks import trained_net
 
 
 def settled(module, seed=0):
-    """Module in evaluation mode whose normalisations are far from the identity."""
+    """Module in evaluation mode whose normalizations are far from the identity."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -52,7 +52,7 @@ def found_in(module):
 
 
 class BatchNormCalls(TorchFunctionMode):
-    """Counts normalisations."""
+    """Counts normalizations."""
 
     count = 0
 
@@ -96,7 +96,7 @@ KINDS = [(conv, "plain") for conv in CONVOLUTIONS] + [("plain", norm) for norm i
 
 
 @pytest.mark.parametrize(("conv", "norm"), KINDS)
-def test_convolution_and_normalisation_are_a_pair(conv, norm):
+def test_convolution_and_normalization_are_a_pair(conv, norm):
     assert found_in(conv_and_norm(conv, norm)) == [("0", "1")]
 
 
@@ -108,14 +108,14 @@ def test_folded_pair_gives_the_same_output(conv, norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_folded_pair_normalises_no_more(norm):
+def test_folded_pair_normalizes_no_more(norm):
     net = settled(conv_and_norm(norm=norm))
     assert n_batch_norms(net, images()) == 1
     assert n_batch_norms(fold_batch_norms(net, [("0", "1")]), images()) == 0
 
 
 class Branching(nn.Module):
-    """One convolution and one normalisation, used in a way that is passed."""
+    """One convolution and one normalization, used in a way that is passed."""
 
     def __init__(self, way):
         super().__init__()
@@ -165,16 +165,16 @@ def convolution_runs_again_for_the_caller(net, x):
     return net.norm(net.conv(x)), net.conv(x)
 
 
-def normalisation_runs_twice(net, x):
+def normalization_runs_twice(net, x):
     return net.norm(net.conv(net.norm(x)))
 
 
-def normalised_twice(net, x):
+def normalized_twice(net, x):
     x = net.conv(x)
     return net.norm(x) + net.norm(x)
 
 
-def normalisation_before(net, x):
+def normalization_before(net, x):
     return net.conv(net.norm(x))
 
 
@@ -200,9 +200,9 @@ UNSAFE = [
     output_returned_too,
     convolution_runs_twice,
     convolution_runs_again_for_the_caller,
-    normalisation_runs_twice,
-    normalised_twice,
-    normalisation_before,
+    normalization_runs_twice,
+    normalized_twice,
+    normalization_before,
     other_weight,
     weight_made_anew,
     transposed,
@@ -245,7 +245,7 @@ def test_weight_of_two_convolutions_is_not_folded():
     ],
     ids=lambda norm: type(norm).__name__,
 )
-def test_other_normalisations_are_left(norm):
+def test_other_normalizations_are_left(norm):
     assert found_in(nn.Sequential(nn.Conv2d(4, 8, 3), norm)) == []
 
 
@@ -345,7 +345,7 @@ def test_engine_equals_a_large_network(model):
 
 @pytest.mark.parametrize(
     ("layers", "n_norms"),
-    # The convolution at which a tap sits stays as it is, and so its normalisation.
+    # The convolution at which a tap sits stays as it is, and so its normalization.
     [("conv_stem", 0), (["conv_stem", None], 1), (["bn1", None], 0), (["bn1.act", None], 0)],
 )
 def test_tap_beside_a_folded_pair_gives_what_the_network_gives(layers, n_norms):

@@ -268,7 +268,7 @@ def test_flatten_keeps_every_value_channels_first():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_gem_is_the_generalised_mean_of_power_three():
+def test_gem_is_the_generalized_mean_of_power_three():
     backbone = load_backbone(trained_net(), "pretrained")
     maps = torch.rand(2, 4, 5, 5)
     expected = (maps**3).mean((2, 3)) ** (1 / 3)

@@ -22,7 +22,7 @@ def test_packaged_weights_fit_their_network(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_packaged_networks_recognise_photos(model, photos):
+def test_packaged_networks_recognize_photos(model, photos):
     from skimage.data import chelsea, coffee
 
     from sklearn_transfer import PretrainedFeatures

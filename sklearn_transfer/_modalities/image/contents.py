@@ -25,9 +25,9 @@ _load_lock = Lock()
 
 
 def find_known_digest(sample):
-    """Digest of an image where it costs little, else None.
+    """Return the digest of an image if that takes little time, else None.
 
-    A path has one if its file was read before and has not changed since.
+    That of a path is known if its file was read before and has not changed since.
     """
     sample = _unwrap(sample)
     if isinstance(sample, (str, os.PathLike)):
@@ -42,9 +42,9 @@ def find_known_digest(sample):
 
 
 def read_sample(sample, key=None):
-    """Digest and undecoded content (bytes, PIL image or array) of one sample.
+    """Return digest and undecoded content (bytes, PIL image or array) of one sample.
 
-    `key` is what `find_known_digest` gave for it, if it did.
+    `key` is its digest if `find_known_digest` returned it.
     """
     sample = _unwrap(sample)
     if is_data_uri(sample):
@@ -72,9 +72,9 @@ def _unwrap(sample):
 
 def _suggest_repair(sample):
     if isinstance(sample, tuple) and len(sample) == 2:
-        return "; of pairs (image, label) pass the images: [image for image, label in X]"
+        return "; pass only the images of pairs (image, label): [image for image, label in X]"
     if hasattr(sample, "read"):
-        return "; pass what it holds: file.read()"
+        return "; pass its content: file.read()"
     return ""
 
 
@@ -83,7 +83,7 @@ def _compute_image_digest(image):
         with _load_lock:  # two threads must not decode one lazily opened image
             image.load()
             orientation = image.getexif().get(_ORIENTATION)
-    except Exception as error:  # Pillow's decoders raise whatever their format trips on
+    except Exception as error:  # Pillow's decoders raise errors of many types
         raise BadSampleError(describe_error(error)) from error
     transparency = image.info.get("transparency")
     palette = image.palette and (image.palette.mode, image.getpalette(None))
@@ -92,7 +92,7 @@ def _compute_image_digest(image):
 
 
 def check_array_sample(array):
-    """The array, if it has the shape of an image; raises BadSampleError."""
+    """Return the array; raises BadSampleError unless it has the shape of an image."""
     if array.ndim not in (2, 3):
         raise BadSampleError(
             f"array of shape {array.shape}, expected (H, W) or (H, W, channels)"

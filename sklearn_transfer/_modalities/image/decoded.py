@@ -1,4 +1,4 @@
-"""What a file decodes to, and what the readers of all kinds of files share."""
+"""Result of decoding a file, and functions shared by the decoders of all formats."""
 
 import io
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from PIL import Image
 ORIENTATION = 0x0112
 FORMATS_EXTRA = 'pip install "sklearn-transfer[formats]"'
 
-# No channel count of a plausible image makes a pixel larger than this many bytes on average.
+# Bytes of a pixel of the largest plausible type and number of channels.
 _PIXEL_BYTES = 16
 
 
 class BadFileError(ValueError):
-    """A file that cannot be decoded to the values that were written; says why."""
+    """A file that cannot be decoded to the values that were written; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Decoded:
 
 
 def open_image(content):
-    """Lazily opened image of a file's content, of a size that is safe to decode."""
+    """Open an image lazily; raises BadFileError if it is too large to be decoded safely."""
     try:
         image = Image.open(io.BytesIO(content))
-    except Exception as error:  # Pillow's plugins raise whatever their format trips on
+    except Exception as error:  # Pillow's plugins raise errors of many types
         raise BadFileError(describe_error(error)) from error
     refuse_bomb(image.size)
     return image
 
 
 def load_image(image):
-    """The same image, decoded."""
+    """Decode an image that was opened lazily, and return it."""
     try:
         image.load()
     except Exception as error:  # as above
@@ -55,10 +55,10 @@ def load_image(image):
 
 
 def open_with_raw_mode(content, raw_mode):
-    """Decoded image of which Pillow unpacks the samples by another raw mode.
+    """Decode an image with another raw mode, which says how Pillow unpacks its samples.
 
-    Pillow keeps the high byte of 16-bit color alone; unpacked as if it had the other byte
-    order, the low byte is what remains.
+    Pillow keeps only the high byte of 16-bit color. Unpacked as if the samples had the other
+    byte order, it keeps the low byte instead, so two readings give all 16 bits.
     """
     image = open_image(content)
     tiles = []
@@ -75,7 +75,7 @@ def open_with_raw_mode(content, raw_mode):
 
 
 def import_tifffile(what):
-    """The module tifffile, or BadFileError that says what needs it."""
+    """Import tifffile; raises a BadFileError that says what needs it if it is missing."""
     try:
         import tifffile
     except ImportError as error:
@@ -92,13 +92,13 @@ def refuse_bomb(size, bytes_per_pixel=1):
     weight = max(1, -(-bytes_per_pixel // _PIXEL_BYTES))
     if limit is not None and size[0] * size[1] * weight > limit:
         raise BadFileError(
-            f"{size[0]} x {size[1]} pixels are more than the {limit} that Pillow takes for"
+            f"{size[0]} x {size[1]} pixels are more than the {limit} that Pillow considers"
             " safe; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
         )
 
 
 def describe_error(error):
-    """Reason why a file could not be read, from what a decoder raised."""
+    """Return the reason why a file could not be read, from the error of a decoder."""
     if isinstance(error, BadFileError):
         return str(error)
     if isinstance(error, Image.UnidentifiedImageError):
@@ -109,7 +109,7 @@ def describe_error(error):
 
 
 def turn_upright(array, orientation):
-    """Array (H, W) or (H, W, C) as it is to be seen, from its EXIF or TIFF orientation."""
+    """Apply an EXIF or TIFF orientation to an array (H, W) or (H, W, C)."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -120,7 +120,7 @@ def turn_upright(array, orientation):
 
 
 def require_values(content, offset, n_values, dtype, what):
-    """`n_values` of `dtype` at `offset` in native byte order, or BadFileError."""
+    """Return `n_values` of `dtype` at `offset` in native byte order, or raise BadFileError."""
     dtype = np.dtype(dtype)
     if offset + n_values * dtype.itemsize > len(content):
         raise BadFileError(

@@ -1,4 +1,4 @@
-"""What a sample holds as a picture with the channels that a network takes."""
+"""Decoding of samples to pictures with the channels that a network takes."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from sklearn_transfer._modalities.remarks import Blended, Invisible
 from sklearn_transfer._validation import shortened
 
 _WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-# Formats of at most 16 bits that Pillow hands out in 32.
+# Formats of at most 16 bits that Pillow decodes to its mode of 32 bits.
 _SIXTEEN_BIT_FORMATS = {"PNG", "PPM", "JPEG2000"}
 _OPAQUE = 255
 
@@ -43,14 +43,14 @@ class _Values(NamedTuple):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How samples become pictures.
+    """Options by which samples are decoded to pictures.
 
     Parameters
     ----------
     background : tuple
-        RGB triple that transparent pixels are laid upon.
+        RGB triple of the background under transparent pixels.
     value_range : str, tuple or None
-        As `parse_value_range` gives it. None, for a function of the user's, leaves values as
+        As `parse_value_range` returns it. None, for a callable `preprocess`, leaves values as
         they are: a picture is then an array (height, width[, channels]).
     n_channels : int
         Channels that the network takes. With 1 or 3, gray, color and alpha are converted;
@@ -63,10 +63,10 @@ class Decoding:
     n_channels: int = 3
 
     def make_picture(self, content, note=None):
-        """`Picture` of what `read_sample` returned.
+        """Return the `Picture` of the content that `read_sample` returned.
 
-        EXIF orientation is applied, and of an animation the first frame taken. `note` is
-        called with remarks. Raises BadSampleError.
+        EXIF orientation is applied, and an animation gives its first frame. `note` is called
+        with remarks. Raises BadSampleError.
         """
         try:
             opened = _open_content(content)
@@ -77,7 +77,7 @@ class Decoding:
             return self._from_values(opened, note)
         except BadSampleError:
             raise
-        except Exception as error:  # Pillow's decoders raise whatever their format trips on
+        except Exception as error:  # Pillow's decoders raise errors of many types
             raise BadSampleError(describe_error(error)) from error
 
     @property
@@ -85,7 +85,7 @@ class Decoding:
         return self.n_channels in (1, 3)
 
     def _from_image(self, image, note):
-        """From an image of Pillow with 8 bits a channel."""
+        """Return the picture of an image of Pillow with 8 bits per channel."""
         if self._converts:
             return Picture(self._to_rgb(image, note), True)
         bands = image.getbands()
@@ -103,7 +103,7 @@ class Decoding:
         return self._apply_background(self._apply_window(image.convert("RGBA")), note)
 
     def _apply_window(self, image):
-        """The colors of an RGB or RGBA image through the window, where the user gave one."""
+        """Scale the colors of an RGB or RGBA image if the user gave a value range."""
         if not isinstance(self.value_range, tuple):
             return image
         levels = np.arange(256, dtype=np.uint8)
@@ -111,7 +111,7 @@ class Decoding:
         return image.point(table * 3 + list(range(256)) * (image.mode == "RGBA"))
 
     def _apply_background(self, image, note):
-        """RGBA image on the background."""
+        """Blend an RGBA image with the background."""
         if note is not None and image.getextrema()[3] == (0, 0):
             note(Invisible())
         canvas = Image.new("RGBA", image.size, (*self.background, 255))
@@ -142,7 +142,7 @@ class Decoding:
         return Picture(self._apply_background(image, note), is_8_bit)
 
     def _split_channels(self, values, n):
-        """Number of color channels of an array of n, and whether the next one is alpha."""
+        """Return the number of color channels among n, and whether the next one is alpha."""
         if values.n_color_channels in (1, 3):
             return values.n_color_channels, values.alpha is not None
         if values.n_color_channels is None:
@@ -173,7 +173,7 @@ class Decoding:
         return to_gray_levels(array, self.value_range, values.stated, note)
 
     def _convert_alpha(self, values, alpha):
-        """Alpha as uint8, opaque at 255."""
+        """Return alpha as uint8, where 255 is opaque."""
         if alpha.dtype == np.uint8:
             return np.ascontiguousarray(alpha)
         if isinstance(self.value_range, tuple):
@@ -184,7 +184,7 @@ class Decoding:
         return np.ascontiguousarray(to_gray_levels(alpha, self.value_range, values.stated))
 
     def _add_background(self, image, alpha, note):
-        """Colors that were multiplied by alpha, on the background."""
+        """Blend colors that were multiplied by alpha already with the background."""
         if note is not None and not alpha.any():
             note(Invisible())
         rest = 255 - alpha[..., None].astype(np.float64)
@@ -193,7 +193,7 @@ class Decoding:
 
 
 def parse_background(background):
-    """RGB triple from a color name, a hex string or a triple of 0 to 255."""
+    """Return the RGB triple of a color name, a hex string or a triple of 0 to 255."""
     if isinstance(background, str):
         try:
             return ImageColor.getrgb(background)[:3]
@@ -212,7 +212,7 @@ def parse_background(background):
 
 
 def _open_content(content):
-    """An upright 8-bit image of Pillow, or `_Values`."""
+    """Return an upright 8-bit image of Pillow, or `_Values`."""
     if isinstance(content, np.ndarray):
         return _Values(check_array_sample(content))
     if isinstance(content, Image.Image):
@@ -239,7 +239,7 @@ def _apply_orientation(image, stated=None):
 
 
 def _copy_values(opened):
-    """Copy of the values that a sample itself has; palettes are looked up."""
+    """Return a copy of the values of a sample; a palette is replaced by its colors."""
     if isinstance(opened, _Values):
         return opened.array.copy()
     if opened.mode == "P":
@@ -252,7 +252,7 @@ def _to_rgb_mode(image):
 
 
 def _suggest_shape(shape, fitting):
-    """How to bring an array to a number of channels that fits."""
+    """Return a suggestion for an array whose number of channels does not fit."""
     if len(shape) == 3 and shape[0] in fitting:
         return "; it has its channels first, put them last: image.transpose(1, 2, 0)"
     if len(shape) == 3 and fitting == (1, 3, 4):

@@ -1,4 +1,4 @@
-"""Files to pixels, in the values that were written."""
+"""Decoding of image files to the values that were written."""
 
 import math
 import re
@@ -30,11 +30,12 @@ _TGA_FOOTER = b"TRUEVISION-XFILE.\0"
 
 
 def decode_file(content):
-    """First image of an encoded file (bytes) as a `Decoded`; raises BadFileError.
+    """Decode the first image of a file (bytes) to a `Decoded`; raises BadFileError.
 
-    Pillow decodes what it reads right: JPEG, WebP, GIF, PNG and BMP of 8 bits, and most
-    others. TIFF is decided by its tags, FITS is read here, samples of more than 8 bits come
-    as arrays, and a fourth channel is alpha only where the file says so.
+    Pillow decodes the formats that it reads correctly: JPEG, WebP, GIF, PNG and BMP of 8 bits,
+    and most others. The tags of a TIFF file decide what reads it, and FITS is read here.
+    Samples of more than 8 bits become arrays, and a fourth channel is alpha only if the file
+    says so.
     """
     if not content:
         raise BadFileError("the file is empty")
@@ -48,7 +49,7 @@ def decode_file(content):
         return Decoded(load_image(image)) if read is None else read(image, content)
     except BadFileError:
         raise
-    except Exception as error:  # a damaged header makes sizes and offsets of any kind
+    except Exception as error:  # a damaged header can lead to any error
         raise BadFileError(describe_error(error)) from error
 
 
@@ -57,9 +58,10 @@ def _remove_alpha(image):
 
 
 def _read_png(image, content):
-    """8 bits as Pillow has them; of 16 bits both bytes, Pillow keeps one where there is color.
+    """Decode a PNG file: 8 bits by Pillow, and both bytes of 16-bit samples.
 
-    The samples span 16 bits whatever sBIT says: the format has writers scale them.
+    Pillow keeps one byte of 16-bit samples with color or alpha. Samples span 16 bits whatever
+    the chunk sBIT says, since the format requires writers to scale them.
     """
     if content[24] != 16:
         return Decoded(load_image(image))
@@ -72,7 +74,7 @@ def _read_png(image, content):
         array = np.asarray(image).view(">u2").astype(np.uint16)
     else:
         array = _join_bytes(load_image(image), content, "16L")
-    if hidden is not None and color_type in (0, 2):  # the one gray or color to see through
+    if hidden is not None and color_type in (0, 2):  # this gray level or color is transparent
         array = np.atleast_3d(array)
         opaque = (array != np.asarray(hidden)).any(axis=-1, keepdims=True)
         array = np.concatenate([array, opaque * np.uint16(65535)], axis=-1)
@@ -81,13 +83,13 @@ def _read_png(image, content):
 
 
 def _join_bytes(image, content, low_order):
-    """Samples of 16 bits from a decoded image of their high bytes."""
+    """Return samples of 16 bits, given the decoded image of their high bytes."""
     low = np.asarray(open_with_raw_mode(content, f"{image.mode};{low_order}"))
     return (np.asarray(image).astype(np.uint16) << 8) | low
 
 
 def _wrap_array(array, value_range=None, alpha="unassociated"):
-    """Decoded of an array whose even number of channels means gray or color with alpha."""
+    """Return the `Decoded` of an array; 2 or 4 channels are gray or color with alpha."""
     if array.ndim == 2:
         return Decoded(array, value_range)
     n_channels = array.shape[2]
@@ -97,7 +99,7 @@ def _wrap_array(array, value_range=None, alpha="unassociated"):
 
 
 def _read_ppm(image, content):
-    """Samples above 8 bits as written, with the largest value that the header states."""
+    """Decode samples above 8 bits as written, with the largest value of the header."""
     offset, args = image.tile[0][2:]
     kind = content[:2]
     max_value = 65535 if image.mode == "I" else 255
@@ -133,7 +135,7 @@ def _read_plain_values(text, n_values, what):
 
 
 def _read_jpeg2000(image, content):
-    """8 bits as Pillow has them; above, the values of as many bits as the header states."""
+    """Decode 8 bits by Pillow; above, values have as many bits as the header states."""
     start = content.find(_CODESTREAM)
     if start < 0:
         return Decoded(load_image(image))
@@ -152,7 +154,7 @@ def _read_jpeg2000(image, content):
                 f"is {what} in YCbCr, which is not supported; convert it to RGB"
             )
         array = _decode_jpeg2000(content, what)
-    else:  # Pillow shifts what it reads to 16 bits, and lifts signed values above 0
+    else:  # Pillow shifts samples to 16 bits and makes signed values positive: undo both
         array = np.asarray(load_image(image)).astype(np.uint16) >> (16 - bits)
         if signed:
             array = (array.astype(np.int32) - 2 ** (bits - 1)).astype(np.int16)
@@ -177,7 +179,7 @@ def _decode_jpeg2000(content, what):
 
 
 def _read_tga(image, content):
-    """The image descriptor and the extension area say whether there is alpha at all."""
+    """Decode a TGA file; descriptor and extension area say whether there is alpha."""
     n_alpha_bits = content[17] & 15
     if image.mode == "LA" and n_alpha_bits == 0:
         raise BadFileError(
@@ -199,7 +201,7 @@ def _read_tga(image, content):
 
 
 def _read_bmp(image, content):
-    """The mask of alpha says whether there is any, and only some headers have one."""
+    """Decode a BMP file; it has alpha only if its header has a mask for it."""
     start = 14 if image.format == "BMP" else 0  # where the header of the bitmap begins
     image = load_image(image)
     header = content[start : start + 56].ljust(56, b"\0")
@@ -213,7 +215,7 @@ def _read_bmp(image, content):
 
 
 def _extract_top_bits(size, content, start):
-    """The highest bit of each pixel of 16 bits as 0 or 255, which Pillow leaves out."""
+    """Return the highest bit of each 16-bit pixel as 0 or 255; Pillow ignores that bit."""
     width, height = size
     stride = -(-width // 2) * 2
     offset = int.from_bytes(content[10:14], "little")
@@ -224,7 +226,7 @@ def _extract_top_bits(size, content, start):
 
 
 def _read_icon(image, content):
-    """Alpha of a bitmap that is 0 everywhere is unused, its mask says what is to be seen."""
+    """Decode an icon; if its alpha is 0 everywhere, its mask says what is visible."""
     image = load_image(image)
     entry = next(_list_bitmaps(content, image.size), None)
     is_cursor = image.format == "CUR"  # whose entries do not state their bits
@@ -238,7 +240,7 @@ def _read_icon(image, content):
 
 
 def _list_bitmaps(content, size):
-    """Offsets and lengths of the bitmaps of 32 bits of this size."""
+    """Yield offset and length of each 32-bit bitmap of this size."""
     for i in range(int.from_bytes(content[4:6], "little")):
         width, height, _, _, _, bits, length, offset = struct.unpack_from(
             "<4B2H2I", content, 6 + 16 * i
@@ -249,7 +251,7 @@ def _list_bitmaps(content, size):
 
 
 def _read_mask(content, size, offset, length):
-    """Where an icon hides its image, None where the file does not say."""
+    """Return where the mask of an icon hides its image, or None if there is no mask."""
     width, height = size
     stride = -(-width // 32) * 4
     end = offset + length
@@ -261,7 +263,7 @@ def _read_mask(content, size, offset, length):
 
 
 def _read_dds(image, content):
-    """Older Pillow takes pixels that an uncompressed file lacks for black."""
+    """Decode a DDS file; older versions of Pillow fill missing pixels with black."""
     flags, _, bits = struct.unpack_from("<3I", content, 80)
     if flags & 0x40:
         n_bytes = image.size[0] * image.size[1] * (bits // 8)
@@ -270,7 +272,7 @@ def _read_dds(image, content):
 
 
 def _read_pcx(image, content):
-    """Without its palette, which comes last, a file of 256 colors would pass for gray."""
+    """Decode a PCX file; truncated before its palette, 256 colors would become gray."""
     image = load_image(image)
     has_palette = content[-769:-768] == b"\x0c"
     if image.mode == "L" and not has_palette and content[68:70] != b"\2\0":
@@ -279,7 +281,7 @@ def _read_pcx(image, content):
 
 
 def _read_psd(image, content):
-    """A fourth channel is the merged layers' alpha where the number of layers is negative."""
+    """Decode a PSD file; a fourth channel is alpha if the number of layers is negative."""
     image = load_image(image)
     at = 26
     for _ in range(2):  # the color mode's data, then the resources
@@ -291,13 +293,13 @@ def _read_psd(image, content):
 
 
 def _read_sgi(image, content):
-    """Planes of 16 bits, from the bottom row up."""
+    """Decode an SGI file; planes of 16 bits begin with the bottom row."""
     if content[3] != 2:
         return Decoded(load_image(image))
     if content[2] != 0:
         raise BadFileError(
-            "is an SGI file of 16 bits with run lengths, of which Pillow keeps 8; save it"
-            " uncompressed, or as PNG"
+            "is an SGI file of 16 bits with run-length compression, and Pillow keeps only 8"
+            " bits; save it uncompressed, or as PNG"
         )
     n_channels = len(image.getbands())
     shape = (n_channels, image.size[1], image.size[0])
@@ -307,7 +309,7 @@ def _read_sgi(image, content):
 
 
 def _read_sun(image, content):
-    """Of 32 bits the first byte is unused, where Pillow leaves out the last."""
+    """Decode a Sun raster; of 32 bits the first byte is unused, which Pillow keeps."""
     if content[12:16] != b"\0\0\0 ":
         return Decoded(load_image(image))
     is_rgb = content[20:24] == b"\0\0\0\3"

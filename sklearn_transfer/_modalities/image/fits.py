@@ -1,4 +1,4 @@
-"""FITS images, read without Pillow, which ignores how their values are scaled."""
+"""FITS images, read without Pillow, which ignores the scaling of their values."""
 
 import math
 import re
@@ -20,11 +20,11 @@ _SIGN_OFFSETS = {8: -128, 16: 2**15, 32: 2**31, 64: 2**63}
 
 
 def decode_fits(content):
-    """First image of a FITS file: the first data unit that has one.
+    """Decode the first image of a FITS file.
 
-    Values are BZERO + BSCALE * stored, in the integer type that holds them where that is
-    exact, else in float64; undefined pixels (BLANK) are NaN. The last row comes first, as
-    viewers show it. Of a third axis 1 is dropped and 3 are red, green and blue.
+    Values are BZERO + BSCALE * stored, in an integer type if that holds them exactly, else in
+    float64; undefined pixels (BLANK) are NaN. The last row comes first, as viewers show it. A
+    third axis of length 1 is dropped, and one of length 3 is red, green and blue.
     """
     offset = 0
     while offset < len(content):
@@ -45,7 +45,7 @@ def decode_fits(content):
 
 
 def _read_header(content, start):
-    """Cards by keyword, and where the data begin."""
+    """Return the cards of a header by keyword, and the offset of the data."""
     header = {}
     for at in range(start, len(content) - _CARD + 1, _CARD):
         card = content[at : at + _CARD].decode("ascii", "replace")
@@ -72,7 +72,7 @@ def _read_number(header, keyword, default=None):
 
 
 def _read_shape(header):
-    """Lengths of the axes, slowest first."""
+    """Return the lengths of the axes, the slowest first."""
     n_axes = _read_number(header, "NAXIS")
     return tuple(int(_read_number(header, f"NAXIS{i}")) for i in range(int(n_axes), 0, -1))
 

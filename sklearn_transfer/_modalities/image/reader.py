@@ -1,4 +1,4 @@
-"""Readers of images: by the spec of a network, or by a function of the user's."""
+"""Readers of images, by the spec of a network or by a callable of the user."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,8 @@ from sklearn_transfer._store.digests import digest
 
 # An 8-bit picture whose brightest value is below this uses an eighth of the range.
 _DARK = 32
-# Beyond this share of the size that images are scaled to, a crop has no use for pixels.
+# Training views are drawn from a picture that is at most this many times larger than the
+# size to which images are scaled: more pixels would not change them visibly.
 _LARGEST_RATIO = 2
 
 
@@ -46,7 +47,7 @@ class PixelFormat(PayloadFormat):
 
 
 class _SamplesAreImages(Reader):
-    """Samples that are images, however they are prepared."""
+    """Base class of readers of images."""
 
     unit = "image"
 
@@ -58,20 +59,21 @@ class _SamplesAreImages(Reader):
 
 
 class ImageReader(_SamplesAreImages):
-    """Images brought to a network's input as its spec says."""
+    """Reader that converts images to a network's input by its spec."""
 
     input_source = "as input_size says, or else the network"
 
     def __init__(self, spec, background, value_range="auto"):
         self.spec, self.value_range = spec, value_range
         self.decoding = Decoding(background, value_range, spec.channels)
-        # The spec goes by the name that it had when the first cache folders were written.
+        # The name of the class of specs when the first cache folders were written is part of
+        # their keys, and so it stays there.
         text = repr(spec).replace(type(spec).__name__, "InputSpec", 1)
         self.key = digest("spec", text, background, *_list_key_parts(value_range))
         self.format = PixelFormat(spec.mean, spec.std)
 
     def find_signature(self, samples):
-        """Signature of payloads, which the spec tells; samples are not looked at."""
+        """Return the signature of payloads, which follows from the spec alone."""
         return (("pixels", (*self.spec.size, self.spec.channels), "|u1"),)
 
     def is_quick(self, sample):
@@ -90,10 +92,10 @@ class ImageReader(_SamplesAreImages):
         return {"pixels": pixels}
 
     def _note_dark(self, pixels, image, note):
-        """Remark on an 8-bit picture that uses a small part of its range.
+        """Add a remark on an 8-bit picture that uses a small part of its range.
 
-        `pixels` is what the network gets of it. The picture itself is looked at only where
-        these are dark: they may be so for the part that they show, or for the scaling.
+        `pixels` is the network's input. Only if it is dark, the whole picture is examined:
+        the crop may be dark, or scaling may have made it so.
         """
         if note is None or self.value_range != "auto":
             return
@@ -107,7 +109,7 @@ class ImageReader(_SamplesAreImages):
         return partial(_draw_view, transforms.make_augmentation(augment, self.spec))
 
     def prepare_original(self, content, note=None):
-        """Upright picture as an array, no larger than twice what the network sees."""
+        """Return an upright picture as an array, scaled down if it is much too large."""
         image, is_8_bit = self.decoding.make_picture(content, note)
         array = transforms.shrink(image, _LARGEST_RATIO * max(self.spec.resize))
         if is_8_bit:
@@ -116,7 +118,7 @@ class ImageReader(_SamplesAreImages):
 
 
 class CallableReader(_SamplesAreImages):
-    """Images brought to a network's input by the user's own function."""
+    """Reader that converts images to a network's input by a callable of the user."""
 
     format = InputFormat()
     input_source = "as preprocess returns them"
@@ -160,7 +162,7 @@ class CallableReader(_SamplesAreImages):
 
 
 def _draw_view(augmentation, array, seed):
-    """Payload of a view of a picture, drawn from a seed."""
+    """Draw a view of a picture from a seed, as a payload."""
     # Pillow does not know other numbers of channels.
     picture = Image.fromarray(array) if array.shape[2] == 3 else array
     return {"pixels": augmentation(picture, seed)}
@@ -173,5 +175,5 @@ def _compute_brightest(image):
 
 
 def _list_key_parts(value_range):
-    """What a value range adds to the key of a reader."""
+    """Return what a value range adds to the key of a reader."""
     return () if value_range == "auto" else ("value range", value_range)

@@ -9,7 +9,7 @@ from sklearn_transfer._modalities.samples import as_samples
 
 
 def check_images(estimator, X, reset):
-    """Sequence of samples for an estimator with the parameter `preprocess`.
+    """Return the sequence of samples for an estimator with the parameter `preprocess`.
 
     With `preprocess=None` these are rows of numbers, whose number of columns the estimator
     keeps; `reset` is as in scikit-learn's `validate_data`.
@@ -24,9 +24,9 @@ def check_images(estimator, X, reset):
 
 
 def as_images(X):
-    """Sequence of images (a list, or a numeric array) from any container.
+    """Return the images of any container as a list or a numeric array.
 
-    Raises ValueError where X is a single image, or has a shape that fits no set of images.
+    Raises ValueError if X is a single image, or if its shape is not that of several images.
     """
     if isinstance(X, Image.Image):
         raise ValueError(

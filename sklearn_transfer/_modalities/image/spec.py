@@ -1,4 +1,4 @@
-"""Specs of networks of images, and of networks that do not say what they take."""
+"""Specs of networks of images, and of networks without a stated input."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from sklearn_transfer._modalities.spec import Spec
 
 
 class _ReadsImages(Spec):
-    """Spec of a network of images, known or not; a subclass makes the reader of "auto"."""
+    """Base class of specs of networks of images."""
 
     def reader(self, estimator):
         value_range = parse_value_range(estimator.value_range)
@@ -29,23 +29,23 @@ class _ReadsImages(Spec):
 
     @abstractmethod
     def _make_image_reader(self, background, value_range):
-        """Reader that brings images to the network's input by itself."""
+        """Return the reader for `preprocess="auto"`."""
 
 
 @dataclass(frozen=True)
 class ImageSpec(_ReadsImages):
-    """How a network wants its images.
+    """Input of a network of images.
 
     Parameters
     ----------
     size : (height, width)
         Pixels of the network's input.
     resize : (height, width)
-        Size that an image is scaled to before the center of `size` is taken.
+        Size to which an image is scaled before it is cropped to `size` around its center.
     mean, std : tuple of float
         Per channel, for values in [0, 1].
     interpolation : str, default="bicubic"
-        Filter of Pillow's.
+        Name of one of Pillow's filters.
     crop_mode : {"center", "squash", "border"}, default="center"
         "center" keeps the aspect ratio and covers `resize`, "squash" fills it, "border" keeps
         the ratio and pads.
@@ -74,7 +74,7 @@ class ImageSpec(_ReadsImages):
         return self.channels in (1, 3)
 
     def split_channels(self):
-        """Specs of each channel alone."""
+        """Return a spec for each single channel."""
         pairs = zip(self.mean, self.std, strict=True)
         return [replace(self, mean=(mean,), std=(std,)) for mean, std in pairs]
 
@@ -84,13 +84,13 @@ class ImageSpec(_ReadsImages):
 
 @dataclass(frozen=True)
 class UnknownSpec(_ReadsImages):
-    """Spec of a module that does not say what it takes; the user has to."""
+    """Spec of a module that does not state its input; the user has to pass `preprocess`."""
 
     label: str
 
     @property
     def channels(self):
-        """None: any number of channels may be right."""
+        """None, since any number of channels may be right."""
         return None
 
     def _make_image_reader(self, background, value_range):

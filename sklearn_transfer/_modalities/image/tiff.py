@@ -1,4 +1,4 @@
-"""TIFF files, decided by their tags: Pillow for what it reads right, tifffile for the rest."""
+"""TIFF files: Pillow decodes those that it reads correctly, tifffile the others."""
 
 import importlib.util
 import io
@@ -42,18 +42,19 @@ TIFF_SIGNATURES = (
     b"MM\x00\x2a",
     b"II\x2b\x00",  # BigTIFF
     BIG_ENDIAN_BIGTIFF,
-    b"MM\x2a\x00",  # two that Pillow forgives
+    b"MM\x2a\x00",  # two wrong byte orders, which Pillow accepts
     b"II\x00\x2a",
 )
-_OPTIONAL_CODECS = (34925, 50000)  # which not every build of Pillow has
+_OPTIONAL_CODECS = (34925, 50000)  # not in every build of Pillow
 
 
 def decode_tiff(content):
-    """First image of a TIFF file as a `Decoded`; raises BadFileError.
+    """Decode the first image of a TIFF file to a `Decoded`; raises BadFileError.
 
-    Pillow reads 8 bits and fewer with their samples side by side, most planar ones, and the
-    wide types that it does not mix up. 16-bit color is read byte by byte, of the rest the
-    module tifffile reads what has a meaning as gray or color.
+    Pillow, up to version 13 at least, silently misreads some layouts, so the tags decide.
+    Pillow reads samples of at most 8 bits, most planar files among them, and those wider types
+    that it reads correctly; 16-bit color is read in two passes, one for each byte. The
+    package tifffile reads the rest, as far as it can be interpreted as gray or color.
     """
     image = _open_with_pillow(content)
     tags = read_tags(content, image)
@@ -74,25 +75,25 @@ def decode_tiff(content):
 
 
 def _needs_to_skip_extras(layout):
-    """Whether Pillow has at least the colors, and tifffile is not there to give the rest."""
+    """Whether only Pillow is installed, which reads the colors but not the extra samples."""
     is_rgb = layout.photometric == RGB and layout.sample == "u8" and not layout.is_planar
     has_other = layout.n_samples == 4 and layout.alpha is None
     return is_rgb and has_other and importlib.util.find_spec("tifffile") is None
 
 
 def _open_with_pillow(content):
-    """The file unread, None where Pillow does not know its layout, or its tags are damaged."""
+    """Open a file lazily; None if Pillow does not know its layout or its tags are damaged."""
     if content.startswith(BIG_ENDIAN_BIGTIFF):
         return None
     try:
         image = Image.open(io.BytesIO(content))
-    except Exception:  # the reason is found from the tags
+    except Exception:  # reading the tags will report the reason
         return None
     return image if image.format == "TIFF" else None
 
 
 def _can_pillow_read(layout):
-    """Whether Pillow from 10.4 on reads such a file right, as the tests' sweep found."""
+    """Whether Pillow from 10.4 on reads such a file correctly, which the tests verify."""
     if layout.compression not in COMPRESSIONS or layout.compression == WEBP:
         return False
     if layout.fill_order != 1 and layout.bits > 8:
@@ -132,7 +133,7 @@ def _can_pillow_read_bytes(layout, n_extra):
 
 
 def _load_with_pillow(image, layout):
-    """Decoded image, or None where this build of Pillow lacks the codec."""
+    """Decode an image; returns None if this build of Pillow lacks the codec."""
     try:
         return load_image(image)
     except BadFileError:
@@ -146,7 +147,7 @@ def _from_pillow(image, content, tags, layout, value_range):
         return Decoded(_restore_palette(image, tags))
     if layout.bits <= 8 and layout.kind == "u" and layout.alpha != "supposed":
         return Decoded(image)
-    image = ImageOps.exif_transpose(image)  # what Pillow has turned says that it is upright
+    image = ImageOps.exif_transpose(image)  # does nothing if Pillow has rotated it already
     if layout.sample == "u8":
         return Decoded(np.asarray(image), None, 3, layout.alpha)
     if layout.photometric == RGB:
@@ -165,7 +166,10 @@ def _from_pillow(image, content, tags, layout, value_range):
 
 
 def _restore_palette(image, tags):
-    """Colors as Pillow has them, which takes them for 16 bits: some writers give 8."""
+    """Repair the palette of a file whose writer stored colors of 8 bits.
+
+    The format stores colors of 16 bits, of which Pillow keeps the high byte.
+    """
     colors = get_tag_values(tags, 320)
     if colors and max(colors) < 256 and image.mode == "P" and max(colors) > 0:
         image.putpalette(np.reshape(colors, (3, -1)).T.astype(np.uint8).tobytes())
@@ -173,8 +177,8 @@ def _restore_palette(image, tags):
 
 
 def _combine_readings(image, content, layout, value_range):
-    """16 bits from two readings of 8: Pillow takes the one byte or the other by byte order."""
-    is_raw = layout.compression == 1  # else libtiff gives the machine's own byte order
+    """Combine two readings of 8 bits: the byte order says which byte Pillow keeps."""
+    is_raw = layout.compression == 1  # else libtiff returns the machine's own byte order
     is_big_endian = layout.is_big_endian if is_raw else sys.byteorder == "big"
     low = open_with_raw_mode(content, f"{image.mode};{'16L' if is_big_endian else '16B'}")
     low = np.asarray(ImageOps.exif_transpose(low))
@@ -183,12 +187,12 @@ def _combine_readings(image, content, layout, value_range):
 
 
 def _confirm_range(array, value_range):
-    """The range that the tags state, if no value is above it."""
+    """Return the range that the tags state if no value is above it, else None."""
     return value_range if value_range and array.max() <= value_range[1] else None
 
 
 def _make_black_zero(array, layout, value_range):
-    """Values inverted where 0 is white, except those of extra samples."""
+    """Invert values, except extra samples, if 0 is white."""
     if layout.photometric != WHITE_IS_ZERO:
         return array
     if array.ndim == 3:
@@ -226,7 +230,7 @@ def _from_tifffile(content, tags, layout, value_range):
     if array.ndim == 2:
         return Decoded(array, value_range)
     n_colors = layout.n_colors
-    if n_colors == 1 and layout.alpha is None:  # bands, of which none is the picture
+    if n_colors == 1 and layout.alpha is None:  # several bands of equal standing
         n_colors = array.shape[2]
     return Decoded(array, value_range, n_colors, layout.alpha)
 
@@ -236,7 +240,7 @@ def _read_with_tifffile(content, layout):
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             return file.pages[0].asarray(maxworkers=1)
-    except Exception as error:  # its codecs raise whatever damaged streams trip them on
+    except Exception as error:  # its codecs raise errors of many types
         hint = FORMATS_EXTRA if "imagecodecs" in str(error) else "export it again"
         raise BadFileError(
             f"is {layout.describe()} that cannot be decoded ({describe_error(error)}); {hint}"
@@ -244,7 +248,7 @@ def _read_with_tifffile(content, layout):
 
 
 def _to_rgb(array, tags, layout):
-    """RGB of what NumPy has no channels for, by the conversions that Pillow uses."""
+    """Convert palette, CMYK, YCbCr or CIELab to RGB, as Pillow does."""
     if layout.photometric == PALETTE and array.ndim == 2:
         colors = np.reshape(get_tag_values(tags, 320), (3, -1)).T.astype(np.uint16)
         colors = colors * np.uint16(257 if colors.max() < 256 else 1)

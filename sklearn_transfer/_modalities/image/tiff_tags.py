@@ -1,4 +1,4 @@
-"""What the tags of a TIFF file say of its first image."""
+"""Tags of a TIFF file, and the layout of its first image that they state."""
 
 import io
 import math
@@ -11,7 +11,7 @@ from sklearn_transfer._modalities.image.decoded import (
     import_tifffile,
 )
 
-BIG_ENDIAN_BIGTIFF = b"MM\x00\x2b"  # Pillow reads the little-endian form alone
+BIG_ENDIAN_BIGTIFF = b"MM\x00\x2b"  # Pillow reads only the little-endian form
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 _PHOTOMETRICS = {
     WHITE_IS_ZERO: ("WhiteIsZero", 1),
@@ -38,7 +38,7 @@ COMPRESSIONS = {
     50001: "WebP",
 }
 _CCITT, _JPEG, WEBP = (2, 3, 4), (6, 7), 50001  # WebP is in no wheel of Pillow
-# What is asked of a file; other tags may be damaged.
+# Only these tags are read, so that others may be damaged.
 _TAGS = (
     *(254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 281, 284, 320),
     *(322, 323, 324, 325, 330, 332, 338, 339, 530, 32997, 50706),
@@ -55,7 +55,7 @@ _SIGNIFICANT_BITS = re.compile(r'SignificantBits="(\d+)"')  # of OME-XML
 
 @dataclass(frozen=True)
 class Layout:
-    """What the tags of a file's first image say of its samples."""
+    """Layout of the samples of a file's first image, as its tags state it."""
 
     size: tuple[int, int]
     bits: int
@@ -81,7 +81,7 @@ class Layout:
 
     @property
     def alpha(self):
-        """What the first extra sample is; one that no tag speaks of is alpha, as in Pillow."""
+        """Kind of the first extra sample; a fourth one without a tag may be alpha."""
         if self.n_samples <= self.n_colors:
             return None
         if self.extras:
@@ -107,7 +107,7 @@ def read_tags(content, image):
         return {**found, _NEXT_PAGE: getattr(tags, "next", 0)}
     except BadFileError:
         raise
-    except Exception as error:  # Pillow's parser raises what a damaged table trips it on
+    except Exception as error:  # Pillow's parser raises errors of many types
         raise BadFileError(
             f"is a TIFF file with damaged tags ({type(error).__name__}: {error}); copy or"
             " export it again"
@@ -202,7 +202,7 @@ def _refuse_photometric(photometric, tags):
 
 
 def _refuse_channels_in_pages(description):
-    """Raise where ImageJ or OME-XML says that pages are the channels of one image."""
+    """Raise if ImageJ or OME-XML states that pages are the channels of one image."""
     found = _CHANNELS_IN_PAGES.search(description)
     n_channels = int(found[1] or found[2]) if found else 1
     if n_channels > 1:
@@ -214,7 +214,7 @@ def _refuse_channels_in_pages(description):
 
 
 def has_empty_segments(tags, layout, n_bytes):
-    """Whether a strip or tile is left empty; raises where one lies outside of the file."""
+    """Whether a strip or tile is empty; raises if one lies outside of the file."""
     if layout.compression == 6:  # may keep its one stream elsewhere
         return False
     width, height = layout.size
@@ -236,10 +236,11 @@ def has_empty_segments(tags, layout, n_bytes):
 
 
 def find_value_range(tags, layout):
-    """(black, white) where the file says that its values end below what their type holds.
+    """Return (black, white) if the file states a smaller range than that of its type.
 
-    MaxSampleValue counts where it is one less than a power of two: else it is the largest
-    value found, as the format has it, and would scale each image by its own.
+    MaxSampleValue is used only if it is one less than a power of two. Other values are, as
+    the format defines it, the largest value in the image, and would scale each image by a
+    different factor.
     """
     if layout.kind == "u" and layout.bits not in (1, 8, 16, 32, 64):
         return (0, 2**layout.bits - 1)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from sklearn_transfer._validation import did_you_mean, shortened
 
-# Scaled image over crop, in pixels, beyond which only the crop is resampled.
+# Ratio of the pixels of the scaled image to those of the crop above which only the crop is
+# resampled.
 _LARGEST_RATIO = 64
 
 # Random crops: share of the image's area, and width over height.
@@ -25,9 +26,9 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def apply_eval_transform(image, spec):
-    """Scaled center crop of a picture as uint8 (height, width, channels).
+    """Return the scaled center crop of a picture as uint8 (height, width, channels).
 
-    The same pixels as timm's evaluation transform.
+    The pixels are those of timm's evaluation transform.
     """
     if isinstance(image, np.ndarray):
         bands = zip(_split_bands(image), spec.split_channels(), strict=True)
@@ -48,7 +49,7 @@ def apply_eval_transform(image, spec):
 
 
 def shrink(picture, least):
-    """Picture as an array, scaled down where its shorter edge has more than `least` pixels."""
+    """Return a picture as an array, its shorter edge scaled down to at most `least` pixels."""
     if isinstance(picture, np.ndarray):
         bands = [shrink(band, least) for band in _split_bands(picture)]
         return np.stack(bands, axis=2)
@@ -60,12 +61,12 @@ def shrink(picture, least):
 
 
 def _split_bands(array):
-    """Channels of an array (height, width, channels) as gray images."""
+    """Return the channels of an array (height, width, channels) as gray images."""
     return [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(array, 2, 0)]
 
 
 def needs_crop_alone(content, spec):
-    """Whether content is an array of the network's channels, of the size to scale to."""
+    """Whether content is an array that has the network's channels and needs no scaling."""
     if not (isinstance(content, np.ndarray) and content.dtype == np.uint8):
         return False
     if content.ndim != 3 or content.size == 0:
@@ -80,14 +81,14 @@ def needs_crop_alone(content, spec):
 
 
 def center(array, spec):
-    """What `apply_eval_transform` gives for such an array: the center of it."""
+    """Return the center of such an array, which is what `apply_eval_transform` returns."""
     top, bottom = _find_kept_pixels(array.shape[0], spec.size[0])
     left, right = _find_kept_pixels(array.shape[1], spec.size[1])
     return array[top:bottom, left:right]
 
 
 def _find_kept_pixels(scaled, wanted):
-    """First and last pixel of one scaled edge that a center crop keeps."""
+    """Return where a center crop of one scaled edge starts and ends."""
     start = max(round((scaled - wanted) / 2), 0)
     return start, min(start + wanted, scaled)
 
@@ -96,8 +97,8 @@ def _resize_part(image, size, box, spec):
     resample = Image.Resampling[spec.interpolation.upper()]
     if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
         return image.resize(size, resample).crop(box)
-    # Scaled whole, a 5000 x 1 image would take a gigabyte. Pillow rounds the part a
-    # little differently, so this is for extreme shapes alone.
+    # Scaled as a whole, an image of 5000 x 1 pixels would take a gigabyte. Pillow rounds
+    # the coordinates of a part a little differently, so this is only for extreme shapes.
     left, top, right, bottom = box
     x, y = image.size[0] / size[0], image.size[1] / size[1]
     source = (left * x, top * y, right * x, bottom * y)
@@ -113,7 +114,7 @@ def _find_fill_color(spec):
 
 
 def _compute_scaled_size(size, spec):
-    """Height and width that the whole image would be scaled to, as timm computes it."""
+    """Return height and width to which timm would scale the whole image."""
     width, height = size
     if spec.crop_mode == "squash":
         return spec.resize
@@ -128,7 +129,7 @@ def _compute_scaled_size(size, spec):
 
 
 def make_augmentation(augment, spec):
-    """Training transform `(image, seed) -> uint8 array (height, width, channels)`.
+    """Return a training transform `(image, seed) -> uint8 array (height, width, channels)`.
 
     `image` is an upright RGB image, `seed` an int or a tuple of ints from 0. The pixels depend
     on these two alone, in any thread and order, and no global random state is moved.
@@ -162,8 +163,7 @@ def make_augmentation(augment, spec):
             raise ValueError(
                 f"augment={shortened(augment)} is defined for images of 1 or 3 channels, but"
                 f" the network takes {spec.channels}; use 'flip', 'standard' or a callable"
-                " that"
-                " takes and returns an array (height, width, channels)"
+                " that takes and returns an array (height, width, channels)"
             )
         return functools.partial(_POLICIES[augment], spec=spec)
     if callable(augment):
@@ -254,7 +254,7 @@ def _check_returned_picture(result):
     elif not isinstance(result, np.ndarray):
         raise ValueError(
             f"augment returned {type(result).__name__}, expected a PIL image or a uint8 array"
-            " (height, width, channels); scaling and normalisation come later"
+            " (height, width, channels); scaling and normalization come later"
         )
     else:
         image = _to_image(result)
@@ -266,13 +266,13 @@ def _check_returned_picture(result):
 
 
 def _to_image(array):
-    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
-    if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] == 3)):
+    is_gray = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if array.dtype != np.uint8 or not (is_gray or (array.ndim == 3 and array.shape[2] == 3)):
         raise ValueError(
             f"augment returned an array of {array.dtype} with shape {array.shape}, expected"
-            " uint8 (height, width, 3), or 1 for grey, with channels last and values 0 to 255"
+            " uint8 (height, width, 3), or 1 for gray, with channels last and values 0 to 255"
         )
-    if grey:
+    if is_gray:
         array = array.reshape(array.shape[:2])
     return Image.fromarray(np.ascontiguousarray(array))
 
@@ -282,7 +282,7 @@ def _to_pixels(image, spec):
 
 
 def _draw_part(image, spec, rng):
-    """Random part of the picture, resampled in one step and mirrored or not."""
+    """Draw a random part of a picture, resampled in one step and mirrored or not."""
     size = image.shape[1::-1] if isinstance(image, np.ndarray) else image.size
     box = _draw_box(size, rng)
     is_mirrored = rng.random() < 0.5
@@ -303,7 +303,7 @@ def _resize_and_mirror(image, spec, box, is_mirrored):
 
 
 def _draw_box(size, rng):
-    """Left, top, right and bottom of a random part, of which pixels may be cut."""
+    """Draw left, top, right and bottom of a random part, which need not be whole pixels."""
     width, height = size
     for _ in range(_TRIES):
         area = width * height * rng.uniform(*_AREA)
@@ -312,14 +312,14 @@ def _draw_box(size, rng):
         if part[0] <= width and part[1] <= height:
             left, top = rng.uniform(0, width - part[0]), rng.uniform(0, height - part[1])
             break
-    else:  # the image is long: its middle, as long as the aspect allows
+    else:  # no part fits a long image: take its middle, as long as the aspect allows
         part = min(width, height * _ASPECT[1]), min(height, width / _ASPECT[0])
         left, top = (width - part[0]) / 2, (height - part[1]) / 2
     return left, top, min(left + part[0], width), min(top + part[1], height)
 
 
 def _apply_jitter(image, brightness, contrast, saturation):
-    """Image b * (c * (s * x + (1 - s) * gray(x)) + (1 - c) * mean(gray)), clipped once.
+    """Return b * (c * (s * x + (1 - s) * gray(x)) + (1 - c) * mean(gray)), clipped once.
 
     Brightness, contrast and saturation as linear maps commute, so their order does not matter.
     An array, whose channels are no colors, has s = 1 and the mean over all of its channels.

@@ -1,4 +1,4 @@
-"""Pixel values of any type as the gray levels 0 to 255 that networks are fed with."""
+"""Conversion of pixel values of any type to gray levels from 0 to 255."""
 
 import math
 from numbers import Real
@@ -9,7 +9,7 @@ from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Narrow
 from sklearn_transfer._validation import shortened
 
-# Below this share of its range a type holds fewer bits than it could: 14 bits in uint16.
+# Values below this share of the range of their type have fewer bits, such as 14 in uint16.
 _NARROW_SHARE = {"uint16": 0.25}
 _OTHER_NARROW_SHARE = 0.125
 _UINT16_MAX = 65535
@@ -17,7 +17,7 @@ _EXPECTED = "expected uint8, uint16 or float in [0, 1], or numbers with a value_
 
 
 def parse_value_range(value_range):
-    """The parameter as "auto", "dtype", None, or a pair of floats (black, white)."""
+    """Return the parameter as "auto", "dtype", None, or a pair of floats (black, white)."""
     if value_range is None or (
         isinstance(value_range, str) and value_range in ("auto", "dtype")
     ):
@@ -41,11 +41,11 @@ def parse_value_range(value_range):
 
 
 def to_gray_levels(array, value_range, stated=None, note=None):
-    """Values of an array as uint8.
+    """Convert the values of an array to uint8.
 
-    `value_range` is what `parse_value_range` gave, and `stated` the pair that a file states,
-    which counts for "auto". `note` is called with a remark about values that use a small part
-    of their type's range. Raises BadSampleError where nothing says how to scale the values.
+    `value_range` is what `parse_value_range` returned, and `stated` the pair that a file
+    states, which "auto" uses. `note` is called with a remark about values that use a small
+    part of the range of their type. Raises BadSampleError if it is unknown how to scale them.
     """
     if isinstance(value_range, tuple):
         return _apply_window(array, *value_range)
@@ -71,7 +71,7 @@ def to_gray_levels(array, value_range, stated=None, note=None):
 
 
 def note_narrow(array, full, note):
-    """Remark on values that are small beside `full`, the one that becomes white."""
+    """Add a remark on values that are small compared to `full`, which becomes white."""
     largest = array.max()
     name = array.dtype.newbyteorder("=").name
     share = _NARROW_SHARE.get(name, _OTHER_NARROW_SHARE)
@@ -99,7 +99,7 @@ def _from_unit_interval(array, value_range, note):
 
 
 def _from_integers(array):
-    """Integers whose type does not say what white is: 16 bits where that is clear."""
+    """Convert integers whose type does not state white, if they clearly have 16 bits."""
     low, high = int(array.min()), int(array.max())
     if low >= 0 and (high == 0 or _holds_16_bits(array.dtype, high)):
         return _from_uint16(array)
@@ -117,7 +117,7 @@ def _holds_16_bits(dtype, high):
 
 
 def _suggest_range(low, high):
-    """A pair to try, in words: whole bits from 0 on, else the values that were seen."""
+    """Return a suggestion of a pair: whole bits from 0 on, else the values of the image."""
     if math.isinf(low) or math.isinf(high):
         return "which clips infinity"
     if low >= 0 and float(high).is_integer() and high < 2**32:
@@ -126,7 +126,7 @@ def _suggest_range(low, high):
 
 
 def _apply_window(array, low, high):
-    """Values from `low` to `high` as 0 to 255; those beyond are clipped."""
+    """Scale values from `low` to `high` to 0 to 255; values outside are clipped."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind in "ui" and size <= 2:
         first, last = (np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)

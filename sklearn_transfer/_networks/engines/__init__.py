@@ -1,1 +1,1 @@
-"""Engines: how a frozen network is run."""
+"""Engines, which run a frozen network."""

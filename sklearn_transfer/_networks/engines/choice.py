@@ -1,4 +1,4 @@
-"""Choice and making of engines: PyTorch, OpenVINO or ONNX Runtime, to the same numbers."""
+"""Choice and construction of engines: PyTorch, OpenVINO or ONNX Runtime."""
 
 import functools
 import importlib.util
@@ -22,11 +22,11 @@ _ENGINES_KEPT = 4  # for each network
 
 
 def resolve_engine(engine, precision, backbone):
-    """Name of the engine that a value of the parameter `engine` means for a network.
+    """Return the name of the engine for a value of the parameter `engine`.
 
-    "auto" is the fastest one installed for a library's network on a CPU, else torch.
-    Raises ImportError where one that is named is not installed, and ValueError where it
-    does not run on the device or in the precision.
+    "auto" is the fastest installed engine for a network of a library on a CPU, else torch.
+    Raises ImportError if a named engine is not installed, and ValueError if it does not run
+    on the device or in the precision.
     """
     on_cpu = backbone.device.type == "cpu"
     if engine == "auto":
@@ -62,9 +62,9 @@ def _is_installed(name):
 
 
 def make_engine(name, precision, backbone, taps, format, signature):
-    """Engine for payloads of one signature; the same one for all equal requests.
+    """Return the engine for payloads of one signature; equal requests share one engine.
 
-    `format` says how the network's input is made from payloads.
+    `format` says how the input of the network is made from payloads.
     """
     key = (name, precision, tuple(taps), format, signature, torch.get_num_threads())
     with backbone.engines_lock:
@@ -86,13 +86,17 @@ def make_engine(name, precision, backbone, taps, format, signature):
 
 
 def _forget_forked(backbone):
-    """Drop engines of a parent process, whose threads a child of fork does not have."""
+    """Forget engines made before a fork, whose threads do not exist in this process."""
     if backbone.engines and next(iter(backbone.engines.values())).process != os.getpid():
         backbone.engines.clear()
 
 
 def _make(name, plan):
-    """Engine, and in one line why it is not the one that was asked for, if it is not."""
+    """Make an engine; returns it and None.
+
+    If the engine that was asked for cannot run the network, PyTorch's engine and a warning
+    that says why are returned.
+    """
     if name == "torch":
         return TorchEngine(plan), None
     kind = {"openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}[name]
@@ -105,6 +109,7 @@ def _make(name, plan):
         reason = str(error).strip().partition("\n")[0][:200]
         return TorchEngine(plan), (
             f"{name} cannot run {plan.backbone.label} ({type(error).__name__}: {reason});"
-            " PyTorch runs it, with the same features; engine='torch' silences this"
+            " PyTorch runs it instead, with the same features; pass engine='torch' to silence"
+            " this warning"
         )
     return engine, None

@@ -1,4 +1,4 @@
-"""What engines that compile a graph have in common."""
+"""Base class of engines that compile a graph."""
 
 import os
 import tempfile
@@ -10,12 +10,12 @@ from sklearn_transfer._networks.onnx import export_plan
 
 
 class CompiledEngine(ABC):
-    """A compiled graph that takes one sample at a time, on one core per worker.
+    """Engine with a compiled graph that takes one sample at a time, on one core per worker.
 
-    Features of a sample are therefore the same bits whatever is beside it.
+    The features of a sample are therefore bit-identical whatever batch it is in.
     """
 
-    rows = 2  # samples handed to a worker at once
+    rows = 2  # samples that a worker is handed at once
 
     def __init__(self, plan):
         self.plan, self.process = plan, os.getpid()
@@ -31,14 +31,14 @@ class CompiledEngine(ABC):
 
     @abstractmethod
     def infer(self, inputs):
-        """Outputs for each input, which is a list of arrays in the order of the plan."""
+        """Return the outputs of each input, a list of arrays in the order of the plan."""
 
     def choose_batch_size(self, batch_size):
-        """Rows per batch for a value of the parameter `batch_size`."""
+        """Return the number of samples per batch for a value of `batch_size`."""
         return self.rows if batch_size == "auto" else min(self.rows, batch_size)
 
     def run(self, batch):
-        """Pooled activations of collated payloads: one (n, width) float32 array per tap."""
+        """Return pooled activations of a batch: one (n, width) float32 array per tap."""
         arrays = [batch[name] for name in self.plan.names]
         inputs = [
             [np.ascontiguousarray(array[i : i + 1]) for array in arrays]

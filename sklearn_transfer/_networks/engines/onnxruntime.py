@@ -4,7 +4,7 @@ from sklearn_transfer._networks.engines.compiled import CompiledEngine
 
 
 class ONNXRuntimeEngine(CompiledEngine):
-    """ONNX Runtime, a session that each worker runs on one core."""
+    """ONNX Runtime, with one session that each worker runs on one core."""
 
     name = "onnxruntime"
     n_copies = 1

@@ -10,17 +10,21 @@ from sklearn_transfer._process.forks import Turn, run_at_fork
 
 
 class OpenVINOEngine(CompiledEngine):
-    """OpenVINO, a stream to each core."""
+    """OpenVINO, with one stream per core."""
 
     name = "openvino"
-    n_copies = 2  # of the weights: its model's, and those in the order of its kernels
-    used_in = None  # the process, since OpenVINO hangs in a child forked after its use
+    n_copies = 2  # of the weights: those of the model, and those reordered for its kernels
+    # Identifier of the process that used OpenVINO first. OpenVINO hangs in a child that was
+    # forked after that, since its threads do not exist there.
+    used_in = None
 
     def compile(self, path, precision):
         import openvino
 
         if OpenVINOEngine.used_in not in (None, os.getpid()):
-            raise RuntimeError("not in a process that was forked from one that used it")
+            raise RuntimeError(
+                "OpenVINO cannot be used in a process forked from one that used it"
+            )
         OpenVINOEngine.used_in = os.getpid()
         _openvino_engines.add(self)
         core = openvino.Core()
@@ -28,16 +32,16 @@ class OpenVINOEngine(CompiledEngine):
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "NUM_STREAMS": self.n_workers,
             "INFERENCE_NUM_THREADS": self.n_workers,
-            # Processes side by side would all be pinned to the same cores.
+            # With pinning, all processes on a machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
         self.compiled = core.compile_model(core.read_model(path), "CPU", hints)
-        self.idle = []  # requests that may be used again, since making one takes a while
+        self.idle = []  # requests to be used again, since creating one takes long
 
     def infer(self, inputs):
-        """Outputs of each input; all wait at once, so that no core waits for the next."""
+        """Return the outputs of each input; all start at once to keep the cores busy."""
         requests = [self._take_request() for _ in inputs]
-        with ExitStack() as stack:  # which waits for all, also where one fails
+        with ExitStack() as stack:  # waits for all requests, also if one fails
             for request, arrays in zip(requests, inputs, strict=True):
                 stack.callback(request.wait)
                 request.start_async(arrays, share_inputs=True)
@@ -57,7 +61,10 @@ _openvino_engines = weakref.WeakSet()
 
 
 def _keep_engines_alive():
-    """Leak engines of the parent: OpenVINO aborts a child in which they are destroyed."""
+    """Keep the engines of the parent alive until a forked child ends.
+
+    OpenVINO aborts a child that destroys them, so their reference counts never reach zero.
+    """
     for engine in _openvino_engines:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
 

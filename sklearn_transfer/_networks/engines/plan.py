@@ -1,4 +1,4 @@
-"""Plan: what an engine is to compute, and how its results are checked."""
+"""Plan: what an engine computes, and the check of its results."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}
 
 
 class Plan:
-    """What an engine is to compute: payloads in, pooled activations out.
+    """What an engine computes: pooled activations of payloads.
 
     Parameters
     ----------
@@ -43,23 +43,23 @@ class Plan:
         return sum(int(np.prod(shape, dtype=int)) for _, shape, _ in self.signature)
 
     def to_input(self, batch):
-        """Network input from collated payloads, as tensors."""
+        """Return the input of the network for a batch of tensors."""
         inputs = self.format.to_input(batch)
-        # A user's own code may ask for `view`.
+        # A user's own code may call `view`, which requires contiguous memory.
         stateful = self.backbone.stateful
         return map_tensors(torch.Tensor.contiguous, inputs) if stateful else inputs
 
     def forward(self, batch, backbone=None, precision=None):
-        """What PyTorch gives for collated payloads, as tensors: one (n, width) per tap."""
+        """Compute pooled activations with PyTorch: one tensor (n, width) per tap."""
         backbone = self.backbone if backbone is None else backbone
         return forward(backbone, self.taps, self.to_input(batch), precision or self.precision)
 
     def example(self, n_rows):
-        """Deterministic random payloads, collated, as arrays."""
+        """Return a batch of deterministic random payloads, as NumPy arrays."""
         return self.format.example(n_rows, self.signature)
 
     def check(self, found, expected):
-        """Raise ArithmeticError unless an engine gave what PyTorch gives."""
+        """Raise ArithmeticError unless results of an engine agree with PyTorch's."""
         for tap, ours, theirs in zip(self.taps, found, expected, strict=True):
             difference = compute_difference(ours, theirs.cpu().numpy())
             if not difference <= TOLERANCE[self.precision]:
@@ -67,7 +67,7 @@ class Plan:
 
 
 def to_tensors(batch, device=None):
-    """Tensors that share the memory of a batch of arrays, or copies on another device."""
+    """Return a batch of arrays as tensors that share its memory, or copies on a device."""
     tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
     if device is None:
         return tensors
@@ -75,7 +75,7 @@ def to_tensors(batch, device=None):
 
 
 def compute_difference(a, b):
-    """Largest norm-wise relative difference over rows."""
+    """Return the largest norm-wise relative difference over rows."""
     if a.shape != b.shape:
         return np.inf
     scale = np.maximum(np.linalg.norm(b, axis=1), np.finfo(np.float32).tiny)

@@ -8,18 +8,18 @@ from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._process.allocator import keep_memory
 
 _FOLD_TOLERANCE = 1e-5
-# Elements of the largest activation of a batch: beyond 16 MB, a CPU's caches miss and
-# glibc maps and unmaps memory at every operation.
+# Elements of the largest activation of a batch. Activations of more than 16 MB exceed the
+# caches of a CPU, and glibc maps and unmaps their memory in every operation.
 _ACTIVATION_ELEMENTS = 4 << 20
 _LARGEST_BATCH = 64
-# Elements of the input of a batch where activations are not known, and on a GPU.
+# Elements of the input of a batch: on a CPU if activations are not known, and on a GPU.
 _INPUT_ELEMENTS = (4 * 3 * 224 * 224, 64 * 3 * 224 * 224)
 
 
 class TorchEngine:
-    """PyTorch: channels-last, folded normalization, batches that fit into caches.
+    """PyTorch with folded normalization and with batches that fit into caches.
 
-    A user's own module may keep state: it runs as it is, one pass at a time.
+    A user's own module may keep state, so it runs unchanged and one pass at a time.
     """
 
     name = "torch"
@@ -41,7 +41,7 @@ class TorchEngine:
             keep_memory()
 
     def _observe(self):
-        """Run random payloads: fold normalization, and see how large activations are."""
+        """Run random payloads to fold normalization and to measure activations."""
         plan = self.plan
         example = to_tensors(plan.example(2), self.device)
         together = plan.forward(example, precision="float32")
@@ -58,21 +58,23 @@ class TorchEngine:
                 plan.backbone, module=fold_batch_norms(plan.backbone.module, pairs)
             )
             found = plan.forward(example, folded, precision="float32")
-            # A convolution may itself be tapped, as the last layer of a named module.
+            # The output of a convolution may itself be tapped, as that of the last layer of
+            # a module that a user names. Then folding would change features.
             if _are_close(found, expected, _FOLD_TOLERANCE):
                 self.backbone = folded
 
     def choose_batch_size(self, batch_size):
-        """Rows per batch for a value of the parameter `batch_size`.
+        """Return the number of samples per batch for a value of `batch_size`.
 
-        One where rows depend on each other, as under batch-norm without running statistics.
+        It is 1 if samples of a batch depend on each other, as they do under batch
+        normalization without running statistics.
         """
         if not self.independent:
             return 1
         return self.rows if batch_size == "auto" else batch_size
 
     def run(self, batch):
-        """Pooled activations of collated payloads: one (n, width) float32 array per tap."""
+        """Return pooled activations of a batch: one (n, width) float32 array per tap."""
         if self.device.type == "cuda":
             tensors = {name: t.pin_memory() for name, t in to_tensors(batch).items()}
             tensors = {n: t.to(self.device, non_blocking=True) for n, t in tensors.items()}
