@@ -27,7 +27,7 @@ except ImportError:  # scikit-learn < 1.7
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
 
-_COMPARED = 200  # characters of a word that are looked for among others
+_COMPARED = 200  # number of characters of a word that are compared with others
 
 
 def check_feature_names_in(estimator, input_features):
@@ -36,19 +36,19 @@ def check_feature_names_in(estimator, input_features):
 
 
 def get_weight_request(estimator, method):
-    """What "fit" or "score" of it requests as `sample_weight`: True, False, a name or None."""
+    """Return the request of "fit" or "score" for `sample_weight`: bool, a name or None."""
     if not hasattr(estimator, "_get_metadata_request"):
         return None
     return getattr(estimator._get_metadata_request(), method).requests.get("sample_weight")
 
 
 def accepts_weights(scorer):
-    """Whether a scorer, or the metric of one of scikit-learn's, has a `sample_weight`."""
+    """Whether a scorer, or its metric, has a parameter `sample_weight`."""
     return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters
 
 
 def visual_block(estimator, caption):
-    """Diagram of one estimator with `caption` under its class name."""
+    """Return the diagram of an estimator with a caption under its class name."""
     return _VisualBlock(
         "single",
         estimator,
@@ -59,7 +59,7 @@ def visual_block(estimator, caption):
 
 
 def shortened(value, limit=200):
-    """`repr` of a user's value for a message; the middle of a long one is left out.
+    """Return `repr` of a user's value for a message, without the middle of a long one.
 
     >>> shortened("a/path")
     "'a/path'"
@@ -78,7 +78,7 @@ def shortened(value, limit=200):
 
 
 def listed(values, limit=10):
-    """`repr` of a list for a message, of which the first few elements are shown.
+    """Return `repr` of a list for a message, with only its first few elements.
 
     >>> listed(["cat", "dog"])
     "['cat', 'dog']"
@@ -92,7 +92,7 @@ def listed(values, limit=10):
 
 
 def format_one_line(result):
-    """`repr` of a named tuple in which long arrays are told by their shape.
+    """Return `repr` of a named tuple, in which a long array is replaced by its shape.
 
     >>> from collections import namedtuple
     >>> format_one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
@@ -110,19 +110,19 @@ def _format_brief(value):
 
 
 def did_you_mean(word, options, n=3):
-    """End of an error message: the options nearest to `word`, or nothing.
+    """Return the end of an error message: the options nearest to `word`, or nothing.
 
     >>> did_you_mean("midle", ["shallow", "middle", "deep"])
     " Did you mean 'middle'?"
     """
-    if len(str(word)) > 200:  # a text in the place of a name
+    if len(str(word)) > 200:  # a long text given as a name
         return ""
     near = difflib.get_close_matches(str(word), [str(o) for o in options], n, 0.6)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def import_optional(module, extra, purpose):
-    """Import `module`, or say which extra of this package brings it.
+    """Import `module`, or raise an error that names the extra of this package with it.
 
     >>> import_optional("no_such_module", "plot", "drawing")
     Traceback (most recent call last):
@@ -144,7 +144,7 @@ _FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
 
 
 def count_doubtful_values(y):
-    """Number of distinct whole numbers in y where they may be a regression's, else 0.
+    """Return the number of distinct whole numbers in y if y may be of a regression, else 0.
 
     Dates and durations count as whole numbers.
 
@@ -181,7 +181,7 @@ def _is_categorical(y):
 
 
 def resolve_task(y, task="auto"):
-    """Either "classification" or "regression": `task`, or what y says where that is "auto".
+    """Return "classification" or "regression"; y decides if `task` is "auto".
 
     Numbers with fractions are a regression's; whole numbers that may be either raise.
     """
@@ -210,7 +210,7 @@ def resolve_task(y, task="auto"):
 
 
 def check_classes(y, task, user, instead=""):
-    """Raise where y may hold the numbers of a regression and `task` is "auto".
+    """Raise if y may hold the numbers of a regression and `task` is "auto".
 
     `user` takes classes; `instead` says what to do with numbers.
     """
@@ -224,10 +224,10 @@ def check_classes(y, task, user, instead=""):
 
 
 class TargetDomain:
-    """Target samples that travel whole through scikit-learn's searches.
+    """Target samples that scikit-learn's searches pass on as a whole.
 
     A search slices every argument of `fit` that is as long as X, so a target with as many
-    rows as the source would be cut. This holder has neither length nor shape.
+    rows as the source would be sliced too. This holder has neither length nor shape.
 
     Parameters
     ----------
@@ -256,9 +256,9 @@ class TargetDomain:
 
 
 def as_target(y):
-    """Target as scikit-learn checks it and takes its rows; what it cannot take, converted.
+    """Return y as a container that scikit-learn can check and select rows of.
 
-    Arrays, lists, frames and Series stay as they are.
+    Arrays, lists, frames and Series are returned unchanged, others are converted.
     """
     if isinstance(y, np.ndarray):
         return y.astype(object) if y.dtype.kind == "T" else y
@@ -273,7 +273,7 @@ def as_target(y):
     if hasattr(y, "to_pylist") and not hasattr(y, "column_names"):  # pyarrow
         return y.to_pylist()
     if type(y).__module__.partition(".")[0] == "pandas" and not hasattr(y, "iloc"):
-        # An array or an index, of which `_safe_indexing` does not take rows.
+        # An array or an index, from which `_safe_indexing` cannot select rows.
         return sys.modules["pandas"].Series(y)
     if hasattr(y, "__next__"):
         raise TypeError(
@@ -288,25 +288,25 @@ def as_target(y):
 def _convert_tensor(tensor):
     try:
         return tensor.numpy()
-    except TypeError:  # bfloat16 and the like, which NumPy does not have
+    except TypeError:  # bfloat16 and other types that NumPy does not have
         if not tensor.is_floating_point():
             raise
         return tensor.float().numpy()
 
 
 def column_or_1d(y, *, warn=False):
-    """`column_or_1d` of scikit-learn, of more containers."""
+    """Call scikit-learn's `column_or_1d`, which then accepts more containers."""
     return validation.column_or_1d(as_target(y), warn=warn)
 
 
 def forget_fit(estimator):
-    """Delete attributes of an earlier fit, some of which another one would not set."""
+    """Delete attributes of an earlier fit, some of which a new one might not set."""
     for name in [name for name in vars(estimator) if name.endswith("_")]:
         delattr(estimator, name)
 
 
 def validate_source_and_target(estimator, X, y, X_target, sample_domain):
-    """Validated rows of both domains, and what y says of the source.
+    """Return validated rows of source and target, and y of the source.
 
     Sets the names and number of features on `estimator`. The target is None, with a
     warning, where neither `X_target` nor `sample_domain` brings one.
@@ -328,7 +328,7 @@ def validate_source_and_target(estimator, X, y, X_target, sample_domain):
 
 
 def split_domains(X, y, X_target, sample_domain):
-    """Source samples, their y, and target samples or None, all of any kind."""
+    """Return source samples, their y, and target samples or None, all of any kind."""
     if X_target is not None and sample_domain is not None:
         raise ValueError(
             "X_target and sample_domain were both given: give X_target with source rows as X, "
@@ -344,7 +344,7 @@ def split_domains(X, y, X_target, sample_domain):
 
 
 def find_source_rows(X, y, sample_domain):
-    """Mask of the rows of stacked domains that belong to the source, at least one."""
+    """Return the mask of source rows in stacked domains; raises if there are none."""
     source = read_domain_mask(X, y, sample_domain)
     if not source.any():
         raise ValueError(
@@ -355,7 +355,7 @@ def find_source_rows(X, y, sample_domain):
 
 
 def read_domain_mask(X, y, sample_domain):
-    """Mask of the rows that belong to the source, of which there may be none."""
+    """Return the mask of rows that belong to the source, of which there may be none."""
     sample_domain = column_or_1d(sample_domain)
     check_consistent_length(X, y, sample_domain)
     if sample_domain.dtype.kind not in "iuf" or np.isnan(sample_domain).any():
@@ -388,7 +388,7 @@ def _check_same_width(X, target):
 
 
 def validate_domains(X, X_target, least=1):
-    """Validated rows of source and target outside of an estimator, `least` or more each."""
+    """Return validated rows of source and target, at least `least` each."""
     if isinstance(X_target, TargetDomain):
         X_target = X_target.X
     names = [_get_feature_names(rows) for rows in (X, X_target)]
@@ -398,8 +398,7 @@ def validate_domains(X, X_target, least=1):
     if all(n is not None for n in names) and list(names[0]) != list(names[1]):
         raise ValueError(
             f"X has columns {listed(names[0], 5)} and X_target {listed(names[1], 5)}: "
-            "both must "
-            "hold the same features in the same order"
+            "both must hold the same features in the same order"
         )
     for name, rows in [("X", source), ("X_target", target)]:
         if len(rows) < least:

@@ -158,8 +158,8 @@ def _fix_numerics(device_type, precision):
         if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch >= 2.9
             owners = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
             settings = [(owner, "fp32_precision", "ieee") for owner in owners]
-    autocast = {"enabled": precision == "bfloat16", "dtype": torch.bfloat16}
-    with lock, torch.autocast(device_type, **autocast):
+    is_bfloat16 = precision == "bfloat16"
+    with lock, torch.autocast(device_type, dtype=torch.bfloat16, enabled=is_bfloat16):
         before = [getattr(owner, name) for owner, name, _ in settings]
         try:
             for owner, name, value in settings:
@@ -277,8 +277,14 @@ class _Capture:
                 f" first axis is the samples, such as a stage: {_list_stages(self.backbone)}"
             )
         stage = _describe_stage(self.backbone, tap)
-        options = {"spatial": self.spatial, "mask": self.mask}
-        pooled = pool(activation, tap.pooling, self.backbone.layout, stage, **options)
+        pooled = pool(
+            activation,
+            tap.pooling,
+            self.backbone.layout,
+            stage,
+            spatial=self.spatial,
+            mask=self.mask,
+        )
         return pooled.clone()
 
 
