@@ -139,18 +139,21 @@ def import_optional(module, extra, purpose):
         ) from error
 
 
-# Whole numbers up to so many values, of so many rows each on average, are classes.
+# Whole numbers are classes if there are at most so many values, and so many rows of each on
+# average: `_SEVERAL_ROWS`, or `_ROWS_OF_CODES` of values that count without a gap.
 _FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
 
 
 def count_doubtful_values(y):
     """Return the number of distinct whole numbers in y if y may be of a regression, else 0.
 
-    Dates and durations count as whole numbers.
+    Dates and durations count as whole numbers. The result is 0 if y certainly holds classes:
 
-    They are classes without a doubt where they are categories, or at most two; at most 20
-    of five rows each on average, of two where they count from 0 or 1 without a gap; or where
-    they count so and all have the same number of rows, two or more, give or take one.
+    - it is categorical, or has at most two values;
+    - it has at most 20 values, with five rows each on average, or with two rows each if the
+      values count from 0 or 1 without a gap;
+    - the values count so, and all have the same number of rows, at least two, give or take
+      one.
     """
     y = as_target(y)
     if _is_categorical(y):
