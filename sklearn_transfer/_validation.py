@@ -27,7 +27,7 @@ except ImportError:  # scikit-learn < 1.7
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
 
-_COMPARED = 200  # characters of a word that are looked for among others
+_COMPARED = 200  # number of characters of a word that are compared with others
 
 
 def check_feature_names_in(estimator, input_features):
@@ -36,19 +36,19 @@ def check_feature_names_in(estimator, input_features):
 
 
 def get_weight_request(estimator, method):
-    """Request of "fit" or "score" for `sample_weight`: True, False, an alias or None."""
+    """Return the request of "fit" or "score" for `sample_weight`: bool, a name or None."""
     if not hasattr(estimator, "_get_metadata_request"):
         return None
     return getattr(estimator._get_metadata_request(), method).requests.get("sample_weight")
 
 
 def accepts_weights(scorer):
-    """Whether a scorer, or the metric of one of scikit-learn's, has a `sample_weight`."""
+    """Whether a scorer, or its metric, has a parameter `sample_weight`."""
     return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters
 
 
 def visual_block(estimator, caption):
-    """Diagram of one estimator with `caption` under its class name."""
+    """Return the diagram of an estimator with a caption under its class name."""
     return _VisualBlock(
         "single",
         estimator,
@@ -59,7 +59,7 @@ def visual_block(estimator, caption):
 
 
 def shortened(value, limit=200):
-    """`repr` of a user's value for a message, without the middle of a long one.
+    """Return `repr` of a user's value for a message, without the middle of a long one.
 
     >>> shortened("a/path")
     "'a/path'"
@@ -78,7 +78,7 @@ def shortened(value, limit=200):
 
 
 def listed(values, limit=10):
-    """`repr` of the first few elements of a list, for a message.
+    """Return `repr` of a list for a message, with only its first few elements.
 
     >>> listed(["cat", "dog"])
     "['cat', 'dog']"
@@ -92,7 +92,7 @@ def listed(values, limit=10):
 
 
 def format_one_line(result):
-    """`repr` of a named tuple that shows only the shapes of long arrays.
+    """Return `repr` of a named tuple, in which a long array is replaced by its shape.
 
     >>> from collections import namedtuple
     >>> format_one_line(namedtuple("Result", ["mean", "scores"])(0.5, np.zeros(600)))
@@ -110,19 +110,19 @@ def _format_brief(value):
 
 
 def did_you_mean(word, options, n=3):
-    """End of an error message that suggests the options nearest to `word`, or nothing.
+    """Return the end of an error message: the options nearest to `word`, or nothing.
 
     >>> did_you_mean("midle", ["shallow", "middle", "deep"])
     " Did you mean 'middle'?"
     """
-    if len(str(word)) > 200:  # a text in the place of a name
+    if len(str(word)) > 200:  # a long text given as a name
         return ""
     near = difflib.get_close_matches(str(word), [str(o) for o in options], n, 0.6)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def import_optional(module, extra, purpose):
-    """Import `module`, or say which extra of this package brings it.
+    """Import `module`, or raise an error that names the extra of this package with it.
 
     >>> import_optional("no_such_module", "plot", "drawing")
     Traceback (most recent call last):
@@ -139,19 +139,21 @@ def import_optional(module, extra, purpose):
         ) from error
 
 
-# Whole numbers up to so many values, of so many rows each on average, are classes.
+# Whole numbers are classes if there are at most so many values, and so many rows of each on
+# average: `_SEVERAL_ROWS`, or `_ROWS_OF_CODES` of values that count without a gap.
 _FEW_VALUES, _SEVERAL_ROWS, _ROWS_OF_CODES = 20, 5, 2
 
 
 def count_doubtful_values(y):
-    """Number of distinct whole numbers in y if they may be targets of a regression, else 0.
+    """Return the number of distinct whole numbers in y if y may be of a regression, else 0.
 
-    Dates and durations count as whole numbers.
+    Dates and durations count as whole numbers. The result is 0 if y certainly holds classes:
 
-    They are certainly classes if y is categorical; if there are at most two of them; if there
-    are at most 20 with five rows each on average, or two rows each if they count from 0 or 1
-    without a gap; or if they count so and all have the same number of rows, at least two, give
-    or take one.
+    - it is categorical, or has at most two values;
+    - it has at most 20 values, with five rows each on average, or with two rows each if the
+      values count from 0 or 1 without a gap;
+    - the values count so, and all have the same number of rows, at least two, give or take
+      one.
     """
     y = as_target(y)
     if _is_categorical(y):
@@ -182,7 +184,7 @@ def _is_categorical(y):
 
 
 def resolve_task(y, task="auto"):
-    """Resolve `task` to "classification" or "regression", by y where it is "auto".
+    """Return "classification" or "regression"; y decides if `task` is "auto".
 
     Numbers with fractions mean regression; whole numbers that may be either raise an error.
     """
@@ -211,7 +213,7 @@ def resolve_task(y, task="auto"):
 
 
 def check_classes(y, task, user, instead=""):
-    """Raise where y may hold the numbers of a regression and `task` is "auto".
+    """Raise if y may hold the numbers of a regression and `task` is "auto".
 
     `user` takes classes; `instead` says what to do with numbers.
     """
@@ -225,10 +227,10 @@ def check_classes(y, task, user, instead=""):
 
 
 class TargetDomain:
-    """Target samples that scikit-learn's searches pass on without slicing them.
+    """Target samples that scikit-learn's searches pass on as a whole.
 
-    A search slices every argument of `fit` that is as long as X, and so would slice a target
-    with as many rows as the source. This holder has neither length nor shape.
+    A search slices every argument of `fit` that is as long as X, so a target with as many
+    rows as the source would be sliced too. This holder has neither length nor shape.
 
     Parameters
     ----------
@@ -257,9 +259,9 @@ class TargetDomain:
 
 
 def as_target(y):
-    """Convert a target to a container that scikit-learn can check and slice.
+    """Return y as a container that scikit-learn can check and select rows of.
 
-    Arrays, lists, frames and Series stay as they are.
+    Arrays, lists, frames and Series are returned unchanged, others are converted.
     """
     if isinstance(y, np.ndarray):
         return y.astype(object) if y.dtype.kind == "T" else y
@@ -274,7 +276,7 @@ def as_target(y):
     if hasattr(y, "to_pylist") and not hasattr(y, "column_names"):  # pyarrow
         return y.to_pylist()
     if type(y).__module__.partition(".")[0] == "pandas" and not hasattr(y, "iloc"):
-        # An array or an index, of which `_safe_indexing` does not take rows.
+        # An array or an index, from which `_safe_indexing` cannot select rows.
         return sys.modules["pandas"].Series(y)
     if hasattr(y, "__next__"):
         raise TypeError(
@@ -289,25 +291,25 @@ def as_target(y):
 def _convert_tensor(tensor):
     try:
         return tensor.numpy()
-    except TypeError:  # bfloat16 and the like, which NumPy does not have
+    except TypeError:  # bfloat16 and other types that NumPy does not have
         if not tensor.is_floating_point():
             raise
         return tensor.float().numpy()
 
 
 def column_or_1d(y, *, warn=False):
-    """`column_or_1d` of scikit-learn for more kinds of containers."""
+    """Call scikit-learn's `column_or_1d`, which then accepts more containers."""
     return validation.column_or_1d(as_target(y), warn=warn)
 
 
 def forget_fit(estimator):
-    """Delete attributes of an earlier fit, some of which another one would not set."""
+    """Delete attributes of an earlier fit, some of which a new one might not set."""
     for name in [name for name in vars(estimator) if name.endswith("_")]:
         delattr(estimator, name)
 
 
 def validate_source_and_target(estimator, X, y, X_target, sample_domain):
-    """Validate the rows of both domains, and return them with the y of the source.
+    """Return validated rows of source and target, and y of the source.
 
     Sets the names and number of features on `estimator`. The target is None, with a
     warning, where neither `X_target` nor `sample_domain` brings one.
@@ -329,7 +331,7 @@ def validate_source_and_target(estimator, X, y, X_target, sample_domain):
 
 
 def split_domains(X, y, X_target, sample_domain):
-    """Split the input into source samples, their y, and target samples or None."""
+    """Return source samples, their y, and target samples or None, all of any kind."""
     if X_target is not None and sample_domain is not None:
         raise ValueError(
             "X_target and sample_domain were both given: give X_target with source rows as X, "
@@ -345,7 +347,7 @@ def split_domains(X, y, X_target, sample_domain):
 
 
 def find_source_rows(X, y, sample_domain):
-    """Mask of the rows of stacked domains that belong to the source, at least one."""
+    """Return the mask of source rows in stacked domains; raises if there are none."""
     source = read_domain_mask(X, y, sample_domain)
     if not source.any():
         raise ValueError(
@@ -356,7 +358,7 @@ def find_source_rows(X, y, sample_domain):
 
 
 def read_domain_mask(X, y, sample_domain):
-    """Mask of the rows that belong to the source, of which there may be none."""
+    """Return the mask of rows that belong to the source, of which there may be none."""
     sample_domain = column_or_1d(sample_domain)
     check_consistent_length(X, y, sample_domain)
     if sample_domain.dtype.kind not in "iuf" or np.isnan(sample_domain).any():
@@ -389,7 +391,7 @@ def _check_same_width(X, target):
 
 
 def validate_domains(X, X_target, least=1):
-    """Validate rows of source and target outside of an estimator, at least `least` of each."""
+    """Return validated rows of source and target, at least `least` each."""
     if isinstance(X_target, TargetDomain):
         X_target = X_target.X
     names = [_get_feature_names(rows) for rows in (X, X_target)]
@@ -399,8 +401,7 @@ def validate_domains(X, X_target, least=1):
     if all(n is not None for n in names) and list(names[0]) != list(names[1]):
         raise ValueError(
             f"X has columns {listed(names[0], 5)} and X_target {listed(names[1], 5)}: "
-            "both must "
-            "hold the same features in the same order"
+            "both must hold the same features in the same order"
         )
     for name, rows in [("X", source), ("X_target", target)]:
         if len(rows) < least:

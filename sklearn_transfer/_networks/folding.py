@@ -1,8 +1,8 @@
 """Folding of batch normalization into the convolutions before it, where that is safe.
 
-On two cores, PyTorch computes 13 % more images per second with `tf_efficientnet_lite0` and 4 %
-more with `resnet18`; with `resnet50` it needs 5 % less processor time (`python -m benchmarks
---cases folding`).
+On two cores, PyTorch computes 13 to 26 % more images per second with `tf_efficientnet_lite0`
+and 4 % more with `resnet18`; with `resnet50`, the difference is within the noise (`python -m
+benchmarks --cases folding`).
 """
 
 import copy

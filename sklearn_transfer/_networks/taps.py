@@ -278,8 +278,14 @@ class _Capture:
                 f" first axis is the samples, such as a stage: {_list_stages(self.backbone)}"
             )
         stage = _describe_stage(self.backbone, tap)
-        options = {"spatial": self.spatial, "mask": self.mask}
-        pooled = pool(activation, tap.pooling, self.backbone.layout, stage, **options)
+        pooled = pool(
+            activation,
+            tap.pooling,
+            self.backbone.layout,
+            stage,
+            spatial=self.spatial,
+            mask=self.mask,
+        )
         return pooled.clone()
 
 

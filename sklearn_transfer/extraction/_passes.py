@@ -1,4 +1,4 @@
-"""Passes through a network: payloads in, features of whole batches out."""
+"""Passes of payloads through a network, which give features of whole batches."""
 
 import time
 from collections import deque
@@ -11,11 +11,12 @@ from sklearn_transfer._process.threads import Threads, limit_to_one_core
 
 
 class Passes:
-    """Batches of payloads on their way through the network, several at a time on a CPU.
+    """Run batches of payloads through a network, several at a time on a CPU.
 
-    On a CPU a network of a library runs in several threads, a batch in each, since the
-    threads of one operation wait for each other and stall for milliseconds whenever another
-    program takes a core. A user's module, which may keep state, runs in one.
+    On a CPU, a network of a library runs in several threads, each with a batch of its own.
+    With several threads for one operation, these would wait for each other, and would stall
+    for milliseconds whenever another program uses a core. A user's module, which may keep
+    state, runs in one thread.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ class Passes:
     taps : list of Tap
         Where features leave it.
     options : PassOptions
-        Engine, precision and size of batches.
+        Engine, precision and size of batches, among others.
     keep : callable
         `keep(keys, features)` is called in a worker's thread with the digests of finite rows
         and a list of their vectors, as soon as they are computed.
@@ -36,8 +37,7 @@ class Passes:
     n_computed : int
         Samples that went through the network.
     started : float or None
-        When the first batch could be run, by `time.perf_counter`, the making of the engine
-        not counted.
+        Time of `time.perf_counter` when the engine was ready for the first batch.
     """
 
     def __init__(self, reader, backbone, taps, options, keep):
@@ -55,10 +55,10 @@ class Passes:
             self.pool.shutdown(cancel_futures=True)
 
     def add(self, row, key, payload):
-        """Take the payload of a row; returns the batches that are finished by now.
+        """Add the payload of a row; returns the batches that are finished by now.
 
         A batch is (keys, features, finite): digests, one matrix per tap, and which rows are
-        finite. Raises ValueError where a payload has another signature than the first one.
+        finite. Raises ValueError if a payload has another signature than the first one.
         """
         signature = compute_signature(payload)
         if self.engine is None:
@@ -86,13 +86,13 @@ class Passes:
         return finished
 
     def drain(self):
-        """Yield all batches that are left, in order."""
+        """Yield all remaining batches, in order."""
         yield from self.flush()
         while self.running:
             yield self._finish_oldest()
 
     def _start(self, row, signature):
-        """Make the engine, for payloads like the first one."""
+        """Make the engine for payloads like the first one."""
         from sklearn_transfer._networks.engines.choice import make_engine
 
         self.first_row, self.signature = row, signature
@@ -116,13 +116,14 @@ class Passes:
         return add_input_note(self.backbone.label, shape, self.reader.input_source)
 
     def _run(self, keys, payloads):
-        """Features of a batch, and which rows are finite; these are kept at once."""
+        """Compute features of a batch and store finite rows; returns features and `finite`."""
         with self._add_input_note():
             features = self.engine.run(self.reader.collate(payloads))
         for tap, matrix in zip(self.taps, features, strict=True):
             self.backbone.widths[tap, self.signature] = matrix.shape[1]
         finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
-        # Only in float32 do engines agree so far that one may answer for another.
+        # If the requested engine could not run the network, PyTorch did. Its features are
+        # stored under the key of the requested engine only in float32, in which engines agree.
         options = self.options
         is_kept = options.precision == "float32" or self.engine.name == options.engine
         rows = np.flatnonzero(finite) if is_kept else []

@@ -223,8 +223,13 @@ def _open_content(content):
         raise BadSampleError(str(error)) from error
     if isinstance(decoded.pixels, Image.Image):
         return _apply_orientation(decoded.pixels, decoded.value_range)
-    facts = (decoded.value_range, decoded.n_color_channels, decoded.alpha)
-    return _Values(decoded.pixels, *facts, is_file=True)
+    return _Values(
+        decoded.pixels,
+        stated=decoded.value_range,
+        n_color_channels=decoded.n_color_channels,
+        alpha=decoded.alpha,
+        is_file=True,
+    )
 
 
 def _apply_orientation(image, stated=None):
