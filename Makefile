@@ -1,19 +1,19 @@
-# Each target makes its environment in .venv where it is missing, and reuses it after.
+# Each target creates the environment .venv if it does not exist, and reuses it otherwise.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-# Large networks take minutes: they run in continuous integration, or with TESTS=all.
+# Tests of large networks take minutes, so they run only where CI is set or with TESTS=all.
 ifneq ($(CI)$(filter all,$(TESTS)),)
 SELECTION =
 else
 SELECTION = -m "not slow"
 endif
 
-# Everything runs over the cores, four at most, as each process holds networks of its own. What
-# ARGS selects runs in one process, where --pdb works and nothing is loaded twice.
+# The full suite runs in at most four processes, since each of them loads its own networks. A
+# selection by ARGS runs in one process, where --pdb works and nothing is loaded twice.
 SPREAD = $(if $(ARGS),,-n logical --maxprocesses 4 --dist worksteal)
 SLOWEST = $(if $(CI),--durations 15)
 

@@ -1,1 +1,1 @@
-"""Ratios against what people do without this package: `python -m benchmarks`."""
+"""Compare this package with what people use without it; run `python -m benchmarks`."""

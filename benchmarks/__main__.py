@@ -1,4 +1,4 @@
-"""Print one table of ratios, medians of interleaved rounds on this machine.
+"""Print one table of ratios, which are medians of interleaved rounds on this machine.
 
 python -m benchmarks [--cases NAME ...] [--rounds N] [--images N] [--json FILE] [--before FILE]
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cases import CASES, make_data
-from benchmarks.timing import Row, markdown
+from benchmarks.timing import Row, format_table
 
 LIBRARIES = (
     "torch",
@@ -29,7 +29,7 @@ LIBRARIES = (
 )
 
 
-def machine():
+def describe_machine():
     versions = {}
     for name in LIBRARIES:
         try:
@@ -37,22 +37,22 @@ def machine():
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "processor": _processor(),
+        "processor": _find_processor(),
         "cores": torch.get_num_threads(),
         "python": platform.python_version(),
         **versions,
     }
 
 
-def _processor():
+def _find_processor():
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()} ({platform.machine()})"
 
 
-def compared(rows, file):
-    """The table with the medians of an earlier run beside those of this one."""
+def compare_with_earlier(rows, file):
+    """Return a table of the medians of an earlier run and of this one."""
     earlier = {
         (r["what"], r["against"]): r["median"] for r in json.loads(file.read_text())["rows"]
     }
@@ -69,8 +69,10 @@ def main():
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=500, help="at least 75")
-    parser.add_argument("--json", type=Path, help="where to keep the table, to compare with")
-    parser.add_argument("--before", type=Path, help="a file of --json to compare with")
+    parser.add_argument("--json", type=Path, help="file to which the table is written")
+    parser.add_argument(
+        "--before", type=Path, help="file written by --json in an earlier run, to compare with"
+    )
     args = parser.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
     rows = []
@@ -79,8 +81,8 @@ def main():
         for name in args.cases:
             rows += CASES[name](data)
             print(f"{name}: done", flush=True)
-    facts = machine()
-    print(markdown(rows))
+    facts = describe_machine()
+    print(format_table(rows))
     words = ", ".join(f"{key} {value}" for key, value in facts.items())
     print(f"\nMedians of {args.rounds} interleaved rounds, {args.images} images; {words}.")
     if args.json:
@@ -88,7 +90,7 @@ def main():
         record["rows"] = [Row.as_dict(row) for row in rows]
         args.json.write_text(json.dumps(record, indent=1) + "\n")
     if args.before:
-        print(f"\n{compared(rows, args.before)}")
+        print(f"\n{compare_with_earlier(rows, args.before)}")
 
 
 if __name__ == "__main__":

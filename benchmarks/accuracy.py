@@ -1,8 +1,9 @@
-"""Whole networks trained against frozen features: `python -m benchmarks.accuracy`.
+"""Compare trained networks with frozen features; run `python -m benchmarks.accuracy`.
 
-A thousand training images of scikit-learn's digits and, given the folder with its files, of
-Fashion-MNIST; the rest of the digits, or a thousand other garments, to test. The linear model
-on frozen features has the best of three C on the test images, which is more than it is due.
+The training set has a thousand of scikit-learn's digits and, if the folder with its files is
+given, a thousand images of Fashion-MNIST. The test set has the remaining digits, or a thousand
+other images of Fashion-MNIST. The linear model on frozen features uses the one of three values
+of C that is best on the test images, which gives it an unfair advantage.
 """
 
 import argparse
@@ -15,19 +16,19 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.scores import garments
+from benchmarks.scores import load_garments
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 
 SIZE, N_TRAIN, N_EPOCHS = 64, 1000, 8
 
 
-def digits():
+def load_digit_images():
     X, y = load_digits(return_X_y=True)
     return (X / 16).reshape(-1, 8, 8).astype(np.float32), y
 
 
-def accuracies(X, y, seed):
-    """Of a linear model on frozen features, and of the network trained as a whole."""
+def measure_accuracies(X, y, seed):
+    """Return the accuracies of a linear model on frozen features and of a trained network."""
     options = {"train_size": N_TRAIN, "stratify": y, "random_state": seed}
     X_train, X_test, y_train, y_test = train_test_split(X, y, **options)
     frozen = PretrainedFeatures(input_size=SIZE)
@@ -47,15 +48,15 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--fashion-mnist", help="folder with the .gz files")
     arguments = parser.parse_args()
-    sets = {"digits": digits()}
+    sets = {"digits": load_digit_images()}
     if arguments.fashion_mnist is None:
-        print("Fashion-MNIST is left out: name its folder by --fashion-mnist")
+        print("Fashion-MNIST is skipped: pass its folder as --fashion-mnist")
     else:
-        sets["Fashion-MNIST"] = garments(arguments.fashion_mnist, 2000)
+        sets["Fashion-MNIST"] = load_garments(arguments.fashion_mnist, 2000)
     print("| data | frozen features | whole network | difference, smallest to largest |")
     print("| --- | --- | --- | --- |")
     for name, data in sets.items():
-        pairs = [accuracies(*data, seed) for seed in range(arguments.seeds)]
+        pairs = [measure_accuracies(*data, seed) for seed in range(arguments.seeds)]
         linear, whole = (statistics.mean(column) for column in zip(*pairs, strict=True))
         gains = [b - a for a, b in pairs]
         spread = f"{whole - linear:.3f} ({min(gains):.3f} to {max(gains):.3f})"

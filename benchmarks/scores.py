@@ -1,9 +1,10 @@
-"""Scores of `rank_backbones` against accuracies: `python -m benchmarks.scores`.
+"""Compare scores of `rank_backbones` with accuracies; run `python -m benchmarks.scores`.
 
-Layers of pretrained networks, and the same with random weights as controls, on crops of
-photos and, given the folder with its files, on Fashion-MNIST. Of each score the table shows
-Kendall's tau with the accuracy of a logistic regression in 5 folds. "leep" and "nce" rate
-networks, so they are compared on embeddings alone.
+The candidates are layers of pretrained networks and, as controls, layers of the same networks
+with random weights. The data are crops of photos and, if the folder with its files is given,
+Fashion-MNIST. For each score, the table shows Kendall's tau between the score and the accuracy
+of a logistic regression in 5 folds. "leep" and "nce" rate whole networks, so they are compared
+on embeddings only.
 """
 
 import argparse
@@ -24,13 +25,13 @@ SCORES = ["logme", "h_score", "gbc", "leep", "nce"]
 OF_NETWORKS = {"leep", "nce"}
 
 
-def photos(n_per_class):
-    """Crops in noise, so that no network is right everywhere."""
+def load_photos(n_per_class):
+    """Return noisy crops, so that no network classifies all of them correctly."""
     return load_photo_crops(n_per_class, size=96, shift="noisy", return_X_y=True)
 
 
-def garments(folder, n, part="train"):
-    """The first n images of a part of Fashion-MNIST, "train" or "t10k", and their classes."""
+def load_garments(folder, n, part="train"):
+    """Return n images of Fashion-MNIST, from "train" or "t10k", and their classes."""
     content = [
         gzip.decompress((Path(folder) / f"{part}-{name}-ubyte.gz").read_bytes())
         for name in ("images-idx3", "labels-idx1")
@@ -39,20 +40,24 @@ def garments(folder, n, part="train"):
     return images[:n], np.frombuffer(content[1], np.uint8, offset=8)[:n]
 
 
-def ranked(X, y, score, cv=None, layers=LAYERS):
-    """Candidates with a score, those with random weights too, by name and layer."""
+def rank_candidates(X, y, score, cv=None, layers=LAYERS):
+    """Score pretrained and random networks; return the candidates by name and layer."""
     models = [*NETWORKS, *(PretrainedFeatures(name, weights=None) for name in NETWORKS)]
     found = rank_backbones(models, X, y, layers=layers, score=score, cv=cv)
     return {(row.name, row.layer): row for row in found.candidates}
 
 
 def measure(X, y):
-    """Table of the candidates, then of the agreement of scores and accuracies."""
+    """Print a table of the candidates, then how well scores agree with accuracies."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    rows = {score: ranked(X, y, score) for score in SCORES if score not in OF_NETWORKS}
-    truth = ranked(X, y, "logme", cv=folds)
+    rows = {
+        score: rank_candidates(X, y, score) for score in SCORES if score not in OF_NETWORKS
+    }
+    truth = rank_candidates(X, y, "logme", cv=folds)
     rows |= {
-        score: ranked(X, y, score, layers=[None]) for score in SCORES if score in OF_NETWORKS
+        score: rank_candidates(X, y, score, layers=[None])
+        for score in SCORES
+        if score in OF_NETWORKS
     }
     print(f"| network | layer | accuracy | {' | '.join(SCORES)} |")
     print(f"| --- | --- | --- {'| --- ' * len(SCORES)}|")
@@ -60,24 +65,28 @@ def measure(X, y):
         scores = [rows[s][key].score if key in rows[s] else np.nan for s in SCORES]
         cells = " | ".join("" if np.isnan(v) else f"{v:.4g}" for v in scores)
         print(f"| {' | '.join(key)} | {row.cv_mean:.3f} | {cells} |")
-    print("\n| Kendall's tau | without random weights | with them |")
+    print("\n| Kendall's tau | without random weights | with random weights |")
     print("| --- | --- | --- |")
     for score in SCORES:
         real = [key for key in rows[score] if "random" not in key[0]]
-        taus = [agreement(rows[score], truth, keys) for keys in (real, list(rows[score]))]
+        taus = [
+            measure_agreement(rows[score], truth, keys) for keys in (real, list(rows[score]))
+        ]
         print(f"| {score} | {' | '.join(taus)} |")
 
 
-def agreement(rows, truth, keys):
-    """Kendall's tau over some candidates, and how many these are."""
+def measure_agreement(rows, truth, keys):
+    """Return Kendall's tau over the candidates in `keys`, and their number."""
     scores, accuracies = [rows[k].score for k in keys], [truth[k].cv_mean for k in keys]
     return f"{kendalltau(scores, accuracies).statistic:.2f} of {len(keys)}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--crops", type=int, default=12, help="crops of each photo")
-    parser.add_argument("--garments", type=int, default=1000, help="images of Fashion-MNIST")
+    parser.add_argument("--crops", type=int, default=12, help="number of crops of each photo")
+    parser.add_argument(
+        "--garments", type=int, default=1000, help="number of images of Fashion-MNIST"
+    )
     parser.add_argument(
         "--fashion-mnist",
         metavar="FOLDER",
@@ -85,14 +94,14 @@ def main():
         help="folder with train-images-idx3-ubyte.gz (or environment variable FASHION_MNIST)",
     )
     options = parser.parse_args()
-    print(f"\nPhoto crops in noise, {options.crops} of each of 15 photos\n")
-    measure(*photos(options.crops))
+    print(f"\nNoisy crops of photos, {options.crops} of each of 15 photos\n")
+    measure(*load_photos(options.crops))
     folder = options.fashion_mnist
     if folder is None or not (Path(folder) / "train-images-idx3-ubyte.gz").is_file():
-        print("\nFashion-MNIST: left out, its files are not there (see --fashion-mnist)")
+        print("\nFashion-MNIST is skipped: its files were not found (see --fashion-mnist)")
         return
     print(f"\nFashion-MNIST, {options.garments} images\n")
-    measure(*garments(folder, options.garments))
+    measure(*load_garments(folder, options.garments))
 
 
 if __name__ == "__main__":

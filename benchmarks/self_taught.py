@@ -1,9 +1,10 @@
-"""Features learned without labels against raw pixels: `python -m benchmarks.self_taught`.
+"""Compare self-taught features with raw pixels; run `python -m benchmarks.self_taught`.
 
-Ten labels a class. The same classifier, StandardScaler and LogisticRegression, gets pixels or
-codes of an autoencoder that has learned from the other samples, without their labels; neither
-sees test rows before they are scored. On scikit-learn's digits, drawn anew from the same 1797
-for each seed, and, given the folder with its files, on disjoint blocks of Fashion-MNIST.
+Ten samples per class are labeled. The same classifier, StandardScaler and LogisticRegression,
+is fitted to pixels or to the codes of an autoencoder, which has learned from all samples
+outside the test set without their labels. Neither sees the test set before it is scored. The
+data are scikit-learn's digits, of which each seed draws new training and test sets from the
+same 1797, and, if the folder with its files is given, disjoint blocks of Fashion-MNIST.
 """
 
 import argparse
@@ -18,11 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.scores import garments
+from benchmarks.scores import load_garments
 from sklearn_transfer import AutoencoderFeatures
 
 N_LABELS = 10
-# Chosen on other draws of digits, and on images of the training set of Fashion-MNIST.
+# Chosen on other draws of digits and on training images of Fashion-MNIST.
 OF_DIGITS = {
     "n_components": 256,
     "mask": 0.5,
@@ -34,18 +35,18 @@ OF_GARMENTS = {"n_components": 64, "max_epochs": 20, "input_size": 16}
 TEST_DIGITS, TEST_GARMENTS, GARMENTS = 500, 1000, 3000
 
 
-def digit_rounds(n_rounds):
-    """(X, y, test rows, other rows, random_state) of each round."""
+def make_digit_rounds(n_rounds):
+    """Yield (X, y, test rows, other rows, random_state) for each round."""
     X, y = load_digits(return_X_y=True)
     for seed in range(n_rounds):
         rows = np.random.default_rng(seed).permutation(len(X))
         yield X, y, rows[:TEST_DIGITS], rows[TEST_DIGITS:], seed
 
 
-def garment_rounds(n_rounds, folder):
-    """The same from images that no other round has, so that rounds are independent."""
-    X, y = garments(folder, n_rounds * GARMENTS)
-    X_test, y_test = garments(folder, n_rounds * TEST_GARMENTS, "t10k")
+def make_garment_rounds(n_rounds, folder):
+    """Yield the same from images that no other round uses, so that rounds are independent."""
+    X, y = load_garments(folder, n_rounds * GARMENTS)
+    X_test, y_test = load_garments(folder, n_rounds * TEST_GARMENTS, "t10k")
     for seed in range(n_rounds):
         others = slice(seed * GARMENTS, (seed + 1) * GARMENTS)
         test = slice(seed * TEST_GARMENTS, (seed + 1) * TEST_GARMENTS)
@@ -55,8 +56,8 @@ def garment_rounds(n_rounds, folder):
         yield images, labels, rows[GARMENTS:], rows[:GARMENTS], seed
 
 
-def compared(X, y, test, others, options):
-    """Accuracy on test rows from pixels and from codes, and seconds of CPU to learn these."""
+def compare_accuracies(X, y, test, others, options):
+    """Return the test accuracy on pixels and on codes, and the CPU seconds to learn codes."""
     labeled = np.concatenate([others[y[others] == c][:N_LABELS] for c in np.unique(y)])
     start = time.process_time()
     features = AutoencoderFeatures(**options).fit(X[others])
@@ -69,10 +70,12 @@ def compared(X, y, test, others, options):
     return (*accuracies, seconds)
 
 
-def half_width(differences, ratio):
-    """Of the 95 % interval of the mean; `ratio` of test to other rows where rounds share rows.
+def compute_half_width(differences, ratio):
+    """Return half the width of the 95 % confidence interval of the mean.
 
-    With sharing the variance is that of Nadeau and Bengio (2003), else that of the t-test.
+    If the rounds share samples, `ratio` is the ratio of test samples to other samples, and the
+    variance is that of Nadeau and Bengio (2003). Otherwise `ratio` is 0, which gives the
+    variance of the t-test.
     """
     n = len(differences)
     variance = (1 / n + ratio) * np.var(differences, ddof=1)
@@ -80,10 +83,10 @@ def half_width(differences, ratio):
 
 
 def measure(name, rounds, options, ratio):
-    """One line of the table."""
-    found = [compared(*r[:4], {**options, "random_state": r[4]}) for r in rounds]
+    """Print one line of the table."""
+    found = [compare_accuracies(*r[:4], {**options, "random_state": r[4]}) for r in rounds]
     raw, codes, seconds = np.array(found).T
-    difference, half = codes - raw, half_width(codes - raw, ratio)
+    difference, half = codes - raw, compute_half_width(codes - raw, ratio)
     cells = [f"{raw.mean():.3f}", f"{codes.mean():.3f}", f"{difference.mean():+.3f}"]
     cells.append(f"{difference.mean() - half:+.3f} to {difference.mean() + half:+.3f}")
     print(f"| {' | '.join([name, *cells, f'{np.median(seconds):.0f}'])} |", flush=True)
@@ -97,7 +100,7 @@ def main():
         default=10,
         choices=range(2, 11),
         metavar="N",
-        help="2 to 10; 10 for a claim",
+        help="number of rounds, 2 to 10; use 10 for published figures",
     )
     parser.add_argument(
         "--fashion-mnist",
@@ -106,15 +109,15 @@ def main():
         help="folder with its four .gz files (or environment variable FASHION_MNIST)",
     )
     options = parser.parse_args()
-    print("| images | raw pixels | codes | difference | 95 % interval | CPU s a fit |")
+    print("| images | raw pixels | codes | difference | 95 % interval | CPU seconds per fit |")
     print("| --- | --- | --- | --- | --- | --- |")
     ratio = TEST_DIGITS / (load_digits().target.size - TEST_DIGITS)
-    measure("digits", digit_rounds(options.rounds), OF_DIGITS, ratio)
+    measure("digits", make_digit_rounds(options.rounds), OF_DIGITS, ratio)
     folder = options.fashion_mnist
     if folder is None or not (Path(folder) / "train-images-idx3-ubyte.gz").is_file():
-        print("\nFashion-MNIST: left out, its files are not there (see --fashion-mnist)")
+        print("\nFashion-MNIST is skipped: its files were not found (see --fashion-mnist)")
         return
-    measure("Fashion-MNIST", garment_rounds(options.rounds, folder), OF_GARMENTS, 0.0)
+    measure("Fashion-MNIST", make_garment_rounds(options.rounds, folder), OF_GARMENTS, 0.0)
 
 
 if __name__ == "__main__":

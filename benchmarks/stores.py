@@ -1,7 +1,7 @@
-"""SQLite against LMDB for the features of many images: `python -m benchmarks.stores`.
+"""Compare SQLite with LMDB as a store of features; run `python -m benchmarks.stores`.
 
-Both keep 200,000 vectors of 1280 float32 in batches of 8, as extraction writes them, each in
-a process of its own; then all are read in random order.
+Each store is filled with 200,000 vectors of 1280 float32 numbers in batches of 8, as during
+extraction; then it is opened again and all vectors are read in random order.
 """
 
 import argparse
@@ -11,14 +11,14 @@ import tempfile
 
 import numpy as np
 
-from benchmarks.timing import seconds
+from benchmarks.timing import measure_seconds
 from sklearn_transfer._store.disk import DiskStore
 
 WIDTH, BATCH = 1280, 8
 
 
 class LMDB:
-    """Keys to values, and when each was used, as least recently used eviction needs."""
+    """Store each value and the time of its last use, which LRU eviction needs."""
 
     def __init__(self, folder):
         import lmdb
@@ -42,7 +42,7 @@ class LMDB:
 
 
 class SQLite:
-    """The package's own store, without its memory: checksums and use included."""
+    """Wrap the package's own store without its memory; it adds checksums and times of use."""
 
     def __init__(self, folder):
         self.store = DiskStore(folder, 1 << 40, 0)
@@ -74,10 +74,10 @@ def measure(kind, n):
             for start in range(0, n, 500):
                 store.read([keys[i] for i in order[start : start + 500]])
 
-        times = [seconds(write)]
+        times = [measure_seconds(write)]
         store.close()
         store = kind(folder)
-        times.append(seconds(read))
+        times.append(measure_seconds(read))
         store.close()
         files = (os.path.join(folder, name) for name in os.listdir(folder))
         size = sum(os.stat(file).st_blocks * 512 for file in files)
@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--vectors", type=int, default=200_000)
     n = parser.parse_args().vectors
     print(f"SQLite {sqlite3.sqlite_version}; {n} vectors of {WIDTH} float32")
-    print("| store | write, us each | read shuffled, us each | size over content |")
+    print("| store | us per write | us per read in random order | file size / content size |")
     print("| --- | --- | --- | --- |")
     for kind in (SQLite, LMDB):
         try:

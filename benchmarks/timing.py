@@ -1,4 +1,4 @@
-"""Interleaved rounds, and rows of the table."""
+"""Time functions in interleaved rounds, and format the table of results."""
 
 import multiprocessing
 import statistics
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass
 class Row:
-    """One ratio: its median, smallest and largest over the rounds, and what is aimed at."""
+    """One row of the table: median, minimum and maximum of a ratio over rounds; its aim."""
 
     what: str
     against: str
@@ -19,34 +19,35 @@ class Row:
     aim: str = ""
 
     @classmethod
-    def of(cls, what, against, ratios, aim=""):
+    def from_ratios(cls, what, against, ratios, aim=""):
         return cls(what, against, statistics.median(ratios), min(ratios), max(ratios), aim)
 
     def as_dict(self):
         return asdict(self)
 
-    def cells(self):
-        spread = _written(self.median)
+    def format_cells(self):
+        spread = _format_ratio(self.median)
         if self.low != self.high:
-            spread += f" ({_written(self.low)} to {_written(self.high)})"
+            spread += f" ({_format_ratio(self.low)} to {_format_ratio(self.high)})"
         return self.what, self.against, spread, self.aim
 
 
-def _written(ratio):
+def _format_ratio(ratio):
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
-class Apart:
-    """Function made by `make(*args)` and called in a process of its own.
+class SeparateProcess:
+    """Function that is made by `make(*args)` and called in a separate process.
 
-    There it does not profit from what this package sets for a process, as the allocator.
+    There, it does not benefit from process-wide settings of this package, such as those of
+    the allocator.
     """
 
     def __init__(self, make, *args):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         context.Process(target=_serve, args=(theirs, make, args), daemon=True).start()
-        theirs.close()  # else nobody would hear that the process has failed
+        theirs.close()  # so that `recv` raises EOFError if the process fails
 
     def __call__(self):
         self.pipe.send("go")
@@ -55,39 +56,40 @@ class Apart:
 
 def _serve(pipe, make, args):
     function = make(*args)
-    with suppress(EOFError):  # at the end of the program
+    with suppress(EOFError):  # raised when the main program ends
         while pipe.recv():
             pipe.send(function())
 
 
-def seconds(function):
+def measure_seconds(function):
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
-def interleaved(functions, rounds):
-    """Seconds of each function in each round: {name: [...]}, after one warm-up each.
+def time_interleaved(functions, rounds):
+    """Return the seconds of each function in each round as {name: [...]}, after a warm-up.
 
-    All functions run once a round, so that another program disturbs all of them.
+    Each round calls all functions once, so that other programs on the machine affect all of
+    them alike.
     """
     for function in functions.values():
         function()
     times = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            times[name].append(seconds(function))
+            times[name].append(measure_seconds(function))
     return times
 
 
-def quotients(numerator, denominator):
+def divide(numerator, denominator):
     return [a / b for a, b in zip(numerator, denominator, strict=True)]
 
 
-def markdown(rows):
+def format_table(rows):
     lines = [
         "| what | against | ratio (smallest to largest) | aim |",
         "| --- | --- | --- | --- |",
     ]
-    lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
+    lines += ["| " + " | ".join(row.format_cells()) + " |" for row in rows]
     return "\n".join(lines)

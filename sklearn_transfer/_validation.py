@@ -47,7 +47,7 @@ def accepts_weights(scorer):
     return "sample_weight" in signature(getattr(scorer, "_score_func", scorer)).parameters
 
 
-def visual_block(estimator, caption):
+def make_visual_block(estimator, caption):
     """Return the diagram of an estimator with a caption under its class name."""
     return _VisualBlock(
         "single",
@@ -58,12 +58,12 @@ def visual_block(estimator, caption):
     )
 
 
-def shortened(value, limit=200):
+def shorten(value, limit=200):
     """Return `repr` of a user's value for a message, without the middle of a long one.
 
-    >>> shortened("a/path")
+    >>> shorten("a/path")
     "'a/path'"
-    >>> shortened("x" * 1000, 20)
+    >>> shorten("x" * 1000, 20)
     "'xxxxxxxxxx...xxxxxxxxxx' (1000 characters)"
     """
     half = limit // 2
@@ -77,16 +77,16 @@ def shortened(value, limit=200):
     return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
 
 
-def listed(values, limit=10):
+def format_list(values, limit=10):
     """Return `repr` of a list for a message, with only its first few elements.
 
-    >>> listed(["cat", "dog"])
+    >>> format_list(["cat", "dog"])
     "['cat', 'dog']"
-    >>> listed(range(1000), 3)
+    >>> format_list(range(1000), 3)
     '[0, 1, 2, ... 997 more]'
     """
     values = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    shown = [shortened(value, 60) for value in values[:limit]]
+    shown = [shorten(value, 60) for value in values[:limit]]
     more = [f"... {len(values) - limit} more"] if len(values) > limit else []
     return f"[{', '.join(shown + more)}]"
 
@@ -109,10 +109,10 @@ def _format_brief(value):
     return text if len(text) <= 60 else f"<array of shape {value.shape}>"
 
 
-def did_you_mean(word, options, n=3):
+def suggest_near(word, options, n=3):
     """Return the end of an error message: the options nearest to `word`, or nothing.
 
-    >>> did_you_mean("midle", ["shallow", "middle", "deep"])
+    >>> suggest_near("midle", ["shallow", "middle", "deep"])
     " Did you mean 'middle'?"
     """
     if len(str(word)) > 200:  # a long text given as a name
@@ -400,8 +400,8 @@ def validate_domains(X, X_target, least=1):
     _check_same_width(source, target)
     if all(n is not None for n in names) and list(names[0]) != list(names[1]):
         raise ValueError(
-            f"X has columns {listed(names[0], 5)} and X_target {listed(names[1], 5)}: "
-            "both must hold the same features in the same order"
+            f"X has columns {format_list(names[0], 5)} and X_target"
+            f" {format_list(names[1], 5)}: both must hold the same features in the same order"
         )
     for name, rows in [("X", source), ("X_target", target)]:
         if len(rows) < least:

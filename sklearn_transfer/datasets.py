@@ -14,7 +14,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from sklearn_transfer._sampling import draw_seed
-from sklearn_transfer._validation import did_you_mean, import_optional, shortened
+from sklearn_transfer._validation import import_optional, shorten, suggest_near
 
 __all__ = ["load_photo_crops"]
 
@@ -247,13 +247,12 @@ def _check_classes(classes):
     for label in classes:
         if label not in _PHOTOS:
             raise ValueError(
-                f"classes holds {shortened(label)}; expected names among {sorted(_PHOTOS)}."
-                + did_you_mean(label, _PHOTOS)
+                f"classes holds {shorten(label)}; expected names among {sorted(_PHOTOS)}."
+                + suggest_near(label, _PHOTOS)
             )
     if len(set(classes)) != len(classes) or len(classes) == 0:
         raise ValueError(
-            f"classes={shortened(classes)} is empty or names a class twice: give each "
-            "class once"
+            f"classes={shorten(classes)} is empty or names a class twice: give each class once"
         )
     return sorted(map(str, classes))
 
@@ -270,8 +269,8 @@ def _resolve_shift(shift):
         return _OLD_SHIFTS[shift]
     if shift is not None and shift not in _SHIFTS:
         raise ValueError(
-            f"shift={shortened(shift)} is unknown; expected one of {sorted(_SHIFTS)} or None."
-            + did_you_mean(shift, _SHIFTS)
+            f"shift={shorten(shift)} is unknown; expected one of {sorted(_SHIFTS)} or None."
+            + suggest_near(shift, _SHIFTS)
         )
     return shift
 
@@ -293,7 +292,7 @@ def _open_photo(label):
     if label in _FROM_SKLEARN:
         photos = files("sklearn.datasets.images")
     else:
-        import_optional("skimage", "examples", f"load_photo_crops for {shortened(label)}")
+        import_optional("skimage", "examples", f"load_photo_crops for {shorten(label)}")
         # Not skimage.data.coffee() and the like, which may start a download.
         photos = files("skimage") / "data"
     with Image.open(photos / _PHOTOS[label]) as photo:

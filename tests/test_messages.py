@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures, negative_transfer_test
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 from sklearn_transfer.datasets import load_photo_crops
 from tests import small_networks
 
@@ -110,16 +110,16 @@ def test_others_shorten_what_they_got(name):
 
 @pytest.mark.parametrize("value", ["short", b"short", 3, None, ["a", 1], {"a": 1}])
 def test_short_values_are_shown_as_they_are(value):
-    assert shortened(value) == repr(value)
+    assert shorten(value) == repr(value)
 
 
 @pytest.mark.parametrize("value", [LONG, LONG.encode(), MANY, dict.fromkeys(MANY)])
 def test_both_ends_of_long_values_are_shown(value):
-    text = shortened(value, 40)
+    text = shorten(value, 40)
     assert len(text) < 80
     assert "..." in text
     assert text[:10] == repr(value)[:10]
 
 
 def test_texts_are_like_no_name():
-    assert did_you_mean(LONG, [LONG]) == ""
+    assert suggest_near(LONG, [LONG]) == ""

@@ -44,7 +44,7 @@ def text_of(node):
     if isinstance(node, ast.JoinedStr):
         return "".join(
             "{suggestion}"
-            if isinstance(part, ast.FormattedValue) and "did_you_mean" in ast.unparse(part)
+            if isinstance(part, ast.FormattedValue) and "suggest_near" in ast.unparse(part)
             else "{}"
             if isinstance(part, ast.FormattedValue)
             else part.value
@@ -55,7 +55,7 @@ def text_of(node):
         if left is None:
             return None
         if right is None:
-            right = "{suggestion}" if "did_you_mean" in ast.unparse(node.right) else "{}"
+            right = "{suggestion}" if "suggest_near" in ast.unparse(node.right) else "{}"
         return left + right
     return None
 
@@ -354,6 +354,7 @@ FIRST_WORDS = {*VERBS.split(), *PREDICATES.split(), *CONVERSIONS}
 # What scikit-learn, Jupyter, torch, pickle and skorch call by these names, and the members of
 # our own interfaces that are nouns.
 PROTOCOL = {
+    "column_or_1d",  # as in scikit-learn
     "shutdown",
     "cache_info",
     "_backward",

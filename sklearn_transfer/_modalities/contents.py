@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 
 from sklearn_transfer._store.digests import digest_array
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 # A file younger than this may change again within the resolution of the clock.
 _SETTLED_NS = 2_000_000_000
@@ -30,7 +30,7 @@ class BadSampleError(ValueError):
 def describe_sample(sample):
     """Return what a message calls a sample."""
     if isinstance(sample, (str, os.PathLike)):
-        return shortened(str(os.fsdecode(sample)))
+        return shorten(str(os.fsdecode(sample)))
     if isinstance(sample, bytes):
         return f"{len(sample)} bytes"
     if isinstance(sample, np.ndarray):

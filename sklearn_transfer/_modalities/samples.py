@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError, convert_tensor, is_tensor
-from sklearn_transfer._validation import listed
+from sklearn_transfer._validation import format_list
 
 
 def as_samples(X, kinds):
@@ -99,7 +99,7 @@ def _is_dataset(X):
 
 def _suggest_repair(X):
     if hasattr(X, "keys"):
-        return f". Select the column with the samples, one of {listed(X.keys(), 5)}"
+        return f". Select the column with the samples, one of {format_list(X.keys(), 5)}"
     if hasattr(X, "__iter__"):
         return ". scikit-learn selects rows by index: pass list(X)"
     return ""
@@ -122,7 +122,7 @@ def _find_column_names(X):
 def _take_only_column(X, names):
     if len(names) != 1:
         raise ValueError(
-            f"X has {len(names)} columns {listed(names, 5)}, expected the one with the"
+            f"X has {len(names)} columns {format_list(names, 5)}, expected the one with the"
             " samples; select it, for instance with ColumnTransformer"
         )
     return X[names[0]]

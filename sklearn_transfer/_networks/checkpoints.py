@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 # Where training programs keep weights, in the order in which timm looks for them: a moving
 # average before the weights as the last step left them.
@@ -98,7 +98,7 @@ def read_checkpoint(weights):
         raise ValueError(
             f"weights={_describe_weights(weights)} is not a state dict: expected a mapping of"
             f" names to tensors, got {len(content)} entries such as"
-            f" {shortened(list(content)[:3])}, none of which is a tensor"
+            f" {shorten(list(content)[:3])}, none of which is a tensor"
         )
     for prefix in _PREFIXES:
         if all(str(name).startswith(prefix) for name in content):
@@ -112,7 +112,7 @@ def describe_origin(weights):
 
 
 def _describe_weights(weights):
-    return "a mapping" if isinstance(weights, Mapping) else shortened(os.fspath(weights))
+    return "a mapping" if isinstance(weights, Mapping) else shorten(os.fspath(weights))
 
 
 def _is_tensor(value):
@@ -180,7 +180,7 @@ def _choose_prefix(prefixes, origin, label):
     if len(found) > 1:
         raise ValueError(
             f"The weights from {origin} hold {label!r} {len(found)} times, under"
-            f" {shortened(found)}: pass a mapping with the tensors of one of them"
+            f" {shorten(found)}: pass a mapping with the tensors of one of them"
         )
     return found[0]
 
@@ -188,9 +188,9 @@ def _choose_prefix(prefixes, origin, label):
 def _read_file(path):
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"weights={shortened(path)}: no such file; expected 'pretrained', None, a mapping"
+            f"weights={shorten(path)}: no such file; expected 'pretrained', None, a mapping"
             " or a .safetensors, .pth or .pt file with a state dict."
-            f"{did_you_mean(path, ['pretrained'])}"
+            f"{suggest_near(path, ['pretrained'])}"
         )
     try:
         if path.endswith(".safetensors"):
@@ -200,7 +200,7 @@ def _read_file(path):
         return load_torch(path)
     except Exception as error:  # each format has errors of its own
         raise ValueError(
-            f"weights={shortened(path)} cannot be read as a state dict"
+            f"weights={shorten(path)} cannot be read as a state dict"
             f" ({_explain_failure(path, error)}); save one with"
             " torch.save(module.state_dict(), path) or as safetensors"
         ) from error
@@ -242,7 +242,7 @@ def _explain_failure(path, error):
         return f"beside tensors it holds {', '.join(names[:3])}, which are not built"
     if "TorchScript" in str(error):
         return "it is a TorchScript archive, which holds a program beside its weights"
-    return shortened(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    return shorten(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
 def refuse_quantized(module, label):
@@ -300,7 +300,7 @@ def refuse_bad_numbers(module, label, origin):
         raise ValueError(
             f"{label} ({origin}) has weights that are NaN or infinite: {n_bad} of"
             f" {tensors[bad[0]].numel()} in {bad[0]!r}"
-            f"{f', and others in {shortened(bad[1:3])}' if bad[1:] else ''}; {len(bad)} of"
+            f"{f', and others in {shorten(bad[1:3])}' if bad[1:] else ''}; {len(bad)} of"
             f" {len(named)} tensors are affected. The training that made them diverged, or"
             " they were saved in too narrow a type: take an earlier checkpoint."
         )

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def resolve_device(device):
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"device={shortened(device)} is not available"
-            f" ({shortened(str(error).splitlines()[0])}); use 'auto', 'cpu' or 'cuda'"
+            f"device={shorten(device)} is not available"
+            f" ({shorten(str(error).splitlines()[0])}); use 'auto', 'cpu' or 'cuda'"
         ) from error
     return resolved

@@ -26,7 +26,7 @@ from sklearn_transfer._networks.weights import compute_state_digest
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 # Bytes of weights, engines included, that are kept for later fits. The network used last is
 # always kept.
@@ -190,7 +190,7 @@ def _validate_size(input_size):
     pair = (input_size,) * 2 if isinstance(input_size, Integral) else tuple(input_size)
     if len(pair) != 2 or not all(isinstance(v, Integral) and v > 0 for v in pair):
         raise ValueError(
-            f"input_size={shortened(input_size)}: expected pixels as an int or (height, width)"
+            f"input_size={shorten(input_size)}: expected pixels as an int or (height, width)"
         )
     return (int(pair[0]), int(pair[1]))
 

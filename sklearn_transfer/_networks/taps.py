@@ -14,7 +14,7 @@ from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_sp
 from sklearn_transfer._networks.layout import Place, Stage
 from sklearn_transfer._networks.pooling import POOLINGS, pool
 from sklearn_transfer._process.locks import RLock
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 # TF32 is a setting of the process. Without a lock, one thread could restore the setting of
 # another while that one is still running.
@@ -40,8 +40,8 @@ def resolve_taps(backbone, layers, pooling):
     """Return the taps for a value of `layers`; raises ValueError with near matches."""
     if pooling not in POOLINGS:
         raise ValueError(
-            f"pooling={shortened(pooling)} is not one of {', '.join(map(repr, POOLINGS))}."
-            f"{did_you_mean(pooling, POOLINGS)}"
+            f"pooling={shorten(pooling)} is not one of {', '.join(map(repr, POOLINGS))}."
+            f"{suggest_near(pooling, POOLINGS)}"
         )
     choices = layers if isinstance(layers, (list, tuple)) else [layers]
     if not choices:
@@ -49,14 +49,14 @@ def resolve_taps(backbone, layers, pooling):
     taps = [_resolve(backbone, choice, pooling) for choice in choices]
     twice = [tap.label for tap, count in Counter(taps).items() if count > 1]
     if twice:
-        raise ValueError(f"layers={shortened(layers)} names {twice[0]!r} more than once")
+        raise ValueError(f"layers={shorten(layers)} names {twice[0]!r} more than once")
     return taps
 
 
 def _resolve(backbone, choice, pooling):
     if isinstance(choice, bool) or not isinstance(choice, (str, Integral, type(None))):
         raise ValueError(
-            f"layers names {shortened(choice)}, expected a string, a stage index or None, or"
+            f"layers names {shorten(choice)}, expected a string, a stage index or None, or"
             " one list of these"
         )
     if choice != "logits" and pooling == "cls" and not backbone.layout.class_token:
@@ -93,14 +93,14 @@ def find_module_name(backbone, choice, parameter="layers", others=("logits", Non
     if choice in depth:
         if not count:
             raise ValueError(
-                f"{parameter}={shortened(choice)}: {backbone.label} has no inner stages"
+                f"{parameter}={shorten(choice)}: {backbone.label} has no inner stages"
             )
         return backbone.layout.stages[math.ceil(depth[choice]) - 1].name
     modules = [name for name, _ in backbone.module.named_modules() if name]
     if choice not in modules:
-        near = did_you_mean(choice, [*depth, *others, *modules])
+        near = suggest_near(choice, [*depth, *others, *modules])
         raise ValueError(
-            f"{parameter}={shortened(choice)} names no layer of {backbone.label}.{near} Give"
+            f"{parameter}={shorten(choice)} names no layer of {backbone.label}.{near} Give"
             f" 'shallow', 'middle', 'deep', {', '.join(map(repr, others))}, a stage index, or"
             f" the name of a module; the stages are {_list_stages(backbone)}"
         )

@@ -28,7 +28,7 @@ from sklearn_transfer._networks.weights import (
     read_weights,
     require_host,
 )
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 
 def load(name, request):
@@ -101,8 +101,8 @@ def _find_own_channels(name, state_dict, config, n_channels, origin):
 def _describe_unknown_model(name, known):
     names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.list_names())]
     return (
-        f"model={shortened(name)} is no network that timm or torchvision knows."
-        f"{did_you_mean(name, names)} List them with timm.list_models('*resnet*');"
+        f"model={shorten(name)} is no network that timm or torchvision knows."
+        f"{suggest_near(name, names)} List them with timm.list_models('*resnet*');"
         " those of torchvision are written 'torchvision/alexnet'"
     )
 
@@ -112,8 +112,8 @@ def _check_tag(name, arch):
     tagged = timm.list_pretrained(f"{arch}.*")
     if name not in tagged and name not in known:
         raise ValueError(
-            f"model={shortened(name)}: {arch} has no weights of that tag, only"
-            f" {', '.join(tagged) or 'none'}.{did_you_mean(name, tagged)}"
+            f"model={shorten(name)}: {arch} has no weights of that tag, only"
+            f" {', '.join(tagged) or 'none'}.{suggest_near(name, tagged)}"
         )
 
 
@@ -129,7 +129,7 @@ def _find_weights(name, weights, config, options):
         return f"package {find_package(name)}", state_dict
     if config is None or not (config.hf_hub_id or config.url or config.file):
         raise ValueError(
-            f"model={shortened(name)} has no pretrained weights in timm; pass weights=PATH,"
+            f"model={shorten(name)} has no pretrained weights in timm; pass weights=PATH,"
             " weights=None for random ones, or one of"
             f" {timm.list_pretrained(f'{name}*')[:5]}"
         )
@@ -190,7 +190,7 @@ def load_from_hub(name, request):
     except (OSError, ValueError) as error:  # ValueError for a name that is not allowed
         raise make_missing_weights_error(
             name,
-            shortened(str(error)),
+            shorten(str(error)),
             "config.json and model.safetensors",
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error

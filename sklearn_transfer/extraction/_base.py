@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest
-from sklearn_transfer._validation import check_feature_names_in, visual_block
+from sklearn_transfer._validation import check_feature_names_in, make_visual_block
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
 
@@ -333,7 +333,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return Extraction(samples, reader, self._store(), backbone, taps, options).run()
 
     def _sk_visual_block_(self):
-        return visual_block(self, self._make_caption())
+        return make_visual_block(self, self._make_caption())
 
     def _make_caption(self):
         model = self.model

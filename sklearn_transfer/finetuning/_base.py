@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._process.threads import run_here
-from sklearn_transfer._validation import forget_fit, shortened, split_domains, visual_block
+from sklearn_transfer._validation import forget_fit, make_visual_block, shorten, split_domains
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
@@ -205,8 +205,8 @@ class _BaseFineTuned(
         preprocess = self._get_source().preprocess
         if preprocess != "auto":
             raise ValueError(
-                f"augment={shortened(self.augment)} needs preprocess='auto', got"
-                f" {shortened(preprocess)}: use augment='none', or augment in preprocess"
+                f"augment={shorten(self.augment)} needs preprocess='auto', got"
+                f" {shorten(preprocess)}: use augment='none', or augment in preprocess"
             )
         return self._make_reader(backbone).make_augmentation(self.augment)
 
@@ -229,7 +229,7 @@ class _BaseFineTuned(
         return self._remade_net
 
     def _sk_visual_block_(self):
-        return visual_block(self, self._make_caption())
+        return make_visual_block(self, self._make_caption())
 
     def _make_caption(self):
         source = self._get_source()
@@ -242,7 +242,7 @@ class _BaseFineTuned(
             weights = "given"
         else:
             weights = "pretrained" if isinstance(source.model, str) else "its own"
-        freeze = shortened(self.freeze)
+        freeze = shorten(self.freeze)
         return f"{model}, {weights} weights, freeze={freeze}, {self.max_epochs} epochs"
 
     def __sklearn_tags__(self):

@@ -8,7 +8,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 from sklearn_transfer.finetuning._base import _BaseFineTuned
 from sklearn_transfer.finetuning.targets.rows import get_first_column
 
@@ -362,8 +362,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         )
         if not same:
             raise ValueError(
-                f"classes={shortened(classes)} are not those of the first call,"
-                f" {shortened(self.classes_)}; call fit to begin anew"
+                f"classes={shorten(classes)} are not those of the first call,"
+                f" {shorten(self.classes_)}; call fit to begin anew"
             )
 
     def predict(self, X):

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._networks.checkpoints import refuse_bad_numbers
 from sklearn_transfer._process.threads import run_here
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import (
@@ -186,7 +186,7 @@ def load(cls, folder, given):
     missing = [name for name in lost if _remove_prefix(name) in _NEEDED]
     if missing:
         raise ValueError(
-            f"{shortened(os.fspath(folder))} was saved with {' and '.join(missing)} of your"
+            f"{shorten(os.fspath(folder))} was saved with {' and '.join(missing)} of your"
             f" own, which a file cannot hold: pass {cls.__name__}.load(folder,"
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
@@ -271,7 +271,7 @@ def _add_model(saved, given):
         if not isinstance(given["model"], PretrainedFeatures):
             raise ValueError(
                 "The network was saved with model=PretrainedFeatures(...), and model="
-                f"{shortened(given['model'])} was given, which does not say how samples are"
+                f"{shorten(given['model'])} was given, which does not say how samples are"
                 " read: pass model__model=... instead, or a PretrainedFeatures"
             )
         return given
@@ -299,7 +299,7 @@ def _read_description(cls, folder):
             saved = json.load(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{shortened(os.fspath(folder))} holds no {_DESCRIPTION}; expected a folder that"
+            f"{shorten(os.fspath(folder))} holds no {_DESCRIPTION}; expected a folder that"
             " save() wrote"
         ) from error
     except ValueError as error:
@@ -308,12 +308,11 @@ def _read_description(cls, folder):
         raise _make_damage_error(path, "class and format are missing")
     if saved["class"] != cls.__name__:
         raise ValueError(
-            f"{shortened(os.fspath(folder))} holds a {saved['class']}: use"
-            f" {saved['class']}.load"
+            f"{shorten(os.fspath(folder))} holds a {saved['class']}: use {saved['class']}.load"
         )
     if saved["format"] != _FORMAT:
         raise ValueError(
-            f"{shortened(os.fspath(folder))} has format {saved['format']}, expected"
+            f"{shorten(os.fspath(folder))} has format {saved['format']}, expected"
             f" {_FORMAT}: it was written by another version of sklearn_transfer"
         )
     if not saved.keys() >= _ENTRIES:
@@ -333,7 +332,7 @@ def _read_weights(folder):
 
 
 def _make_damage_error(path, why):
-    return ValueError(f"{shortened(path)} is damaged ({why}): save it again")
+    return ValueError(f"{shorten(path)} is damaged ({why}): save it again")
 
 
 def _warn_of_lost(lost):

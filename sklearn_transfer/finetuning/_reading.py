@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
 
 # What an estimator given as `model` brings, and the defaults that stay here then.
@@ -61,15 +61,15 @@ class ReadsAsFeatures:
             value = getattr(self, own)
             if not _is_default(value, default):
                 raise ValueError(
-                    f"{own}={shortened(value)} was given beside model={name}(...), which says"
+                    f"{own}={shorten(value)} was given beside model={name}(...), which says"
                     f" that itself: leave {own} at {default!r} and set"
-                    f" model__{own}={shortened(value)}"
+                    f" model__{own}={shorten(value)}"
                 )
         for other, (default, why) in _WITHOUT_MEANING.items():
             value = getattr(source, other)
             if not _is_default(value, default):
                 raise ValueError(
-                    f"model={name}({other}={shortened(value)}) cannot be fine-tuned: {why}."
+                    f"model={name}({other}={shorten(value)}) cannot be fine-tuned: {why}."
                     f" Set model__{other}={default!r}"
                 )
 

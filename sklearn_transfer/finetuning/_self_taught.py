@@ -16,8 +16,8 @@ from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import (
     check_feature_names_in,
     forget_fit,
-    shortened,
-    visual_block,
+    make_visual_block,
+    shorten,
 )
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import PLAIN, find_device, to_arrays, to_tensors
@@ -262,7 +262,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         hidden = list(self.hidden)
         if not hidden or not all(isinstance(w, Integral) and w > 0 for w in hidden):
             raise ValueError(
-                f"hidden={shortened(self.hidden)}: expected the width of each block, as (256,"
+                f"hidden={shorten(self.hidden)}: expected the width of each block, as (256,"
                 " 128), or None for the default"
             )
         return [int(width) for width in hidden]
@@ -452,7 +452,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
 
     def _sk_visual_block_(self):
         kind = f"{self.architecture}, {self.n_components} components"
-        return visual_block(self, f"{kind}, noise={self.noise:g}, mask={self.mask:g}")
+        return make_visual_block(self, f"{kind}, noise={self.noise:g}, mask={self.mask:g}")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

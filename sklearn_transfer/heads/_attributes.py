@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils.multiclass import unique_labels
 
-from sklearn_transfer._validation import check_array, column_or_1d, listed, shortened
+from sklearn_transfer._validation import check_array, column_or_1d, format_list, shorten
 
 _FORMS = (
     "a mapping from label to vector, a pair (vectors, labels), or a DataFrame whose index "
@@ -29,8 +29,7 @@ def read_labeled_vectors(attributes):
     if len(distinct) < len(labels):
         twice = next(c for c in distinct.tolist() if (labels == c).sum() > 1)
         raise ValueError(
-            f"attributes describes {shortened(twice)} more than once: give one "
-            "vector per class"
+            f"attributes describes {shorten(twice)} more than once: give one vector per class"
         )
     return distinct, vectors[order]
 
@@ -62,7 +61,7 @@ def match_descriptions(seen, labels, vectors):
     missing = np.setdiff1d(seen, labels)
     if len(missing):
         raise ValueError(
-            f"attributes has no vector for {listed(missing, 5)}, which y holds: describe "
+            f"attributes has no vector for {format_list(missing, 5)}, which y holds: describe "
             "each class of y, and those without samples that are to be predicted"
         )
     labels = np.unique(np.concatenate([seen, labels]))

@@ -18,7 +18,7 @@ from sklearn_transfer._validation import (
     column_or_1d,
     count_doubtful_values,
     format_one_line,
-    shortened,
+    shorten,
 )
 from sklearn_transfer.heads._prototypes import PrototypeClassifier
 
@@ -166,7 +166,7 @@ def _find_members(y, n_way, n_needed):
     few = counts < n_needed
     if few.any():
         some = zip(classes[few].tolist()[:_SHOWN], counts[few], strict=False)
-        named = ", ".join(f"{shortened(c, 60)} ({n})" for c, n in some)
+        named = ", ".join(f"{shorten(c, 60)} ({n})" for c, n in some)
         if few.sum() > _SHOWN:
             named += f" and {few.sum() - _SHOWN} more classes"
         raise ValueError(

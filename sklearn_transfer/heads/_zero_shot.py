@@ -16,8 +16,8 @@ from sklearn_transfer._validation import (
     as_target,
     column_or_1d,
     forget_fit,
-    listed,
-    shortened,
+    format_list,
+    shorten,
     validate_data,
 )
 from sklearn_transfer.heads._attributes import match_descriptions, read_labeled_vectors
@@ -245,7 +245,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         self.classes_ = self._chosen[0]
         if not len(self.classes_):
             raise ValueError(
-                f"predict_over={shortened(self.predict_over)}, and attributes describes no "
+                f"predict_over={shorten(self.predict_over)}, and attributes describes no "
                 f"{self.predict_over} class: describe one, or predict over others"
             )
 
@@ -441,8 +441,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise ValueError(
-                f"y holds {listed(unknown, 5)}, which attributes did not describe in fit: "
-                "describe these classes there, or leave their samples out"
+                f"y holds {format_list(unknown, 5)}, which attributes did not describe in"
+                " fit: describe these classes there, or leave their samples out"
             )
         right = labels[self._compute_scores(X, self._all).argmax(axis=1)] == y
         accuracies = {k: right[y == k].mean() for k in np.unique(y)}

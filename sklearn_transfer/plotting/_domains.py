@@ -15,7 +15,7 @@ from sklearn_transfer._validation import (
     TargetDomain,
     column_or_1d,
     import_optional,
-    shortened,
+    shorten,
     validate_domains,
 )
 from sklearn_transfer.plotting._axes import prepare_axes
@@ -165,13 +165,13 @@ class DomainDisplay:
         """
         if method not in _METHODS:
             raise ValueError(
-                f"method={shortened(method)} is unknown; expected one of {_METHODS}"
+                f"method={shorten(method)} is unknown; expected one of {_METHODS}"
             )
         if max_samples is not None and not (
             isinstance(max_samples, Integral) and max_samples > 0
         ):
             raise ValueError(
-                f"max_samples={shortened(max_samples)}: expected an integer above 0, or None"
+                f"max_samples={shorten(max_samples)}: expected an integer above 0, or None"
             )
         X, T = validate_domains(X, X_target)
         y, y_target = _validate_classes(X, y, "y"), _validate_classes(T, y_target, "y_target")
@@ -258,7 +258,7 @@ def _validate_classes(X, y, name):
     missing = [row for row, label in enumerate(y) if label is None or label != label]
     if missing:
         raise ValueError(
-            f"{name} has no class in row {missing[0]} ({shortened(y[missing[0]])}): give one "
+            f"{name} has no class in row {missing[0]} ({shorten(y[missing[0]])}): give one "
             f"for each row, or leave {name} out"
         )
     return y

@@ -5,7 +5,7 @@ from textwrap import fill
 
 import numpy as np
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 from sklearn_transfer.plotting._axes import prepare_axes
 
 _FIELDS = (
@@ -95,7 +95,7 @@ class NegativeTransferDisplay:
         if not result:
             raise ValueError("result is an empty dict: give one result or more")
         for label, one in result.items():
-            _check_fields(f"result[{shortened(label)}]", one)
+            _check_fields(f"result[{shorten(label)}]", one)
         return cls(results=dict(result)).plot(ax)
 
     def plot(self, ax=None):
@@ -170,6 +170,6 @@ def _check_fields(name, result):
         )
     if result.verdict not in _COLORS:
         raise ValueError(
-            f"{name} has the verdict {shortened(result.verdict)}, expected one of"
+            f"{name} has the verdict {shorten(result.verdict)}, expected one of"
             f" {tuple(_COLORS)}"
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 from sklearn_transfer.plotting._axes import prepare_axes
 
 _AXES = {
@@ -144,7 +144,7 @@ class RankingDisplay:
             return "seconds" if "seconds" in known else "n_parameters"
         if self.against not in _AXES:
             raise ValueError(
-                f"against={shortened(self.against)} is unknown; expected one of {list(_AXES)}"
+                f"against={shorten(self.against)} is unknown; expected one of {list(_AXES)}"
                 " or None"
             )
         if self.against not in known:
@@ -153,7 +153,7 @@ class RankingDisplay:
                 "cv_mean": "nothing was cross-validated: call rank_backbones with cv",
             }
             raise ValueError(
-                f"against={shortened(self.against)} is not known of all candidates; "
+                f"against={shorten(self.against)} is not known of all candidates; "
                 f"{reasons[self.against]}"
             )
         return self.against

@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._validation import listed
+from sklearn_transfer._validation import format_list
 from sklearn_transfer.plotting._axes import prepare_axes
 
 _REQUIRED = ("epoch", "train_loss")
@@ -231,7 +231,7 @@ def _validate_history(history):
         missing = [key for key in _REQUIRED if epoch.get(key) is None]
         if missing:
             raise ValueError(
-                f"history[{place}] has no {missing[0]!r}, only {listed(sorted(epoch))}:"
+                f"history[{place}] has no {missing[0]!r}, only {format_list(sorted(epoch))}:"
                 " each epoch"
                 f" needs {' and '.join(map(repr, _REQUIRED))}"
             )

@@ -14,7 +14,7 @@ from sklearn_transfer._validation import (
     check_classes,
     column_or_1d,
     format_one_line,
-    shortened,
+    shorten,
     validate_domains,
 )
 from sklearn_transfer.selection._permutation import compute_p_value, draw_groups
@@ -141,7 +141,7 @@ def label_shift_test(
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class, {shortened(classes.tolist()[0])}; at least two are needed"
+            f"y holds one class, {shorten(classes.tolist()[0])}; at least two are needed"
         )
     random_state = check_random_state(random_state)
     seen, held = draw_halves(len(X), test_size, random_state)

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import _safe_indexing, as_target, did_you_mean, shortened
+from sklearn_transfer._validation import _safe_indexing, as_target, shorten, suggest_near
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
 from sklearn_transfer.selection._target_fit import fit_alone, fit_for_target, takes_target
 
@@ -213,8 +213,8 @@ def _resolve_baseline(transferred, baseline):
         return type(baseline).__name__, baseline
     if baseline not in _NAMED:
         raise ValueError(
-            f"baseline={shortened(baseline)} is none of {', '.join(map(repr, _NAMED))}: give "
-            f"one of these or an estimator.{did_you_mean(baseline, _NAMED)}"
+            f"baseline={shorten(baseline)} is none of {', '.join(map(repr, _NAMED))}: give "
+            f"one of these or an estimator.{suggest_near(baseline, _NAMED)}"
         )
     if baseline == "source-only":
         return baseline, transferred

@@ -18,7 +18,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import as_target, did_you_mean, resolve_task, shortened
+from sklearn_transfer._validation import as_target, resolve_task, shorten, suggest_near
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranking_table import (
     BackboneRanking,
@@ -278,9 +278,9 @@ def _build_with_params(kind, model, params):
     unknown = [name for name in params if name not in known or name in ("model", "layers")]
     if unknown:
         raise ValueError(
-            f"features_params holds {shortened(unknown[0])}, which is no parameter to give "
+            f"features_params holds {shorten(unknown[0])}, which is no parameter to give "
             f"here; expected some of {[n for n in known if n not in ('model', 'layers')]}."
-            f"{did_you_mean(unknown[0], known)}"
+            f"{suggest_near(unknown[0], known)}"
         )
     return kind(model, **params)
 

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer._strays import find_strays
-from sklearn_transfer._validation import listed
+from sklearn_transfer._validation import format_list
 from sklearn_transfer.weighting._base import RatioWeighter
 from sklearn_transfer.weighting._gaussian_basis import GaussianBasis, LogRatio, Ratio
 from sklearn_transfer.weighting._mixture import compute_log, fit_mixture
@@ -222,7 +222,7 @@ def _validate_candidates(candidates, name):
         or not (np.isfinite(candidates) & (candidates > 0)).all()
     ):
         raise ValueError(
-            f"{name} holds {listed(candidates.ravel())}: candidates must be "
+            f"{name} holds {format_list(candidates.ravel())}: candidates must be "
             "a list of positive numbers"
         )
     return candidates

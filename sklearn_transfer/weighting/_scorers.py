@@ -14,9 +14,9 @@ from sklearn_transfer._validation import (
     accepts_weights,
     as_target,
     column_or_1d,
-    did_you_mean,
-    shortened,
+    shorten,
     split_domains,
+    suggest_near,
 )
 from sklearn_transfer.weighting._importance import combine_weights
 
@@ -176,7 +176,7 @@ class ImportanceWeightedScorer(_TargetScorer):
             takes = "sample_weight" in signature(scorer).parameters
         if not takes:
             raise TypeError(
-                f"scoring={shortened(self.scoring)} takes no sample_weight, so it cannot be "
+                f"scoring={shorten(self.scoring)} takes no sample_weight, so it cannot be "
                 "weighted: give another metric, such as 'accuracy' or "
                 "'neg_mean_squared_error'"
             )
@@ -242,10 +242,10 @@ class DEVScorer(_TargetScorer):
             return self.scoring
         if self.scoring not in _SAMPLE_SCORES:
             raise ValueError(
-                f"scoring={shortened(self.scoring)} is none of {sorted(_SAMPLE_SCORES)}, "
+                f"scoring={shorten(self.scoring)} is none of {sorted(_SAMPLE_SCORES)}, "
                 "which score single samples: give one of them or a callable that returns a "
                 "score for "
-                f"each sample.{did_you_mean(self.scoring, _SAMPLE_SCORES)}"
+                f"each sample.{suggest_near(self.scoring, _SAMPLE_SCORES)}"
             )
         return _SAMPLE_SCORES[self.scoring]
 
@@ -277,7 +277,7 @@ def _score_log_likelihood(estimator, X, y):
     unknown = [label for label in np.unique(labels) if label not in places]
     if unknown:
         raise ValueError(
-            f"y holds {shortened(unknown[0])}, which is none of the classes that the "
+            f"y holds {shorten(unknown[0])}, which is none of the classes that the "
             "estimator was fitted on, so its log loss is infinite. Stratify the folds."
         )
     columns = [places[label] for label in labels]

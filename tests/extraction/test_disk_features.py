@@ -225,14 +225,14 @@ def test_file_that_changed_unseen_gives_other_features_in_the_next_process(tmp_p
 
 def transform_by_steps(pipe, folder, paths):
     """Ask for leave before each image is decoded."""
-    picture = Decoding.picture
+    picture = Decoding.make_picture
 
     def asking(*args):
         pipe.send("may I?")
         pipe.recv()
         return picture(*args)
 
-    Decoding.picture = asking
+    Decoding.make_picture = asking
     make(folder, batch_size=2, n_jobs=1).transform(paths)
 
 
@@ -353,13 +353,13 @@ def corrupt(path):
 
 def transform_both_ways(folder, paths):
     """Two threads that meet the same two bad images in opposite order."""
-    picture, net = Decoding.picture, trained_net()
+    picture, net = Decoding.make_picture, trained_net()
 
     def slow(*args):
         time.sleep(0.005)
         return picture(*args)
 
-    Decoding.picture = slow
+    Decoding.make_picture = slow
     bad = [corrupt(path) for path in paths[:2]]
     samples = [bad[0], *paths, bad[1]]
 

@@ -205,7 +205,7 @@ TOLERANCE = {name: 4 if name.endswith(".jpg") else 1.01 for name in GOOD}
 TOLERANCE |= {"rgba_16.png": 2.5, "gray_alpha_16.png": 2.5}
 
 
-def shortened(save, keep):
+def shorten(save, keep):
     """File that ends early, as after an interrupted copy."""
 
     def write(path):
@@ -233,11 +233,11 @@ def bomb(side):
 
 
 BAD = {
-    "truncated.jpg": (shortened(oriented(1, **JPEG), 0.8), "truncated"),
-    "truncated_progressive.jpg": (shortened(GOOD["progressive.jpg"], 0.5), "truncated"),
-    "truncated.png": (shortened(GOOD["rgba.png"], 0.7), "truncated|broken"),
-    "truncated.gif": (shortened(saved(Image.fromarray(GRAY), None), 0.8), "truncated"),
-    "header_alone.jpg": (shortened(oriented(1), 0.01), "Truncated File Read"),
+    "truncated.jpg": (shorten(oriented(1, **JPEG), 0.8), "truncated"),
+    "truncated_progressive.jpg": (shorten(GOOD["progressive.jpg"], 0.5), "truncated"),
+    "truncated.png": (shorten(GOOD["rgba.png"], 0.7), "truncated|broken"),
+    "truncated.gif": (shorten(saved(Image.fromarray(GRAY), None), 0.8), "truncated"),
+    "header_alone.jpg": (shorten(oriented(1), 0.01), "Truncated File Read"),
     "empty.jpg": (lambda path: path.touch(), "the file is empty"),
     "text.jpg": (text, "not an image in a format that Pillow reads"),
     "missing.jpg": (lambda path: None, "no such file"),

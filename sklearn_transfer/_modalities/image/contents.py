@@ -17,7 +17,7 @@ from sklearn_transfer._modalities.contents import (
 from sklearn_transfer._modalities.image.decoded import describe_error
 from sklearn_transfer._process.locks import Lock
 from sklearn_transfer._store.digests import digest, digest_array
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 SAMPLE_KINDS = "a path, encoded bytes, a PIL image, or an array (H, W) or (H, W, channels)"
 _ORIENTATION = 0x0112
@@ -60,7 +60,7 @@ def read_sample(sample, key=None):
         check_array_sample(sample)
         return key or digest_array(sample), sample
     if is_missing(sample):
-        raise BadSampleError(f"missing value ({shortened(sample)})")
+        raise BadSampleError(f"missing value ({shorten(sample)})")
     raise BadSampleError(
         f"is of type {type(sample).__name__}, expected {SAMPLE_KINDS}{_suggest_repair(sample)}"
     )

@@ -12,7 +12,7 @@ from sklearn_transfer._modalities.image.decoded import describe_error
 from sklearn_transfer._modalities.image.files import BadFileError, decode_file
 from sklearn_transfer._modalities.image.values import to_gray_levels
 from sklearn_transfer._modalities.remarks import Blended, Invisible
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 _WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 # Formats of at most 16 bits that Pillow decodes to its mode of 32 bits.
@@ -199,14 +199,14 @@ def parse_background(background):
             return ImageColor.getrgb(background)[:3]
         except ValueError as error:
             raise ValueError(
-                f"background={shortened(background)} is no color that Pillow knows; use a name"
+                f"background={shorten(background)} is no color that Pillow knows; use a name"
                 " such as 'white', a string such as '#ffffff', or a triple"
             ) from error
     triple = tuple(background)
     if len(triple) != 3 or not all(
         isinstance(v, (int, np.integer)) and 0 <= v <= 255 for v in triple
     ):
-        shown = shortened(background)
+        shown = shorten(background)
         raise ValueError(f"background={shown}: expected three integers 0 to 255")
     return tuple(int(value) for value in triple)
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 # Ratio of the pixels of the scaled image to those of the crop above which only the crop is
 # resampled.
@@ -161,7 +161,7 @@ def make_augmentation(augment, spec):
     if isinstance(augment, str) and augment in _POLICIES:
         if augment in _FOR_COLOR and not spec.converts:
             raise ValueError(
-                f"augment={shortened(augment)} is defined for images of 1 or 3 channels, but"
+                f"augment={shorten(augment)} is defined for images of 1 or 3 channels, but"
                 f" the network takes {spec.channels}; use 'flip', 'standard' or a callable"
                 " that takes and returns an array (height, width, channels)"
             )
@@ -169,8 +169,8 @@ def make_augmentation(augment, spec):
     if callable(augment):
         return functools.partial(_apply_callable, function=augment, spec=spec)
     raise ValueError(
-        f"augment={shortened(augment)} is unknown; expected one of {AUGMENTATIONS}, or a"
-        f" callable that takes and returns a PIL image.{did_you_mean(augment, AUGMENTATIONS)}"
+        f"augment={shorten(augment)} is unknown; expected one of {AUGMENTATIONS}, or a"
+        f" callable that takes and returns a PIL image.{suggest_near(augment, AUGMENTATIONS)}"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Narrow
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 # Values below this share of the range of their type have fewer bits, such as 14 in uint16.
 _NARROW_SHARE = {"uint16": 0.25}
@@ -34,7 +34,7 @@ def parse_value_range(value_range):
         or math.isinf(float(pair[1]) - float(pair[0]))
     ):
         raise ValueError(
-            f"value_range={shortened(value_range)}: expected 'auto', 'dtype', None, or a pair"
+            f"value_range={shorten(value_range)}: expected 'auto', 'dtype', None, or a pair"
             " (low, high) of finite numbers with low < high, such as (0, 4095)"
         )
     return (float(pair[0]), float(pair[1]))

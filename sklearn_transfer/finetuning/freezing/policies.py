@@ -9,7 +9,7 @@ from torch import nn
 
 from sklearn_transfer._networks.splits import find_upstream
 from sklearn_transfer._networks.taps import find_module_name
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 EMBEDDING = "embedding"
 BODY = "body."
@@ -36,7 +36,7 @@ def resolve_freeze(freeze, network, backbone, batch):
     """
     if isinstance(freeze, (bool, np.bool_)):
         raise ValueError(
-            f"freeze={shortened(freeze)} names no place in a network: use 'all' to train the"
+            f"freeze={shorten(freeze)} names no place in a network: use 'all' to train the"
             " head alone, or None to train everything"
         )
     if freeze is None:
@@ -94,8 +94,8 @@ def _match_patterns(patterns, network, backbone, batch):
         matched = {name for name in names if _matches(name, pattern)}
         if not matched:
             raise ValueError(
-                f"freeze names {shortened(pattern)}, which no parameter of {backbone.label}"
-                f" matches.{did_you_mean(pattern, modules)} A pattern is the name of a module"
+                f"freeze names {shorten(pattern)}, which no parameter of {backbone.label}"
+                f" matches.{suggest_near(pattern, modules)} A pattern is the name of a module"
                 " or a parameter, where * stands for anything, such as 'blocks.0' or"
                 " '*.bn1.*'."
             )
@@ -115,7 +115,7 @@ def _match_patterns(patterns, network, backbone, batch):
 def _matches(name, pattern):
     if not isinstance(pattern, str):
         raise ValueError(
-            f"freeze names {shortened(pattern)}, expected patterns as strings in a list"
+            f"freeze names {shorten(pattern)}, expected patterns as strings in a list"
         )
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 

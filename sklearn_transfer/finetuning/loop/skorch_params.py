@@ -5,7 +5,7 @@ from inspect import signature
 
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
-from sklearn_transfer._validation import shortened
+from sklearn_transfer._validation import shorten
 
 # Parameters of skorch's net, and the parameter of the estimator that decides on each.
 _OURS = {
@@ -41,7 +41,7 @@ def check_params(params):
         own = _OURS.get(name) or _OURS.get(name.partition("__")[0])
         if own is not None:
             raise ValueError(
-                f"net_params has {shortened(name)}, which the parameter {own} of the estimator"
+                f"net_params has {shorten(name)}, which the parameter {own} of the estimator"
                 " decides: set that instead"
             )
     return params
@@ -65,7 +65,7 @@ def _copy_callback(callback):
     kind = callback if isinstance(callback, type) else type(callback)
     if not issubclass(kind, Callback):
         raise ValueError(
-            f"callbacks holds {shortened(callback)}, expected callbacks of skorch or (name,"
+            f"callbacks holds {shorten(callback)}, expected callbacks of skorch or (name,"
             " callback)"
         )
     for other, instead in _WITHOUT_EFFECT.items():

@@ -11,7 +11,12 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_transfer._validation import as_target, check_consistent_length, listed, shortened
+from sklearn_transfer._validation import (
+    as_target,
+    check_consistent_length,
+    format_list,
+    shorten,
+)
 
 _LABELS = "biufUO"  # kinds of arrays that hold labels
 
@@ -100,14 +105,14 @@ def _make_named_table(names, columns):
     columns = [_to_array(column) for column in columns]
     if not columns or any(column.ndim != 1 for column in columns):
         raise ValueError(
-            f"y has columns {listed(names)}: it must have at least one, and each must "
+            f"y has columns {format_list(names)}: it must have at least one, and each must "
             "be a 1d array"
         )
     check_consistent_length(*columns)
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
-            f"y has several columns of the name {shortened(repeated[0])}: rename them"
+            f"y has several columns of the name {shorten(repeated[0])}: rename them"
         )
     return Table(columns, names, False)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 
 
 def compute_class_weights(entry, codes, classes, weights, where):
@@ -14,9 +14,9 @@ def compute_class_weights(entry, codes, classes, weights, where):
     elif isinstance(entry, str) and entry == "balanced":
         found = _balance(codes, len(classes), weights)
     else:
-        near = did_you_mean(entry, ["balanced"]) if isinstance(entry, str) else ""
+        near = suggest_near(entry, ["balanced"]) if isinstance(entry, str) else ""
         raise ValueError(
-            f"class_weight is {shortened(entry)}: it must be None, 'balanced', a dict from "
+            f"class_weight is {shorten(entry)}: it must be None, 'balanced', a dict from "
             f"class to weight, or a list with one of these per task.{near}"
         )
     return np.append(found, 1.0)[codes]
@@ -37,13 +37,13 @@ def _read_weights(entry, classes, where):
     unknown = [key for key in entry if key not in labels]
     if left_out and unknown:  # either alone is a smaller sample, or a shorter way to write 1
         raise ValueError(
-            f"class_weight names {shortened(unknown)}, which are no classes of {where}, and "
-            f"leaves out {shortened(left_out)}.{did_you_mean(unknown[0], left_out)}"
+            f"class_weight names {shorten(unknown)}, which are no classes of {where}, and "
+            f"leaves out {shorten(left_out)}.{suggest_near(unknown[0], left_out)}"
         )
     found = np.array([entry.get(label, 1.0) for label in labels], dtype=np.float64)
     if not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError(
-            f"class_weight of {where} is {shortened(dict(entry))}: each weight must be at "
+            f"class_weight of {where} is {shorten(dict(entry))}: each weight must be at "
             "least 0 and finite"
         )
     return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sklearn_transfer._sample_weight import validate_sample_weight
-from sklearn_transfer._validation import column_or_1d, did_you_mean, listed, shortened
+from sklearn_transfer._validation import column_or_1d, format_list, shorten, suggest_near
 from sklearn_transfer.finetuning.targets.columns import Block, Table, is_indicator, make_table
 from sklearn_transfer.finetuning.targets.row_weights import compute_class_weights
 from sklearn_transfer.finetuning.targets.tasks import KINDS, Task, TaskRequest, read_requests
@@ -351,10 +351,10 @@ def _make_block(table: Table, name, column, width, kind, alone) -> Block:
     """The columns of a task, with what messages call them."""
     values = table.columns[column : column + width]
     names = table.names or range(len(table.columns))
-    column_labels = [f"column {shortened(names[column + j])} of y" for j in range(width)]
+    column_labels = [f"column {shorten(names[column + j])} of y" for j in range(width)]
     if table.flat or (alone and kind == "multiclass"):
         return Block(values, "y", ["y"], strict=True)
-    where = column_labels[0] if width == 1 else f"task {shortened(name)} of y"
+    where = column_labels[0] if width == 1 else f"task {shorten(name)} of y"
     return Block(values, where, column_labels, strict=False)
 
 
@@ -367,9 +367,9 @@ def _name_tasks(requests, table):
             name = table.names[column]
             if request.name not in (None, name):
                 raise ValueError(
-                    f"tasks[{j}] has the name {shortened(request.name)}, and its column of y"
-                    f" is {shortened(name)}: tasks go with the columns of y in order, under"
-                    f" their names.{did_you_mean(request.name, table.names)}"
+                    f"tasks[{j}] has the name {shorten(request.name)}, and its column of y"
+                    f" is {shorten(name)}: tasks go with the columns of y in order, under"
+                    f" their names.{suggest_near(request.name, table.names)}"
                 )
         found.append(name if request.name is None else request.name)
         column += request.n_columns
@@ -419,6 +419,6 @@ def _check_same_columns(table, names, width):
         )
     if table.names is not None and names is not None and table.names != names:
         raise ValueError(
-            f"y has columns {listed(table.names)}, and had {listed(names)} in fit: both "
-            "must hold the same outputs in the same order"
+            f"y has columns {format_list(table.names)}, and had {format_list(names)} in fit:"
+            " both must hold the same outputs in the same order"
         )

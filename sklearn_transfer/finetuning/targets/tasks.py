@@ -10,7 +10,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.metrics import r2_score
 from sklearn.utils import assert_all_finite
 
-from sklearn_transfer._validation import did_you_mean, listed, shortened
+from sklearn_transfer._validation import format_list, shorten, suggest_near
 from sklearn_transfer.finetuning.targets.columns import (
     Block,
     RowError,
@@ -90,12 +90,13 @@ class MulticlassTask(Task):
         if (found == -2).any():
             row = int(np.argmax(found == -2))
             label = block.values[0][row : row + 1].tolist()[0]
-            near = did_you_mean(label, self.classes) if isinstance(label, str) else ""
+            near = suggest_near(label, self.classes) if isinstance(label, str) else ""
             raise RowError(
                 row,
-                f"{block.where} holds {shortened(label)} in",
-                f", which is none of the known classes {listed(self.classes)}.{near} Fit on "
-                "rows of all classes, or name all of them in the first call of partial_fit.",
+                f"{block.where} holds {shorten(label)} in",
+                f", which is none of the known classes {format_list(self.classes)}.{near} Fit"
+                " on rows of all classes, or name all of them in the first call of"
+                " partial_fit.",
             )
         return found
 
@@ -257,14 +258,14 @@ def read_requests(tasks, default):
     """Requests of the `tasks` parameter; `default` is the kind where an entry names none."""
     if not isinstance(tasks, list | tuple) or not tasks:
         raise ValueError(
-            f"tasks is {shortened(tasks)}: it must be a list with one dict per task, or None"
+            f"tasks is {shorten(tasks)}: it must be a list with one dict per task, or None"
         )
     requests = [_read_request(entry, f"tasks[{j}]", default) for j, entry in enumerate(tasks)]
     names = [request.name for request in requests if request.name is not None]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
-            f"tasks has several tasks of the name {shortened(repeated[0])}: rename them"
+            f"tasks has several tasks of the name {shorten(repeated[0])}: rename them"
         )
     return requests
 
@@ -272,21 +273,21 @@ def read_requests(tasks, default):
 def _read_request(entry, where, default):
     if not isinstance(entry, Mapping):
         raise ValueError(
-            f"{where} is {shortened(entry)}: it must be a dict such as dict(name='species', "
+            f"{where} is {shorten(entry)}: it must be a dict such as dict(name='species', "
             "kind='multiclass', weight=1.0, n_columns=1)"
         )
     known = ["name", "kind", "weight", "n_columns"]
     for key in entry:
         if key not in known:
             raise ValueError(
-                f"{where} has the key {shortened(key)}, known are"
-                f" {known}.{did_you_mean(key, known)}"
+                f"{where} has the key {shorten(key)}, known are"
+                f" {known}.{suggest_near(key, known)}"
             )
     request = TaskRequest(**{"kind": default, **entry})
     if request.kind not in KINDS:
         raise ValueError(
-            f"{where} has the kind {shortened(request.kind)}, known are {list(KINDS)}."
-            f"{did_you_mean(request.kind, KINDS)}"
+            f"{where} has the kind {shorten(request.kind)}, known are {list(KINDS)}."
+            f"{suggest_near(request.kind, KINDS)}"
         )
     _check_request_values(request, where)
     return request
@@ -294,16 +295,14 @@ def _read_request(entry, where, default):
 
 def _check_request_values(request, where):
     if request.name is not None and not isinstance(request.name, str):
-        raise ValueError(
-            f"{where} has the name {shortened(request.name)}: it must be a string"
-        )
+        raise ValueError(f"{where} has the name {shorten(request.name)}: it must be a string")
     if not isinstance(request.weight, Real) or not 0 < request.weight < np.inf:
         raise ValueError(
-            f"{where} has the weight {shortened(request.weight)}: it must be above 0"
+            f"{where} has the weight {shorten(request.weight)}: it must be above 0"
         )
     if not isinstance(request.n_columns, Integral) or request.n_columns < 1:
         raise ValueError(
-            f"{where} has n_columns={shortened(request.n_columns)}: it must be 1 or more"
+            f"{where} has n_columns={shorten(request.n_columns)}: it must be 1 or more"
         )
     if request.kind == "multiclass" and request.n_columns != 1:
         raise ValueError(
@@ -321,7 +320,7 @@ def _find_classes(labels, classes, where):
         raise ValueError(f"{where} has no entry that is present: leave it out of y")
     if len(found) == 1:
         raise ValueError(
-            f"{where} holds one class, {shortened(found.tolist()[0])}: a classifier "
+            f"{where} holds one class, {shorten(found.tolist()[0])}: a classifier "
             "needs rows of at "
             "least two classes. Add rows of another, or leave the column out of y."
         )
