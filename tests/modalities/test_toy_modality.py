@@ -152,6 +152,11 @@ def test_augmentation_of_texts_is_refused():
         FineTunedClassifier("words/small", augment="flip").fit(X, Y)
 
 
+def test_mixing_of_texts_is_refused():
+    with pytest.raises(ValueError, match="mixup=0.2 .*which a text does not have"):
+        FineTunedClassifier("words/small", mixup=0.2).fit(X, Y)
+
+
 def test_ranking_of_texts():
     ranking = rank_backbones("words/small", X, Y, layers=["table", None], cv=3)
     assert [row.problem for row in ranking.candidates] == [None, None]

@@ -1,6 +1,7 @@
 """What the network takes of the samples of a fit, each of which is read once."""
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -65,6 +66,13 @@ class FitInputs:
             raise ValueError(
                 f"cutmix={self.estimator.cutmix:g} exchanges rectangles of images, and a row"
                 f" of X has shape {shape}: use mixup for tables"
+            )
+        mixes = self.estimator.mixup or self.estimator.cutmix
+        if mixes and isinstance(self.make_noise(1), Mapping):
+            raise ValueError(
+                f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} blend"
+                f" the values of samples, which a {self.reader.unit} does not have: leave both"
+                " at 0"
             )
 
     def make_noise(self, n_rows):
