@@ -137,7 +137,7 @@ def draw_crops(figure, paths, y, predicted):
         ax.set_title(predicted[i], color=color, fontsize=12, pad=5)
         ax.spines[:].set(color=color, linewidth=2)
         if not right[i]:
-            ax.text(8, 148, f"true class: {y[i]}", color=color, fontsize=11, bbox=PATCH)
+            ax.text(8, 148, f"true: {y[i]}", color=color, fontsize=11, bbox=PATCH)
 
 
 def draw_bars(figure, rows):
