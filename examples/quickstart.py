@@ -1,10 +1,11 @@
-"""How far do five images per class go with a pretrained network?
+"""How accurate is a classifier with five images per class on a pretrained network?
 
-Fifteen photos are the classes, random crops of them the samples: moved, turned and lit
-differently, as JPEG files in a folder. Five crops per class are there to learn from, the
-rest to predict. Layer and regularization are searched on the five alone, and that five
-times over with other crops (nested cross-validation). Three kinds of features take the
-same test: the pretrained network, the same network with random weights, and raw pixels.
+Each of fifteen photos is a class, and the samples are random crops of these photos, shifted,
+rotated and lit differently, stored as JPEG files in a folder. The classifier learns from five
+crops per class and predicts the rest. The layer and the regularization are chosen using only
+these five, and this is repeated five times with different crops (nested cross-validation).
+Three kinds of features are compared: those of the pretrained network, those of the same
+network with random weights, and raw pixels.
 
     python examples/quickstart.py [--folder FOLDER] [--output PICTURE]
 """
@@ -39,17 +40,17 @@ PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 
 
 @cache
-def thumbnail(path, side):
+def load_thumbnail(path, side):
     with Image.open(path) as image:
         return np.asarray(image.resize((side, side), Image.Resampling.BOX)).ravel()
 
 
-def raw_pixels(paths, side=16):
-    return np.stack([thumbnail(path, side) for path in paths]) / 255.0
+def load_raw_pixels(paths, side=16):
+    return np.stack([load_thumbnail(path, side) for path in paths]) / 255.0
 
 
-def nested_search(features, grid, paths, y):
-    """Test accuracies of a search within each split, and the searches."""
+def run_nested_search(features, grid, paths, y):
+    """Run a search within each split; return the test accuracies and the searches."""
     pipe = Pipeline(
         [
             ("features", features),
@@ -60,18 +61,18 @@ def nested_search(features, grid, paths, y):
     grid = {**grid, "clf__C": [0.1, 1, 10]}
     inner = StratifiedKFold(N_TRAIN, shuffle=True, random_state=0)
     search = GridSearchCV(pipe, grid, cv=inner)
-    # BLAS threads cost more than they bring on matrices as small as these.
+    # For matrices as small as these, a single BLAS thread is faster than several.
     with threadpool_limits(1, "blas"):
-        return cross_validate(search, paths, y, cv=outer_splits(), return_estimator=True)
+        return cross_validate(search, paths, y, cv=make_outer_splits(), return_estimator=True)
 
 
-def outer_splits():
+def make_outer_splits():
     train_size = N_CLASSES * N_TRAIN
     return StratifiedShuffleSplit(N_SPLITS, train_size=train_size, random_state=0)
 
 
 def compare(paths, y):
-    """Name, accuracies, seconds and searches of each kind of features."""
+    """Return the name, accuracies, seconds and searches for each kind of features."""
     frozen, random = PretrainedFeatures(), PretrainedFeatures(weights=None)
     layers = {"features__layers": LAYERS}
     sides = {"features__kw_args": [{"side": side} for side in SIDES]}
@@ -79,35 +80,37 @@ def compare(paths, y):
     for name, features, grid in [
         ("frozen pretrained network", frozen, layers),
         ("same network, random weights", random, layers),
-        ("raw pixels", FunctionTransformer(raw_pixels), sides),
+        ("raw pixels", FunctionTransformer(load_raw_pixels), sides),
     ]:
         start = time.perf_counter()
         if isinstance(features, PretrainedFeatures):
             features.precompute(paths, layers=LAYERS)
-        result = nested_search(features, grid, paths, y)
+        result = run_nested_search(features, grid, paths, y)
         seconds = time.perf_counter() - start
         rows.append((name, result["test_score"], seconds, result["estimator"]))
     return rows
 
 
 def print_table(rows, n_test):
-    print(f"\n{N_CLASSES} photos, {N_TRAIN} crops of each to learn from, {n_test} to predict")
+    print(
+        f"\n{N_CLASSES} photos, {N_TRAIN} training crops of each, {n_test} test crops in total"
+    )
     print(f"\n{'features':<30}{'accuracy':>10}{'std':>9}{'seconds':>10}")
     print("-" * 59)
     for name, scores, seconds, _ in rows:
         print(f"{name:<30}{scores.mean():>10.3f}{scores.std():>9.3f}{seconds:>10.1f}")
-    print(f"\nMean and standard deviation over {N_SPLITS} splits, each with a search inside.")
+    print(f"\nMean and standard deviation over {N_SPLITS} splits, with a search within each.")
     searches = [search for row in rows[:2] for search in row[-1]]
     n_fits = sum(s.n_splits_ * len(s.cv_results_["params"]) + 1 for s in searches)
     n_passes = PretrainedFeatures().cache_info().misses
-    print(f"{n_fits} fits took {n_passes} forward passes: one for each image and network.")
+    print(f"{n_fits} fits took {n_passes} forward passes: one per image and network.")
 
 
 def draw(rows, paths, y, output):
-    """Test crops of the hardest split with their predictions, beside the comparison."""
+    """Draw test crops of the hardest split with predictions, next to the comparison."""
     _, scores, _, searches = rows[0]
     hardest = np.argmin(scores)
-    _, test = list(outer_splits().split(paths, y))[hardest]
+    _, test = list(make_outer_splits().split(paths, y))[hardest]
     predicted = searches[hardest].predict(paths[test])
     figure = Figure(figsize=(13, 5.8), dpi=150, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
@@ -118,10 +121,10 @@ def draw(rows, paths, y, output):
 
 
 def draw_crops(figure, paths, y, predicted):
-    """One test crop of each class, a mistaken one where there is one."""
+    """Draw one test crop of each class, a misclassified one if there is any."""
     right = predicted == y
     figure.suptitle(
-        f"Hardest of {N_SPLITS} splits: {right.sum()} of {len(y)} new crops recognized",
+        f"Hardest of {N_SPLITS} splits: {right.sum()} of {len(y)} test crops recognized",
         color=INK,
         fontsize=14,
     )
@@ -134,11 +137,11 @@ def draw_crops(figure, paths, y, predicted):
         ax.set_title(predicted[i], color=color, fontsize=12, pad=5)
         ax.spines[:].set(color=color, linewidth=2)
         if not right[i]:
-            ax.text(8, 148, f"really: {y[i]}", color=color, fontsize=11, bbox=PATCH)
+            ax.text(8, 148, f"true: {y[i]}", color=color, fontsize=11, bbox=PATCH)
 
 
 def draw_bars(figure, rows):
-    figure.suptitle("What pretraining brings", color=INK, fontsize=14)
+    figure.suptitle("The gain from pretraining", color=INK, fontsize=14)
     ax = figure.subplots()
     for i, (name, scores, _, _) in enumerate(rows):
         mean, std = scores.mean(), scores.std()
@@ -149,15 +152,19 @@ def draw_bars(figure, rows):
     ax.axvline(1 / N_CLASSES, color=INK, linewidth=1, linestyle=":", zorder=0)
     ax.text(1 / N_CLASSES + 0.015, 2.42, "chance", color=INK, fontsize=10, va="center")
     ax.set(xlim=(0, 1.15), ylim=(2.55, -0.55), yticks=[], xticks=np.arange(0, 1.1, 0.2))
-    ax.set_xlabel(f"accuracy, mean and deviation of {N_SPLITS} splits", color=INK)
+    ax.set_xlabel(f"accuracy, mean and standard deviation of {N_SPLITS} splits", color=INK)
     ax.tick_params(colors=INK)
     ax.spines[["left", "top", "right"]].set_visible(False)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--folder", help="keep the crops here (default: temporary)")
-    parser.add_argument("--output", default="quickstart.png", help="picture to write")
+    parser.add_argument(
+        "--folder", help="folder in which to keep the crops (default: a temporary one)"
+    )
+    parser.add_argument(
+        "--output", default="quickstart.png", help="file to which the picture is written"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or temporary

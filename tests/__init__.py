@@ -1,1 +1,1 @@
-"""Tests of the package; a name of its own beside packages that install `tests`."""
+"""Tests of the package; being a package avoids conflicts with other installed `tests`."""

@@ -1,4 +1,4 @@
-"""What every aligner promises: which rows are mapped how, and what data it takes."""
+"""Checks of what every aligner promises: how rows are mapped and what data it accepts."""
 
 import pickle
 import warnings
@@ -203,7 +203,7 @@ def check_place_of_the_target_shifts_source_rows_as_much(aligner):
 def check_constant_columns_change_nothing(aligner):
     domains = make_domains()
     if isinstance(aligner, CORAL):
-        aligner = CORAL(reg=0)  # else the trace is shared among more columns
+        aligner = CORAL(reg=0)  # otherwise the trace is divided among more columns
     expected = mapped(aligner, *domains)
     wider = [np.column_stack([rows, np.full(len(rows), 7.1)]) for rows in domains]
     found = [rows[:, : expected[0].shape[1]] for rows in mapped(aligner, *wider)]
@@ -223,10 +223,10 @@ def check_one_row_is_a_domain(aligner):
 
 
 def check_domains_of_equal_rows_are_mapped_to_numbers(aligner):
-    """Of 19 times 0.1 and 14 times 0.3 the mean is neither, by rounding."""
+    """The means of 19 times 0.1 and of 14 times 0.3 differ from these values by rounding."""
     source, target = mapped(aligner, np.full((19, 2), 0.1), np.full((14, 2), 0.3))
     assert np.isfinite(source).all()
-    if not isinstance(aligner, TransferComponentAnalysis):  # all that varies is the domain
+    if not isinstance(aligner, TransferComponentAnalysis):  # only the domain varies
         assert_same([source], [np.broadcast_to(target[0], source.shape)])
 
 
@@ -312,7 +312,7 @@ def check_arrays_of_the_caller_stay_as_they_are(aligner):
     outputs = [aligner.fit_transform(X, labels, X_target=T), aligner.transform(T)]
     outputs.append(aligner.transform(X, sample_domain=np.zeros(40)))
     for output in outputs:
-        output += 1  # what was handed out may be written to
+        output += 1  # the caller may write to what was returned
     np.testing.assert_array_equal(X, domains[0])
     np.testing.assert_array_equal(T, domains[1])
     np.testing.assert_array_equal(labels, y)

@@ -2,8 +2,9 @@ import os
 import random
 import sys
 
-# Small matrices gain nothing from threads, which wait in busy loops where other programs run
-# beside: five times the time in all. Libraries read this once, and child processes inherit it.
+# Threads do not speed up small matrices, and they wait in busy loops if other programs run at
+# the same time, which makes tests five times slower. Libraries read this once, and child
+# processes inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
@@ -17,12 +18,12 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seeds():
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - scikit-learn draws from it where no seed is given
+    np.random.seed(0)  # noqa: NPY002 - scikit-learn draws from it if no seed is given
 
 
 @pytest.fixture(autouse=True)
 def _empty_cache():
-    """Each test starts with no cached features; networks stay, they never change."""
+    """Start each test without cached features; networks are kept because they never change."""
     from sklearn_transfer._store import memory
 
     memory.open_memory_store().clear()
@@ -30,7 +31,7 @@ def _empty_cache():
 
 @pytest.fixture(autouse=True)
 def _no_open_stores():
-    """Each test closes its folders, else hundreds of files stay open."""
+    """Close the folders of each test; otherwise hundreds of files would stay open."""
     from tests.stores import close_stores
 
     yield
@@ -39,7 +40,7 @@ def _no_open_stores():
 
 @pytest.fixture
 def fresh():
-    """No networks, and so no engines, of other tests; nor are any left to them."""
+    """Remove networks and engines of other tests before this test and its own after it."""
     from sklearn_transfer._networks.registry import clear_registry
 
     clear_registry()
@@ -49,7 +50,7 @@ def fresh():
 
 @pytest.fixture
 def frequent_switches():
-    """Threads take turns as often as they can."""
+    """Make threads switch as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -58,7 +59,7 @@ def frequent_switches():
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No network at all, and empty hub caches, as on a fresh laptop in a train."""
+    """Simulate a new computer without a connection: no network access and empty hub caches."""
     import socket
 
     import huggingface_hub.constants
@@ -76,7 +77,7 @@ def offline(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def photos():
-    """scikit-learn's two photos, (427, 640, 3) uint8: a palace and a dahlia."""
+    """Return scikit-learn's two photos, (427, 640, 3) uint8: a palace and a dahlia."""
     from sklearn.datasets import load_sample_images
 
     return load_sample_images().images
@@ -84,14 +85,14 @@ def photos():
 
 @pytest.fixture(scope="session")
 def crops(photos):
-    """Nine crops of 40 pixels, each with content of its own."""
+    """Return nine crops of 40 pixels with different contents."""
     corners = [(k * 40, k * 60) for k in range(9)]
     return [photos[k % 2][y : y + 40, x : x + 40] for k, (y, x) in enumerate(corners)]
 
 
 @pytest.fixture
 def double():
-    """Another default type of torch."""
+    """Set another default type of torch."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

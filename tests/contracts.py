@@ -1,4 +1,4 @@
-"""What extractors and fine-tuners promise, as checks of an estimator and its samples.
+"""Checks of what extractors and fine-tuners promise, for an estimator and its samples.
 
 A check that does not apply skips, so that it never passes silently.
 """
@@ -18,7 +18,7 @@ from sklearn_transfer.finetuning.loop import fitting
 
 
 def relative_difference(a, b):
-    """Largest norm-wise relative difference over rows."""
+    """Return the largest norm-wise relative difference over rows."""
     scale = np.maximum(np.linalg.norm(b, axis=1), np.finfo(np.float32).tiny)
     return (np.linalg.norm(a - b, axis=1) / scale).max()
 
@@ -147,7 +147,7 @@ def targets_for(make, n):
 
 
 def answers(estimator, samples):
-    """All that a fitted fine-tuner says of samples, as one matrix."""
+    """Return all predictions of a fitted fine-tuner for samples as one matrix."""
     found = [estimator.transform(samples)]
     if is_classifier(estimator):
         found.append(estimator.predict_proba(samples))
@@ -169,7 +169,7 @@ def check_same_seed(make, samples):
     y = targets_for(make, len(samples))
     first, second = make(), make()
     first.fit(samples, y)
-    torch.rand(1), np.random.mtrand._rand.rand(), random.random()  # states are others now
+    torch.rand(1), np.random.mtrand._rand.rand(), random.random()  # the states differ now
     second.fit(samples, y)
     assert_bit_identical(tensors_of(first), tensors_of(second))
     np.testing.assert_array_equal(answers(first, samples), answers(second, samples))
@@ -190,7 +190,7 @@ def check_other_seed(make, samples):
 
 def check_random_states_untouched(make, samples):
     y = targets_for(make, len(samples))
-    legacy = np.random.mtrand._rand  # what NumPy's own functions draw from
+    legacy = np.random.mtrand._rand  # the generator of NumPy's own functions
     states = torch.get_rng_state(), legacy.get_state()[1].copy(), random.getstate()
     threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
     answers(make().fit(samples, y), samples)
@@ -240,7 +240,7 @@ def check_copies_of_fitted(make, samples):
 
 
 def check_partial_fit_of_a_copy(make, samples):
-    """A copy goes on training what the original does, and frozen parts stay."""
+    """A copy continues to train the same parts as the original; frozen parts stay frozen."""
     y = targets_for(make, len(samples))
     estimator = make().fit(samples, y)
     other = pickle.loads(pickle.dumps(estimator))

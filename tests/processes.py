@@ -1,4 +1,4 @@
-"""Functions that tests run in processes of their own."""
+"""Run functions of tests in separate processes."""
 
 import atexit
 import functools
@@ -32,7 +32,7 @@ _PRELOADED = [
 
 
 class Worker:
-    """A fresh process that runs `function(pipe, *args)`; warnings are errors there too."""
+    """New process that runs `function(pipe, *args)` with warnings as errors."""
 
     def __init__(self, function, *args):
         context = _server()
@@ -48,7 +48,7 @@ class Worker:
         self.kill()
 
     def hear(self):
-        """The next message; EOFError where the process ended without one."""
+        """Return the next message; raise EOFError if the process ended without one."""
         if not self.pipe.poll(_PATIENCE):
             raise TimeoutError("the process hangs")
         return self.pipe.recv()
@@ -57,7 +57,7 @@ class Worker:
         self.pipe.send(message)
 
     def result(self):
-        """What the function returned; messages before that are dropped."""
+        """Return what the function returned, and discard earlier messages."""
         while True:
             message = self.hear()
             if isinstance(message, _End):
@@ -79,7 +79,7 @@ class _End:
 
 
 def call(function, *args):
-    """What `function(*args)` returns in a fresh process."""
+    """Return what `function(*args)` returns in a new process."""
     with Worker(_drop_pipe, function, *args) as worker:
         return worker.result()
 
@@ -93,7 +93,7 @@ def _run(pipe, function, args):
 
     from sklearn_transfer._store.disk import close_disk_stores
 
-    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)  # for workers of its own
+    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)  # so that it can have workers
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     warnings.simplefilter("error")
@@ -101,13 +101,13 @@ def _run(pipe, function, args):
         end = _End(function(pipe, *args))
     except BaseException:
         end = _End(error=traceback.format_exc())
-    close_disk_stores()  # multiprocessing skips what atexit has
+    close_disk_stores()  # multiprocessing skips functions registered with atexit
     pipe.send(end)
 
 
 @functools.cache
 def _server():
-    """A process that has imported what is slow to import and forks one for each call."""
+    """Process that has imported slow modules and forks a child for each call."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     with pytest.MonkeyPatch.context() as patch:
@@ -117,7 +117,7 @@ def _server():
 
 
 def _importable():
-    """A folder with a package `tests` that is this one, whatever else is installed."""
+    """Return a folder whose package `tests` is this one, whatever else is installed."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)
     package = Path(folder, "tests")
@@ -127,7 +127,7 @@ def _importable():
 
 
 def caught(function, *args):
-    """What a function returns, and the messages of its warnings."""
+    """Return what a function returns and the messages of its warnings."""
     with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         result = function(*args)
@@ -135,7 +135,7 @@ def caught(function, *args):
 
 
 def with_small_files(n_bytes, function, *args):
-    """As `caught`, where no file can grow beyond a size: the disk is full."""
+    """Do as `caught` with a limit on the size of files, as on a full disk."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
@@ -143,7 +143,7 @@ def with_small_files(n_bytes, function, *args):
 
 
 def as_nobody(function, *args):
-    """As `caught`, without the rights of root, for whom nothing is read-only."""
+    """Do as `caught` without the rights of root, for whom nothing is read-only."""
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(_NOBODY)
@@ -153,9 +153,9 @@ def as_nobody(function, *args):
 
 @contextmanager
 def read_only(folder):
-    """A folder that `as_nobody` may read but not change."""
+    """Return a folder that `as_nobody` may read but not change."""
     if os.getuid() == 0:
-        # pytest keeps its folders to their owner, and has one more in each of its processes.
+        # Only the owner can read folders of pytest, and each of its processes has its own.
         n_folders = 3 + ("PYTEST_XDIST_WORKER" in os.environ)
         for path in list(folder.parents)[:n_folders]:
             path.chmod(path.stat().st_mode | 0o055)

@@ -69,7 +69,7 @@ class LoggingNet(CountingNet):
 
     def forward(self, x):
         lines = "".join(f"{zlib.crc32(row.numpy().tobytes())}\n" for row in x)
-        with open(os.environ["LOGGING_NET"], "ab", buffering=0) as file:  # O_APPEND
+        with open(os.environ["LOGGING_NET"], "ab", buffering=0) as file:  # sets O_APPEND
             file.write(lines.encode())
         return super().forward(x)
 
@@ -125,7 +125,7 @@ class Shared(nn.Module):
 
 
 class Windows(nn.Module):
-    """A module whose output has more rows than there are samples."""
+    """Module whose output has more rows than there are samples."""
 
     def __init__(self):
         super().__init__()
@@ -144,7 +144,7 @@ def perceptron(n_features_in, n_outputs):
 
 
 class Watched(nn.Conv2d):
-    """Convolution that counts how often it sees each image, and notes its mode."""
+    """Convolution that counts how often it sees each image and records its mode."""
 
     seen = Counter()
     modes = set()
@@ -175,7 +175,7 @@ class Residual(nn.Module):
 
 
 class Staged(nn.Module):
-    """Three stages with all that behaves differently in training, and a classifier."""
+    """Three stages with all layers that behave differently in training, and a classifier."""
 
     def __init__(self, drop=0.3):
         super().__init__()
@@ -189,7 +189,7 @@ class Staged(nn.Module):
 
 
 def staged(drop=0.3):
-    """Staged whose statistics of normalization are those of some images."""
+    """Return a `Staged` whose normalization statistics are those of some images."""
     torch.manual_seed(2)
     net = Staged(drop)
     for _ in range(3):
@@ -198,12 +198,12 @@ def staged(drop=0.3):
 
 
 def staged_net(n_features_in):
-    """Factory of Staged."""
+    """Return a new `Staged`."""
     return Staged()
 
 
 class ByPassed(nn.Module):
-    """What comes out of the stem is used after the middle too, so nothing cuts them."""
+    """Network that reuses the output of the stem after the middle, so it cannot be split."""
 
     def __init__(self):
         super().__init__()
@@ -218,7 +218,7 @@ class ByPassed(nn.Module):
 
 
 class Viewing(nn.Module):
-    """A network whose own code needs maps in the usual order of axes."""
+    """Network whose own code requires maps in the usual order of axes."""
 
     def __init__(self):
         super().__init__()
@@ -230,5 +230,5 @@ class Viewing(nn.Module):
 
 
 def to_pixels(image):
-    """Network input of an image, as a function of its pixels alone."""
+    """Return the network input of an image, which depends only on its pixels."""
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)

@@ -1,4 +1,4 @@
-"""Vectors that follow from their keys, and disk stores that hold them."""
+"""Create vectors that are determined by their keys, and disk stores that contain them."""
 
 import sqlite3
 from contextlib import closing
@@ -25,7 +25,7 @@ def vector(number, width=WIDTH):
 
 
 def make_store(folder, room=1000, memory=0):
-    """Store of vectors of `WIDTH`, with room for that many on disk and in memory."""
+    """Open a store of vectors of `WIDTH` with the given room on disk and in memory."""
     _made.append(DiskStore(str(folder), room * ENTRY, memory * 1000))
     return _made[-1]
 
@@ -41,14 +41,14 @@ def put(store, numbers, width=WIDTH):
 
 
 def put_in(folder, numbers):
-    """As `put`, by a store that is closed after it."""
+    """Do as `put` with a store that is closed afterwards."""
     store = make_store(folder)
     put(store, numbers)
     store.close()
 
 
 def look(store, numbers, owner=None):
-    """Answers of a store; of vectors the number that they belong to, wrong ones raise."""
+    """Return the answers of a store, with the number for each vector; incorrect ones raise."""
     answers = store.lookup([CONTEXT], [key(number) for number in numbers], owner)
     for i, number in enumerate(numbers):
         if isinstance(answers[i], list):
@@ -59,7 +59,7 @@ def look(store, numbers, owner=None):
 
 
 def query(folder, sql, *parameters):
-    """Rows of a query to the file of a store, past the store."""
+    """Run a query on the file of a store directly and return its rows."""
     with closing(sqlite3.connect(database(folder), isolation_level=None)) as connection:
         return connection.execute(sql, parameters).fetchall()
 
@@ -69,7 +69,7 @@ def database(folder):
 
 
 def held(folder):
-    """Numbers of the vectors that are in the file."""
+    """Return the numbers of the vectors in the file."""
     return sorted(
         int(key[len(CONTEXT) :]) for (key,) in query(folder, "SELECT key FROM entries")
     )

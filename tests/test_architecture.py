@@ -1,4 +1,4 @@
-"""The package's layout: imports point one way, and the light half stays light."""
+"""Tests of the package's layout: the direction of imports, and modules without torch."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sklearn_transfer"
 
-# Stage to the stages it may import from; a folder or file of the package is a stage.
+# For each stage, which is a folder or file of the package, the stages it may import.
 _BELOW = {"_callbacks", "_validation", "_kernels", "_process"}
 _NETWORKS = _BELOW | {"_store", "_modalities", "_networks"}
 ALLOWED = {
@@ -55,7 +55,7 @@ def imported_modules(tree):
 
 
 def loaded_after(statement):
-    """Names of all modules in a fresh process after a statement."""
+    """Return the names of all modules loaded by a statement in a new process."""
     code = f"import sys\n{statement}\nprint(*sys.modules)"
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
@@ -245,7 +245,7 @@ def test_loading_photo_crops_loads_no_network_library():
 
 
 def test_project_speaks_of_itself_only():
-    """No machine paths in what is tracked."""
+    """Tracked files contain no paths of a machine."""
     command = ["git", "ls-files"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if run.returncode != 0:

@@ -1,4 +1,4 @@
-"""The programs that measure can be imported, whatever moved in the package."""
+"""The benchmarks can be imported, so they follow changes of the package."""
 
 import importlib
 from pathlib import Path

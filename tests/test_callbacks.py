@@ -30,7 +30,7 @@ TARGET = TargetDomain(TABLE[:5] + 1)
 
 
 class Counting:
-    """A callback of all depths that counts the tasks it is told of."""
+    """Callback for all depths that counts the tasks of which it is notified."""
 
     max_propagation_depth = None
 

@@ -44,7 +44,7 @@ from tests.contracts import (
 )
 from tests.weighter_contracts import RATIO_CHECKS, WEIGHTER_CHECKS
 
-# (network, pixels, why slow or None); sizes are small so that depth is what takes time.
+# (network, pixels, reason for being slow or None); sizes are small to save time.
 FAMILIES = [
     ("torchvision/alexnet", 64, "62 million parameters"),
     ("vgg16", 64, "138 million parameters"),
@@ -80,8 +80,9 @@ def _families():
         yield pytest.param(name, size, marks=marks, id=name)
 
 
-# All checks of a network in turn, as it is built once and not kept for long.
-@pytest.mark.filterwarnings("ignore:.*PyTorch runs it")  # some cannot be compiled so small
+# All checks of a network run in sequence, because it is built once and not kept for long.
+# Some networks cannot be compiled for such a small size.
+@pytest.mark.filterwarnings("ignore:.*PyTorch runs it")
 @pytest.mark.parametrize(
     "check",
     [check_output, check_batch_size, check_depths_of_one_pass],
@@ -155,7 +156,7 @@ def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
     check(partial(PretrainedFeatures, **options), samples)
 
 
-# Estimators that take tables, and how many checks they pass at least.
+# Estimators that take tables, with the minimum number of checks that they pass.
 TABULAR = [
     (PretrainedFeatures(small_networks.mlp, preprocess=None), 41),
     (KMM(), 40),
@@ -219,10 +220,10 @@ def test_scikit_learn_checks_pass_in_full(estimator, n_checks):
     skipped = [r["check_name"] for r in results if r["status"] == "skipped"]
     passed = [r["check_name"] for r in results if r["status"] == "passed"]
     assert failed == {}
-    # Runs only where the environment asks SciPy for its array API.
+    # Runs only if the environment enables the array API of SciPy.
     assert set(skipped) <= {"check_array_api_input"}
     assert len(passed) >= n_checks
-    # Strict: what is expected to fail does, but for what the processor's rounding decides.
+    # Expected failures are strict except for those that depend on the processor's rounding.
     failed_as_expected = {r["check_name"] for r in results if r["status"] == "xfail"}
     assert set(expected) - failed_as_expected <= OF_THE_PROCESSOR
 
@@ -295,7 +296,7 @@ def test_column_aligner_contract(aligner, check):
 
 
 def _tuner_forms(crops, folder):
-    """Options and samples of each form: 9 samples, of which every third is of one class."""
+    """Return options and 9 samples for each form; every third sample is of the same class."""
     forms = _forms(crops, folder, None)
     tiny = {"max_epochs": 3, "lr": 1e-2, "batch_size": 4, "engine": "torch"}
     rows = np.random.default_rng(0).normal(size=(9, 4))

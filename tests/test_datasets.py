@@ -15,13 +15,13 @@ SHIFTS = ["dark", "blurred", "noisy", "gray", "recolored"]
 
 
 def crops(n_per_class=3, **kwargs):
-    """Crops of the two photos that need no scikit-image, small."""
+    """Return small crops of the two photos that do not require scikit-image."""
     kwargs = {"classes": ["flower", "pagoda"], "size": 64, **kwargs}
     return load_photo_crops(n_per_class, **kwargs)
 
 
 def gray_levels(shift, severity, **kwargs):
-    """Crops of the shifted domain and of the plain one, as floats."""
+    """Return crops of the shifted and of the original domain as floats."""
     shifted = crops(shift=shift, severity=severity, **kwargs).images
     return shifted.astype(float), crops(**kwargs).images.astype(float)
 
@@ -59,7 +59,7 @@ def test_target_names_are_sorted_whatever_the_order_asked():
 
 
 def test_crops_show_the_photo_of_their_class():
-    # The flower is orange, the pagoda stands before a blue sky.
+    # The flower is orange, and the pagoda has a blue sky in the background.
     red, _, blue = np.moveaxis(crops(20).images.mean((1, 2)), -1, 0)
     flower, pagoda = (red / blue).reshape(20, 2).mean(axis=0)
     assert flower > 1.6 * pagoda
@@ -115,7 +115,7 @@ def test_crop_reaches_every_part_of_the_photo():
 
 
 def test_crop_turns_the_photo_by_any_angle():
-    # The direction of the ramp in a crop is the angle it was turned by.
+    # The direction of the ramp in a crop is the angle of its rotation.
     ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     photo, angles = Image.fromarray(ramp).convert("RGB"), []
     for seed in range(100):
@@ -142,7 +142,7 @@ def test_lighting_changes_brightness_contrast_and_color():
 
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_shifted_crops_are_the_same_crops(shift):
-    # A vanishing severity leaves rounding only: the windows and lighting are equal.
+    # With a vanishing severity, only rounding differs: windows and lighting are equal.
     shifted, plain = gray_levels(shift, 1e-6)
     assert np.abs(shifted - plain).max() <= 1
 

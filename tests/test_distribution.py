@@ -1,4 +1,4 @@
-"""What an sdist and a wheel hold, against what git tracks."""
+"""Compare the contents of an sdist and a wheel with the files tracked by git."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def tracked():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy of what git tracks, in which nothing else can slip into an archive."""
+    """Copy the files tracked by git, so that no other file can get into an archive."""
     folder = tmp_path_factory.mktemp("project")
     for name in tracked():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def project(tmp_path_factory):
 
 
 def build(kind, project, folder):
-    """Path of an archive, built without isolation and without a network."""
+    """Build an archive without isolation and without a network; return its path."""
     command = [sys.executable, "-c", BUILD, kind, str(folder)]
     run = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
     return folder / run.stdout.splitlines()[-1]

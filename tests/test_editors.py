@@ -1,4 +1,4 @@
-"""What editors and type checkers see of a package that loads its names at first use."""
+"""Editors and type checkers see the names that the package loads at first use."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 import sklearn_transfer
 
 ROOT = Path(__file__).parents[1]
-# Of these mypy would read more than of the package.
+# mypy would spend more time on these than on the package.
 LIBRARIES = ["torch", "numpy", "PIL", "torchvision", "timm", "huggingface_hub", "matplotlib"]
 ESTIMATORS = [name for name in sklearn_transfer.__all__ if name[0].isupper()]
 
@@ -62,7 +62,7 @@ def test_methods_of_an_estimator_are_completed():
 
 @pytest.fixture(scope="module")
 def mypy_says(tmp_path_factory):
-    """Lines of mypy on a program with one misspelt parameter and one misspelt name."""
+    """Return the output of mypy for a program with a misspelled parameter and name."""
     folder = tmp_path_factory.mktemp("mypy")
     program = folder / "program.py"
     program.write_text(

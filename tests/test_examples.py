@@ -1,4 +1,4 @@
-"""The examples run and show what they promise."""
+"""The examples run and show the results that their text describes."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def test_quickstart_reaches_its_figures_and_draws_its_picture(tmp_path):
 
 
 @pytest.mark.slow
-def test_images_beside_numbers_know_more_than_either(tmp_path):
+def test_images_and_numbers_predict_better_together(tmp_path):
     lines = run("extraction/plot_column_transformer.py", tmp_path).splitlines()[-3:]
     photo, numbers, both = (float(re.search(r"0\.\d+", line).group()) for line in lines)
     assert both > 0.9
@@ -49,7 +49,7 @@ def test_deeper_layers_bring_photos_of_one_class_together(tmp_path):
 
 
 @pytest.mark.slow
-def test_score_and_accuracy_put_networks_in_the_same_order(tmp_path):
+def test_score_and_accuracy_rank_networks_alike(tmp_path):
     lines = run("selection/plot_rank_backbones.py", tmp_path)
     assert lines.splitlines()[1].startswith("lite")
     pretrained, all_of_them = re.search(r"tau: (\S+), .* control (\S+)", lines).groups()
@@ -75,7 +75,7 @@ def test_each_alignment_helps_where_its_assumption_holds(tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_help_a_line_and_not_a_polynomial(tmp_path):
+def test_weights_help_a_line_but_not_a_polynomial(tmp_path):
     lines = run("weighting/plot_kmm_covariate_shift.py", tmp_path)
     found = re.findall(r"(line|polynomial) +(equal|weighted) .*?(0\.\d+)", lines)
     errors = {(name, kind): float(error) for name, kind, error in found}
@@ -84,7 +84,7 @@ def test_weights_help_a_line_and_not_a_polynomial(tmp_path):
 
 
 @pytest.mark.slow
-def test_weighted_scores_are_nearer_to_the_accuracy_at_dusk(tmp_path):
+def test_weighted_scores_are_closer_to_the_accuracy_at_dusk(tmp_path):
     lines = run("weighting/plot_shifted_photos.py", tmp_path)
     day, dusk = (float(gap) for gap in re.findall(r"off by (0\.\d+)", lines))
     assert dusk < 0.75 * day
@@ -101,7 +101,7 @@ def test_features_of_photos_help_on_photos_and_hurt_on_digits(tmp_path):
 
 
 @pytest.mark.slow
-def test_prototypes_are_ahead_with_few_photos(tmp_path):
+def test_prototypes_are_most_accurate_with_one_photo_per_class(tmp_path):
     table = run("heads/plot_few_shot.py", tmp_path)
     pattern = r"^(\w+).*? 1: (0\.\d+) "
     one_shot = [(name, float(v)) for name, v in re.findall(pattern, table, re.MULTILINE)]
@@ -110,9 +110,9 @@ def test_prototypes_are_ahead_with_few_photos(tmp_path):
 
 
 @pytest.mark.slow
-def test_unseen_digits_are_recognised_once_scores_are_calibrated(tmp_path):
+def test_unseen_digits_are_recognized_with_calibrated_scores(tmp_path):
     lines = run("heads/plot_zero_shot.py", tmp_path)
-    assert float(re.search(r"each other: (0\.\d+)", lines).group(1)) > 0.62
+    assert float(re.search(r"unseen digits: (0\.\d+)", lines).group(1)) > 0.62
     before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
     assert after > 0.5 > 2 * before
 
@@ -128,7 +128,7 @@ def test_training_more_of_a_network_overtakes_raw_pixels(tmp_path):
 
 
 @pytest.mark.slow
-def test_no_way_to_train_falls_below_the_probe_on_another_camera(tmp_path):
+def test_no_training_is_less_accurate_than_the_probe_on_another_camera(tmp_path):
     table = run("finetuning/plot_lp_ft_under_shift.py", tmp_path)
     rows = re.findall(r"^ *(\w.*?)  (0\.\d+) \+- (0\.\d+)   (0\.\d+)", table, re.MULTILINE)
     source, target = ({r[0]: float(r[i]) for r in rows} for i in (1, 3))
@@ -141,16 +141,18 @@ def test_no_way_to_train_falls_below_the_probe_on_another_camera(tmp_path):
 @pytest.mark.slow
 def test_one_network_for_two_tasks_is_about_as_good_as_two(tmp_path):
     lines = run("finetuning/plot_multi_task.py", tmp_path)
-    found = re.findall(r": (0\.\d+) of the photos right, level off by (0\.\d+)", lines)
+    found = re.findall(
+        r": (0\.\d+) of the photos correct, mean error of the level (0\.\d+)", lines
+    )
     (one, off), (each, off_each) = (map(float, row) for row in found)
     assert one > each - 0.1
-    assert max(off, off_each) < 0.12  # a constant guess is off by 0.2
+    assert max(off, off_each) < 0.12  # a constant guess has an error of 0.2
 
 
 @pytest.mark.slow
-def test_codes_of_an_autoencoder_beat_pixels_where_labels_are_few(tmp_path):
+def test_codes_of_an_autoencoder_beat_pixels_with_few_labels(tmp_path):
     lines = run("finetuning/plot_self_taught.py", tmp_path)
-    pattern = r"^ *(\d+) labels .* (0\.\d+), codes (0\.\d+), ahead in (\d+) of 10"
+    pattern = r"^ *(\d+) labels .* (0\.\d+), codes (0\.\d+), (\d+) wins of 10"
     rows = {int(r[0]): r[1:] for r in re.findall(pattern, lines, re.MULTILINE)}
     assert float(rows[2][1]) > float(rows[2][0]) + 0.04
     assert float(rows[10][1]) > float(rows[10][0]) + 0.01
@@ -158,10 +160,10 @@ def test_codes_of_an_autoencoder_beat_pixels_where_labels_are_few(tmp_path):
 
 
 @pytest.mark.slow
-def test_labels_are_asked_for_after_the_light_has_changed(tmp_path):
+def test_labels_are_requested_after_the_light_has_changed(tmp_path):
     lines = run("selection/plot_drift.py", tmp_path)
-    asked = re.search(r"days \[(.*)\], of 17", lines).group(1).split(", ")
-    assert min(map(int, asked)) > 5
-    assert len(asked) <= 4
+    requested = re.search(r"days \[(.*)\], of 17", lines).group(1).split(", ")
+    assert min(map(int, requested)) > 5
+    assert len(requested) <= 4
     before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
     assert after > before + 0.04

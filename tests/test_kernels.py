@@ -89,7 +89,8 @@ def test_distance_follows_scales_whose_square_is_no_number(rows, scale):
     np.testing.assert_allclose(Kernel("rbf", None).compute_block(*blocks), peer)
 
 
-@pytest.mark.parametrize("value", [1.0, 0.3])  # the mean of many 0.3 is not 0.3
+# The mean of many values of 0.3 is not exactly 0.3.
+@pytest.mark.parametrize("value", [1.0, 0.3])
 def test_constant_rows_have_gamma_one(value):
     assert compute_median_gamma(np.full((6, 2), value), np.full((5, 2), value)) == 1
 

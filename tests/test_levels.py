@@ -9,7 +9,7 @@ from tests.levels import RISK, assert_level_is_kept, least_alarms, most_alarms, 
 
 
 def tail(n, count, level):
-    """Probability of more than so many of n, a term at a time."""
+    """Compute the probability of more than `count` of n term by term."""
     return sum(comb(n, k) * level**k * (1 - level) ** (n - k) for k in range(count + 1, n + 1))
 
 

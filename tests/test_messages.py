@@ -1,4 +1,4 @@
-"""A text in the place of a name is shortened in every message."""
+"""A long text that is passed as a name is shortened in every message."""
 
 import warnings
 
@@ -18,7 +18,7 @@ Y = np.arange(9) % 2
 
 
 def said(action):
-    """All that an action tells: its error and its warnings."""
+    """Return the texts of the error and the warnings of an action."""
     texts = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

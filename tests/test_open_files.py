@@ -1,4 +1,4 @@
-"""Nothing that the package opens is left open."""
+"""The package leaves no file open."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ print("done")
 
 
 def test_no_file_is_left_open(tmp_path):
-    """Temporary files of trainings come with a bound of one byte."""
+    """A bound of one byte forces training to use temporary files."""
     env = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

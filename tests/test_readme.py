@@ -1,4 +1,4 @@
-"""The README's recipes run as they stand."""
+"""The recipes in the README run as they are written."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 @pytest.fixture
 def names(photos, tmp_path):
-    """What the recipes take for given: paths, y, other paths and a table."""
+    """Return the names that the recipes use: paths, y, new_paths and table."""
     paths = []
     for i in range(12):
         paths.append(str(tmp_path / f"{i}.jpg"))

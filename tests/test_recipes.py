@@ -1,4 +1,4 @@
-"""Ensembles of networks by scikit-learn's own tools, on paths."""
+"""Ensembles of networks can be built with scikit-learn's own tools, on paths."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ OTHER = {"model": "test_resnet", "weights": None, "engine": "torch"}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Paths of 24 crops of two photos, in random order, and the name of the photo."""
+    """Return the paths of 24 crops of two photos in random order, and the photos' names."""
     folder = tmp_path_factory.mktemp("crops")
     names = ["flower", "pagoda"]
     paths, y = load_photo_crops(12, size=64, classes=names, folder=folder, return_X_y=True)
@@ -63,7 +63,7 @@ def test_union_takes_part_in_a_search(files):
     extractor = PretrainedFeatures(**LITE).clear_cache()
     search = GridSearchCV(pipe, grid, cv=3, error_score="raise").fit(paths, y)
     assert search.best_score_ > 0.9
-    assert extractor.cache_info().misses == 2 * len(paths)  # once for each network
+    assert extractor.cache_info().misses == 2 * len(paths)  # once per network
 
 
 def test_soft_vote_is_the_mean_of_two_pipelines_on_paths(files):

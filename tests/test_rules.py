@@ -321,6 +321,54 @@ def test_words_are_plain_and_american():
     assert_only_exempt(faults, exemptions.WORDS)
 
 
+# Pages and programs outside the package.
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"])
+PROGRAMS = sorted(
+    path for folder in ("examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
+# Further phrases that are not idiomatic, beside those in `PHRASES`.
+MORE_PHRASES = re.compile(
+    r"\b(?:as ever|minds|comes to the same|has a say|at hand|(?:its|their) like)\b",
+    re.I,
+)
+# First words of functions in examples and benchmarks, beside those in `FIRST_WORDS`.
+VERBS_OF_PROGRAMS = {"bend", "main", "print", "serve", "stretch", "time"}
+
+
+def find_bad_words(text):
+    """Return British spellings and unidiomatic phrases in a text."""
+    # A phrase may continue on the next line of a comment, after the comment mark.
+    joined = " ".join(re.sub(r"^\s*#", "", text, flags=re.M).split())
+    patterns = (BRITISH, PHRASES, MORE_PHRASES)
+    return [match[0] for pattern in patterns for match in pattern.finditer(joined)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A grey image", "gets a score,\n# one row a sample", "weights work as\never", "labelled"],
+)
+def test_bad_words_are_found(text):
+    assert find_bad_words(text)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *PROGRAMS], ids=lambda path: str(path.name))
+def test_words_outside_the_package_are_plain_and_american(path):
+    assert find_bad_words(FORMER.sub("", path.read_text())) == []
+
+
+def test_summaries_of_programs_are_statements_or_questions():
+    for path in PROGRAMS:
+        lines = ast.get_docstring(ast.parse(path.read_text())).splitlines()
+        assert lines[0].endswith((".", "?")) or lines[1].startswith("==="), path
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.name))
+def test_functions_of_programs_begin_with_a_verb(path):
+    for name in functions_of(ast.parse(path.read_text())):
+        first_word = name.lstrip("_").partition("_")[0]
+        assert begins_with_a_verb(name) or first_word in VERBS_OF_PROGRAMS, name
+
+
 # Names of functions
 
 VERBS = """

@@ -1,5 +1,8 @@
-"""Our estimators beside skada's. Each runs in its own process: importing skada changes
-scikit-learn's configuration for all."""
+"""Our estimators work with those of skada.
+
+Each test runs in a separate process, because importing skada changes the configuration of
+scikit-learn.
+"""
 
 import subprocess
 import sys
@@ -34,7 +37,7 @@ def run(code):
 
 
 def test_our_features_inside_its_pipeline():
-    """Paths and arrays, adapted by skada, as features computed before would be."""
+    """Adapt paths and arrays by skada; the result is that for features computed in advance."""
     code = """
         import sys, tempfile
         from PIL import Image
@@ -76,7 +79,7 @@ def test_our_weights_inside_its_pipeline():
 
 
 def test_our_weights_beside_its_reweighting():
-    """The same target problem: both move the source's mean towards the target's."""
+    """Solve the same problem with both: they move the mean of the source toward the target."""
     code = """
         from skada import KMMReweightAdapter
         X = rng.normal(size=(40, 2)) + ~source[:, None]

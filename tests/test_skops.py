@@ -1,4 +1,4 @@
-"""Fitted estimators survive skops, which builds nothing but what it is told to trust."""
+"""Fitted estimators survive skops, which creates only objects of trusted types."""
 
 import pickle
 
@@ -48,7 +48,7 @@ X = RNG.normal(size=(60, 3))
 T = RNG.normal(0.7, 0.5, size=(50, 3))
 Y = np.array(["a", "b", "c"])[X[:, :3].argmax(axis=1)]
 BOTH = np.stack([X[:, 0] > 0, X[:, 1] > 0], axis=1).astype(int)
-# What skops does not know of scikit-learn's itself; what else is trusted must be ours.
+# Types of scikit-learn that skops does not trust; all others must be types of this package.
 SKLEARN = ("sklearn.calibration.", "sklearn.metrics.", "sklearn.model_selection.")
 SKLEARN += ("sklearn.utils._bunch.",)
 
@@ -67,7 +67,7 @@ def search(estimator, **options):
 
 
 def loaded(estimator):
-    """Fitted estimator after skops; the names that had to be trusted are few, and ours."""
+    """Return a fitted estimator after skops; few types, all ours, have to be trusted."""
     content = sio.dumps(estimator)
     names = sio.get_untrusted_types(data=content)
     others = [name for name in names if not name.startswith("sklearn_transfer.")]
@@ -197,7 +197,7 @@ def test_requests_of_the_user_stay():
 @pytest.mark.parametrize("routing", [False, True])
 @pytest.mark.parametrize("kind", WEIGHTED)
 def test_scores_take_weights_wherever_the_estimator_is(kind, routing):
-    """Whole weights count as repeated rows, and nothing is left on the estimator."""
+    """Integer weights count as repeated rows, and the estimator is left without requests."""
     counts = np.random.default_rng(1).integers(0, 3, len(X))
     with config_context(enable_metadata_routing=routing):
         fitted = ImportanceWeighted(WEIGHTED[kind]).fit(X, Y, X_target=T)
@@ -207,7 +207,7 @@ def test_scores_take_weights_wherever_the_estimator_is(kind, routing):
 
 
 def test_cross_validated_predictions_are_as_before():
-    """Withdrawn requests change no fit: those of a fold are equal to a fit by hand."""
+    """Removing requests changes no fit: the fit of a fold equals a direct fit."""
     model = ImportanceWeighted(scaled())
     folds = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
     found = cross_val_predict(
@@ -222,7 +222,7 @@ def test_cross_validated_predictions_are_as_before():
 
 
 def test_estimators_are_parts_of_the_check():
-    """The list above grows with the package."""
+    """The estimators tested above are all that the package has."""
     from sklearn_transfer import alignment, heads, weighting
 
     tested = {*WEIGHTERS, *ALIGNERS, PrototypeClassifier, ZeroShotClassifier}
@@ -362,7 +362,7 @@ LAYERS = {
 def test_autoencoders_survive(case):
     options, samples = LAYERS[case]
     fitted = codes(**options).fit(samples)
-    fitted.set_params(n_components=9, hidden=(2,), architecture="auto")  # of a later fit
+    fitted.set_params(n_components=9, hidden=(2,), architecture="auto")  # from a later fit
     again = loaded(fitted)
     np.testing.assert_array_equal(again.transform(samples), fitted.transform(samples))
     np.testing.assert_array_equal(again.reconstruct(samples), fitted.reconstruct(samples))

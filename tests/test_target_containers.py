@@ -1,4 +1,4 @@
-"""Targets in any container give what the same list gives, or are refused with the repair."""
+"""Targets in any container give the same result as a list, or raise a helpful error."""
 
 import warnings
 from functools import cache
@@ -43,7 +43,7 @@ TARGET = rng.normal(size=(20, 4)) + 1
 
 
 class Bare:
-    """A length and rows by number, no more."""
+    """Container with only a length and rows by number."""
 
     def __init__(self, values):
         self.values = values
@@ -101,7 +101,7 @@ def of_zero_shot(y):
 
 
 def of_scorer(y):
-    """The share of labels that a model gives which was fitted on the same ones."""
+    """Return the share of labels that a model predicts correctly for its own training set."""
     model = LogisticRegression().fit(X, PrototypeClassifier().fit(X, y).predict(X))
     scorer = ImportanceWeightedScorer("accuracy", X_target=TARGET, weighter=KMM())
     return scorer(model, X, y)

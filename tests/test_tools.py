@@ -1,4 +1,4 @@
-"""Tools of other projects that take the paths of images in a one-column frame."""
+"""Tools of other projects accept paths of images in a DataFrame with one column."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from sklearn_transfer import PretrainedFeatures
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Paths of 16 images that are dark or light, and which they are."""
+    """Return the paths of 16 dark or light images and whether they are dark."""
     folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     y = np.array([0] * 10 + [1] * 6)

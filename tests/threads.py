@@ -1,10 +1,10 @@
-"""Work that tests do in several threads at once."""
+"""Run work of tests in several threads at once."""
 
 import threading
 
 
 def run_together(n_threads, work):
-    """Run `work(number)` in threads that start at once; what they raised."""
+    """Run `work(number)` in threads that start at once; return the errors they raised."""
     barrier, raised = threading.Barrier(n_threads), []
 
     def guarded(number):

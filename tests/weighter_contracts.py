@@ -1,4 +1,4 @@
-"""What every weighter promises, as checks of one."""
+"""Checks of what every weighter promises."""
 
 import pickle
 import warnings
@@ -26,7 +26,7 @@ def make_domains():
 
 
 def labels(X):
-    """Classes that follow the first feature, as near as they can be halves."""
+    """Return two classes of nearly equal size that depend on the first feature."""
     ranks = np.argsort(np.argsort(np.asarray(X)[:, 0], kind="stable"), kind="stable")
     return np.where(ranks >= len(ranks) // 2, "right", "left")
 
@@ -79,7 +79,7 @@ def check_constant_data_have_equal_weights(weighter):
 
 
 def check_duplicate_rows_have_equal_weights(weighter):
-    """Of a classifier up to its folds: a copy may be left out with other rows."""
+    """For a classifier, this holds up to its folds: a copy may be held out with other rows."""
     domains = make_domains()
     X, T = domains
     X = np.concatenate([X, X[:1], X[:1]])
@@ -105,7 +105,7 @@ def check_more_features_than_rows(weighter):
 
 
 def check_many_features_far_from_each_other(weighter):
-    """Densities themselves underflow in 512 dimensions."""
+    """The densities themselves underflow in 512 dimensions."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The estimate averages")
         rng = np.random.default_rng(0)

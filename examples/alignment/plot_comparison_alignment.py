@@ -1,21 +1,22 @@
 """
-Which alignment helps against which shift?
-==========================================
+Which alignment method helps against which shift?
+=================================================
 
-A model learns from labeled rows of one domain and meets rows of another, of which there
-are many without labels. The aligners of :mod:`sklearn_transfer.alignment` bring both
-domains into one space before the model learns. Each of them assumes something of how the
-domains differ; this compares them where that holds, and where it does not.
+A model is trained on labeled samples of one domain and applied to another domain, of which
+many samples without labels are available. The aligners of :mod:`sklearn_transfer.alignment`
+map both domains into a common space before the model is trained. Each of them makes an
+assumption about how the domains differ. This example compares them on shifts that satisfy
+these assumptions and on shifts that violate them.
 """
 
 # %%
 # Five shifts of one problem
 # --------------------------
 #
-# The source is two moons, and a third feature that is noise. The target is drawn anew and
-# then moved in the plane, stretched and turned, bent, moved in the third feature only, or
-# moved and drawn with one class nine times as frequent as the other. Labels of the target
-# only score the models.
+# The source consists of two moons and a third feature that is noise. The target is a new draw
+# that is moved in the plane, stretched and turned, bent, moved only in the third feature, or
+# moved with one class nine times as frequent as the other. The labels of the target are used
+# only to score the models.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,30 +36,30 @@ from sklearn_transfer import (
 N = 150
 
 
-def moved(X):
+def move(X):
     return X + np.array([1.5, -1, 0])
 
 
-def stretched_and_turned(X):
+def stretch_and_turn(X):
     angle = np.pi / 5
     turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return np.column_stack([X[:, :2] * [1.6, 0.7] @ np.array(turn), X[:, 2]])
 
 
-def bent(X):
+def bend(X):
     return X + np.outer((X[:, 0] - 0.5) ** 2, [0, 0.8, 0])
 
 
-def noise_moved(X):
+def move_noise(X):
     return X + np.array([0, 0, 1.5])
 
 
 SHIFTS = {
-    "moved": (moved, 0.5),
-    "stretched and turned": (stretched_and_turned, 0.5),
-    "bent": (bent, 0.5),
-    "noise moved": (noise_moved, 0.5),
-    "moved, classes 9 to 1": (moved, 0.9),
+    "moved": (move, 0.5),
+    "stretched and turned": (stretch_and_turn, 0.5),
+    "bent": (bend, 0.5),
+    "noise moved": (move_noise, 0.5),
+    "moved, classes 9 to 1": (move, 0.9),
 }
 
 
@@ -74,12 +75,13 @@ def draw(name, seed):
 
 
 # %%
-# Five ways to learn
-# ------------------
+# Five methods
+# ------------
 #
-# In a pipeline, ``fit`` maps the rows it is given as source, and ``score`` those as
-# target. Optimal transport is told the labels of the source, which keep its two classes
-# apart. A support vector machine with a radial kernel is curved enough for moons.
+# In a pipeline, ``fit`` treats the samples that it receives as the source, and ``score``
+# treats them as the target. Optimal transport uses the labels of the source to keep the two
+# classes apart. The classifier is a support vector machine with a radial kernel, which can
+# separate the moons.
 
 METHODS = {
     "no adaptation": "passthrough",
@@ -90,14 +92,17 @@ METHODS = {
 }
 
 
-def accuracy(aligner, X, y, X_target, y_target):
+def compute_accuracy(aligner, X, y, X_target, y_target):
     model = Pipeline([("align", aligner), ("scale", StandardScaler()), ("svm", SVC())])
     target = {} if aligner == "passthrough" else {"align__X_target": TargetDomain(X_target)}
     return model.fit(X, y, **target).score(X_target, y_target)
 
 
 scores = {
-    shift: [[accuracy(m, *draw(shift, seed)) for seed in range(10)] for m in METHODS.values()]
+    shift: [
+        [compute_accuracy(m, *draw(shift, seed)) for seed in range(10)]
+        for m in METHODS.values()
+    ]
     for shift in SHIFTS
 }
 for shift, rows in scores.items():
@@ -106,16 +111,17 @@ for shift, rows in scores.items():
         print(f"    {method:<20} {np.mean(values):.2f} +- {np.std(values):.2f}")
 
 # %%
-# The answer
-# ----------
+# Results
+# -------
 #
-# None helps everywhere. CORAL and subspace alignment undo a move, and optimal transport most
-# of it; where the plane is stretched, turned or bent they gain little. Subspace alignment
-# gains from leaving out the noise, which its two components do. Transfer components leave
-# out what tells the domains apart: good where that is noise or a bend, and no help where the
-# moons themselves have moved. With other shares of the classes all stay under what always
-# saying the frequent class would give: what is matched is the mean of other classes. Look at
-# the shares first (:func:`~sklearn_transfer.selection.label_shift_test`).
+# No method helps against every shift. CORAL and subspace alignment reverse a move, and optimal
+# transport reverses most of it; if the plane is stretched, turned or bent, they gain little.
+# Subspace alignment benefits from its two components, which exclude the noise. Transfer
+# components exclude the directions that distinguish the domains. This helps if these
+# directions are noise or a bend, but not if the moons themselves have moved. If the class
+# shares differ, all methods are less accurate than always predicting the frequent class,
+# because they match the means of domains with different class shares. Therefore, compare the
+# class shares first with :func:`~sklearn_transfer.selection.label_shift_test`.
 
 colors = ["#8a929c", "#b8860b", "#3f6fb5", "#8d4fa8", "#1a7f4b"]
 fig, axes = plt.subplots(2, 5, figsize=(13, 5.2), layout="constrained")
@@ -138,9 +144,9 @@ for (shift, rows), (above, below) in zip(scores.items(), axes.T, strict=True):
     below.spines[["left", "top", "right"]].set_visible(False)
     if below is not axes[1, 0]:
         below.set(yticks=[])
-axes[0, 0].set_ylabel("source gray, target red")
+axes[0, 0].set_ylabel("source (gray) and target (red)")
 fig.supxlabel(
-    "accuracy on the target: mean of ten draws (bars) and each of them (dots); "
-    "dotted: always the frequent class"
+    "accuracy on the target: mean of ten draws (bars) and single draws (dots); "
+    "dotted line: always predicting the frequent class"
 )
 plt.show()

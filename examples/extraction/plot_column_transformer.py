@@ -1,23 +1,23 @@
 """
-Do a photo and two measurements know more together?
-===================================================
+Do a photo and two measurements predict more together than alone?
+=================================================================
 
-A robot stops, photographs the ground, reads its moisture and slope, and must tell
-whether the wheels will hold. The photo shows the surface but not how wet or steep it is;
-the numbers say how wet and steep, but not what. Both stand in one table, so both should
-go through one scikit-learn pipeline: :class:`~sklearn.compose.ColumnTransformer` sends
-the column of paths through :class:`~sklearn_transfer.PretrainedFeatures` and the numbers
-through a scaler.
+A robot takes a photo of the ground, measures its moisture and slope, and must predict whether
+its wheels will hold. The photo shows the type of surface but not how wet or steep it is; the
+measurements tell how wet and steep the surface is, but not its type. Both are columns of one
+table, so a single scikit-learn pipeline can process them:
+:class:`~sklearn.compose.ColumnTransformer` passes the column of paths to
+:class:`~sklearn_transfer.PretrainedFeatures` and the measurements to a scaler.
 """
 
 # %%
 # The table
 # ---------
 #
-# The photos are random crops of four real surfaces. The measurements and the outcome are
-# drawn here by a rule: a surface has its grip, moisture and slope use it up, and chance
-# has a say. Knowing the rule, we know the best accuracy there can be. The classifier is
-# told neither the rule nor the name of the surface.
+# The photos are random crops of photos of four real surfaces. The measurements are random
+# numbers, and the outcome follows a rule: each surface has a certain grip, moisture and slope
+# reduce it, and there is some noise. Because the rule is known, so is the best possible
+# accuracy. The classifier is given neither the rule nor the name of the surface.
 
 import os
 from tempfile import TemporaryDirectory
@@ -55,9 +55,9 @@ print(table.assign(path=table["path"].map(os.path.basename), holds=holds).head()
 # One pipeline, three choices of columns
 # --------------------------------------
 #
-# Eight principal components of the 1280 image features, each brought to variance 1, keep
-# the two numbers from drowning. They are learned within each fold, and the folds share the
-# features: each image passes the network once.
+# The 1280 image features are reduced to eight principal components of unit variance, so that
+# they do not dominate the two measurements. The components are fitted within each fold. The
+# folds share the image features, so each image passes through the network only once.
 
 components = PCA(8, whiten=True, random_state=0)
 photo = ("image", make_pipeline(PretrainedFeatures(), components), "path")
@@ -75,10 +75,11 @@ for name, columns in {
     print(f"{name:<18} {scores[name].mean():.3f} +- {scores[name].std():.3f}")
 
 # %%
-# The answer
-# ----------
+# Results
+# -------
 #
-# Together they come close to the rule itself; alone, neither does.
+# Together, the photo and the measurements come close to the accuracy of the rule itself.
+# Neither of them does so alone.
 
 fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
 for i, (name, values) in enumerate(scores.items()):
@@ -93,7 +94,7 @@ for x, label in [
     ax.axvline(x, color="black", linewidth=1, linestyle=":")
     ax.text(x, -0.6, label, ha="center", va="bottom")
 ax.set(xlim=(0, 1.02), ylim=(2.5, -0.55), yticks=[])
-ax.set_xlabel("accuracy: mean of ten test folds (bars) and each of them (dots)")
+ax.set_xlabel("accuracy: mean of ten test folds (bars) and single folds (dots)")
 ax.spines[["left", "top", "right"]].set_visible(False)
 plt.show()
 folder.cleanup()

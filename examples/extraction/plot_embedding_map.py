@@ -1,20 +1,20 @@
 """
-What is near to what, at three depths of a network?
-===================================================
+Which photos are similar at three depths of a network?
+======================================================
 
-To the first layers of a network two photos are alike if their colors and textures are; to
-the last ones, if they show the same thing. Two maps of the same photos, drawn from features
-of different layers, should therefore look different. Do they, and which layer is the one to
-put a classifier on?
+In the first layers of a network, two photos are similar if their colors and textures are
+similar; in the last layers, they are similar if they show the same object. Maps of the same
+photos that are drawn from features of different layers should therefore look different. This
+example draws three such maps and shows which layer is best suited for a classifier.
 """
 
 # %%
 # The photos
 # ----------
 #
-# Crops of fifteen photos, each turned, scaled and lit at random. Among the photos are
-# surfaces that differ in texture alone (brick, grass, gravel) and scenes in which each crop
-# shows another part (pagoda, coffee, astronaut).
+# The samples are crops of fifteen photos, each randomly rotated, scaled and lit. Some photos
+# show surfaces that differ only in texture (brick, grass, gravel), and others show scenes of
+# which each crop contains a different part (pagoda, coffee, astronaut).
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,19 +27,20 @@ from sklearn_transfer.datasets import load_photo_crops
 
 X, y = load_photo_crops(20, size=128, return_X_y=True)
 layers = ["shallow", "middle", "deep"]
-PretrainedFeatures().precompute(X, layers=layers)  # one pass for the three of them
+PretrainedFeatures().precompute(X, layers=layers)  # one pass for all three layers
 
 # %%
 # Three maps
 # ----------
 #
-# t-SNE keeps near what is near; distances between groups and the sizes of groups mean
-# nothing. Next to each map stands a number that does not depend on the drawing: of how many
-# photos the nearest other one, in all dimensions, is of the same class.
+# t-SNE preserves neighborhoods; the distances between groups and the sizes of groups have no
+# meaning. The title of each map contains a number that does not depend on the map: the
+# fraction of crops whose nearest neighbor, in all dimensions, belongs to the same class.
 #
-# In the shallow map grass lies among gravel, and the gray photographs (camera, coins) share
-# one cloud, as their textures and grays are alike. The deep map has one island per photo: that
-# layer is the one for a classifier. A crop on a foreign island is worth a look at the image.
+# In the shallow map, grass lies among gravel, and the grayscale photos (camera, coins) form
+# one cluster because their textures and shades of gray are similar. The deep map has one
+# cluster per photo, so this layer is best suited for a classifier. If a crop lies in the
+# cluster of another class, it is worth looking at the image.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 5.2), layout="constrained")
 classes = np.unique(y)
@@ -53,8 +54,10 @@ for layer, ax in zip(layers, axes, strict=True):
     plane = TSNE(perplexity=15, init="pca", random_state=0).fit_transform(features)
     for label, color in zip(classes, colors, strict=True):
         ax.scatter(*plane[y == label].T, s=18, color=color, label=label)
-    ax.set(title=f"{layer}: nearest of the same class {same:.0%}", xticks=[], yticks=[])
+    ax.set(
+        title=f"{layer}: nearest neighbor of the same class {same:.0%}", xticks=[], yticks=[]
+    )
     print(f"{layer:8} {features.shape[1]:4} features, nearest of the same class {same:.2f}")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
-figure.suptitle("The same photos from the first to the last layers")
+figure.suptitle("The same photos in early and late layers")
 plt.show()

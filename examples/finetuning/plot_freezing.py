@@ -2,18 +2,19 @@
 How much of a network should be trained?
 ========================================
 
-:class:`~sklearn_transfer.FineTunedClassifier` trains what its parameter `freeze` leaves: the
-head alone, some of the deepest layers, or everything. The more is trained, the better the
-network can suit images unlike those it knows, and the longer it takes. What is frozen is
-computed once, whatever the number of epochs.
+The parameter `freeze` of :class:`~sklearn_transfer.FineTunedClassifier` determines which
+layers are trained: only the head, some of the deepest layers, or all of them. With more
+trained layers, the network can adapt better to images that differ from those of its
+pretraining, but training takes longer. The output of frozen layers is computed only once,
+regardless of the number of epochs.
 """
 
 # %%
-# Digits, which are unlike photos
-# -------------------------------
+# Digits differ from photos
+# -------------------------
 #
-# scikit-learn's digits are 8 x 8 gray pixels. Features of a network that was trained on photos
-# are no good guide to them: a linear model on raw pixels does better.
+# scikit-learn's digits are images of 8 x 8 gray pixels. The features of a network that was
+# trained on photos do not represent them well: a linear model on raw pixels is more accurate.
 
 import time
 
@@ -37,10 +38,12 @@ print(f"raw pixels, logistic regression: {raw_accuracy:.3f}")
 # From the head to the whole network
 # ----------------------------------
 #
-# The default network has five stages. `freeze=4` leaves nothing but the last convolution
-# and the head, `freeze=None` leaves everything.
+# The default network has five stages. With `freeze=4`, only the last convolution and the head
+# are trained; with `freeze=None`, all layers are trained.
 
-PretrainedFeatures(input_size=64).transform(X_train[:2])  # loaded and compiled at first use
+PretrainedFeatures(input_size=64).transform(
+    X_train[:2]
+)  # the first use loads and compiles the network
 depths = {"head": "all", "top": "deep", "1 stage": 3, "2 stages": 2, "whole": None}
 accuracies, seconds = [], []
 for name, freeze in depths.items():
@@ -52,12 +55,12 @@ for name, freeze in depths.items():
     print(f"{name:>10} {accuracies[-1]:.3f} {seconds[-1]:5.1f} s")
 
 # %%
-# What it costs, what it brings
-# -----------------------------
+# Cost and benefit
+# ----------------
 #
-# Training the head alone stays below raw pixels. Most of the gain is there once the last two
-# stages are trained; the first ones, which see edges and colors, bring nothing more here, and
-# take the most time.
+# If only the head is trained, the accuracy is below that of raw pixels. Training the last two
+# stages achieves most of the gain. The first stages, which detect edges and colors, contribute
+# nothing more here and take the most time.
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 ax.axhline(raw_accuracy, color="gray", linestyle="--")
@@ -67,6 +70,6 @@ ax.plot(seconds, accuracies, "o-")
 for name, x, accuracy in zip(depths, seconds, accuracies, strict=True):
     ax.annotate(name, (x, accuracy), (6, -12), textcoords="offset points")
 ax.set(xlabel="seconds to train", ylabel="accuracy on test digits")
-ax.set(title="300 digits: what is trained, and what it brings")
+ax.set(title="300 digits: accuracy by trained layers")
 ax.margins(x=0.15, y=0.1)
 plt.show()

@@ -1,11 +1,12 @@
 """
-Which training survives another camera?
-=======================================
+Which way of training stays accurate on images of another camera?
+=================================================================
 
-Training all of a network on few images suits it to them and can spoil what it knew of others:
-accuracy falls where the images come from another camera. Fitting the head first, and training
-the rest after ("lp-ft"), is said to keep more of it [1]_. Here are five ways to train on five
-crops per class, and how each does on crops of the same kind and on noisy ones.
+Training all layers of a network on few images adapts it to these images but can distort what
+it has learned from others, so that its accuracy drops on images of another camera. Fitting the
+head first and training the other layers afterwards ("lp-ft") is reported to avoid some of this
+loss [1]_. This example compares five ways of training on five crops per class, both on crops
+of the same kind and on noisy ones.
 
 .. [1] A. Kumar et al. "Fine-Tuning can Distort Pretrained Features and Underperform
    Out-of-Distribution". ICLR, 2022.
@@ -15,8 +16,8 @@ crops per class, and how each does on crops of the same kind and on noisy ones.
 # Fifteen photos, five crops of each
 # ----------------------------------
 #
-# The photo is the class. The source is clean, the target is what a camera with a poor sensor
-# would see; no image of the target is used for training.
+# Each photo is a class. The source is free of noise, and the target looks like images of a
+# camera with a poor sensor. No image of the target is used for training.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,19 +26,20 @@ from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.datasets import load_photo_crops
 
 
-def crops(n, seed, shift=None):
+def load_crops(n, seed, shift=None):
     return load_photo_crops(
         n, size=64, shift=shift, severity=0.5, random_state=seed, return_X_y=True
     )
 
 
-tests = {"source": crops(10, seed=100), "target": crops(10, seed=101, shift="noisy")}
+tests = {"source": load_crops(10, seed=100), "target": load_crops(10, seed=101, shift="noisy")}
 
 # %%
 # Five ways to train
 # ------------------
 #
-# The mean over three draws of the training crops, with the standard error.
+# The table shows the mean accuracy over three draws of the training crops, with its standard
+# error.
 
 ways = {
     "probe": {"freeze": "all"},
@@ -48,7 +50,7 @@ ways = {
 }
 accuracy = {name: [] for name in ways}
 for seed in range(3):
-    X, y = crops(5, seed)
+    X, y = load_crops(5, seed)
     for name, options in ways.items():
         model = FineTunedClassifier(input_size=48, max_epochs=6, random_state=seed, **options)
         model.fit(X, y)
@@ -62,13 +64,14 @@ for name in ways:
     print(f"{name:>12}  {'   '.join(cells)}")
 
 # %%
-# The answer
-# ----------
+# Results
+# -------
 #
-# With smaller steps after the first head, as the estimator takes them, no way falls below the
-# probe on either camera. Training all of it at once gains most on the camera that it was
-# trained for, and least on the other one, where both ways that begin with the head gain more
-# and training the last stage alone as much as they do.
+# The estimator uses a smaller learning rate once the head has been fitted. As a result, no way
+# of training is less accurate than the probe on either camera. Training all layers at once
+# gains the most on the camera of the training images and the least on the other one. There,
+# the two ways that fit the head first gain more, and training only the last stage gains as
+# much as they do.
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 for i, domain in enumerate(tests):
@@ -76,6 +79,6 @@ for i, domain in enumerate(tests):
     heights = [mean[name][i] for name in ways]
     ax.bar(places, heights, 0.38, yerr=[error[name][i] for name in ways], label=domain)
 ax.set_xticks(range(len(ways)), ways)
-ax.set(ylabel="accuracy", ylim=(0, 1.2), title="Five crops per class, seen by two cameras")
+ax.set(ylabel="accuracy", ylim=(0, 1.2), title="Five crops per class, tested on two cameras")
 ax.legend(loc="upper center", ncols=2)
 plt.show()

@@ -1,17 +1,19 @@
 """
-Can one network learn a class and a number, with labels missing?
-================================================================
+Can one network learn a class and a number when labels are missing?
+===================================================================
 
-Two things are to be told from a photo: what it shows, and how noisy the camera was. Few photos
-have a label for the first, all have a measurement of the second. A network with two tasks
-learns from every label there is: entries that are missing are left out of the loss.
+Two quantities are predicted from a photo: what it shows and how noisy the camera was. Only
+some of the photos have a label for the first, but all of them have a measurement of the
+second. A network with two tasks learns from every available label, because the loss ignores
+missing entries.
 """
 
 # %%
 # Photos from four cameras
 # ------------------------
 #
-# Crops of fifteen photos at four levels of noise. Only half of the classes are known.
+# The samples are crops of fifteen photos at four levels of noise. The class is known for only
+# half of them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,8 +24,8 @@ from sklearn_transfer.datasets import load_photo_crops
 LEVELS = (0.1, 0.3, 0.5, 0.7)
 
 
-def crops(n, seed):
-    """Images, classes and levels of noise."""
+def load_crops(n, seed):
+    """Return images, classes and levels of noise."""
     parts = [
         load_photo_crops(
             n, size=80, shift="noisy", severity=s, random_state=seed + i, return_X_y=True
@@ -35,8 +37,8 @@ def crops(n, seed):
     return images, classes, np.repeat(LEVELS, [len(part[1]) for part in parts])
 
 
-X, photo, noise = crops(2, seed=0)
-X_test, photo_test, noise_test = crops(2, seed=100)
+X, photo, noise = load_crops(2, seed=0)
+X_test, photo_test, noise_test = load_crops(2, seed=100)
 known = np.random.default_rng(0).random(len(X)) < 1 / 2
 print(f"{len(X)} crops, {known.sum()} with a class")
 
@@ -44,8 +46,8 @@ print(f"{len(X)} crops, {known.sum()} with a class")
 # One network, two tasks
 # ----------------------
 #
-# y is a mapping of columns; `tasks` says what they are. `class_weight`, weights of samples and
-# early stopping work as ever.
+# y is a mapping of columns, and `tasks` describes them. `class_weight`, sample weights and
+# early stopping work as they do for a single task.
 
 y = {"photo": np.where(known, photo, None), "noise": noise}
 tasks = [{"name": "photo"}, {"name": "noise", "kind": "regression"}]
@@ -54,8 +56,8 @@ both = FineTunedClassifier(tasks=tasks, **options).fit(X, y)
 predicted = both.predict(X_test)
 
 # %%
-# Against one network for each
-# ----------------------------
+# Comparison with one network per task
+# ------------------------------------
 
 alone_photo = FineTunedClassifier(**options).fit(
     [image for image, k in zip(X, known, strict=True) if k], photo[known]
@@ -63,26 +65,29 @@ alone_photo = FineTunedClassifier(**options).fit(
 alone_noise = FineTunedRegressor(**options).fit(X, noise)
 answers = {
     "one network": (predicted[:, 0], predicted[:, 1].astype(float)),
-    "one for each": (alone_photo.predict(X_test), alone_noise.predict(X_test)),
+    "one per task": (alone_photo.predict(X_test), alone_noise.predict(X_test)),
 }
 for name, (labels, numbers) in answers.items():
     accuracy = (labels == photo_test).mean()
     off = np.abs(numbers - noise_test).mean()
-    print(f"{name:>12}: {accuracy:.3f} of the photos right, level off by {off:.3f}")
+    print(
+        f"{name:>12}: {accuracy:.3f} of the photos correct, mean error of the level {off:.3f}"
+    )
 
 # %%
-# The network that learns both has half the size, and is about as good.
+# The network that learns both tasks is about as accurate as two networks, at half the size.
 
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained", sharey=True)
 rng = np.random.default_rng(0)
 for ax, (name, (labels, numbers)) in zip(axes, answers.items(), strict=True):
     right = labels == photo_test
     places = noise_test + rng.uniform(-0.04, 0.04, len(numbers))
-    for mask, label in [(right, "photo right"), (~right, "photo wrong")]:
+    for mask, label in [(right, "class correct"), (~right, "class wrong")]:
         ax.scatter(places[mask], numbers[mask], 14, label=label)
     ax.plot([0, 0.8], [0, 0.8], color="gray", linewidth=1)
     ax.set(
-        xlabel="true level of noise", title=f"{name}: {right.mean():.2f} of the photos right"
+        xlabel="true level of noise",
+        title=f"{name}: {right.mean():.2f} of the classes correct",
     )
 axes[0].set_ylabel("predicted level of noise")
 axes[1].legend(loc="upper left")

@@ -1,20 +1,21 @@
 """
-How many photos does a class need?
-==================================
+How many photos per class are needed?
+=====================================
 
-A new product on the shelf, and one photo of it. On pretrained features a class can be its
-mean, and a mean needs no tuning: :class:`~sklearn_transfer.PrototypeClassifier`. How good is
-one photo, and from how many on does a logistic regression, which has to be tuned, do better?
-One draw of one photo says little, so :func:`~sklearn_transfer.heads.episodes` draws classes
-and photos many times.
+Suppose that there is only one photo of a new product. With pretrained features, a class can be
+represented by its mean, which requires no tuning; this is what
+:class:`~sklearn_transfer.PrototypeClassifier` does. How accurate is it with one photo per
+class, and with how many photos is a logistic regression, which must be tuned, more accurate?
+The result for a single photo depends on chance, so :func:`~sklearn_transfer.heads.episodes`
+draws classes and photos many times.
 """
 
 # %%
-# Features, once
-# --------------
+# Features
+# --------
 #
-# Noisy crops of fifteen photos, the photo being the class. Each passes the network once;
-# episodes then draw rows of its features.
+# The samples are noisy crops of fifteen photos, and each photo is a class. Each crop passes
+# through the network once, and the episodes draw from the resulting features.
 
 import matplotlib.pyplot as plt
 from sklearn.linear_model import LogisticRegression
@@ -31,7 +32,7 @@ X = PretrainedFeatures(input_size=128).fit_transform(images)
 # Ten classes, one to ten photos each
 # -----------------------------------
 #
-# All models see the same episodes, since the seed is the same.
+# All models are evaluated on the same episodes because they use the same seed.
 
 models = {
     "prototypes": PrototypeClassifier(),
@@ -52,8 +53,9 @@ for name, found in results.items():
     print(f"{name:28}", "  ".join(f"{r.n_shot:2}: {r.mean:.3f}" for r in found))
 
 # %%
-# Bars are 95 % intervals over episodes. With one photo the mean is far ahead, and nothing was
-# tuned; at ten photos a logistic regression has caught up, if its penalty is right.
+# The error bars are 95 % confidence intervals over episodes. With one photo per class, the
+# class means are far more accurate without any tuning. With ten photos, logistic regression is
+# equally accurate if its penalty is chosen well.
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
 for place, (name, found) in enumerate(results.items()):
@@ -61,9 +63,9 @@ for place, (name, found) in enumerate(results.items()):
     half = [(r.interval[1] - r.interval[0]) / 2 for r in found]
     shifted = [k * 1.03 ** (place - 1) for k in shots]
     ax.errorbar(shifted, means, half, marker="o", capsize=3, label=name)
-ax.set(xscale="log", xlabel="photos of each class", ylabel="accuracy on ten classes")
+ax.set(xscale="log", xlabel="photos per class", ylabel="accuracy on ten classes")
 ax.set_xticks(shots, shots)
 ax.set_xticks([], minor=True)
-ax.set_title("One photo of each class, and what more of them bring")
+ax.set_title("Accuracy by the number of photos per class")
 ax.legend(loc="lower right")
 plt.show()

@@ -2,19 +2,20 @@
 Can a classifier name a digit it has never seen?
 ================================================
 
-It can if somebody tells it what the digit looks like.
-:class:`~sklearn_transfer.ZeroShotClassifier` learns from eight digits how pixels and
-attributes go together, and recognizes the other two by their attributes. Where all ten
-compete, the eight that it has seen win nearly always, until their scores are lowered: by how
-much is learned as well, from digits that it has seen and that are held out.
+It can if it is told what the digit looks like. :class:`~sklearn_transfer.ZeroShotClassifier`
+learns from eight digits how pixels are related to attributes, and recognizes the other two
+digits by their attributes. If it chooses among all ten digits, it nearly always predicts one
+of the eight digits that it has seen unless their scores are lowered. It also learns by how
+much to lower them, by holding out digits that it has seen.
 """
 
 # %%
-# What is told of each digit
-# --------------------------
+# Attributes of the digits
+# ------------------------
 #
-# The segments of a display that it lights, then what a pen draws: a loop at the top, one at
-# the bottom, one that is the whole digit, and a stroke from top to bottom.
+# The first seven attributes are the segments that the digit lights on a display. The other
+# four describe its shape in handwriting: a loop at the top, a loop at the bottom, a loop that
+# is the whole digit, and a stroke from top to bottom.
 
 from itertools import combinations
 
@@ -44,8 +45,8 @@ first_half = np.arange(len(y)) < len(y) // 2
 # All pairs of unseen digits
 # --------------------------
 #
-# `predict` with the attributes of two digits asks which of these two it is. The other
-# figures are those of a choice between all ten.
+# If `predict` is given the attributes of two digits, it chooses between these two. The other
+# accuracies are those of a choice among all ten digits.
 
 calibrations = [0, *np.geomspace(0.002, 0.5, 9)]
 alone, curves, chosen = np.full((10, 10), np.nan), [], []
@@ -64,16 +65,16 @@ for pair in combinations(range(10), 2):
         curve.append(fixed.generalized_score(X[~first_half], y[~first_half]))
     curves.append(curve)
 curve, auto = np.mean(curves, axis=0), np.mean(chosen, axis=0)
-print(f"two unseen digits, told from each other: {np.nanmean(alone):.3f} (chance 0.5)")
-print(f"all ten, as scored:  seen {curve[0, 0]:.3f}, unseen {curve[0, 1]:.3f}")
-print(f"all ten, calibrated: seen {auto[0]:.3f}, unseen {auto[1]:.3f} (chance 0.1)")
-print(f"harmonic mean {curve[0, 2]:.3f} before, {auto[2]:.3f} calibrated")
+print(f"choice between two unseen digits: {np.nanmean(alone):.3f} (chance 0.5)")
+print(f"all ten, uncalibrated: seen {curve[0, 0]:.3f}, unseen {curve[0, 1]:.3f}")
+print(f"all ten, calibrated:   seen {auto[0]:.3f}, unseen {auto[1]:.3f} (chance 0.1)")
+print(f"harmonic mean {curve[0, 2]:.3f} uncalibrated, {auto[2]:.3f} calibrated")
 
 # %%
-# On the left each pair of unseen digits: most are told from each other, and what the
-# attributes leave open shows as pairs near or under one half. On the right each dot lowers
-# the scores of seen digits a little more, by one number for all pairs; the star is what was
-# learned for each pair without its unseen digits.
+# The left plot shows the accuracy for each pair of unseen digits. Most pairs are distinguished
+# well; pairs near or below one half are those that the attributes do not distinguish. In the
+# right plot, each dot lowers the scores of seen digits a little more, by the same amount for
+# all pairs. The star uses the amount that was learned for each pair without its unseen digits.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
 picture = left.imshow(alone, vmin=0, vmax=1, cmap="RdYlGn")
@@ -82,12 +83,16 @@ for (row, column), value in np.ndenumerate(alone):
         left.text(column, row, f"{value:.2f}"[1:], ha="center", va="center", fontsize=7)
 left.set_xticks(range(10))
 left.set_yticks(range(10))
-left.set(xlabel="one unseen digit", ylabel="the other", title="Told from each other")
+left.set(
+    xlabel="one unseen digit",
+    ylabel="other unseen digit",
+    title="Choice between two unseen digits",
+)
 figure.colorbar(picture, ax=left, shrink=0.8, label="accuracy")
-right.plot(curve[:, 0], curve[:, 1], "o-", label="the same for all pairs")
-right.plot(*curve[0, :2], "o", color="black", label="as scored")
+right.plot(curve[:, 0], curve[:, 1], "o-", label="same amount for all pairs")
+right.plot(*curve[0, :2], "o", color="black", label="uncalibrated")
 right.plot(*auto[:2], "*", markersize=16, color="tab:red", label='calibration="auto"')
 right.set(xlabel="accuracy on seen digits", ylabel="accuracy on unseen digits")
-right.set(xlim=(0, 1), ylim=(0, 1), title="All ten compete")
+right.set(xlim=(0, 1), ylim=(0, 1), title="Choice among all ten digits")
 right.legend()
 plt.show()

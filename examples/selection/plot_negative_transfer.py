@@ -2,19 +2,20 @@
 When do pretrained features hurt?
 =================================
 
-A network that has seen a million photos is a good start for a hundred photos of your own. Is
-it one for a hundred scans of digits, eight pixels wide? It may well be a bad one, and a
-single split is too few samples to tell.
-:func:`~sklearn_transfer.selection.negative_transfer_test` fits the model with transfer and a
-model without it on the same folds, and gives an interval of the difference that allows for
-folds sharing their samples.
+A network that was trained on a million photos is a good starting point for a hundred photos of
+your own. For a hundred scans of digits that are eight pixels wide, it may be a bad one, and a
+single split has too few samples to find out.
+:func:`~sklearn_transfer.selection.negative_transfer_test` fits a model with transfer and a
+model without it on the same folds. It returns a confidence interval of the difference that
+accounts for samples shared by the folds.
 """
 
 # %%
 # Two tasks
 # ---------
 #
-# Crops of six photos, and scikit-learn's digits at ten labels a class.
+# The tasks are to classify crops of six photos and scikit-learn's digits with ten labels per
+# class.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,38 +45,39 @@ tasks = {
 }
 
 # %%
-# Against pixels, and against random weights
-# ------------------------------------------
+# Comparison with pixels and with random weights
+# ----------------------------------------------
 #
-# "raw" puts pixels in the place of the features, and asks whether the network is worth it at
-# all. "scratch" draws the same network's weights at random, and asks what pretraining brought
-# to it. The last model takes the feature map from the middle of the network as it is; the
-# embedding is an average over all places of the image.
+# The baseline "raw" replaces the features by pixels, which shows whether using the network is
+# worthwhile. The baseline "scratch" uses the same network with random weights, which shows the
+# gain from pretraining. The last model uses the whole feature map from the middle of the
+# network, whereas the embedding is an average over all positions in the image.
 
 
-def on(**options):
-    """Logistic regression on features of the default network."""
+def make_model(**options):
+    """Return a logistic regression on features of the default network."""
     features = PretrainedFeatures(**options)
     return make_pipeline(features, StandardScaler(), LogisticRegression(max_iter=200))
 
 
-embedding, middle = on(), on(layers="middle", pooling="flatten", input_size=64)
+embedding, middle = make_model(), make_model(layers="middle", pooling="flatten", input_size=64)
 results = {}
 for name, model, task, baseline in [
-    ("photos: embedding against pixels", embedding, "photos", "raw"),
-    ("photos: embedding against random weights", embedding, "photos", "scratch"),
-    ("digits: embedding against pixels", embedding, "digits", "raw"),
-    ("digits: embedding against random weights", embedding, "digits", "scratch"),
-    ("digits: middle map against pixels", middle, "digits", "raw"),
+    ("photos: embedding versus pixels", embedding, "photos", "raw"),
+    ("photos: embedding versus random weights", embedding, "photos", "scratch"),
+    ("digits: embedding versus pixels", embedding, "digits", "raw"),
+    ("digits: embedding versus random weights", embedding, "digits", "scratch"),
+    ("digits: middle map versus pixels", middle, "digits", "raw"),
 ]:
     results[name] = negative_transfer_test(model, baseline, *tasks[task], random_state=0)
     print(f"{name}\n  {results[name]}")
 
 # %%
-# Each dot is a fold, each bar the interval of the mean difference. On photos the network is
-# worth more than pixels. On digits its embedding hurts: where a stroke is tells digits
-# apart, and an average forgets it. The map keeps it, and there is no harm left to be shown.
+# Each dot is a fold, and each bar is the confidence interval of the mean difference. On
+# photos, the network is more accurate than pixels. On digits, its embedding hurts: the
+# position of a stroke distinguishes the digits, and the average discards it. The feature map
+# preserves it, and the test no longer finds any harm.
 
 display = NegativeTransferDisplay.from_result(results)
-display.ax_.set_title("Features of photos help on photos, and hurt on digits")
+display.ax_.set_title("Features of photos help on photos and hurt on digits")
 plt.show()

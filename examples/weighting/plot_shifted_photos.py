@@ -1,20 +1,21 @@
 """
-How good is it in the dark, without labels from the dark?
-=========================================================
+How accurate is a model at dusk, without labels from dusk?
+==========================================================
 
-Most of the labeled photos were taken by day, a few at dusk. The camera will work at dusk,
-where photos have no labels yet. A cross-validation over the labeled ones says how good a
-model is by day. :class:`~sklearn_transfer.ImportanceWeightedScorer` weights the photos of
-each validation fold so that they look like those at dusk: the same search, and an estimate
-for the place where the model will be used.
+Most of the labeled photos were taken by day and a few at dusk. The camera will be used at
+dusk, and its photos have no labels yet. A cross-validation over the labeled photos estimates
+the accuracy by day. :class:`~sklearn_transfer.ImportanceWeightedScorer` weights the photos of
+each validation fold so that they resemble those at dusk. The same search then estimates the
+accuracy under the conditions in which the model will be used.
 """
 
 # %%
 # The photos
 # ----------
 #
-# Crops of fifteen photos in files, the photo being the class: twelve by day and four at
-# dusk with labels, eight at dusk without. (Their labels are used at the end, to check.)
+# The samples are files with crops of fifteen photos, and each photo is a class. Per class,
+# there are twelve labeled crops by day, four labeled crops at dusk, and eight unlabeled crops
+# at dusk, whose labels are used only at the end, to check the estimates.
 
 from tempfile import TemporaryDirectory
 
@@ -38,23 +39,24 @@ from sklearn_transfer.datasets import load_photo_crops
 folder = TemporaryDirectory()
 
 
-def crops(n, seed, shift=None):
-    """Paths and labels of n crops per class."""
+def load_crops(n, seed, shift=None):
+    """Return the paths and labels of n crops per class."""
     return load_photo_crops(
         n, size=128, shift=shift, random_state=seed, folder=folder.name, return_X_y=True
     )
 
 
-(day, y_day), (dusk, y_dusk) = crops(12, seed=0), crops(4, seed=1, shift="dark")
+(day, y_day), (dusk, y_dusk) = load_crops(12, seed=0), load_crops(4, seed=1, shift="dark")
 paths, y = np.concatenate([day, dusk]), np.concatenate([y_day, y_dusk])
-paths_target, y_target = crops(8, seed=2, shift="dark")
+paths_target, y_target = load_crops(8, seed=2, shift="dark")
 
 # %%
 # One search, two scores
 # ----------------------
 #
-# Every network layer is computed once, in one pass. The model is fitted with weights as
-# well: where features are good enough for both lights it neither needs them nor gains.
+# All layers of the network are computed in one pass. For comparison, the model is also fitted
+# with weights. If the features are good enough for both kinds of light, the model neither
+# needs weights nor benefits from them.
 
 representation = PretrainedFeatures().precompute(
     [*paths, *paths_target], layers=["shallow", "middle", "deep", None]
@@ -90,10 +92,11 @@ weighted = ImportanceWeighted(
 ).fit(paths, y, X_target=TargetDomain(paths_target))
 
 # %%
-# What the dark says
-# ------------------
+# Accuracy at dusk
+# ----------------
 #
-# Now the labels at dusk, which the search has not seen.
+# The estimates are compared with the accuracy on the labels at dusk, which the search has not
+# used.
 
 results = search.cv_results_
 truth = np.array(
@@ -107,7 +110,7 @@ for name in scoring:
     print(f"score {name:9} is off by {gap:.3f} on average")
 chosen = search.best_estimator_.score(paths_target, y_target)
 print(f"chosen {search.best_params_}: {chosen:.3f} at dusk")
-print(f"the same fitted with weights: {weighted.score(paths_target, y_target):.3f}")
+print(f"the same model fitted with weights: {weighted.score(paths_target, y_target):.3f}")
 
 figure, ax = plt.subplots(figsize=(6.4, 5.2), layout="constrained")
 ax.plot([0, 1], [0, 1], color="gray", linewidth=1)
@@ -116,9 +119,9 @@ for name, color in colors.items():
     estimate = results[f"mean_test_{name}"]
     ax.scatter(estimate, truth, s=40, color=color, alpha=0.7, label=f"estimated {name}")
 ax.set(
-    xlabel="accuracy that cross-validation promises",
+    xlabel="accuracy estimated by cross-validation",
     ylabel="accuracy at dusk",
-    title="Eight models: weighted scores promise what the dark keeps",
+    title="Eight models: weighted scores predict the accuracy at dusk",
 )
 ax.legend(loc="upper left")
 plt.show()

@@ -30,7 +30,7 @@ def costs(X, T):
 
 
 def relative(aligner, value):
-    """What POT calls a parameter that is relative to our unit of cost."""
+    """Convert a parameter that is relative to our unit of cost to that of POT."""
     return value * aligner.cost_scale_
 
 
@@ -114,7 +114,7 @@ def test_log_domain_and_kernel_values_agree(domains, monkeypatch):
 @pytest.mark.parametrize("far", [30, 1e6])
 def test_outliers_do_not_underflow(domains, y, class_reg, far):
     X, T = (rows.copy() for rows in domains)
-    X[:4], T[:4] = far, -far  # so many that they are no strays, which would be left out
+    X[:4], T[:4] = far, -far  # too many to be stray rows, which would be left out
     moved = OptimalTransport(class_reg=class_reg, reg=1e-2, max_iter=20_000).fit_transform(
         X, y, X_target=T
     )
@@ -127,7 +127,7 @@ def test_large_reg_draws_rows_to_the_mean(domains):
     np.testing.assert_allclose(moved, np.tile(T.mean(axis=0), (30, 1)), atol=1e-4)
 
 
-def test_roots_of_class_mass_are_penalised_as_in_pot(domains, y, monkeypatch):
+def test_roots_of_class_mass_are_penalized_as_in_pot(domains, y, monkeypatch):
     X, T = domains
     monkeypatch.setattr(_optimal_transport, "_SETTLED", 1e-9)
     monkeypatch.setattr(_optimal_transport, "_ROUNDS", 60)
@@ -152,7 +152,7 @@ def penalized(plan, M, reg, eta, y):
     return (plan * M).sum() + reg * xlogy(plan, plan).sum() + eta * lengths
 
 
-def test_lengths_of_class_mass_are_penalised_to_the_optimum_of_scipy(monkeypatch):
+def test_lengths_of_class_mass_are_penalized_to_the_optimum_of_scipy(monkeypatch):
     rng = np.random.default_rng(0)
     X, T, y = rng.normal(size=(6, 2)), rng.normal(1, 1, size=(5, 2)), np.array([0, 1] * 3)
     monkeypatch.setattr(_optimal_transport, "_SETTLED", 1e-7)
@@ -208,7 +208,7 @@ def test_rows_not_seen_in_fit_move_as_their_nearest(domains):
 
 
 def test_copies_of_a_row_may_go_to_different_rows():
-    """fit_transform knows which is which; transform moves all as the first of them."""
+    """fit_transform distinguishes equal rows; transform maps all of them as the first."""
     X, T = np.zeros((2, 1)), np.array([[1.0], [3.0]])
     aligner = OptimalTransport(reg=0)
     moved = aligner.fit_transform(X, X_target=T)

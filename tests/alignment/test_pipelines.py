@@ -28,7 +28,7 @@ every = pytest.mark.parametrize("aligner", ALIGNERS, ids=repr)
 
 
 def domains(m):
-    """Two classes; the target is turned a little, and moved so far that all seem one class."""
+    """Draw two classes; the target is rotated and moved until all rows seem one class."""
     rng = np.random.default_rng(0)
 
     def draw(n):
@@ -46,7 +46,7 @@ def pipeline(aligner):
 
 
 @every
-@pytest.mark.parametrize("m", [60, 45])  # as many as source rows, and fewer
+@pytest.mark.parametrize("m", [60, 45])  # as many as source rows, or fewer
 def test_pipeline_learns_from_mapped_source_rows_and_predicts_target_rows(aligner, m):
     X, y, T, _ = domains(m)
     scaled = StandardScaler().fit(X)

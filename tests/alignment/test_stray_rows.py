@@ -1,4 +1,4 @@
-"""A few rows far from all others do not change where the others go; penalties end in time."""
+"""A few rows far from all others do not change how the others are mapped."""
 
 import numpy as np
 import pytest

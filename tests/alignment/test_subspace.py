@@ -97,7 +97,7 @@ def test_directions_in_which_a_domain_does_not_vary_are_zero():
 
 
 def test_a_turned_source_is_turned_back_for_a_classifier():
-    """The third feature is noise in the source and carries nothing in the target."""
+    """The third feature is noise in the source and uninformative in the target."""
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 100)
     plane = rng.normal(size=(200, 2)) * [1, 0.3] + 3 * np.stack([y, y], axis=1)

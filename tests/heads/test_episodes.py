@@ -1,4 +1,4 @@
-"""Draws, scores and intervals of `episodes`."""
+"""Tests of the draws, scores and intervals of `episodes`."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ class Recorder(ClassifierMixin, BaseEstimator):
 
 @pytest.fixture
 def draws():
-    """What a recorder saw of names of 40 samples of four classes, the labels being text."""
+    """Return what a recorder saw of 40 named samples of four classes whose labels are text."""
     SEEN.clear()
     y = np.repeat(["ant", "bee", "cat", "dog"], 10)
     names = [f"{label}-{i}" for i, label in enumerate(y)]
@@ -84,7 +84,7 @@ def test_interval_covers_the_mean_of_many_episodes():
     for seed in range(1, 31):
         result = episodes(X, y, n_episodes=20, estimator=head, random_state=seed)
         covered += result.interval[0] <= mean <= result.interval[1]
-    assert covered >= 25  # of 30 at 95 %: fewer once in 300 times
+    assert covered >= 25  # of 30 at 95 %; fewer occur once in 300 runs
     assert 0.02 < result.interval[1] - result.interval[0] < 0.2
 
 

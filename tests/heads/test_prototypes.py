@@ -53,7 +53,7 @@ def test_equals_nearest_centroid(blobs, offset):
     peer.fit(X[:60], y[:60])
     np.testing.assert_allclose(head.prototypes_, peer.centroids_, rtol=1e-12)
     np.testing.assert_array_equal(head.predict(X), peer.predict(X))
-    assert head.score(X, y) < 1  # else any rule would agree
+    assert head.score(X, y) < 1  # otherwise any rule would agree
 
 
 def test_squared_distances_far_from_the_origin(blobs):
@@ -92,13 +92,13 @@ def test_cosine_of_rows_that_are_not_scaled(blobs):
     )
 
 
-def test_one_sample_a_class_is_its_prototype():
+def test_a_single_sample_of_a_class_is_its_prototype():
     X, y = load_digits(return_X_y=True)
     rows = [np.flatnonzero(y == k)[0] for k in range(10)]
     head = PrototypeClassifier(**PLAIN).fit(X[rows], y[rows])
     np.testing.assert_array_equal(head.prototypes_, X[rows])
     nearest = cdist(X, X[rows]).argmin(axis=1)
-    assert np.mean(head.predict(X) == nearest) > 0.998  # distances of integers tie
+    assert np.mean(head.predict(X) == nearest) > 0.998  # distances of integers are tied
 
 
 def test_shrinkage_counts_samples_at_the_mean(blobs):
@@ -272,7 +272,7 @@ def test_weights_that_say_nothing_are_refused(blobs, weight, message):
 
 
 def penalized(X, y, temperature, head):
-    """Left-out likelihood by definition, with its prior, in n fits."""
+    """Compute the left-out likelihood with its prior by its definition, in n fits."""
     whole = clone(head).set_params(temperature=1.0).fit(X, y)
     center, loss = whole.center_, 0.0
     for i in range(len(X)):

@@ -145,7 +145,8 @@ def test_without_attributes_it_is_a_ridge_of_signs(task):
 def test_penalties_tell_held_out_classes_best():
     rng = np.random.default_rng(3)
     S = rng.normal(size=(5, 4))
-    codes = np.array([0, 1, 2, 3, 3, 4, 4, 4, 4, 4] * 6)  # classes count alike all the same
+    # Classes have equal weights although their sizes differ.
+    codes = np.array([0, 1, 2, 3, 3, 4, 4, 4, 4, 4] * 6)
     X = S[codes] @ rng.normal(size=(4, 6)) + 2 * rng.normal(size=(60, 6))
     folds = build_class_folds(S)
     grids = [compute_mean_eigenvalue(A) * 10.0 ** np.arange(-3, 2) for A in (X, S)]
@@ -224,7 +225,7 @@ def test_best_margin_is_not_negative():
 
 
 def margins_by_definition(X, codes, S, i, held):
-    """Leads and shares of one fold, class by class: a third of the rows of seen ones is new.
+    """Return margins and shares of one fold by class; a third of the rows of seen ones is new.
 
     A class of one row keeps it.
     """
@@ -280,14 +281,14 @@ def test_calibration_lowers_scores_of_seen_classes_alone(task):
     )
 
 
-def test_calibration_is_none_where_no_class_is_unseen(task):
+def test_calibration_is_zero_if_all_classes_are_seen(task):
     X, y, attributes = task
     seen = {k: attributes[k] for k in range(4)}
     model = ZeroShotClassifier(calibration="auto").fit(X, y, attributes=seen)
     assert model.calibration_ == 0
 
 
-def test_calibration_of_one_row_a_class_is_none():
+def test_calibration_is_zero_with_one_row_per_class():
     S = np.random.default_rng(0).normal(size=(5, 3))
     assert (
         find_seen_class_margin(S @ S.T, np.arange(5), S, 1.0, 1.0, build_class_folds(S)) == 0
@@ -311,8 +312,8 @@ def test_temperature_makes_left_out_rows_likelier_than_others(task):
 
 # Unseen digits
 
-# Segments a to g of a display, then what a pen draws: a loop at the top, one at the bottom,
-# one that is the whole digit, a stroke from top to bottom.
+# Segments a to g of a display, then features of handwriting: a loop at the top, a loop at the
+# bottom, a loop that is the whole digit, and a stroke from top to bottom.
 DIGITS = {
     0: "1111110 0010",
     1: "0110000 0001",
@@ -352,7 +353,7 @@ def scores_without(pair):
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_unseen_digits_are_recognised_above_chance(step):
+def test_unseen_digits_are_recognized_above_chance(step):
     pairs = list(combinations(range(10), 2))[::step]
     alone, scores, uncalibrated = zip(*map(scores_without, pairs), strict=True)
     assert np.mean(alone) > 0.62  # of two classes

@@ -1,4 +1,4 @@
-"""Fits of small models run on one thread of BLAS, and leave its number as it was."""
+"""Fits of small models use one BLAS thread and restore the number of threads afterwards."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def two():
 
 
 class Recorder(DummyClassifier):
-    """Notes how many threads BLAS may use in each fit."""
+    """Estimator that records how many threads BLAS may use in each fit."""
 
     seen = []
 

@@ -1,4 +1,4 @@
-"""What draws in torch is found without a list, and draws from a seed alone."""
+"""Random functions of torch are found without a list and depend only on a seed."""
 
 import random
 
@@ -48,7 +48,7 @@ def test_operations_that_take_none_are_found(name):
 
 @pytest.mark.parametrize("name", ["rand_like", "randn_like", "randint_like"])
 def test_draws_in_the_shape_of_another_tensor_are_found(name):
-    assert find_source(getattr(torch, name)) is not Source.NOTHING  # some take a generator
+    assert find_source(getattr(torch, name)) is not Source.NOTHING  # some accept a generator
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the package does to a process is written down in one place."""
+"""All effects of the package on a process are documented in one place."""
 
 import importlib
 import pkgutil

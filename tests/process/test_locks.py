@@ -25,14 +25,14 @@ from sklearn_transfer._process.locks import Lock, RLock
 from sklearn_transfer._store import disk
 
 PACKAGE = Path(sklearn_transfer.__file__).parent
-PATIENCE = 60  # seconds, after which a child is taken to hang
+PATIENCE = 60  # seconds after which a child counts as hung
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 python_312 = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
 
 
 def take(lock):
-    """Whether another thread can take a plain lock now."""
+    """Return whether another thread can acquire a plain lock now."""
     taken = []
 
     def try_it():
@@ -47,7 +47,7 @@ def take(lock):
 
 
 def take_here(lock):
-    """Whether this thread, which has another number than any before the fork, can take it."""
+    """Return whether this thread, whose number is new after the fork, can acquire it."""
     taken = lock.acquire(blocking=False)
     if taken:
         lock.release()
@@ -55,7 +55,7 @@ def take_here(lock):
 
 
 def in_child(function):
-    """What a function returns in a forked child."""
+    """Return what a function returns in a forked child."""
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(
         target=lambda: theirs.send(function()), daemon=True
@@ -70,7 +70,7 @@ def in_child(function):
 
 
 def held_by_a_thread(locks, function):
-    """What a function returns in a child that is forked while a thread holds locks."""
+    """Return what a function returns in a child forked while a thread holds locks."""
     held, done = threading.Event(), threading.Event()
 
     def hold():
@@ -122,7 +122,7 @@ def test_child_can_take_what_a_thread_held(kind):
 
 
 def all_locks(tmp_path, crops):
-    """Locks of the package, those of networks, stores and samples included."""
+    """Return all locks of the package, including those of networks, stores and samples."""
     for module in pkgutil.walk_packages([str(PACKAGE)], "sklearn_transfer."):
         importlib.import_module(module.name)
     PretrainedFeatures("test_resnet", weights=None, cache=tmp_path).fit_transform(crops)
@@ -134,7 +134,7 @@ def all_locks(tmp_path, crops):
 @python_312
 def test_child_can_take_every_lock_of_the_package(tmp_path, crops):
     locks, _kept = all_locks(tmp_path, crops)
-    # A fork itself takes those of the stores on disk, whose files it closes.
+    # A fork itself acquires the locks of stores on disk, because it closes their files.
     waits = [disk._stores_lock, *(store._database.lock for store in disk._live)]
     others = [lock for lock in locks if not any(lock is other for other in waits)]
     assert len(others) > 12
@@ -170,7 +170,7 @@ def test_registration_keeps_no_lock_alive():
 
 
 def plain_locks(tree):
-    """Names of locks of the standard library that a module makes or mentions."""
+    """Return the names of standard-library locks that a module creates or mentions."""
     kinds = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "allocate_lock"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -207,7 +207,7 @@ def test_hooks_at_forks_are_registered_in_one_room(path):
 
 @pytest.fixture
 def hooks(monkeypatch):
-    """Only the hooks of a test."""
+    """Install only the hooks of a test."""
     for name in ("_before", "_in_parent", "_in_child"):
         monkeypatch.setattr(forks_module, name, [])
 

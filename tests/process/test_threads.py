@@ -10,7 +10,7 @@ import torch
 from sklearn_transfer._process import threads as threads_module
 from sklearn_transfer._process.threads import run_apart
 
-PATIENCE = 60  # seconds, after which a child is taken to hang
+PATIENCE = 60  # seconds after which a child counts as hung
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 python_312 = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
@@ -47,7 +47,7 @@ def test_forks_right_after_a_pass_leave_no_lock_closed(set_threads):
 @python_312
 def test_a_fork_waits_for_threads_that_are_ending():
     go = threading.Event()
-    late = threading.Thread(target=go.wait)  # for one that the system has not ended yet
+    late = threading.Thread(target=go.wait)  # a thread that the system has not ended yet
     late.start()
     threads_module._ending.add(late.native_id)
     threading.Timer(0.2, go.set).start()

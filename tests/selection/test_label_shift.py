@@ -8,7 +8,7 @@ from tests.levels import assert_level_is_kept
 
 
 def pair(seed, share=0.5, n=300, m=300, apart=3.0):
-    """Source with equal classes, target with a share of class 1."""
+    """Draw a source with equal class shares and a target with a given share of class 1."""
     rng = np.random.default_rng(seed)
     y, y_target = rng.random(n) < 0.5, rng.random(m) < share
     X, T = (rng.normal(size=(len(c), 2)) + apart * c[:, None] for c in (y, y_target))
@@ -59,7 +59,7 @@ def p_values(n_draws, **options):
 def test_level_is_kept():
     found = p_values(500, n=100, m=100)
     assert_level_is_kept(found)
-    # Few different splits of 100 predictions of two classes: ties make the level lower.
+    # 100 predictions of two classes have few different splits, and ties lower the level.
     assert np.mean(np.array(found) <= 0.05) >= 0.02
 
 

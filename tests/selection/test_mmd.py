@@ -22,7 +22,7 @@ def domains():
 
 
 def by_loops(X, T, kernel, w, unbiased):
-    """The definition, a pair at a time."""
+    """Compute the discrepancy by its definition, pair by pair."""
     v = np.ones(len(T))
 
     def mean(rows, weights):
@@ -151,7 +151,7 @@ def test_level_is_kept_in_few_draws():
 
 
 def test_level_is_kept_where_the_bandwidth_is_that_of_some_rows(monkeypatch):
-    """Sorted rows: evenly spaced ones of each domain would tell which is which."""
+    """With sorted rows, evenly spaced rows of each domain would reveal the domain."""
     monkeypatch.setattr(_mmd, "_POOLED", 6)
     draw = lambda rng: (np.sort(rng.normal(size=(9, 1)), 0), rng.normal(size=(12, 1)))  # noqa: E731
     assert_level_is_kept(p_values(draw, 500, n_permutations=19), uniform=True)
@@ -253,12 +253,12 @@ def test_bandwidth_does_not_tell_which_domain_is_which(monkeypatch):
         np.mean([np.log(_mmd.compute_pooled_gamma(*rows, draw)) for draw in draws])
         for rows in ((X, T), (T, X))
     )
-    assert one == pytest.approx(other, abs=1)  # of 9 between the domains
+    assert one == pytest.approx(other, abs=1)  # out of 9 between the domains
 
 
 def test_linear_kernel_keeps_its_digits_far_from_the_origin(domains):
     far = [rows + 2.0**30 for rows in domains]
-    near = [rows - 2.0**30 for rows in far]  # the same digits
+    near = [rows - 2.0**30 for rows in far]  # the digits are the same
     expected = mmd(*near, kernel="linear")
     assert mmd(*far, kernel="linear") == pytest.approx(expected, rel=1e-6)
     found = mmd_test(*far, kernel="linear", n_permutations=1).statistic

@@ -1,4 +1,4 @@
-"""negative_transfer_test: its interval, its folds, and what it says of known cases."""
+"""Tests of negative_transfer_test: its interval, folds, and verdicts in known cases."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -47,7 +47,7 @@ def interval_of(differences, sizes, **options):
 
 
 class OnColumn(ClassifierMixin, BaseEstimator):
-    """Nearest class mean that sees one column; fast, as thousands are fitted."""
+    """Nearest-class-mean classifier on one column; fast, because thousands are fitted."""
 
     def __init__(self, column):
         self.column = column
@@ -99,7 +99,7 @@ def test_scores_and_interval_agree_with_scikit_learn_and_scipy():
     np.testing.assert_array_equal(found.scores_baseline, second)
     np.testing.assert_array_equal(found.differences, first - second)
     plain = ttest_1samp(first - second, 0).confidence_interval(0.95)
-    # The plain interval, wider by the correction: 10 test and 40 training rows.
+    # The correction widens the plain interval: 10 test rows and 40 training rows.
     half = (plain.high - plain.low) / 2 * math.sqrt((1 / 25 + 10 / 40) / (1 / 25))
     mean = (first - second).mean()
     assert found.interval == pytest.approx((mean - half, mean + half), rel=1e-9)
@@ -123,7 +123,7 @@ def test_less_confidence_is_a_narrower_interval():
 
 
 def p_values(n_draws, n_samples):
-    """Of tables whose columns tell the same; the interval misses 0 where p is under 0.05."""
+    """Return p-values for equally informative columns; intervals exclude 0 if p < 0.05."""
     cv = RepeatedStratifiedKFold(n_splits=5, n_repeats=5, random_state=0)
     p_values = []
 
@@ -147,7 +147,7 @@ def test_models_of_equal_worth_are_undecided_in_most_tables():
 @pytest.mark.slow
 @pytest.mark.parametrize("n_samples", [40, 150])
 def test_models_of_equal_worth_are_decided_in_few_tables(n_samples):
-    """The interval without the correction for shared rows is told from it in 150."""
+    """With 150 tables, an interval without the correction for shared rows would fail."""
     assert_level_is_kept(p_values(150, n_samples))
 
 
@@ -311,7 +311,7 @@ def test_lengths_that_differ_are_refused():
 
 
 class FromLists(ClassifierMixin, BaseEstimator):
-    """Takes lists of texts alone, and tells those that begin like the class."""
+    """Classifier that accepts only lists of texts and predicts their first letters."""
 
     def fit(self, X, y):
         assert isinstance(X, list)
@@ -393,7 +393,7 @@ def test_result_is_frozen_and_turns_into_plain_types():
 
 
 def images_and_labels():
-    """Ten of each of scikit-learn's digits, as images that a network scales up."""
+    """Return ten samples of each digit of scikit-learn, which a network scales up."""
     X, y = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
     rows = [rng.choice(np.flatnonzero(y == k), 10, replace=False) for k in range(10)]

@@ -1,4 +1,4 @@
-"""Named baselines of negative_transfer_test, and models fitted for a target."""
+"""Tests of the named baselines of negative_transfer_test and of models for a target."""
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ Y = np.arange(12) % 2
 
 @pytest.fixture
 def images(photos):
-    """Twelve crops of two photos, of sizes that differ."""
+    """Return twelve crops of two photos with different sizes."""
     return [photos[k % 2][k * 20 : k * 20 + 50 + k, 9 * k : 9 * k + 60] for k in range(12)]
 
 
@@ -48,7 +48,7 @@ def on_network(**options):
 
 
 def pixels_of(image, size):
-    """Center square of the short edge, scaled by Pillow."""
+    """Return the center square of the short edge, scaled by Pillow."""
     image = Image.fromarray(image)
     scale = size / min(image.size)
     long = int(size * max(image.size) / min(image.size))
@@ -108,7 +108,7 @@ def test_raw_pixels_have_names(images):
     assert len(names) == 3 * 8 * 8
 
 
-def test_samples_that_cannot_be_read_are_the_users_affair(images):
+def test_samples_that_cannot_be_read_raise_or_give_nan(images):
     images[3] = np.full((5, 5, 3), np.nan)
     with pytest.raises(ValueError, match="row 3.*NaN"):
         RawPixels().fit_transform(images)
@@ -261,7 +261,7 @@ def test_a_search_around_a_weighted_estimator_gets_the_whole_target(domains):
     X, y, T = domains
     model = ImportanceWeighted(LogisticRegression(), KMM(B=5))
     search = GridSearchCV(model, {"estimator__C": [0.1, 1]}, cv=2, error_score="raise")
-    T = T[:40]  # as many as there are training rows
+    T = T[:40]  # as many as training rows
     found = negative_transfer_test(search, "source-only", X, y, cv=FOLDS, X_target=T)
     expected = cross_val_score(search, X, y, cv=FOLDS, params={"X_target": TargetDomain(T)})
     np.testing.assert_array_equal(found.scores_transferred, expected)

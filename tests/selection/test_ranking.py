@@ -31,7 +31,7 @@ def _close():
 
 @pytest.fixture(scope="module")
 def task():
-    """Thirty tiny images in three classes that differ in brightness, and their labels."""
+    """Return thirty tiny images of three classes of different brightness, and labels."""
     rng = np.random.default_rng(0)
     y = np.array(["dark", "gray", "light"] * 10)
     level = {"dark": 60, "gray": 110, "light": 160}
@@ -57,7 +57,7 @@ def rank(*args, **options):
 
 
 def dead_net(n_features_in):
-    """Features that are all the same."""
+    """Return features that are all equal."""
     net = CountingNet(n_features_in)
     nn.init.zeros_(net.head.weight)
     return net
@@ -156,7 +156,8 @@ def test_cross_validation_is_that_of_scikit_learn(task, net):
 
 
 def test_all_candidates_are_validated_on_the_same_folds(task, net):
-    X, y = task[0], np.random.default_rng(0).permutation(task[1])  # hard: each fold differs
+    # With random labels, scores differ between folds.
+    X, y = task[0], np.random.default_rng(0).permutation(task[1])
     copies = {"one": net, "other": net}
     random_folds = StratifiedKFold(3, shuffle=True)
     options = {"cv": random_folds, "estimator": KNeighborsClassifier(1)}

@@ -23,7 +23,7 @@ SIZES = [(60, 4), (20, 50), (30, 1)]
 
 
 def problem(n=60, d=4, n_classes=3, seed=0):
-    """Classes that differ in mean along every feature, and overlap."""
+    """Draw overlapping classes whose means differ in every feature."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % n_classes
     X = rng.normal(size=(n, d)) * rng.uniform(0.5, 2, d)
@@ -36,7 +36,7 @@ def probabilities(n=50, n_source=6, seed=0):
 
 
 def highest_evidence(X, target):
-    """By a general optimizer over the density of the target, from many starts."""
+    """Maximize the density of the target by a general optimizer from many starting points."""
     X = X - X.mean(axis=0)
     K, one = X @ X.T, np.eye(len(X))
 
@@ -173,7 +173,7 @@ def test_h_score_reports_a_covariance_shrunk_wholly():
 
 
 def overlap(X, y, form, reg_covar):
-    """Definition, pair by pair, with matrices for every form."""
+    """Compute the score by its definition, pair by pair, with matrices for every form."""
     d, total = X.shape[1], 0
     ridge = reg_covar * np.mean(np.var(X, axis=0)) * np.eye(d)
     for a in np.unique(y):

@@ -37,7 +37,7 @@ def test_no_shift_means_nothing_in_most_draws(d):
         found.append(report(normal(seed, 80, d), normal(1000 + seed, 90, d), y, seed))
     alarms = [one.action != "nothing" for one in found]
     assert sum(alarms) <= most_alarms(100, 0.05)
-    # The level is that of three tests together: one that each had alone would be seen.
+    # The level holds for three tests together; it would be noticed if each test had it.
     least = [min(one.mmd_p_value, one.auc_p_value, one.label_p_value) for one in found]
     assert_level_is_kept(3 * np.array(least))
     assert power(100, 0.5, 1 - 0.5**3) > 0.99
@@ -65,7 +65,7 @@ def test_target_that_is_tighter_and_apart_must_not_be_reweighted():
 
 
 def test_target_around_the_source_must_not_be_reweighted():
-    """No line tells these apart, so distances must."""
+    """No line separates these domains, so distances must."""
     angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 200)
     ring = 20 * np.column_stack([np.cos(angle), np.sin(angle)])
     found = report(normal(0, 200, 2), ring + normal(1, 200, 2))
@@ -80,7 +80,7 @@ def test_features_that_differ_in_a_constant_must_not_be_reweighted():
 
 
 def test_one_feature_of_many_that_keeps_domains_apart_must_not_be_reweighted():
-    """A classifier of 500 features and 120 rows misses it."""
+    """A classifier with 500 features and 120 rows does not detect the shift."""
     rng = np.random.default_rng(0)
     X, T = rng.uniform(size=(2, 120, 500))
     T[:, 7] -= 3
@@ -296,7 +296,7 @@ def test_of_many_classes_the_shares_that_differ_most_are_shown(show):
 
 
 class Collector(HTMLParser):
-    """Tags that are open, and those that were met."""
+    """Parser that records which tags are open and which have occurred."""
 
     def __init__(self):
         super().__init__()
@@ -371,7 +371,7 @@ def test_moved_rows_have_the_moments_of_the_target():
 
 @pytest.mark.parametrize("n_features", [10, 50])
 def test_shells_around_each_other_are_not_reweighted(n_features):
-    """Supports that no line separates."""
+    """Draw supports that no line separates."""
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(2, 150, n_features))
     outer, inner = directions / np.linalg.norm(directions, axis=2, keepdims=True)

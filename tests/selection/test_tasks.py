@@ -1,4 +1,4 @@
-"""Whether y holds classes or the numbers of a regression."""
+"""Tests of how y is recognized as classes or as the numbers of a regression."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def ages(n=300, seed=0):
 
 
 def two_kinds_of_features(seed, n=120):
-    """Ages, features that tell them well, and features that tell them badly."""
+    """Return ages, features that predict them well, and features that predict them badly."""
     rng = np.random.default_rng(seed)
     y = rng.normal(45, 15, n).round().astype(int)
     signal = (y - 45) / 15

@@ -1,4 +1,4 @@
-"""What speaks against the assumption under which shares of classes are estimated."""
+"""Tests of the evidence against the assumption under which class shares are estimated."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ DOUBT = "unreliable: it assumes that samples of a class look the same"
 
 
 def domains(seed, n=150, share=0.9, shift=0.0, scale=1.0):
-    """Two classes, of equal shares in the source, whose samples may look otherwise in T."""
+    """Draw two classes, equally frequent in the source, that may look different in T."""
     rng = np.random.default_rng(seed)
     y, y_target = np.arange(n) % 2, rng.random(n) < share
     X = rng.normal(size=(n, 2)) + 3 * np.column_stack([y, 0 * y])

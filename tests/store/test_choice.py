@@ -1,4 +1,4 @@
-"""One function makes a store of a value of `cache`; all stores have one interface."""
+"""One function creates the store for a value of `cache`; all stores have one interface."""
 
 import inspect
 import os

@@ -1,4 +1,4 @@
-"""Code counts: functions, methods and classes that are typed anew."""
+"""Digests depend on the code of functions, methods and classes, even if defined again."""
 
 import enum
 import functools
@@ -14,7 +14,7 @@ from sklearn_transfer._store.digests import digest
 
 
 def define(name, code):
-    """What `name` evaluates to after `code`, as if typed into a notebook."""
+    """Return the value of `name` after running `code` as in a notebook."""
     namespace = {"__name__": "notebook", "functools": functools, "nn": nn}
     exec(textwrap.dedent(code), namespace)
     return eval(name, namespace)
@@ -133,7 +133,7 @@ def test_same_name_with_same_code_is_equal(name, code):
 
 
 def test_what_a_try_covers_counts():
-    # On Python 3.11 both have the same bytecode, and differ in the table of exceptions.
+    # On Python 3.11, both have the same bytecode and differ in the exception table.
     inside = define("f", "def f():\n  try:\n    a()\n    b()\n  except E: pass")
     outside = define("f", "def f():\n  try:\n    a()\n  except E: pass\n  else: b()")
     assert digest(inside) != digest(outside)

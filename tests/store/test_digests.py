@@ -29,7 +29,7 @@ class Scale:
 
 
 class Net(nn.Module):
-    """A little of everything that a module can hold."""
+    """Module with a little of everything that modules can contain."""
 
     def __init__(self):
         super().__init__()
@@ -142,7 +142,7 @@ def test_values_do_not_run_together(one, other):
 
 
 def test_order_of_a_set_does_not_count():
-    # 0 and 8 fall into one slot, so that the first to come is the first to be listed.
+    # 0 and 8 share a slot, so that the one inserted first is listed first.
     assert list({0, 8}) != list({8, 0})
     assert digest({0, 8}) == digest({8, 0})
 
@@ -281,7 +281,7 @@ def test_transforms_differ_by_their_parameters():
 
 
 class Locked:
-    """Object that cannot be pickled, and says so itself."""
+    """Object that cannot be pickled and raises its own error."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -318,7 +318,7 @@ def test_cycle_ends():
 def test_equal_cycles_are_equal():
     def cycle(content):
         node = Scale(content)
-        node.neighbour = Scale([node])
+        node.neighbor = Scale([node])
         return node
 
     assert digest(cycle(1)) == digest(cycle(1))
@@ -353,7 +353,7 @@ def test_looking_changes_nothing():
     assert (dict(vars(net)), dict(vars(scale))) == before
 
 
-# Run here and in another process, whose hashes of strings differ.
+# Runs here and in another process, in which hashes of strings differ.
 PORTABLE = """
 import functools, sys, threading
 import numpy as np
@@ -405,7 +405,7 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Digests of the portable values in this process and in another one."""
+    """Return the digests of the portable values in this process and in another one."""
     folder = tmp_path_factory.mktemp("userland")
     (folder / "userland.py").write_text(USERLAND)
     program = PORTABLE.format(folder=str(folder))

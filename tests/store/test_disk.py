@@ -1,4 +1,4 @@
-"""The store on disk as one process sees it."""
+"""Tests of the store on disk within one process."""
 
 import os
 import random
@@ -99,7 +99,7 @@ def test_more_samples_than_a_query_has_parameters(tmp_path):
     store = make_store(tmp_path, room=3000)
     look(store, [0])
     connection = store._database.connection
-    connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # as it once was
+    connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # the former state
     put(store, range(0, 2500, 2))
     expected = [Answer.FREE if number % 2 else number for number in range(2500)]
     assert look(store, range(2500)) == expected

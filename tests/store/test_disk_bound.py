@@ -1,4 +1,4 @@
-"""What the store on disk keeps where not everything fits."""
+"""Tests of what the store on disk keeps when not everything fits."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Damaged files and full disks: a warning at most, and results that are right."""
+"""Damaged files and full disks cause at most a warning, and results are correct."""
 
 import os
 import random
@@ -18,7 +18,7 @@ N = 60
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Content of the file of a store that was closed."""
+    """Return the content of the file of a closed store."""
     folder = tmp_path_factory.mktemp("whole")
     store = make_store(folder)
     put(store, range(N))
@@ -29,7 +29,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, whole):
-    """Folder of a store of `N` vectors that nobody has open."""
+    """Create the folder of a closed store with `N` vectors."""
     write(tmp_path, whole)
     return tmp_path
 
@@ -40,7 +40,7 @@ def write(folder, content):
 
 
 def use(store):
-    """Do as an extraction does, with vectors in and out; wrong ones raise."""
+    """Write and read vectors as an extraction does; incorrect ones raise an error."""
     owner = object()
     for start in range(0, N + 10, 16):
         answers = look(store, range(start, start + 16), owner)
@@ -139,7 +139,7 @@ def test_lost_table_warns_once_and_is_made_anew(folder, change):
 
 
 def assert_repaired(store, folder):
-    """Emptied by one clear, which says nothing, and good for writing and reading."""
+    """A single silent `clear` empties the store, which can then be written and read."""
     store.clear()
     assert store.info()[2:4] == (0, 0)
     use(store)
@@ -149,7 +149,7 @@ def assert_repaired(store, folder):
 
 
 def flipped(content, rng):
-    """Content with one to five bytes changed, few of them among the many zeros."""
+    """Return the content with one to five bytes changed, rarely among the many zeros."""
     content = bytearray(content)
     page = rng.randrange(len(content) // 4096) * 4096
     places = [
@@ -275,7 +275,7 @@ def test_folder_in_place_of_a_file_warns_once(tmp_path, name):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_damaged_log_loses_whole_batches_at_most(tmp_path, seed):
-    """The write-ahead log of a process that was killed."""
+    """Return the write-ahead log of a killed process."""
     store = make_store(tmp_path / "killed")
     for number in range(N):
         put(store, [number])
@@ -293,11 +293,12 @@ def test_damaged_log_loses_whole_batches_at_most(tmp_path, seed):
 
 @pytest.fixture
 def full(folder):
-    """Store whose file cannot grow any more, and that has tried to."""
+    """Return a store that has failed to grow its file any further."""
     store = make_store(folder, room=10**6, memory=10_000)
     look(store, [0])
     connection = store._database.connection
-    connection.execute("PRAGMA max_page_count = 1")  # means: as many as there are
+    # SQLite raises this limit to the current size of the file.
+    connection.execute("PRAGMA max_page_count = 1")
     return store
 
 

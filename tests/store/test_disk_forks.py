@@ -1,4 +1,4 @@
-"""The store on disk between a process and its forked children."""
+"""Tests of the store on disk shared by a process and its forked children."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of PO
 
 
 class Child:
-    """A fork that runs a generator, a step at a time; it ends with its parent."""
+    """Forked child that runs a generator step by step and ends with its parent."""
 
     def __init__(self, function, *args):
         (orders, self._orders), (self._answers, answers) = os.pipe(), os.pipe()
@@ -35,7 +35,7 @@ class Child:
         os.close(answers)
 
     def wait(self):
-        """Until it has done its step."""
+        """Wait until the child has finished its step."""
         assert os.read(self._answers, 1) == b".", "the child failed"
 
     def step(self):

@@ -1,4 +1,4 @@
-"""The store on disk where the system refuses to write."""
+"""Tests of the store on disk when the system does not allow writing."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The store on disk between processes: claims, kills, forks, limits of the system."""
+"""Tests of the store on disk shared by processes: claims, kills, forks, system limits."""
 
 import os
 import random
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX"
 
 
 def claim_and_wait(pipe, folder, then=None):
-    """Claim samples 1 and 2, report, and once told to do something about them."""
+    """Claim samples 1 and 2, report, and then do with them what is requested."""
     store = make_store(folder)
     pipe.send(look(store, [1, 2], store))
     while True:
@@ -40,7 +40,7 @@ def claim_and_wait(pipe, folder, then=None):
 
 @pytest.fixture
 def other(tmp_path):
-    """Living process that has claimed samples 1 and 2."""
+    """Start a process that claims samples 1 and 2."""
     with Worker(claim_and_wait, str(tmp_path)) as worker:
         assert worker.hear() == [Answer.OURS, Answer.OURS]
         yield worker
@@ -126,7 +126,7 @@ def write_forever(pipe, folder):
 
 
 def last_heard(worker):
-    """Last message of a process that was killed; -1 if there was none."""
+    """Return the last message of a killed process, or -1 if there is none."""
     heard = -1
     while True:
         try:
@@ -138,7 +138,8 @@ def last_heard(worker):
 def test_process_killed_while_it_writes_loses_nothing_that_was_stored(tmp_path):
     rng = random.Random(0)
     for attempt in range(20):
-        folder = str(tmp_path / str(attempt % 4))  # some with what the last one left
+        # Later attempts continue with the files that earlier ones left.
+        folder = str(tmp_path / str(attempt % 4))
         with Worker(write_forever, folder) as worker:
             worker.hear()
             time.sleep(rng.uniform(0, 0.1))

@@ -25,7 +25,7 @@ def member(path):
 
 
 def join_and_wait(pipe, path):
-    """Be a member until told to leave, or killed."""
+    """Be a member until asked to leave or killed."""
     member = Membership(path)
     pipe.send(member.number)
     while True:
@@ -37,7 +37,7 @@ def join_and_wait(pipe, path):
 
 @pytest.fixture
 def other(path):
-    """Living process that is a member, and its number."""
+    """Start a process that is a member; return it and its number."""
     with Worker(join_and_wait, path) as worker:
         yield worker, worker.hear()
 

@@ -18,7 +18,7 @@ ENTRY = 4 * WIDTH + memory._ENTRY_OVERHEAD
 
 
 def get(store, contexts, sample):
-    """Vectors of one sample, or None."""
+    """Return the vectors of one sample, or None."""
     [answer] = store.lookup(contexts, [sample])
     return None if isinstance(answer, Answer) else answer
 
@@ -28,7 +28,7 @@ def vector(value):
 
 
 def filled(n, room):
-    """Store with room for `room` vectors, into which samples 0 to n - 1 went in order."""
+    """Return a store for `room` vectors into which samples 0 to n - 1 were put in order."""
     store = MemoryStore(room * ENTRY)
     for sample in range(n):
         store.put(["a"], [(sample, [vector(sample)])])
@@ -36,7 +36,7 @@ def filled(n, room):
 
 
 def held(store, samples):
-    """Samples that are still there; looking does not change what goes next."""
+    """Return the samples that are still stored; this does not affect which is evicted next."""
     return [sample for sample in samples if ("a", sample) in store._vectors]
 
 
@@ -200,7 +200,7 @@ def test_claim_on_one_context_holds_the_whole_sample():
 def test_claim_ends_when_the_vector_comes():
     store, first, second = filled(1, room=1), object(), object()
     store.lookup(["a"], [1], owner=first)
-    store.put(["a"], [(1, [np.zeros(999, np.float32)])])  # too large to be kept
+    store.put(["a"], [(1, [np.zeros(999, np.float32)])])  # too large to be stored
     assert store.lookup(["a"], [1], owner=second) == [Answer.OURS]
 
 
@@ -227,7 +227,7 @@ def test_claims_can_be_given_up():
 
 
 class Interrupted(OrderedDict):
-    """Mapping during whose every operation other threads may come in between."""
+    """Mapping that lets other threads run during every operation."""
 
     def __getattribute__(self, name):
         time.sleep(0)

@@ -1,4 +1,4 @@
-"""Files with the first layout of tables are read as they are."""
+"""Files with the first layout of tables can still be read."""
 
 import sqlite3
 import sys
@@ -13,7 +13,7 @@ from sklearn_transfer._store.liveness import Membership
 from tests.processes import Worker
 from tests.stores import CONTEXT, held, key, look, make_store, put, query, vector
 
-# Typed off, not imported: what is on the disks of users does not change with the code.
+# Copied here instead of imported, because files of users do not change with the code.
 SCHEMA = """
 PRAGMA page_size = 4096;
 PRAGMA journal_mode = WAL;
@@ -27,12 +27,12 @@ CREATE TABLE total (bytes INTEGER NOT NULL);
 INSERT INTO total VALUES (1465);
 PRAGMA user_version = 1;
 """
-BYTES = 293  # of a vector of 16 values, as files say
+BYTES = 293  # of a vector of 16 values, as stated in the file
 
 
 @pytest.fixture
 def old(tmp_path):
-    """A folder with vectors 0 to 4, used in the order 0, 1, 2, 4, 3, and a claim on 7."""
+    """Create a folder with vectors 0 to 4, last used in order 0, 1, 2, 4, 3, and claim 7."""
     with closing(sqlite3.connect(tmp_path / "embeddings.sqlite")) as connection:
         connection.executescript(SCHEMA)
         for number, used in enumerate([10, 20, 30, 50, 40]):

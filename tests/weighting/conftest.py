@@ -1,4 +1,4 @@
-"""Domains that tests of weighting share."""
+"""Domains that are shared by tests of weighting."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture
 def domains():
-    """Source, its labels, and a target of as many rows, which a search would slice."""
+    """Return a source, labels, and a target of equal length, which a search would slice."""
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(60, 2)), rng.normal(0.5, 1, size=(60, 2))
     y = np.where(X[:, 0] + 0.5 * rng.normal(size=60) > 0, "yes", "no")

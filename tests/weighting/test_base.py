@@ -1,4 +1,4 @@
-"""What all weighters share: how source and target are told apart."""
+"""Tests of what all weighters share: how source and target are distinguished."""
 
 import pickle
 

@@ -91,7 +91,9 @@ def test_rows_are_gathered_in_order():
 def test_multiplier_parts_rows_that_should_move():
     x, B = np.array([0, 0, 2.0, 2.0]), 2.0
     assert find_multiplier(x, np.array([-3.0, 5.0, 1.0, -9.0]), B) == -1  # between -3 and 1
-    assert find_multiplier(x, np.array([5.0, 6.0, 1.0, 2.0]), B) == 0  # no pair gains
+    assert (
+        find_multiplier(x, np.array([5.0, 6.0, 1.0, 2.0]), B) == 0
+    )  # no pair improves the objective
     assert find_multiplier(np.array([0, 1, 0.5]), np.array([9.0, 2.0, 4.0]), B) == 3
 
 

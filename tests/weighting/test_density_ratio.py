@@ -22,7 +22,7 @@ def domains():
 
 
 def test_kliep_solves_its_problem(domains):
-    """SLSQP on the coefficients themselves, under the constraint as it is written."""
+    """Solve for the coefficients by SLSQP under the constraint as stated in the paper."""
     X, T = domains
     kliep = KLIEP(gamma=0.5, n_centers=10, tol=1e-9, random_state=0).fit(X, X_target=T)
     A, b = rbf_kernel(T, kliep.centers_, 0.5), rbf_kernel(X, kliep.centers_, 0.5).mean(axis=0)
@@ -106,7 +106,7 @@ def test_ulsif_leaves_weights_equal_where_no_kernel_reaches():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
-def test_ulsif_minimises_its_objective(domains, alpha):
+def test_ulsif_minimizes_its_objective(domains, alpha):
     X, T = domains
     ulsif = ULSIF(alpha=alpha, gamma=0.4, reg=0.05, n_centers=15, random_state=0)
     ulsif.fit(X, X_target=T)
@@ -141,7 +141,7 @@ def test_left_out_coefficients_are_those_of_refits(alpha, sizes):
 
 
 def test_ulsif_scores_are_errors_of_refits(domains):
-    """All the way through `fit`: every source row and a target row left out."""
+    """Compare with full fits, each without one source row and one target row."""
     X, T = domains[0][:20], domains[1][:20]
     options = {"alpha": 0.2, "gamma": [0.3, 1.0], "reg": [0.01, 1.0], "n_centers": 20}
     ulsif = ULSIF(random_state=0, **options).fit(X, X_target=T)
@@ -162,7 +162,7 @@ def test_ulsif_scores_are_errors_of_refits(domains):
 
 
 def test_relative_ratio_is_bounded_by_its_share():
-    """1 / alpha is the bound of the ratio itself; the estimate may pass it a little."""
+    """1 / alpha is the bound of the ratio itself; the estimate may exceed it slightly."""
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(500, 1)), rng.normal(1.5, 1, size=(500, 1))
     x = np.linspace(-2, 3, 50)[:, None]
@@ -236,7 +236,7 @@ def test_number_of_rows_that_choose_a_width_is_bounded(domains, monkeypatch):
 
 
 def test_kliep_chooses_its_width_by_converged_likelihoods(monkeypatch):
-    """Of narrow kernels one alone covers the outermost row, and Newton's system is drowned."""
+    """With narrow kernels, one alone covers the outermost row and dominates the system."""
     gaps, fit_mixture = [], _density_ratio.fit_mixture
 
     def spy(terms, tol, max_iter):

@@ -1,4 +1,4 @@
-"""Odds of a classifier of domains."""
+"""Tests of weights from the odds of a classifier of domains."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_any_classifier_points_to_the_target(estimator, calibration, domains):
 
 
 def test_rows_learned_by_heart_do_no_harm_to_weights(domains):
-    """A tree tells every row that it has seen: its own odds of the source are 0."""
+    """A tree recognizes every row that it has seen: its own odds for the source are 0."""
     X, T = domains
     found = fitted(X, T, DecisionTreeClassifier(random_state=0), max_ratio=10)
     assert found.predict_weights(X).max() == pytest.approx(0, abs=1e-12)
@@ -144,7 +144,7 @@ def test_weights_and_predictions_track_each_other(domains):
 
 
 def test_domains_apart_are_told_where_the_odds_are_equal():
-    """All odds lie at the bound, so their effective sample size says nothing."""
+    """All odds are at the bound, so their effective sample size is uninformative."""
     X = np.random.default_rng(0).normal(size=(80, 2))
     weighter = DomainClassifierWeights(random_state=0)
     with pytest.warns(UserWarning, match="averages .* over the source.*Do not reweight"):

@@ -1,4 +1,4 @@
-"""ImportanceWeighted: weights of each fit, in everything scikit-learn offers around it."""
+"""Tests of the weights of ImportanceWeighted in all meta-estimators of scikit-learn."""
 
 import pickle
 
@@ -334,7 +334,7 @@ def test_nothing_global_changes(domains):
 
 
 def test_regression_under_covariate_shift_with_a_misspecified_model():
-    """A straight line through a curve: weighting serves where the target lies."""
+    """A straight line is fitted to a curve; weighting improves it where the target is."""
     ratios = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -351,7 +351,7 @@ def test_regression_under_covariate_shift_with_a_misspecified_model():
 
 
 def test_weighting_cannot_help_a_well_specified_model():
-    """Without a bias to correct, weights only add variance: the report says as much."""
+    """Without a bias to correct, weights only add variance."""
     worse = []
     for seed in range(20):
         rng = np.random.default_rng(seed)

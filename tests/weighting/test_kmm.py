@@ -146,11 +146,15 @@ def test_constant_data_have_equal_weights():
 
 def test_duplicates_share_the_weight_of_one(domains):
     X, T = domains
-    options = {"eps": 0.1, "gamma": 5, "tol": 1e-10}  # of so narrow a kernel weights are exact
+    options = {
+        "eps": 0.1,
+        "gamma": 5,
+        "tol": 1e-10,
+    }  # with such a narrow kernel, weights are exact
     kmm = KMM(**options).fit(np.repeat(X, 2, axis=0), X_target=T)
     once = KMM(**options).fit(X, X_target=T)
     assert close(kmm.solution_.reshape(-1, 2).mean(axis=1), once.solution_, 1e-4)
-    # The objective counts n^2 pairs: twice the rows, four times the value.
+    # The objective sums over n^2 pairs: twice the rows give four times the value.
     assert kmm.objective_ == pytest.approx(4 * once.objective_, rel=1e-9)
 
 
@@ -348,7 +352,7 @@ def test_kernel_of_zeros_leaves_any_feasible_weights():
 
 
 def test_target_mean_within_the_source_is_met_by_a_linear_kernel(domains):
-    """The optimum is 0 up to the target's own term, where relative gaps mean little."""
+    """The optimum is 0 up to the target's own term, so relative gaps are not meaningful."""
     X, _ = domains
     kmm = KMM(kernel="linear").fit(X, X_target=np.array([[0.5, 0.5, -0.5]]))
     np.testing.assert_allclose(

@@ -27,7 +27,7 @@ def data(n, m, d, seed=0):
 
 
 def quadratic(X, T, kernel):
-    """K and k of the problem."""
+    """Return K and k of the problem."""
     return kernel(X), len(X) * kernel(X, T).mean(axis=1)
 
 
@@ -164,7 +164,9 @@ def test_gap_of_an_approximation_is_that_of_the_exact_kernel():
 def test_working_sets_move_rows_between_bounds_where_none_is_free():
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(1500, 1)), rng.normal(0.5, 1, size=(750, 1))
-    X[750:] = X[0]  # so many equal rows that all have one gradient, at either bound
+    X[750:] = X[
+        0
+    ]  # so many equal rows at either bound that all of them have the same gradient
     kmm = KMM(B=1.5, kernel="linear").fit(X, X_target=T)
     K, k = quadratic(X, T, linear_kernel)
     bound = lower_bound(K, k, kmm.solution_, 1.5, *bounds_of(1500, "auto"))

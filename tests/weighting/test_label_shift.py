@@ -1,4 +1,4 @@
-"""Shares of classes in the target, against closed forms and other algorithms."""
+"""Compare class shares in the target with closed forms and other algorithms."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ METHODS = ["em", "bbse"]
 
 
 def draw(rng, n, priors, gap=2.0):
-    """Normal classes, one standard deviation wide, `gap` apart."""
+    """Draw normal classes with unit standard deviation whose means differ by `gap`."""
     y = rng.choice(len(priors), n, p=priors)
     return rng.normal(gap * y[:, None], 1), y
 
@@ -34,14 +34,14 @@ def fitted(X, y, T, estimator=None, **options):
 
 
 def standard_error(share, m, method):
-    """Of the target's share of one of two classes: Fisher's information, or the binomial."""
+    """Return the standard error of a class share from Fisher's information or the binomial."""
     x = np.linspace(-8, 10, 20_001)
     first, second = norm.pdf(x), norm.pdf(x, 2)
     if method == "em":
         mixture = (1 - share) * first + share * second
         information = np.trapezoid((second - first) ** 2 / mixture, x)
         return 1 / np.sqrt(m * information)
-    hit = norm.cdf(1)  # of the classifier that cuts half way
+    hit = norm.cdf(1)  # of the classifier whose threshold is half way
     predicted = share * hit + (1 - share) * (1 - hit)
     return np.sqrt(predicted * (1 - predicted) / m) / (2 * hit - 1)
 
@@ -49,7 +49,7 @@ def standard_error(share, m, method):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_known_shares_are_found_within_sampling_error(method, share):
-    """Errors over standard errors of a known classifier, one of many source rows."""
+    """Errors are a few standard errors at most; many source rows make the classifier known."""
     scores = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def test_known_shares_are_found_within_sampling_error(method, share):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_three_classes_are_found(method):
-    """A share of 1000 rows has a standard error of 0.016 where no class is mistaken."""
+    """A share of 1000 rows has a standard error of 0.016 if no row is misclassified."""
     rng = np.random.default_rng(0)
     X, y = draw(rng, 1500, [0.5, 0.3, 0.2], gap=4)
     T, _ = draw(rng, 1000, [0.2, 0.2, 0.6], gap=4)
@@ -100,7 +100,7 @@ def test_confusion_matrix_is_inverted(domains):
 
 
 def test_confusion_matrix_is_that_of_rows_left_out(domains):
-    """Classes without any difference are predicted at chance, not learned by heart."""
+    """Classes without any difference are predicted at chance level, not memorized."""
     from sklearn.tree import DecisionTreeClassifier
 
     X, y, T = domains
@@ -122,7 +122,7 @@ def test_calibration_of_two_classes_is_a_logistic_regression():
 
 
 def test_calibrated_probabilities_have_the_shares_of_the_source():
-    """So equal domains have equal shares."""
+    """Therefore equal domains have equal shares."""
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 3, 400)
     logs = log_softmax(rng.normal(size=(400, 3)) + 2 * np.eye(3)[codes], axis=1)
@@ -204,7 +204,7 @@ def test_noise_does_not_move_weights_far(method, domains):
 
 
 def test_classes_that_cannot_be_told_apart_keep_their_odds(domains):
-    """Two halves of one class: what is known is their sum."""
+    """Two classes are halves of one class, so only their sum can be determined."""
     X, y, T = domains
     halves = y + 3 * ((y == 0) & (np.arange(len(y)) % 2 == 0))
     with pytest.warns(UserWarning, match="predicts some classes alike"):

@@ -21,7 +21,7 @@ def likelihood(logs, p):
 
 
 def by_interior_points(logs):
-    """Maximum of the likelihood on the simplex by cvxopt's solver of convex programs."""
+    """Maximize the likelihood on the simplex with cvxopt's solver for convex programs."""
     A, n = np.exp(logs), logs.shape[1]
 
     def program(x=None, z=None):
@@ -86,7 +86,7 @@ def test_likelihood_rises_each_round(logs):
     assert np.diff(found).min() > -1e-12
 
 
-def test_expectation_maximisation_alone_comes_to_the_same(logs, monkeypatch):
+def test_expectation_maximization_alone_reaches_the_same_optimum(logs, monkeypatch):
     expected = fit_mixture(logs, 1e-8, 100)
     monkeypatch.setattr(_mixture, "_find_newton_point", lambda *args: None)
     found = fit_mixture(logs, 1e-4, 20_000)
@@ -124,7 +124,7 @@ def test_weights_count_rows(logs):
 
 @pytest.mark.parametrize("newton", [True, False])
 def test_components_that_were_dropped_come_back(logs, newton, monkeypatch):
-    """Multiplying 0 by any gain leaves 0."""
+    """Multiplicative updates alone would leave a proportion of 0 unchanged."""
     if not newton:
         monkeypatch.setattr(_mixture, "_find_newton_point", lambda *args: None)
     best = likelihood(logs, fit_mixture(logs, 1e-10, 100).proportions)

@@ -1,4 +1,4 @@
-"""Counts of target rows by nearest source row."""
+"""Tests of the counts of target rows per nearest source row."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def counts(X, T, **options):
 
 
 def by_sorting(X, T, k):
-    """Each target row's parts, from all distances."""
+    """Compute the counts from all distances."""
     total = np.zeros(len(X))
     for row in cdist(T, X):
         reach = np.sort(row)[k - 1]
@@ -67,7 +67,7 @@ def test_mean_of_the_raw_estimate_is_one():
     assert found.mean_weight_ == pytest.approx(1)
 
 
-def test_standardizing_makes_units_of_single_features_matter_not():
+def test_standardizing_removes_the_effect_of_units():
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(60, 2)), rng.normal(size=(50, 2))
     unit = np.array([1.0, 1e4])

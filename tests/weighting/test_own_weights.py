@@ -1,4 +1,4 @@
-"""Weights of the user beside those of the domains."""
+"""Tests of the user's weights combined with those of the domains."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_weights_are_multiplied_and_scaled_to_mean_1():
     np.testing.assert_allclose(model.predict(T), expected.predict(T))
 
 
-def test_their_scale_is_the_estimators_affair():
+def test_their_scale_is_left_to_the_estimator():
     model = weighted(LinearRegression()).fit(X, NUMBERS, 1e200 * OWN, X_target=T)
     np.testing.assert_allclose(model.weights_, PRODUCT)
     doubled = weighted(Ridge(3)).fit(X, NUMBERS, 2 * OWN, X_target=T)
@@ -73,7 +73,7 @@ def test_rows_of_weight_0_are_left_out(estimator):
 
 
 class Mean(TransformerMixin, BaseEstimator):
-    """Subtracts the mean of the rows it has seen."""
+    """Transformer that subtracts the mean of the rows in `fit`."""
 
     def fit(self, X, y=None):
         self.mean_ = np.mean(X, axis=0)
@@ -215,7 +215,7 @@ def test_routing_brings_them_to_a_scorer_that_asks():
 
 
 class OldRidge(Ridge):
-    """An estimator without requests, which keeps routing off."""
+    """Return an estimator without requests, which works without routing."""
 
     set_fit_request = property()
 

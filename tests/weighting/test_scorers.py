@@ -34,7 +34,7 @@ def model(domains):
 
 
 class Ratio(BaseWeighter):
-    """Known weights whose mean is not 1, and a count of fits."""
+    """Weighter with known weights whose mean is not 1, which counts its fits."""
 
     fits = 0
 
@@ -168,7 +168,7 @@ def test_paths_pass_through(kind, tmp_path):
 
 
 def dev(weights, scores):
-    """The risk of You et al. (2019), section 3.3, on losses that are minus the scores."""
+    """Compute the risk of You et al. (2019), section 3.3, with negative scores as losses."""
     losses = -np.asarray(scores, dtype=float)
     weighted = weights * losses
     eta = -np.cov(weighted, weights)[0, 1] / np.var(weights, ddof=1)
@@ -241,7 +241,7 @@ def test_an_unknown_score_names_those_there_are(domains, model):
         DEVScorer("accurate", X_target=T)(model, X, y)
 
 
-def test_a_callable_returns_a_score_a_sample(domains, model):
+def test_a_callable_returns_one_score_per_sample(domains, model):
     X, y, T = domains
 
     def scoring(estimator, X, y):
@@ -262,7 +262,7 @@ def test_a_callable_returns_a_score_a_sample(domains, model):
     ids=["importance weighted", "deep embedded"],
 )
 def test_they_choose_the_model_that_serves_the_target(make):
-    """A parabola is best overall, a line where the target lies: the plain score errs."""
+    """A parabola is best overall, a line is best on the target: the plain score is misled."""
     right = plainly = 0
     for seed in range(10):
         rng = np.random.default_rng(seed)
@@ -285,7 +285,7 @@ def _right_half(X, y):
 
 @pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "neg_mean_absolute_error"])
 def test_dev_takes_one_column_of_targets_as_none(scoring, domains):
-    """Else a column less a row would be the errors of all pairs of samples."""
+    """Otherwise, a column minus a row would give the errors of all pairs of samples."""
     X, _, T = domains
     y = X[:, 0] ** 2
     scorer = DEVScorer(scoring, X_target=T)

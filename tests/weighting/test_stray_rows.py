@@ -29,7 +29,7 @@ WEIGHTERS = [
     LabelShiftWeights(random_state=0),
 ]
 each_weighter = pytest.mark.parametrize("weighter", WEIGHTERS, ids=lambda w: repr(w)[:40])
-# Rows, standard deviations, and whether in one feature only.
+# Number of rows, standard deviations, and whether only one feature is affected.
 STRAYS = [(1, 30, False), (1, 30, True), (1, 1000, False), (3, 30, False), (3, 1000, True)]
 
 
@@ -62,7 +62,7 @@ def test_stray_target_rows_are_left_out_and_named(weighter, stray):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
-# A linear kernel in three features leaves most weights free, so theirs are not compared.
+# A linear kernel in three features does not determine most weights, so they are not compared.
 @pytest.mark.parametrize("weighter", [w for w in WEIGHTERS if repr(w) != repr(WEIGHTERS[1])])
 @pytest.mark.parametrize("stray", STRAYS, ids=str)
 def test_stray_source_rows_leave_the_other_weights(weighter, stray):
@@ -72,7 +72,7 @@ def test_stray_source_rows_leave_the_other_weights(weighter, stray):
     labels = np.concatenate([y, np.zeros(stray[0], dtype=int)])
     weights = clone(weighter).fit(rows, labels, X_target=T).weights_
     found = weights[:60] / weights[:60].mean()
-    # KMM holds the mean of all weights within eps, which grows with the rows.
+    # KMM constrains the mean of all weights by eps, which depends on the number of rows.
     allowed = 0.02 if isinstance(weighter, KMM) else 1e-6
     assert np.abs(found - expected).mean() < allowed
     assert weights[60:].max() <= weights[:60].max() * (1 + 1e-6)
@@ -108,7 +108,7 @@ def test_a_class_of_nothing_but_a_stray_is_kept():
 
 
 def test_nearer_rows_do_not_make_kliep_uniform():
-    """Ten standard deviations are no stray, and have no say in the choice of gamma."""
+    """Rows at ten standard deviations are not stray and do not affect the choice of gamma."""
     X, _, T = domains(120, 5)
     plain = KLIEP(random_state=0).fit(X, X_target=T)
     far = np.concatenate([T, strays(1, 10, True, 5)])
@@ -119,7 +119,7 @@ def test_nearer_rows_do_not_make_kliep_uniform():
 
 @pytest.mark.parametrize("sign", ["random direction", "each feature"])
 def test_rows_far_over_all_features_are_strays(sign):
-    """No single feature of them is farther than twice what others have."""
+    """In no single feature are they more than twice as far away as other rows."""
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(150, 60)), rng.normal(size=(100, 60))
     T[:, 0] += 1
@@ -132,7 +132,7 @@ def test_rows_far_over_all_features_are_strays(sign):
 
 
 def test_nearer_rows_over_many_features_do_not_turn_kliep():
-    """At 30 standard deviations of 300 features they are no stray, and choose no gamma."""
+    """Rows at 30 standard deviations in 300 features are not stray; gamma is unaffected."""
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(150, 300)), rng.normal(size=(100, 300))
     T[:, 0] += 1
@@ -205,6 +205,6 @@ def test_clean_rows_raise_no_alarm(draw):
 
 
 def test_heavy_tails_raise_few_alarms():
-    """Of 400 pairs of domains with three degrees of freedom 1 to 2 % have a stray."""
+    """Of 400 pairs of domains with three degrees of freedom, 1 to 2 % have a stray row."""
     hits = sum(alarms(lambda rng, n, d: rng.standard_t(3, size=(n, d)), 400))
     assert hits <= binom.ppf(0.999, 400, 0.02)

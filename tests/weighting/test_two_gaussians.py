@@ -35,7 +35,7 @@ def way_to_the_target(X, T, weights):
     return (np.average(X[:, 0], weights=weights) - start) / (end - start)
 
 
-@functools.cache  # ten seeds are three, and seven more
+@functools.cache  # ten seeds: the three above and seven more
 def rank_correlation(name, d, seed):
     X, T, fresh = domains(d, seed)
     weighter = RATIOS[name](random_state=seed).fit(X, X_target=T)
@@ -82,14 +82,14 @@ def test_ratio_is_near_the_true_one(weighter):
     weighter.set_params(random_state=0).fit(X, X_target=T)
     ratio = weighter.predict_weights(fresh) * weighter.mean_weight_
     true = np.exp(fresh[:, 0] - 0.5)
-    assert np.abs(ratio - true).mean() < 0.2  # of values whose mean is 1
+    assert np.abs(ratio - true).mean() < 0.2  # the values have a mean of 1
 
 
 @pytest.mark.parametrize(
     "weighter", [KLIEP(), ULSIF(), DomainClassifierWeights()], ids=lambda w: type(w).__name__
 )
 def test_raw_mean_is_near_one(weighter):
-    """Of the true ratio it is 1 for any number of rows in either domain."""
+    """For the true ratio, it is 1 for any number of rows in either domain."""
     X, T, _ = domains(2, 0, 1000)
     weighter.set_params(random_state=0)
     for sources, targets in [(1000, 1000), (1000, 200), (200, 1000)]:

@@ -1,4 +1,4 @@
-"""Weights reach what predicts, whatever it is wrapped in, with metadata routing on or off."""
+"""Weights reach the predictor in any meta-estimator, with or without metadata routing."""
 
 import numpy as np
 import pytest
@@ -210,7 +210,7 @@ def test_requests_of_the_given_estimator_stay_open(data):
 
 
 class Plain(ClassifierMixin):
-    """Takes weights, and knows nothing of scikit-learn's routing."""
+    """Estimator that accepts weights and does not support scikit-learn's routing."""
 
     def __init__(self, C=1.0):
         self.C = C
@@ -234,7 +234,7 @@ def test_classes_from_elsewhere_get_weights(data):
 
 
 class TakesAnything(ClassifierMixin, BaseEstimator):
-    """Swallows parameters without saying which it knows."""
+    """Estimator that accepts any parameters without naming those it supports."""
 
     def fit(self, X, y, **params):
         return self
