@@ -380,7 +380,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             Labels; 0 and 1 for several labels; one column per task, of dtype object where
             kinds differ.
         """
-        return self._targets.predict(self._compute_outputs(X))
+        outputs = self._compute_outputs(X)
+        return self._targets.predict(outputs)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -396,7 +397,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             Softmax of the outputs, whatever the loss; for several labels the probability of
             each; with several tasks a list with one array per task, None for numbers.
         """
-        return self._targets.predict_proba(self._compute_outputs(X))
+        outputs = self._compute_outputs(X)
+        return self._targets.predict_proba(outputs)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -411,7 +413,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         log_proba : ndarray of shape (n_samples, n_classes), or list of these
             As in `predict_proba`; computed from the logits, so that no entry is -inf.
         """
-        return self._targets.predict_log_proba(self._compute_outputs(X))
+        outputs = self._compute_outputs(X)
+        return self._targets.predict_log_proba(outputs)
 
     def decision_function(self, X):
         """Outputs of the network.
@@ -426,7 +429,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of these
             Logits; for two classes that of the second less that of the first.
         """
-        return self._targets.decision_function(self._compute_outputs(X))
+        outputs = self._compute_outputs(X)
+        return self._targets.decision_function(outputs)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; with several tasks the mean of their scores, weighted as in the loss.

@@ -3,6 +3,7 @@
 from sklearn.base import RegressorMixin
 
 from sklearn_transfer.finetuning._base import _BaseFineTuned
+from sklearn_transfer.finetuning._parameters import FineTunerParameters
 
 
 class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
@@ -215,6 +216,9 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     True
     """
 
+    # Repeated for editors: jedi 0.19 does not find it behind the first base class.
+    __init__ = FineTunerParameters.__init__
+
     def _make_targets(self, y, sample_weight, classes=None):
         from sklearn_transfer.finetuning.targets.targets import Targets
 
@@ -255,7 +259,8 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As the y of `fit`.
         """
-        return self._targets.predict(self._compute_outputs(X))
+        outputs = self._compute_outputs(X)
+        return self._targets.predict(outputs)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R2; missing entries are left out.

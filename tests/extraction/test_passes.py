@@ -74,7 +74,7 @@ def test_precompute_takes_one_layer_without_a_list(crops):
 
 
 def test_precompute_without_cache_is_refused(crops):
-    with pytest.raises(ValueError, match="cache=None turns it off"):
+    with pytest.raises(ValueError, match="cache=None turns off the cache"):
         PretrainedFeatures(trained_net(), cache=None).precompute(crops)
 
 
