@@ -8,24 +8,7 @@ MESSAGES = set()
 DOCSTRINGS = set()
 WORDS = {
     "finetuning/_autoencoder.py",
-    "finetuning/_classifier.py",
-    "finetuning/_inputs.py",
-    "finetuning/_network.py",
-    "finetuning/_outputs.py",
-    "finetuning/_reading.py",
-    "finetuning/_regressor.py",
     "finetuning/_self_taught.py",
-    "finetuning/freezing/__init__.py",
-    "finetuning/freezing/policies.py",
-    "finetuning/loop/fit_inputs.py",
-    "finetuning/loop/history.py",
-    "finetuning/loop/options.py",
-    "finetuning/loop/skorch_params.py",
-    "finetuning/loop/state.py",
-    "finetuning/objectives/base.py",
-    "finetuning/targets/__init__.py",
-    "finetuning/targets/columns.py",
-    "finetuning/targets/targets.py",
 }
 VERBS = set()
 CLASSES = set()

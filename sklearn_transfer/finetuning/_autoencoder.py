@@ -1,4 +1,4 @@
-"""What is trained without labels: an encoder, a decoder, and what is hidden from them."""
+"""Networks that learn without labels: an encoder, a decoder, and the damage to inputs."""
 
 import math
 from collections import OrderedDict

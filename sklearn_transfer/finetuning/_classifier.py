@@ -185,7 +185,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     file. Networks in which something bypasses the last frozen layer, such as NASNet, train
     without this, with a warning.
 
-    A batch of one row is normalised by running statistics. If memory does not suffice, the
+    A batch of one row is normalized by running statistics. If memory does not suffice, the
     batch is halved once, with a warning. Ctrl-C ends the training and leaves a fitted
     estimator, with a warning unless it came in a callback at the end of an epoch, as
     callbacks of skorch that stop a training do by the same exception. Trainings in several

@@ -1,4 +1,4 @@
-"""What an epoch is made of: rows kept in memory or in a file, and batches of them."""
+"""Inputs of an epoch: rows kept in memory or in a file, and batches of them."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""What is trained: a copy of a backbone up to its embedding, and a linear head on top."""
+"""The network that is trained: a copy of a backbone up to its embedding, and a linear head."""
 
 import copy
 from dataclasses import replace

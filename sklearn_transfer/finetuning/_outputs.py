@@ -1,4 +1,4 @@
-"""What a trained network gives: features, and the outputs that predictions are made from."""
+"""Outputs of a trained network: features, and the numbers that predictions are made from."""
 
 import numpy as np
 from sklearn.base import TransformerMixin

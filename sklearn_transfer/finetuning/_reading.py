@@ -1,4 +1,4 @@
-"""What a fine-tuner trains and how it reads samples: both as `PretrainedFeatures` does."""
+"""Network and samples of a fine-tuner, loaded and read as `PretrainedFeatures` does."""
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -6,7 +6,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
 
-# What an estimator given as `model` brings, and the defaults that stay here then.
+# Parameters that an estimator given as `model` sets, which must keep these defaults then.
 _BROUGHT = {
     "weights": "pretrained",
     "input_size": None,
@@ -23,8 +23,9 @@ _WITHOUT_MEANING = {
 class ReadsAsFeatures:
     """Mixin of fine-tuners: network and samples are those of a `PretrainedFeatures`.
 
-    It is made of the estimator that is given as `model`, or of the own parameters of the same
-    names, so that each option of reading has one meaning and is described once.
+    This is built from the estimator given as `model`, or else from the fine-tuner's own
+    parameters of the same names, so that each option of reading has one meaning and is
+    described once.
     """
 
     def _get_source(self):

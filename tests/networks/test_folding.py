@@ -406,7 +406,7 @@ def test_batches_are_small_where_activations_are_large(edge, rows):
 
 
 def test_large_weights_are_no_activation():
-    # Networks that standardise their weights return them from a function.
+    # Networks that standardize their weights return them from a function.
     conv = timm.layers.StdConv2d(3, 2**11, 32, padding=0)
     net = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert engine_of(net, None, 32).rows == 64

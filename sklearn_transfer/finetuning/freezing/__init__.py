@@ -1,1 +1,1 @@
-"""Which parts of a network stay as they are, and what that allows to compute only once."""
+"""Freezing of a network, and what needs to be computed only once because of it."""

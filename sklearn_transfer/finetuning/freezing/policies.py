@@ -1,4 +1,4 @@
-"""Which parameters and modules of a network stay as they are, by the parameter `freeze`."""
+"""Translation of the parameter `freeze` into the parameters and modules that do not change."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -77,7 +77,7 @@ def freeze_body(network):
     """`Frozen` with all but the head."""
     if isinstance(network.head, nn.Identity):
         raise ValueError(
-            f"{network.layout.label} does not end in a linear layer with one output a class,"
+            f"{network.layout.label} does not end in a linear layer with one output per class,"
             " so it has no head that freeze='all', schedule='lp-ft' or 'gradual' could train"
             " alone; give a factory that takes the number of features only, and a head is put"
             " on top, or use another freeze and schedule='constant'"

@@ -1,4 +1,4 @@
-"""What the network takes of the samples of a fit, each of which is read once."""
+"""Inputs of the network for the samples of a fit, each of which is read once."""
 
 import itertools
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What `history_` holds: an entry per epoch, of which one is the best."""
+"""The history of a training: one entry per epoch, and the weights of the best one."""
 
 
 class History:

@@ -1,4 +1,4 @@
-"""What a training is asked to do, which does not change while it runs."""
+"""Options of a training, which do not change while it runs."""
 
 from dataclasses import dataclass, fields, replace
 

@@ -1,4 +1,4 @@
-"""What users pass on to skorch: parameters of the net, and callbacks."""
+"""Parameters and callbacks that users pass on to skorch."""
 
 import copy
 from inspect import signature

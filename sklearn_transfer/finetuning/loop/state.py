@@ -1,4 +1,4 @@
-"""What changes while a network is trained."""
+"""State of a training, which changes while it runs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace

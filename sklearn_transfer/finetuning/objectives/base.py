@@ -1,4 +1,4 @@
-"""What a term of the training loss is given, and what it returns."""
+"""The interface of objectives, which are the terms of the training loss."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What y means for a network: columns, tasks, and the weights of rows and classes."""
+"""Targets: the columns of y, their tasks, and the weights of rows and classes."""

@@ -1,4 +1,4 @@
-"""What a user passes as y: its columns, and which of their entries are missing."""
+"""Columns of y in any container, and which of their entries are missing."""
 
 import sys
 from collections.abc import Mapping

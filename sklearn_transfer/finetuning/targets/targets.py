@@ -1,4 +1,4 @@
-"""What y means for a network: from labels and numbers to its output, and back."""
+"""Translation of labels and numbers to the output of a network, and back."""
 
 from collections.abc import Mapping
 
