@@ -12,7 +12,7 @@ _TAIL, _RARE = 20, 7.0  # rows that tell the tail, and the gap in its mean logar
 _LEAST = 10  # fewest rows from which a spread is estimated
 _SAMPLED = 2000  # rows, evenly spaced, from which center and unit are estimated
 _NAMED = 5  # rows that a message names
-# With so many of both, distances over all features tell of what single ones do not.
+# With so many of both, distances over all features show what single features do not.
 _MANY_FEATURES, _MANY_ROWS = 10, 50
 
 
@@ -70,7 +70,7 @@ class _Spread:
             self.far = np.union1d(self.far, rows)
 
     def is_outside(self, rows, other):
-        """Which rows lie beyond those of the other domain where they are far."""
+        """Mask of rows beyond those of the other domain in features in which they are far."""
         with np.errstate(over="ignore"):  # of numbers whose squares are infinite
             away = np.abs(rows - self.center) / self.unit
             margin = 3 * self.unit

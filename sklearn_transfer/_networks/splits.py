@@ -1,4 +1,4 @@
-"""A network in two parts: up to one of its modules, and what follows from its activation."""
+"""Splits of networks at a module: the rest needs nothing but the activation there."""
 
 import weakref
 from collections import Counter
@@ -46,8 +46,8 @@ class Split:
 def find_upstream(module, run, inputs, name):
     """`Upstream` of the module `name`, from one pass of `run(inputs)` in `module`.
 
-    By the gradient of its output, so that parameters which a network uses outside of any
-    module count as well; those that take no gradient are left out. Raises ValueError where
+    The gradient of its output shows them, so that parameters which a network uses outside of
+    any module count as well; those that take no gradient are left out. Raises ValueError where
     the module does not run exactly once.
     """
     events = _Events(module)
@@ -73,14 +73,14 @@ def _find_parameters(module, output):
 def split(module, run, inputs, boundary):
     """`Split` of a network at the module `boundary`, or None where it cannot be split there.
 
-    It cannot where something else than the module's output is used after it, as in a branch.
-    The split is checked: the second part alone gives what the whole gives, per row to 1e-5
-    and for another number of rows too.
+    It cannot if something other than the module's output is used after it, as in a branch.
+    The split is checked: the rest alone gives what the whole network gives, per row to 1e-5,
+    for another number of rows too.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode. It is as it was afterwards.
+        In evaluation mode. It is unchanged afterwards.
     run : callable
         `run(inputs)` is one pass through `module`, to a tensor (n_samples, ...).
     inputs : torch.Tensor of shape (n_samples, ...), or dict of them
@@ -185,7 +185,7 @@ class _Passed:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Of a tensor that a module returned: rows a sample, the other axes, the type."""
+    """Shape of a tensor that a module returned: rows per sample, the other axes, the type."""
 
     rows: int
     rest: tuple
@@ -199,7 +199,7 @@ def _make_ghosts(item, n_rows):
 
 
 class _Ghost(torch.Tensor):
-    """Tensor without content; whatever touches it gives another one."""
+    """Tensor without content; every operation on it returns another one."""
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):

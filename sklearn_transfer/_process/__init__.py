@@ -1,7 +1,7 @@
 """Everything that touches the whole process, and the tools to do so safely.
 
-Whatever one call of this package changes or keeps beyond its own objects is listed here; what
-is added belongs on this list.
+Whatever a call of this package changes or keeps beyond its own objects is listed here. Whoever
+adds such an effect adds it to this list.
 
 Environment variables, each a number of bytes unless it says otherwise
     SKLEARN_TRANSFER_CACHE_BYTES : features in memory, read when a store is first used.
@@ -12,15 +12,15 @@ Environment variables, each a number of bytes unless it says otherwise
     SKLEARN_TRANSFER_KEEP_MEMORY : 0 leaves the allocator alone.
 
 Allocator (`allocator`)
-    glibc keeps freed memory from the first pass of a named network, or training, to the end of
-    the process; after an engine has been made it returns once what is free. Other C libraries
-    are left alone.
+    From the first training, or the first pass of a named network, glibc keeps freed memory
+    until the process ends. Each time an engine has been made, it returns what is free at that
+    moment. Other C libraries are left alone.
 
 Threads (`threads`, `blas`)
     Pools of threads live as long as the call that made them. The number of OpenMP threads is
-    set to one for threads of those pools alone. BLAS, in the whole process, has one thread
-    while small models are fitted, and afterwards what it had before; where another thread does
-    that at a fork, the child keeps one. OpenVINO and ONNX Runtime have threads of their own.
+    set to one for threads of those pools alone. BLAS has one thread in the whole process while
+    small models are fitted, and then as many as before; a child that is forked meanwhile keeps
+    one. OpenVINO and ONNX Runtime have threads of their own.
 
 Forks (`forks`, `locks`)
     Hooks, in the order of `forks.Turn`: locks of this package are made anew in the child
@@ -31,12 +31,13 @@ Forks (`forks`, `locks`)
     its own where it can.
 
 At exit
-    Files of stores on disk are closed, and the moments of last use written.
+    The times of last use are written to stores on disk, and their files are closed.
 
 Random numbers (`draws`)
     The global generators of `random` and numpy are seeded while a user's callable runs, and
-    restored. Torch's is replaced for the thread alone where an operation takes a generator;
-    others, training, and building networks with random weights set and restore the global one.
+    restored. Where an operation of torch takes a generator, torch's is replaced in this thread
+    only. Other operations, training, and building networks with random weights set the global
+    one and restore it.
 
 Other settings of torch
     TF32 on CUDA during a pass in float32, the default dtype while a network is built, and

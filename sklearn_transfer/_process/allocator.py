@@ -1,4 +1,4 @@
-"""Settings of the allocator: memory that a process keeps, or gives back to the system."""
+"""Settings of the allocator: whether a process keeps freed memory or returns it."""
 
 import ctypes
 import functools
@@ -23,8 +23,8 @@ def keep_memory():
 def return_memory():
     """Ask glibc to give freed memory back, as after work that is done once.
 
-    Exporting and compiling a network take copies of its weights, which glibc keeps, those of
-    each thread apart: with many networks that came to more than ten gigabytes.
+    Exporting and compiling a network make copies of its weights, and glibc keeps their memory
+    for each thread separately: with many networks, this came to more than ten gigabytes.
     """
     _find_in_glibc("malloc_trim")(0)
 

@@ -1,4 +1,4 @@
-"""Threads of BLAS, which many fits of small models are better off without."""
+"""Threads of BLAS, of which a single one is best for many fits of small models."""
 
 from contextlib import contextmanager
 
@@ -8,7 +8,7 @@ from sklearn_transfer._process.locks import Lock
 
 # Rows up to which one thread is the better choice for most models: on two cores a logistic
 # regression on 200 to 1000 rows of 1280 features took 3 to 6 times as long with two threads.
-# Beyond some thousands more cores have enough to do.
+# Beyond some thousands of rows, more threads pay off.
 FEW_ROWS = 4000
 
 # How many use the limit now, and what restores the number that was set before: a limit of BLAS

@@ -30,8 +30,8 @@ class SeededTorch(TorchFunctionMode):
     """Context in which torch draws on the CPU from a generator of this thread's own.
 
     Torch's global generator is left to other threads, where a network may be training with
-    dropout: seeded and restored, it would give both sides draws that depend on chance. It is
-    borrowed only for the moment of a function that takes no generator.
+    dropout: if it were seeded and restored, the draws of both threads would depend on timing.
+    It is used only during the call of a function that takes no generator.
     """
 
     def __init__(self, seed):

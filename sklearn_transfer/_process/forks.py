@@ -1,9 +1,9 @@
 """Actions of this package when the process forks, in one declared order.
 
 A child of a fork has the memory of its parent but only the thread that forked: locks that
-other threads held stay closed, and files, engines and claims belong to two processes. Whatever
-must happen about it is registered here, so that its order does not depend on which module was
-imported first.
+other threads held are never released, and files, engines and claims belong to two processes.
+Whatever must be done about this is registered here, so that its order does not depend on which
+module was imported first.
 """
 
 import enum
@@ -44,8 +44,8 @@ def run_at_fork(turn, *, before=None, in_parent=None, in_child=None):
 
 
 def _run(hooks):
-    # An exit stack runs what was added last first, and goes on where one of them fails; Python
-    # then prints the error, since a fork cannot be refused.
+    # An exit stack runs the hooks from the last to the first, and continues if one of them
+    # fails; Python then prints the error, since a fork cannot be refused.
     with ExitStack() as stack:
         for _, hook in hooks:
             stack.callback(hook)

@@ -12,9 +12,9 @@ _locks = weakref.WeakSet()
 class RLock:
     """As `threading.RLock`; a forked child gets a new one in its place.
 
-    What other threads held at a fork nobody gives back in the child, where a plain lock would
-    be waited for without end. `with` works as for a plain lock. What takes a lock by
-    functions and gives it back later, or by an `ExitStack`, uses `current`.
+    If another thread holds a plain lock at a fork, nobody releases it in the child, and
+    whoever waits for it there waits forever. `with` works as for a plain lock. Code that
+    acquires and releases the lock by calls, or through an `ExitStack`, uses `current`.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class RLock:
         self.current = self._make()
         _locks.add(self)
 
-    # `with` looks up both before it takes the lock, and finds methods of the plain lock. So a
-    # thread that forks while it holds the lock gives back, in the child, what it has taken.
-    # Methods written in Python could leave the lock closed if a KeyboardInterrupt ends them.
+    # `with` looks up both methods before it acquires the lock, and finds those of the plain
+    # lock. So a thread that forks while it holds the lock releases the same one in the child.
+    # Methods written in Python could leave the lock held if a KeyboardInterrupt ends them.
     __enter__ = property(attrgetter("current.__enter__"))
     __exit__ = property(attrgetter("current.__exit__"))
 

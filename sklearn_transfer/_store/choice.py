@@ -1,4 +1,4 @@
-"""From a value of the parameter `cache` to a store."""
+"""Choice of a store by the value of the parameter `cache`."""
 
 import os
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""The SQLite file of a folder: opening and closing it, and giving it up at errors."""
+"""The SQLite file of a folder: it is opened at first use, and abandoned after errors."""
 
 import ctypes
 import os
@@ -30,8 +30,8 @@ _OF_THE_DISK = {
 class Database:
     """The file of a folder, opened at first use; one thread at a time uses it.
 
-    Where the folder cannot be written, it is opened for reading; a file that is damaged is
-    let go of. One warning says so, and features are then kept in memory.
+    Where the folder cannot be written, it is opened for reading; a damaged file is no
+    longer used. One warning says so, and features are then kept in memory.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ class Database:
 
 
 def is_damage(error):
-    """Whether an error says that a file is not what it was, rather than what the disk is."""
+    """Whether an error means that the file is damaged, and not that the disk failed."""
     if isinstance(error, OSError):
         return False
     return getattr(error, "sqlite_errorcode", 1) & 0xFF not in _OF_THE_DISK

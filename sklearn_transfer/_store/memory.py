@@ -44,7 +44,7 @@ class MemoryStore(Store):
             return [lookup(contexts, sample, owner) for sample in samples]
 
     def _lookup_in_one(self, contexts, sample, owner):
-        """As `_lookup_one`, without what several contexts need."""
+        """As `_lookup_one` for a single context, without lists of keys and vectors."""
         key = contexts[0], sample
         vector = self._vectors.get(key)
         if vector is None:

@@ -89,7 +89,7 @@ def read_vectors(connection, keys):
 
 
 def insert_vectors(connection, pairs):
-    """Add vectors by key; a key that another process was first with stays as it is."""
+    """Add vectors by key; a key that another process has added first stays as it is."""
     added = sum(_insert(connection, key, vector) for key, vector in pairs)
     connection.execute("UPDATE total SET bytes = bytes + ?", (added,))
 

@@ -1,4 +1,4 @@
-"""When vectors of a disk store were last used, and which of them go when it is full."""
+"""Last use of the vectors of a disk store, and eviction of the oldest when it is full."""
 
 import time
 from itertools import count
@@ -12,8 +12,8 @@ _WRITE_EVERY = 60.0  # seconds
 class Usage:
     """Moments of last use, noted in memory and written to the file now and then.
 
-    Reading thus writes nothing; what a process that is killed has noted is lost, which costs
-    at most a vector evicted too early.
+    So reading vectors writes nothing. If a process is killed, what it has noted is lost, and
+    at worst a vector is evicted too early.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class Usage:
         return self.is_pending and time.monotonic() - self._written > _WRITE_EVERY
 
     def write(self, connection):
-        # Other threads go on to note; what they add to the old ones meanwhile may be lost.
+        # Other threads continue to note; what they add to the old mapping now may be lost.
         moments, self._moments = self._moments, {}
         tables.write_moments(
             connection,
@@ -53,9 +53,9 @@ class Usage:
 
 
 def evict(connection, max_bytes, usage):
-    """Delete the least recently used entries where more than the bound is held.
+    """Delete the least recently used entries if more than the bound is held.
 
-    A tenth of the bound is freed at once, so that not each batch has to sort all entries.
+    A tenth of the bound is freed at once, so that not every batch has to sort all entries.
     """
     total = tables.read_total(connection)
     if total <= max_bytes:

@@ -22,7 +22,7 @@ from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_thr
 class LayerFeatures(NamedTuple):
     """What one pass over samples gave, and what it cost.
 
-    features : one matrix per layer choice; in place of one the error that it raised.
+    features : for each layer choice a matrix, or the error that the choice raised.
     n_computed, seconds : samples that went through the network, and how long they took.
     n_parameters : numbers that the network holds.
     """
@@ -136,8 +136,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         X : sequence of n_samples samples
             Samples as `transform` takes them.
         layers : list, default=None
-            The values of the parameter `layers` that will be asked for, in which None is the
-            embedding as ever. None instead of a list is the estimator's own value.
+            The values of the parameter `layers` that will be asked for; as always, None among
+            them is the embedding. None instead of a list is the estimator's own value.
 
         Returns
         -------
@@ -195,7 +195,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         Returns
         -------
         info : CacheInfo
-            Counts of the whole process, for the folder where `cache` is one; `misses` is the
+            Counts of the whole process, for the folder if `cache` is one; `misses` is the
             number of samples that went through a network. All zero when `cache=None`.
         """
         return self._store().info()
@@ -203,7 +203,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def clear_cache(self):
         """Forget all cached features and set the counts to zero.
 
-        With "memory" those of this process, with a folder those in it, for everyone.
+        With "memory", these are the features of this process; with a folder, those in it, for
+        all processes.
 
         Returns
         -------
@@ -216,9 +217,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def get_feature_names_out(self, input_features=None):
         """Names of the output features: the layer and a number.
 
-        No network is loaded or downloaded by its name for them, so that an estimator can be
-        displayed anywhere: they are known from `fit`, as long as no parameter that they depend
-        on has changed since, and where the network is in memory.
+        A network given by name is neither loaded nor downloaded for them, so that an estimator
+        can be displayed anywhere. They are known after `fit`, as long as no parameter that
+        they depend on has changed since, and whenever the network is in memory.
 
         Parameters
         ----------
@@ -267,7 +268,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return [(tap.label, find_width(backbone, tap, reader, signature)) for tap in taps]
 
     def _record_widths(self, backbone):
-        """What the names depend on, and the widths, for a process without the network.
+        """Key of the parameters that names depend on, and widths, for use without the network.
 
         The widths are None for a user's own network, through which `fit` makes no pass.
         """

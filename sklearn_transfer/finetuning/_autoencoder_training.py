@@ -1,4 +1,4 @@
-"""One fit of an autoencoder, and its passes afterwards."""
+"""Training of an autoencoder, and passes through its trained layers."""
 
 import copy
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ _AT_ONCE = 256
 
 
 class AutoencoderNet(TrainingNet):
-    """The loop of fine-tuning with messages that name what there is to change."""
+    """Steps of fine-tuning with messages that name parameters of `AutoencoderFeatures`."""
 
     memory_advice = "Pass a smaller batch_size, input_size or hidden"
 
@@ -40,7 +40,7 @@ class AutoencoderNet(TrainingNet):
 
 
 class _Pixels(PixelFormat):
-    """Pixels under the name of a network's input, as rows of an array are kept here."""
+    """Format of pixels that are stored under the name "input", as all arrays here are."""
 
     def to_input(self, batch):
         return super().to_input({"pixels": batch["input"]})

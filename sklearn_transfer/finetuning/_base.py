@@ -1,4 +1,4 @@
-"""The estimator that classification and regression share: fits, and what they leave."""
+"""The estimator that classification and regression share."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -64,10 +64,10 @@ class _BaseFineTuned(
         Raises
         ------
         ValueError
-            If a sample cannot be read, which is found out before anything is trained, or if
+            If a sample cannot be read, which is noticed before the training begins, or if
             parameters or targets do not fit.
         FloatingPointError
-            If the loss is no number.
+            If the loss is NaN or infinite.
         """
         forget_fit(self)
         self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
@@ -214,8 +214,8 @@ class _BaseFineTuned(
     def net_(self):
         """Net of skorch around the trained network.
 
-        The one that ran the training; after a pickle or `load` one that is made at the first
-        access, with new callbacks and a new optimizer, and `history_` as its history.
+        This is the net that ran the training. After unpickling or `load`, a net is made at the
+        first access, with new callbacks and a new optimizer, and `history_` as its history.
         """
         if not hasattr(self, "history_"):
             raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted")

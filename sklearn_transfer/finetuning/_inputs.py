@@ -37,7 +37,7 @@ def find_folder(cache):
 
 
 def allocate(shape, dtype, folder=None):
-    """Array in memory; beyond a bound in a file, in `folder`, that ends with the array."""
+    """Array in memory or, above a limit, in a temporary file in `folder` that ends with it."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     if n_bytes <= read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT):
         return np.empty(shape, dtype=dtype)
@@ -87,7 +87,7 @@ def allocate_batch(signature, n_rows, folder=None):
 
 
 def _run_ahead(pool, function, n, n_threads):
-    """Results of a function of 0, 1, ... n - 1 in order, of which few wait at a time."""
+    """Results of a function of 0, 1, ..., n - 1 in order; a few are computed ahead."""
     running = deque()
     for row in range(n):
         running.append(pool.submit(function, row))
@@ -116,7 +116,7 @@ def read_images(samples, reader, n_threads, folder, row_label=label_row):
 
 
 def _call_guarded(function, sample, row_label):
-    """What a function makes of a sample; an error names its row, and the reason."""
+    """Call a function with a sample; an error names the row and the reason."""
     try:
         return function(sample)
     except BadSampleError as error:
@@ -129,7 +129,7 @@ def _call_guarded(function, sample, row_label):
 
 
 class KeptImages:
-    """Images of any size, in memory or, beyond the bound, in a file that ends with them."""
+    """Images of any size, in memory or, above a limit, in a file that is deleted with them."""
 
     def __init__(self, folder):
         self.folder, self.arrays, self.n_bytes = folder, [], 0
@@ -254,8 +254,9 @@ class Rows(Dataset):
 class EvenBatches(Sampler):
     """Batches of nearly equal size, so that none of them is a single row by chance.
 
-    `epoch` counts the passes; each has an order of its own, which the seed decides. Of a
-    `share`, (processes, index), each process gets every so many batches, and all as many.
+    `epoch` counts the passes, each of which has its own order, drawn from the seed. `share` is
+    (n_processes, index): the batches are dealt to the processes in turn, and all processes get
+    the same number.
     """
 
     def __init__(self, n_rows, batch_size, seed=None, share=(1, 0)):

@@ -17,7 +17,7 @@ from sklearn_transfer._store.digests import digest
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 # Below this share of the mean, the standard deviation of a feature is taken for noise.
 _SCALE_FLOOR = 1e-2
-# Below this share of its own mean it is what float32 rounds.
+# Below this share of the feature's own mean, it comes from rounding in float32.
 _ROUNDING = 1e-5
 
 
@@ -127,10 +127,10 @@ class Network(nn.Module):
 
 
 def _take_head(body, n_outputs):
-    """The linear layer that ends a network which was made for the outputs, and its name.
+    """Take the last linear layer, and its name, out of a network made for the outputs.
 
-    It is taken from the body. The identity and None where the network does not end in one:
-    the embedding is its output then.
+    If the network does not end in such a layer, this returns the identity and None, and the
+    embedding is the output of the network.
     """
     linear = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
     last = [name for name, m in body.named_modules() if name and not any(m.children())][-1:]

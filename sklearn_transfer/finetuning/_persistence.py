@@ -1,4 +1,4 @@
-"""Trained networks as files that hold numbers and text alone: safetensors and JSON."""
+"""Trained networks in files that hold only numbers and text: safetensors and JSON."""
 
 import json
 import os
@@ -89,7 +89,7 @@ class Saved(Pickled):
     def __reduce_ex__(self, protocol):
         if not hasattr(self, "history_"):
             return super().__reduce_ex__(protocol)
-        # Another thread that predicts has other functions in the network meanwhile.
+        # While another thread predicts, functions of the network are replaced.
         from sklearn_transfer._networks.splits import exclude_others
 
         with exclude_others(self._network):
@@ -112,7 +112,7 @@ class Saved(Pickled):
             self._backbone = self._make_backbone()
 
     def _restore(self, tensors, frozen, written):
-        """Become fitted by the weights of a network of the same structure.
+        """Make this estimator fitted, with the weights of a network of the same structure.
 
         `written` has the signature of payloads or, in files of earlier versions, the shape of
         the network's input.
@@ -231,7 +231,7 @@ def _write_signature(signature):
 
 
 def _read_signature(written, reader):
-    """Signature of payloads; files of before hold the shape of the network's input."""
+    """Signature of payloads; files of earlier versions hold the shape of the input instead."""
     if "signature" in written:
         return tuple(
             (name, tuple(shape), dtype) for name, shape, dtype in written["signature"]
@@ -367,7 +367,7 @@ _UNSUITABLE = _Unsuitable()
 
 
 def _to_plain(value):
-    """What JSON holds of a value, or _UNSUITABLE."""
+    """The value in a form that JSON can hold, or _UNSUITABLE."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, np.bool_):
@@ -390,7 +390,7 @@ def _to_plain(value):
 
 
 def _from_plain(value):
-    """The value that `_plain` wrote."""
+    """The value that `_to_plain` converted."""
     if isinstance(value, list):
         return [_from_plain(item) for item in value]
     if isinstance(value, dict):

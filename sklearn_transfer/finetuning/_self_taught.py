@@ -70,7 +70,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         Share that is held out; only with early stopping.
     input_size : int, default=None
         Edge in pixels of the square that images are scaled to; None is 32. Small images lose
-        little by a small one, and time grows with its square.
+        little at a small size, and time grows with its square.
     value_range : "auto", "dtype", (low, high) or None, default="auto"
         Which values are black and white, as in `PretrainedFeatures`.
     preprocess : "auto", callable or None, default="auto"
@@ -121,14 +121,14 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
     so codes have any sign and scale: standardize them where an estimator asks for it. The
     input is standardized by feature (dense) or channel (images, convolutional layers);
     features that vary by less than a millionth of their mean, which is no more than rounding
-    in float32, become 0: subtract the mean of such ones before.
+    in float32, become 0: subtract the mean of such features first.
 
     Ctrl-C in training leaves the weights reached so far, with a warning. A pickle holds the
     layers as arrays and depends on content alone, as that of `FineTunedClassifier` does. Skops
-    has to trust this class alone.
+    needs to trust only this class.
 
-    Fitted twice on a CPU, the same samples give the same features; no other random state
-    moves. Labels are not looked at, so test rows must be kept from `fit` as from that of any
+    Fitted twice on a CPU, the same samples give the same features; no other random state is
+    changed. Labels are not looked at, so test rows must be kept from `fit` as from that of any
     other step. Images are in memory at `input_size`, in a temporary file from 2 GiB on
     (SKLEARN_TRANSFER_TRAINING_BYTES).
 
@@ -234,10 +234,10 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         Raises
         ------
         ValueError
-            If a sample cannot be read, which is found out before anything is trained, or if
+            If a sample cannot be read, which is noticed before the training begins, or if
             parameters and samples do not fit.
         FloatingPointError
-            If the error of reconstruction is no number.
+            If the error of reconstruction is NaN or infinite.
         """
         from sklearn_transfer._networks.devices import resolve_device
         from sklearn_transfer.finetuning import _autoencoder_training

@@ -50,7 +50,7 @@ def _asks_for_pretrained(weights):
 
 
 def replace_features(estimator):
-    """The same estimator with pixels in the place of each PretrainedFeatures."""
+    """The same estimator with `RawPixels` instead of each PretrainedFeatures."""
     parameters = estimator.get_params()
     found = {
         name: RawPixels(**value.get_params(deep=False))

@@ -190,7 +190,7 @@ def rank_backbones(
 
 
 def _resolve_kind(y, score, cv, estimator, task):
-    """What the estimator says that y is, else `task`, else y where that matters."""
+    """Kind of task: as the estimator says, else as `task` says, else by y if it matters."""
     said = _read_task(estimator)
     if said is not None and task not in ("auto", said):
         raise ValueError(
@@ -251,7 +251,7 @@ def _name_extractors(models, params, verbose):
 
 
 def _is_collection(models):
-    """Whether it holds networks, and is not a network that can be iterated over."""
+    """Whether a value holds networks, and is not itself a network that can be iterated."""
     return isinstance(models, (list, tuple, set, np.ndarray))
 
 
@@ -398,7 +398,7 @@ def _label_layer(layer):
 
 
 def _take_layer(extractor, layer):
-    """The candidate as its user would write it, which shares the network and is not fitted."""
+    """The unfitted extractor as a user would write it; it shares the network."""
     params = extractor.get_params(deep=False)
     return type(extractor)(**{**params, "layers": layer})
 

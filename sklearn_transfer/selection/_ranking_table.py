@@ -44,12 +44,12 @@ class Candidate:
         return replace(self, problem=text)
 
     def add_costs(self, done):
-        """The candidate with what a `Pass` cost."""
+        """The candidate with the costs of a `LayerFeatures`."""
         seconds = done.seconds / done.n_computed if done.n_computed else None
         return replace(self, seconds=seconds, n_parameters=done.n_parameters)
 
     def add_results(self, **results):
-        """The candidate with some attributes more."""
+        """The candidate with some further attributes."""
         return replace(self, **results)
 
     def format_cells(self):
@@ -153,7 +153,7 @@ class BackboneRanking:
 
 
 def describe_problems(candidates):
-    """A line on each thing that is wrong, with the candidates that have it."""
+    """One line per problem, with the candidates that have it."""
     layers = {}
     for row in candidates:
         if row.problem is not None:
@@ -163,6 +163,6 @@ def describe_problems(candidates):
 
 
 def list_names(names, separator=", ", limit=10):
-    """Some names of many, for a message."""
+    """The first of many names, for a message."""
     more = [f"and {len(names) - limit} more"] if len(names) > limit else []
     return separator.join([*names[:limit], *more])

@@ -82,7 +82,7 @@ class ShiftReport:
         return "they remove less than half of the difference"
 
     def _describe_doubt(self):
-        """What speaks against the assumption of the test of label shift, or nothing."""
+        """Evidence against the assumption of the test of label shift, or an empty text."""
         if self.class_p_value is None or self.class_p_value > self.alpha:
             return ""
         return (

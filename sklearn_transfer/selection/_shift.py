@@ -212,7 +212,7 @@ def _check_permutations(n_permutations, level):
 
 
 def _validate_classes(X, y, rows, task):
-    """Classes of the rows, or None where y says nothing of classes."""
+    """Classes of the rows, or None if y holds no classes."""
     if y is None:
         return None
     check_consistent_length(X, y)

@@ -37,7 +37,7 @@ def fit_alone(estimator, X, y):
 
 
 def fit_for_target(estimator, X, y, *, X_target):
-    """The estimator, fitted with the target as far as there is one and it takes one."""
+    """The estimator, fitted with the target if there is one and the estimator takes it."""
     if X_target is None or not takes_target(estimator):
         return estimator.fit(X, y)
     if isinstance(X_target, TargetDomain):

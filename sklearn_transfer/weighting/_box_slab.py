@@ -21,7 +21,7 @@ class Region:
     high: float
 
     def project(self, v):
-        """Nearest point of the region: v less one number, clipped to the box."""
+        """Nearest point of the region: v minus one number, clipped to the box."""
         x = np.clip(v, 0, self.B)
         total = x.sum()
         if self.low <= total <= self.high:
@@ -146,9 +146,9 @@ def _find_sets(x, gradient, region):
 
 
 def find_multiplier(x, gradient, B):
-    """Of the sum: what the gradient is between the bounds, or half-way where all are at one.
+    """Multiplier of the sum: the gradient between the bounds, or midway if all are at one.
 
-    There, the row that loses most by a step down and the one that gains most by a step up
+    Midway, the row that loses most by a step down and the row that gains most by a step up
     both have a gradient on the wrong side of it, if any pair has.
     """
     free = (x > 0) & (x < B)

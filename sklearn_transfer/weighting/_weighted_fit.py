@@ -70,7 +70,7 @@ def score_with_weights(estimator, X, y, weights):
 
 
 def _find_refusing(estimator):
-    """First part that should get weights and cannot, or None."""
+    """First nested estimator that should get weights and cannot take them, or None."""
     if isinstance(estimator, Pipeline):
         return _find_refusing(estimator.steps[-1][1])
     if not hasattr(estimator, "fit"):
@@ -113,13 +113,13 @@ def _iterate_parts(estimator):
 
 
 def _routes(estimator):
-    """Whether it routes metadata itself, as meta-estimators do."""
+    """Whether an object routes metadata itself, as meta-estimators do."""
     method = getattr(type(estimator), "get_metadata_routing", None)
     return method not in (None, BaseEstimator.get_metadata_routing)
 
 
 def _is_routed(estimator):
-    """Whether weights can be routed to it, or it needs none."""
+    """Whether weights can be routed to an object, or it needs none."""
     if not _takes_weights(estimator):
         return True
     if not hasattr(estimator, "set_fit_request"):

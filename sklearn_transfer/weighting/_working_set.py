@@ -89,7 +89,7 @@ class Problem:
         return tol * max(abs(objective), _SMALL * self.scale, np.finfo(float).tiny)
 
     def build_result(self, x, n_iter):
-        """The solution with everything computed afresh, without drift."""
+        """The solution, with all values computed anew, free of accumulated rounding."""
         gradient = self.compute_gradient(x)
         objective = self.compute_objective(x, gradient)
         return Solution(x, gradient, objective, self.region.compute_gap(x, gradient), n_iter)
@@ -138,7 +138,7 @@ def _choose_working_set(x, gradient, region, size):
 
 
 def _solve_rows(matrix, x, gradient, rows, tol):
-    """Weights and their gradient after a solve over some rows, the others held."""
+    """Weights and their gradient after a solve over some rows; the others stay fixed."""
     problem = matrix.problem
     K = matrix.get_rows(rows)
     held = x.sum() - x[rows].sum()

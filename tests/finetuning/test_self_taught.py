@@ -332,7 +332,7 @@ def test_constant_columns_are_rebuilt(table):
 
 
 def test_rounding_of_a_large_mean_is_no_deviation(table):
-    """In float32, neighbours of 1e9 differ by 64."""
+    """In float32, neighbors of 1e9 differ by 64."""
     late = 1e9 + 300 * np.random.default_rng(1).normal(size=20)
     X = np.column_stack([table, late])
     model = AutoencoderFeatures(**TINY, preprocess=None).fit(X)

@@ -132,7 +132,7 @@ def make_augmentation(augment, spec):
     """Return a training transform `(image, seed) -> uint8 array (height, width, channels)`.
 
     `image` is an upright RGB image, `seed` an int or a tuple of ints from 0. The pixels depend
-    on these two alone, in any thread and order, and no global random state is moved.
+    on these two alone, in any thread and order, and no global random state is changed.
 
     - "none" is `apply_eval_transform`, and "flip" mirrors it with probability 1/2.
     - "standard" resizes a random part (35 to 100 % of the area, aspect 3/4 to 4/3), mirrors it

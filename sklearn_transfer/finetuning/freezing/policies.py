@@ -17,7 +17,7 @@ BODY = "body."
 
 @dataclass(frozen=True)
 class Frozen:
-    """Names in a `Network` of what does not change.
+    """Names of the parameters and modules of a `Network` that do not change.
 
     `parameters` get no gradient; `modules` stay in evaluation mode: statistics of
     normalization, dropout, stochastic depth. All up to the `boundary` is frozen: the name of
@@ -66,7 +66,7 @@ def freeze_up_to(network, name, batch):
 
 
 def find_boundary(network, name):
-    """Where a frozen prefix ends: at the embedding where a module held the network's head."""
+    """Where a frozen prefix ends: at the embedding if the module held the network's head."""
     holds_head = network.head_name is not None and f"{network.head_name}.".startswith(
         f"{name}."
     )
@@ -135,7 +135,7 @@ def _collect_modules(network, parameters, before, boundary):
 
 
 def freeze_norms(frozen, network):
-    """The same with all running statistics kept, though scale and shift may train."""
+    """`Frozen` that also keeps all running statistics; scale and shift may still train."""
     return Frozen(
         frozen.parameters, frozen.modules | set(network.find_norms()), frozen.boundary
     )

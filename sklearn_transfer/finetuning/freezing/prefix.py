@@ -40,8 +40,8 @@ def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_r
 class FrozenPrefix:
     """The part of a network that stays as it is, whose activations are computed only once.
 
-    It ends at a `boundary`; the network goes on from there by its `split`, which is None where
-    the whole body is frozen.
+    It ends at a `boundary`. The `split` runs the network from there on; it is None if the
+    whole body is frozen.
     """
 
     def __init__(self, boundary, split, backbone):

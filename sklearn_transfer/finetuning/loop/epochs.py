@@ -39,7 +39,7 @@ class EpochLoop:
         self.verbose, self.label = verbose, label
 
     def run(self, phases, begin_phase, n_rows):
-        """Train through phases of `n_rows` rows an epoch, and go back to the best weights.
+        """Train through phases of `n_rows` rows per epoch, and restore the best weights.
 
         ``begin_phase(phase)`` is a context in which the net is ready for a phase; it gives
         the `Rows` to train on.

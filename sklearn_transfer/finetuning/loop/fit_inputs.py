@@ -17,7 +17,7 @@ from sklearn_transfer.finetuning.freezing.prefix import (
 
 # Rows whose activations are copied at once while their embeddings are computed.
 _ROWS_AT_ONCE = 512
-# Tells the draws of target rows from those of source rows, of the same seed.
+# Added to the seed, so that target rows are drawn independently of source rows.
 _TARGET = 1
 
 
@@ -45,7 +45,7 @@ class FitInputs:
 
     @property
     def may_reuse(self):
-        """Whether a row brings the same activations in all epochs, and they may be kept."""
+        """Whether a row has the same activations in all epochs, so that they can be kept."""
         estimator = self.estimator
         changing = self.augmentation is not None and estimator.n_views is None
         return not (estimator.cache is None or changing or estimator.mixup or estimator.cutmix)

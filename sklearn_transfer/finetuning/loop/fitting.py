@@ -38,13 +38,13 @@ class Fitting:
     targets : Targets
         What the targets mean.
     backbone : Backbone
-        The network as it came, and how it is run.
+        The pretrained network, and how it is run.
     network : Network
         What is trained.
     parts : Parts
         Samples to train on, to validate on, and of a target domain.
     seed : int
-        Of all that is random.
+        Seed of everything that is random.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Fitting:
         return self
 
     def _prepare(self):
-        """Give the network its head; returns what of it is to stay as it is, and noise."""
+        """Give the network its head; returns what is frozen, and random input."""
         self.inputs.read()
         noise = self.inputs.make_noise(3)
         self.network.to(self.backbone.device).eval()
@@ -146,7 +146,7 @@ class Fitting:
         return net
 
     def _renew_net(self):
-        """Let the net of an earlier training take what has been set on the estimator since."""
+        """Update the net of an earlier training with parameters that were set since."""
         others = [o for o in self.net.objectives if not isinstance(o, L2SP)]
         options = self.net.options.renew(self.estimator)
         self.net.renew_options(options, [*self._build_pull(), *others])
@@ -160,7 +160,7 @@ class Fitting:
         return [pull]
 
     def find_trained_start(self):
-        """Where the parameters began that have trained, if that is of use; else None."""
+        """Start of the parameters that were trained, or None if L2-SP does not need it."""
         if self.start is None:
             return None
         return {n: t for n, t in self.start.items() if f"body.{n}" not in self._kept}
@@ -253,13 +253,13 @@ class Fitting:
         self._is_standardized = True
 
     def _probe(self, phase):
-        """Fit the head on the embeddings of the network as it came."""
+        """Fit the head on the embeddings of the pretrained network."""
         begin, device = time.perf_counter(), self.backbone.device
         train, valid, prefix = self.parts.train, self.parts.valid, self._find_prefix(EMBEDDING)
         features = self.inputs.compute_activations(train, prefix)
         held_out = None
         if valid is not None:
-            # Before the head is fitted, so that no bad sample is found out too late.
+            # Before the head is fitted, so that a bad sample raises its error at once.
             held_out = self.inputs.compute_activations(valid, prefix)
         self._standardize(features)
         criterion = self.net.criterion_

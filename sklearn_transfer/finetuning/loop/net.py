@@ -1,4 +1,4 @@
-"""The steps of skorch's loop, with weights in the loss, phases and what small data need."""
+"""Steps of skorch's loop, with weights in the loss, phases, and care for small data."""
 
 import warnings
 from contextlib import contextmanager
@@ -85,7 +85,7 @@ class Steps:
             raise
 
     def _has_whole_epoch(self):
-        """Whether all is recorded of the last epoch that its entry in `history_` needs."""
+        """Whether all that `history_` needs of the last epoch is recorded."""
         needed = {"train_loss", "dur"}
         if self.feed_.valid is not None:
             needed.add("valid_loss")
@@ -104,7 +104,7 @@ class Steps:
         return Rows(Fixed({"input": np.asarray(X)}), (), np.ones(len(X)))
 
     def get_iterator(self, dataset, training=False):
-        """Batches of an epoch, in an order of its own where it trains."""
+        """Batches of an epoch; in training, each epoch has its own order."""
         setting, batch_size = self.setting, self.state_.batch_size
         if not training:
             return make_loader(dataset, EvenBatches(len(dataset), batch_size))
@@ -141,7 +141,7 @@ class Steps:
         self.initialize_optimizer()
 
     def end_training(self):
-        """Let go of what only the training needs."""
+        """Drop what only the training needs."""
         self.feed_, self.outputs_, self.state_.bar = Feed(), [], None
 
     def initialize_optimizer(self, triggered_directly=None):
@@ -194,7 +194,7 @@ class Steps:
         return self.criterion_(y_pred, *_move_targets(y_true, y_pred.device))
 
     def train_step_single(self, batch, **fit_params):
-        """Gradients of one batch; raises FloatingPointError where the loss is no number."""
+        """Gradients of one batch; raises FloatingPointError if the loss is NaN or infinite."""
         Xi, yi = unpack_data(batch)
         self._set_training(True)
         n_rows, progress = len(get_first_tensor(Xi)), self.state_.progress
@@ -271,7 +271,7 @@ class Steps:
         return step
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """An epoch, begun anew with half of the batch size if memory does not suffice."""
+        """Run an epoch; if memory does not suffice, start again with half the batch size."""
         self.outputs_ = []
         try:
             super().run_single_epoch(iterator, training, prefix, step_fn)

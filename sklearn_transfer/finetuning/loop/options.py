@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-# Parameters of an estimator that a further `partial_fit` takes as they are by then.
+# Parameters of an estimator that a later `partial_fit` reads again.
 _RENEWABLE = ("batch_size", "lr", "weight_decay", "layer_decay", "mixup", "cutmix")
 
 
@@ -27,18 +27,18 @@ class TrainingOptions:
         return cls(**{field.name: getattr(estimator, field.name) for field in fields(cls)})
 
     def renew(self, estimator):
-        """The same with what may have been set on the estimator since."""
+        """Options with the values that the estimator has by now."""
         return replace(self, **{name: getattr(estimator, name) for name in _RENEWABLE})
 
     def needs_other_optimizer(self, other):
-        """Whether an optimizer made for these options does not serve the other ones."""
+        """Whether the other options need an optimizer of their own."""
         names = ("lr", "weight_decay", "layer_decay")
         return any(getattr(self, name) != getattr(other, name) for name in names)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a network is trained.
+    """Network, device and seed of a training, and its share of the processes.
 
     `network` is the module itself, which skorch or accelerate may have wrapped; this is the
     process `process_index` of `n_processes`, each of which sees a share of the batches.

@@ -37,7 +37,7 @@ class Part:
         return len(self.weights)
 
     def label_row(self, row):
-        """What messages call a row."""
+        """Name of a row in messages."""
         prefix = "" if self.name == "X" else f"{self.name}, "
         return f"{prefix}row {self.numbers[row]}"
 

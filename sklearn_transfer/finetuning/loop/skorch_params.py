@@ -35,7 +35,7 @@ _WITHOUT_EFFECT = {
 
 
 def check_params(params):
-    """Parameters for the net of skorch; raises ValueError for those that are ours."""
+    """Parameters for skorch's net; raises ValueError for those that the estimator decides."""
     params = dict(params or {})
     for name in params:
         own = _OURS.get(name) or _OURS.get(name.partition("__")[0])
@@ -48,10 +48,10 @@ def check_params(params):
 
 
 def copy_callbacks(callbacks):
-    """Copies of callbacks and (name, callback) pairs, so that a fit changes no one's.
+    """Copies of callbacks and (name, callback) pairs, so that a fit leaves those given alone.
 
     They share their parameters, such as the trial that a callback reports to. Raises
-    ValueError for what is no callback, and for those that cannot work here.
+    ValueError for other objects, and for callbacks that would have no effect.
     """
     found = []
     for item in callbacks or []:

@@ -10,7 +10,7 @@ from sklearn_transfer.finetuning.loop.rate import LearningRate
 
 @dataclass(frozen=True)
 class Feed:
-    """What a phase feeds a network with, beside the rows to train on.
+    """Data of a phase beside the rows to train on.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Feed:
 
 @dataclass
 class TrainingState:
-    """Where a training is.
+    """Progress of a training, and the values that change with it.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class TrainingState:
 
     @property
     def progress(self):
-        """Share of all epochs that lies behind, from 0 to 1."""
+        """Share of all epochs that is done, from 0 to 1."""
         if not (self.n_total and self.rate.n_steps):
             return 0.0
         done = self.n_done + self.n_epochs * self.step / self.rate.n_steps
@@ -100,7 +100,7 @@ class TrainingState:
         return number
 
     def advance(self, n_rows):
-        """Take a step of a batch of rows; returns the factor of the learning rate."""
+        """Count a step of `n_rows` rows; returns the factor of its learning rate."""
         factor = self.rate.compute_factor(self.step)
         self.step += 1
         if self.bar is not None:
@@ -108,13 +108,13 @@ class TrainingState:
         return factor
 
     def halve(self):
-        """Whether the batch could be halved, which happens once."""
+        """Halve the batch size, which happens once; returns whether it was possible."""
         if self.is_halved or self.batch_size < 2:
             return False
         self.is_halved, self.batch_size = True, self.batch_size // 2
         n_before = self.rate.n_steps
         self.rate = replace(self.rate, n_steps=self._count_steps())
-        # The epoch begins anew, at the same place of the learning rate's course.
+        # The epoch starts again, at the same point of the course of the learning rate.
         self.step = self.first_step * self.rate.n_steps // max(n_before, 1)
         return True
 

@@ -33,7 +33,7 @@ class Step:
     weights : Tensor of shape (n,)
         Weights of the rows, with mean 1 over all training rows.
     progress : float
-        Share of the whole training that lies behind this step, from 0 to 1.
+        Share of the whole training that is done before this step, from 0 to 1.
     mixture : Mixture, default=None
         Given where the rows were mixed; targets and weights are still those of the rows.
     target_features, target_logits : Tensor, default=None
@@ -57,8 +57,8 @@ class Objective(ABC):
     def parameters(self, network):
         """Trainable parameters of the objective itself, which the optimizer gets too.
 
-        Asked for once, when the network has its head and before the first step. Own
-        parameters have to be on the device of the network's.
+        This is called once, after the network has got its head and before the first step. The
+        parameters have to be on the device of the network.
         """
         return ()
 

@@ -1,4 +1,4 @@
-"""A pull of the weights to where they began."""
+"""Penalty on the distance of the weights from where they started."""
 
 from sklearn_transfer.finetuning.objectives.base import Objective
 

@@ -47,7 +47,7 @@ class Block:
 
 
 class RowError(ValueError):
-    """What is wrong with one row of y: its number, and the text before and after it."""
+    """Error in one row of y: its number, and the text before and after the number."""
 
     def __str__(self):
         row, before, rest = self.args
@@ -118,7 +118,7 @@ def _make_named_table(names, columns):
 
 
 def _to_array(values):
-    """Any array-like as an ndarray, with what is missing still known to be."""
+    """Any array-like as an ndarray in which missing entries can still be found."""
     if issparse(values):
         return values.toarray()
     if isinstance(values, list | tuple):
@@ -155,7 +155,7 @@ def _check_not_nested(values):
 
 
 def _tighten(values):
-    """An array of objects as one of strings or numbers, where it holds no others."""
+    """An array of objects as one of strings or numbers, if it holds nothing else."""
     if all(isinstance(value, str) for value in values):
         return values.astype(str)
     if _are_numbers(values) and not find_missing(values).any():

@@ -23,7 +23,7 @@ class LabeledRows:
     numbers: np.ndarray
 
     def take(self, rows):
-        """Those of some rows."""
+        """Samples, targets and weights of some rows."""
         return LabeledRows(
             take_samples(self.samples, rows),
             take_targets(self.y, rows),
@@ -52,8 +52,8 @@ def select_rows(samples, y, sample_weight=None, owner="estimator"):
 def split_rows(n_rows, strata, share, seed, given, advice):
     """Row numbers to train on and to validate on; raises ValueError where one would be empty.
 
-    `strata` are codes whose shares are kept where that is possible, or None. A message tells
-    the parameter that was `given`, and ends with `advice`.
+    `strata` are codes whose shares are kept where that is possible, or None. Messages name
+    the parameter `given`, and end with `advice`.
     """
     options = {"test_size": share, "random_state": seed}
     try:

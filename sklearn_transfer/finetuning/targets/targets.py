@@ -186,7 +186,7 @@ class Targets:
         return self.weigh(y, class_weight, sample_weight)[0]
 
     def weigh(self, y, class_weight=None, sample_weight=None):
-        """What `row_weights` returns, and the sum of the weights before their mean was 1."""
+        """What `compute_row_weights` returns, and the sum of the weights before scaling."""
         blocks = self._divide(y)
         given = validate_sample_weight(sample_weight, blocks[0][1])
         weights = given / given.max()
@@ -202,7 +202,7 @@ class Targets:
                 "Every row has weight 0, as sample_weight times class_weight: give one row a "
                 "weight above 0"
             )
-        largest = float(given.max()) * float(weights.max())  # a float's inf comes unwarned
+        largest = float(given.max()) * float(weights.max())  # floats overflow unwarned
         weights = weights / weights.max()
         return weights / weights.mean(), largest * float(weights.sum())
 
@@ -237,7 +237,7 @@ class Targets:
         return found
 
     def predict(self, output):
-        """What y would be.
+        """Predictions in the form of y.
 
         One multiclass task, or numbers where y was 1-D, give shape (n,). All else has shape
         (n, n_columns), one column for each column of y: classes, 0 or 1 for one of several
@@ -311,7 +311,7 @@ class Targets:
         return float(np.average(scores[known], weights=importance[known]))
 
     def to_json(self):
-        """A dict of what `json.dumps` takes."""
+        """A dict that `json.dumps` can write."""
         tasks = [_write_task(task) for task in self.tasks]
         return {"flat": self.flat, "names": self.names, "tasks": tasks}
 

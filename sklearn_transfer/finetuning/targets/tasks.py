@@ -1,4 +1,4 @@
-"""The tasks of a network: what one range of its output says, and how it is judged."""
+"""Tasks of a network, each with a range of its outputs, an encoding of y and a score."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +125,7 @@ class MulticlassTask(Task):
         return log_softmax(output, axis=1)
 
     def decision_function(self, output):
-        """Logits (n, n_classes), or for two classes what the second has more (n,)."""
+        """Logits (n, n_classes); for two classes, the second less the first (n,)."""
         return output[:, 1] - output[:, 0] if output.shape[1] == 2 else output.copy()
 
     def score(self, output, block, weights):

@@ -234,7 +234,7 @@ def test_l2_sp_keeps_the_network_near_its_start(images, labels):
 
 
 def noisy(n=60):
-    """Labels that can be learnt by heart only: the validation loss soon rises."""
+    """Labels that can only be memorized: the validation loss soon rises."""
     rng = np.random.default_rng(5)
     return rng.normal(size=(n, 5)), rng.integers(0, 2, n)
 
@@ -256,7 +256,7 @@ def test_early_stopping_goes_back_to_the_best_weights(schedule):
 
 def test_best_weights_of_an_earlier_phase_are_whole(images, labels):
     """Later phases train more than was trained when the best epoch ended."""
-    wrong = labels[::-1]  # the more is learnt, the worse
+    wrong = labels[::-1]  # the more is learned, the worse
     model = visual(freeze=None, schedule="gradual", early_stopping=100, max_epochs=12)
     model.fit(images, labels, X_val=images, y_val=wrong)
     best = next(row for row in model.history_ if row["best"])
