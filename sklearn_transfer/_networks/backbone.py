@@ -17,8 +17,8 @@ class Description:
     ----------
     layout : Layout
         Its structure.
-    spec : object
-        What it takes; makes the reader of samples, as `ImageSpec` does.
+    spec : Spec
+        What it takes; makes the reader of samples.
     origin : str
         Where its weights come from, for messages.
     stateful : bool, default=False

@@ -53,7 +53,7 @@ class DiskStore(Store):
             self._usage.note(contexts, samples)
             return answers
         self._usage.note(contexts, list(compress(samples, found)))
-        # What another thread of this process computes stays as it is.
+        # The answers for what another thread of this process computes are left unchanged.
         rest = [i for i, a in enumerate(answers) if a in (Answer.FREE, Answer.OURS)]
         if rest:
             with self._database.guard():
@@ -172,7 +172,7 @@ class DiskStore(Store):
         self._database.make_anew()
 
     def close(self, keep_claims=False):
-        """Write what is pending and let go of the file; the next use opens it again."""
+        """Write what is pending and close the file; the next use opens it again."""
         with self._database.lock:
             if self._database.writable and self._usage.is_pending:
                 # When something was used is no reason to complain.

@@ -34,10 +34,10 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
     freeze : "all", None, str, int or list of str, default="middle"
-        What stays as it is: parameters, statistics of normalization, dropout and stochastic
+        What does not change: parameters, statistics of normalization, dropout and stochastic
         depth. "all" trains the head alone (a linear probe), None trains everything. A layer
         word ("shallow", "middle", "deep"), a stage index or a module's name, as in
-        `PretrainedFeatures(layers=...)`, freezes all up to and including that place. A list
+        `PretrainedFeatures(layers=...)`, freezes all up to and including that layer. A list
         holds names of modules or parameters, in which `*` stands for anything [1]_.
     schedule : {"constant", "lp-ft", "gradual"}, default="constant"
         "lp-ft" first fits the head alone, to the optimum of its loss, and then trains what
@@ -174,7 +174,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     None): those entries are left out of the loss, and a task with few entries counts as much
     as the others.
 
-    Everything is built in `fit`, from a copy of the network as it came: nothing that was
+    Everything is built in `fit`, from a copy of the pretrained network: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
     standardized on the training samples, and starts at zero.
 
@@ -196,8 +196,9 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     pickle gives, in any process, and differ where a bit of a weight does. Durations in
     `history_` are content too, so two fits differ. A file of skops holds arrays and builtins:
     the types to trust are those of this estimator, of a `PretrainedFeatures` given as `model`,
-    and of your own functions and classes among the parameters. It has the network built by
-    `model`, as `load` does; modules and mappings of tensors as parameters are refused.
+    and of your own functions and classes among the parameters. Whoever reads it builds
+    the network by `model`, as `load` does; modules and mappings of tensors as parameters are
+    refused.
 
     With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
     `value_range`, `preprocess`, `background` and, for random weights and callables,

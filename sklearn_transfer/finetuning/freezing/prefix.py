@@ -38,7 +38,7 @@ def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_r
 
 
 class FrozenPrefix:
-    """The part of a network that stays as it is, whose activations are computed only once.
+    """A frozen prefix of a network, whose activations are computed only once.
 
     It ends at a `boundary`. The `split` runs the network from there on; it is None if the
     whole body is frozen.

@@ -51,9 +51,9 @@ class Fitting:
     net : TrainingNet
         Net of skorch around the network.
     frozen : Frozen
-        What stayed as it was in the last phase.
+        What was frozen in the last phase.
     prefix : FrozenPrefix or None
-        The part whose activations are computed once, where there is one.
+        The prefix whose activations are computed once, if there is one.
     entries : list of dict
         The history.
     start : dict of str to Tensor, or None
