@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import heads as heads
     from sklearn_transfer import plotting as plotting
     from sklearn_transfer import selection as selection
+    from sklearn_transfer import testing as testing
     from sklearn_transfer import weighting as weighting
     from sklearn_transfer._validation import TargetDomain as TargetDomain
     from sklearn_transfer.alignment import CORAL as CORAL
@@ -96,6 +97,7 @@ _HOME = {
     "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
+    "testing": "sklearn_transfer.testing",
     "weighting": "sklearn_transfer.weighting",
 }
 

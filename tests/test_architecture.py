@@ -34,6 +34,9 @@ ALLOWED = {
     | {"_sample_weight", "_sampling"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation"},
+    # Every public stage, and nothing imports it.
+    "testing": {"_validation", "datasets", "extraction", "weighting", "alignment", "heads"}
+    | {"finetuning", "selection", "plotting"},
 }
 MOST_LEVELS = {"extraction": 6}  # and 8 elsewhere
 MODULES = sorted(
@@ -244,6 +247,12 @@ def test_naming_the_ranking_of_networks_loads_no_network_library():
 def test_plotting_loads_matplotlib_when_it_draws():
     statement = "from sklearn_transfer.plotting import *"
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
+
+
+def test_importing_the_contracts_loads_no_network_library():
+    statement = "from sklearn_transfer.testing import check_estimator"
+    heavy = {"torch", "timm", "torchvision", "skorch", "pytest", "polars"}
+    assert not loaded_after(statement) & heavy
 
 
 def test_loading_photo_crops_loads_no_network_library():

@@ -1,7 +1,5 @@
 """scikit-learn's checks and our own contracts, over every estimator and form."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -32,17 +30,14 @@ from sklearn_transfer import (
     ZeroShotClassifier,
 )
 from sklearn_transfer.alignment._base import BaseAligner
-from sklearn_transfer.weighting._base import BaseWeighter
-from tests import small_networks
-from tests.aligner_contracts import ALIGNER_CHECKS, COLUMN_ALIGNER_CHECKS
-from tests.contracts import (
-    EXTRACTOR_CHECKS,
-    FINE_TUNER_CHECKS,
+from sklearn_transfer.testing import estimator_checks_generator, parametrize_with_checks
+from sklearn_transfer.testing._extractors import (
     check_batch_size,
     check_depths_of_one_pass,
     check_output,
 )
-from tests.weighter_contracts import RATIO_CHECKS, WEIGHTER_CHECKS
+from sklearn_transfer.weighting._base import BaseWeighter
+from tests import small_networks
 
 # (network, pixels, reason for being slow or None); sizes are small to save time.
 FAMILIES = [
@@ -90,8 +85,18 @@ def _families():
 )
 @pytest.mark.parametrize(("name", "size"), list(_families()))
 def test_family(name, size, check, crops):
-    make = partial(PretrainedFeatures, name, weights=None, input_size=size)
-    check(make, crops[:3])
+    check(PretrainedFeatures(name, weights=None, input_size=size), crops[:3])
+
+
+def name_checks(estimator):
+    """Names of the public checks of an estimator."""
+    return [check.func.__name__ for _, check in estimator_checks_generator(estimator)]
+
+
+def find_check(name, estimator, samples):
+    """The public check of a name, ready for an estimator and its samples."""
+    checks = estimator_checks_generator(estimator, samples)
+    return next(check for _, check in checks if check.func.__name__ == name)
 
 
 def to_tensor(image):
@@ -150,10 +155,11 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("check", EXTRACTOR_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", name_checks(PretrainedFeatures()))
 def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
     options, samples = _forms(crops, tmp_path, state_dict_file)[form]
-    check(partial(PretrainedFeatures, **options), samples)
+    estimator = PretrainedFeatures(**options)
+    find_check(check, estimator, samples)(estimator)
 
 
 # Estimators that take tables, with the minimum number of checks that they pass.
@@ -268,31 +274,26 @@ def test_every_weighter_and_aligner_has_its_contract_checked(base, estimators):
     assert {type(estimator) for estimator in estimators} == family
 
 
-@pytest.mark.filterwarnings("ignore:The weights amount to")
-@pytest.mark.filterwarnings("ignore:The classifier predicts some classes alike")
+@parametrize_with_checks(WEIGHTERS)
+def test_weighter_contract(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.parametrize("weighter", WEIGHTERS, ids=str)
-@pytest.mark.parametrize("check", WEIGHTER_CHECKS, ids=lambda check: check.__name__)
-def test_weighter_contract(weighter, check):
-    check(weighter)
+def test_ratio_weighters_have_the_checks_of_predicted_weights(weighter):
+    has_them = "check_predicting_refuses_other_features" in name_checks(weighter)
+    assert has_them == (weighter in RATIOS)
 
 
-@pytest.mark.filterwarnings("ignore:The weights amount to")
-@pytest.mark.parametrize("weighter", RATIOS, ids=str)
-@pytest.mark.parametrize("check", RATIO_CHECKS, ids=lambda check: check.__name__)
-def test_ratio_weighter_contract(weighter, check):
-    check(weighter)
+@parametrize_with_checks(ALIGNERS)
+def test_aligner_contract(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize("aligner", ALIGNERS, ids=str)
-@pytest.mark.parametrize("check", ALIGNER_CHECKS, ids=lambda check: check.__name__)
-def test_aligner_contract(aligner, check):
-    check(aligner)
-
-
-@pytest.mark.parametrize("aligner", COLUMN_ALIGNERS, ids=str)
-@pytest.mark.parametrize("check", COLUMN_ALIGNER_CHECKS, ids=lambda check: check.__name__)
-def test_column_aligner_contract(aligner, check):
-    check(aligner)
+def test_column_aligners_have_the_checks_of_columns(aligner):
+    has_them = "check_columns_keep_their_names" in name_checks(aligner)
+    assert has_them == (aligner in COLUMN_ALIGNERS)
 
 
 def _tuner_forms(crops, folder):
@@ -346,8 +347,9 @@ TUNER_FORMS = [
 
 @pytest.mark.parametrize("estimator", [FineTunedClassifier, FineTunedRegressor])
 @pytest.mark.parametrize("form", TUNER_FORMS)
-@pytest.mark.parametrize("check", FINE_TUNER_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", name_checks(FineTunedClassifier()))
 def test_fine_tuner_contract(estimator, form, check, crops, tmp_path):
     forms, tiny = _tuner_forms(crops, tmp_path)
     options, samples = forms[form]
-    check(partial(estimator, **{**tiny, **options}), samples)
+    tuner = estimator(**{**tiny, **options})
+    find_check(check, tuner, samples)(tuner)

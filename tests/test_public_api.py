@@ -18,6 +18,7 @@ STAGES = [
     "heads",
     "plotting",
     "selection",
+    "testing",
     "weighting",
 ]
 PUBLIC = [

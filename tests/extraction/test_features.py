@@ -19,8 +19,8 @@ from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer._store import memory as memory_module
 from sklearn_transfer.extraction._dialogue import compute_contexts
 from sklearn_transfer.extraction._loop import PassOptions
+from sklearn_transfer.testing._assertions import assert_same
 from tests import small_networks
-from tests.contracts import assert_same
 from tests.small_networks import CountingNet, trained_net
 
 ROOT = Path(__file__).parents[2]

@@ -28,8 +28,8 @@ from sklearn_transfer.finetuning._autoencoder_training import (
     AutoencoderNet,
     compute_channel_statistics,
 )
+from sklearn_transfer.testing._assertions import assert_same
 from tests import small_networks
-from tests.contracts import assert_same
 
 TINY = {"n_components": 5, "max_epochs": 2, "batch_size": 4}
 

@@ -13,7 +13,7 @@ from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer._networks import torchvision as torchvision_module
 from sklearn_transfer._networks.channels import fit_to_channels
 from sklearn_transfer.selection._baselines import RawPixels
-from tests.contracts import assert_same
+from sklearn_transfer.testing._assertions import assert_same
 from tests.small_networks import CONFIG, CountingNet, counting_net
 
 RNG = np.random.default_rng(0)

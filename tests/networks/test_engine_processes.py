@@ -22,7 +22,7 @@ from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image import contents
 from sklearn_transfer._networks import onnx, registry
 from sklearn_transfer._store import digests
-from tests.contracts import assert_same
+from sklearn_transfer.testing._assertions import assert_same
 
 ENGINES = ["torch", "openvino", "onnxruntime"]
 PATIENCE = 60  # seconds, after which a child is taken to hang

@@ -20,7 +20,7 @@ from sklearn_transfer._networks.engines import choice, compiled
 from sklearn_transfer._networks.engines.choice import make_engine
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
-from tests.contracts import assert_same, relative_difference
+from sklearn_transfer.testing._assertions import assert_same, compute_difference
 from tests.small_networks import CONFIG, trained_net
 
 COMPILED = ["openvino", "onnxruntime"]
@@ -108,7 +108,7 @@ def assert_taps_agree(engine, model, size):
     found = made.run({"pixels": pixels})
     expected = engine_of("torch", backbone, WORDS).run({"pixels": pixels})
     for layer, ours, theirs in zip(WORDS, found, expected, strict=True):
-        assert relative_difference(ours, theirs) <= 1e-4, layer
+        assert compute_difference(ours, theirs) <= 1e-4, layer
 
 
 @pytest.mark.parametrize("model", TINY)
@@ -162,7 +162,7 @@ def test_input_sizes_agree_with_torch(engine, size, crops):
 @pytest.mark.parametrize("engine", COMPILED)
 def test_two_input_sizes_do_not_answer_for_each_other(engine, crops):
     small, large = (tiny(engine, input_size=s).fit_transform(crops[:3]) for s in (48, 96))
-    assert relative_difference(small, large) > 1e-3
+    assert compute_difference(small, large) > 1e-3
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -403,13 +403,13 @@ def test_bfloat16_is_near_float32_and_not_it(engine, crops):
     assert ((exact * found).sum(axis=1) / norms).min() > 0.99
     assert found.dtype == np.float32
     if engine == "torch":  # OpenVINO heeds it where the processor has it
-        assert relative_difference(found, exact) > 1e-4
+        assert compute_difference(found, exact) > 1e-4
 
 
 def test_cached_float32_does_not_answer_for_bfloat16(crops):
     exact = tiny("torch", cache="memory").fit_transform(crops)
     found = tiny("torch", cache="memory", precision="bfloat16").fit_transform(crops)
-    assert relative_difference(found, exact) > 1e-4
+    assert compute_difference(found, exact) > 1e-4
 
 
 def test_engines_do_not_answer_for_each_other_in_the_cache(crops):

@@ -18,7 +18,7 @@ from sklearn_transfer._networks.engines.torch import TorchEngine
 from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
-from tests.contracts import assert_same
+from sklearn_transfer.testing._assertions import assert_same
 from tests.small_networks import trained_net
 
 

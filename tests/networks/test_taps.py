@@ -9,7 +9,7 @@ from sklearn_transfer._networks.pooling import pool
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import _fix_numerics, forward, resolve_taps
 from sklearn_transfer._networks.widths import infer_widths
-from tests.contracts import assert_same
+from sklearn_transfer.testing._assertions import assert_same
 from tests.small_networks import CountingNet, Shared, Tokens, Windows, trained_net
 
 LITE = "tf_efficientnet_lite0"

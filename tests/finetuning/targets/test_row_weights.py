@@ -17,8 +17,9 @@ from sklearn_transfer import (
     PretrainedFeatures,
     TargetDomain,
 )
+from sklearn_transfer.testing._assertions import assert_bit_identical
+from sklearn_transfer.testing._fine_tuners import copy_tensors
 from tests import small_networks
-from tests.contracts import assert_bit_identical, tensors_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5))
@@ -47,7 +48,7 @@ def test_rows_of_weight_zero_change_nothing(kind, y, early_stopping):
     options = {"early_stopping": early_stopping, "validation_fraction": 0.25, "batch_size": 7}
     weighted = tuner(kind, **options).fit(X, y, sample_weight=weights)
     left_out = tuner(kind, **options).fit(X[kept], y[kept], sample_weight=weights[kept])
-    assert_bit_identical(tensors_of(weighted), tensors_of(left_out))
+    assert_bit_identical(copy_tensors(weighted), copy_tensors(left_out))
 
 
 def test_rows_of_weight_zero_may_hold_what_is_no_label():
