@@ -95,6 +95,15 @@ class Reader(ABC):
             f" {self.unit!r}; use augment='none'"
         )
 
+    def prepare_original(self, content, note=None):
+        """Array from content, of which the function of `make_augmentation` draws views.
+
+        It is called only where `make_augmentation` returns one.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} makes an augmentation, but has no prepare_original"
+        )
+
     def describe_mismatch(self, first, first_row, other, other_row):
         """Return the error message for two samples of different signatures."""
         return (

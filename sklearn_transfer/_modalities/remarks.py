@@ -102,8 +102,10 @@ class Remarks:
             told = max(told, remark, key=lambda known: known.share)
             self.noticed[remark.kind] = (count + 1, min(first, row), told)
 
-    def warn(self, n_samples, row_label):
-        """Give one warning for each kind of remark; `row_label` names a row in messages.
+    def warn(self, n_samples, row_label, unit="image"):
+        """Give one warning for each kind of remark.
+
+        `row_label` names a row in messages, and `unit` is what a sample is called.
 
         There is no warning where dark 8-bit pictures are fewer than bright ones: then the
         range is right, and the dark ones are photos taken at night, for instance.
@@ -118,7 +120,7 @@ class Remarks:
             if known is not None:
                 known.add(kind)
             warnings.warn(
-                f"In {count} of {n_samples} images, first in {row_label(first)},"
+                f"In {count} of {n_samples} {unit}s, first in {row_label(first)},"
                 f" {told.describe()}",
                 UserWarning,
                 stacklevel=3,

@@ -4,7 +4,16 @@ from abc import ABC, abstractmethod
 
 
 class Spec(ABC):
-    """What input a network takes: plain data, equal for networks that take the same input."""
+    """What input a network takes: plain data, equal for networks that take the same input.
+
+    Attributes
+    ----------
+    channels : int or None, default=None
+        Channels of the images that the network takes. None: it takes no images, or does not
+        say how many channels they have.
+    """
+
+    channels = None
 
     @abstractmethod
     def reader(self, estimator):

@@ -261,8 +261,8 @@ class _Events:
         if len(calls) != 1:
             times = "is never run" if not calls else f"runs {len(calls)} times"
             raise ValueError(
-                f"module {name!r} {times} in one pass, so it names no one depth; choose a"
-                " module that runs once, such as a stage"
+                f"module {name!r} {times} in one pass, so it does not name a single depth;"
+                " choose a module that runs once, such as a stage"
             )
         return self.begins[calls[0]], calls[0]
 

@@ -243,8 +243,8 @@ class _Capture:
                 times = "is never run" if count == 0 else f"runs {count} times"
                 raise ValueError(
                     f"layers={tap.label!r}: module {tap.name!r} of {self.backbone.label}"
-                    f" {times} in one pass, so it names no one layer; choose a module that"
-                    f" runs once, such as a stage: {_list_stages(self.backbone)}"
+                    f" {times} in one pass, so it does not name a single layer; choose a"
+                    f" module that runs once, such as a stage: {_list_stages(self.backbone)}"
                 )
 
     def _add_hook(self, kind, name):
@@ -293,7 +293,7 @@ def _take_tensor(activation, tap, backbone):
     if isinstance(activation, list) and len(activation) > 1:
         raise ValueError(
             f"layers={tap.label!r}: {tap.name or backbone.label!r} returns a list of"
-            f" {len(activation)} tensors, which are no one layer; choose among"
+            f" {len(activation)} tensors, which are not a single layer; choose among"
             f" {_list_stages(backbone)}"
         )
     if isinstance(activation, (tuple, list)) and activation:

@@ -148,7 +148,7 @@ class Extraction:
         if self.passes.started is not None:
             self.seconds = time.perf_counter() - self.passes.started
         self._settle_bad()
-        self.remarks.warn(len(self.samples), self.options.row_label)
+        self.remarks.warn(len(self.samples), self.options.row_label, self.reader.unit)
         return self
 
     def _copy_known(self):

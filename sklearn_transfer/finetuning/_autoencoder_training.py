@@ -34,7 +34,7 @@ class AutoencoderNet(TrainingNet):
 
     def _describe_bad_loss(self, loss, n_rows):
         return (
-            f"The error of reconstruction is no number in epoch {self.state_.epoch} with"
+            f"The error of reconstruction is NaN or infinite in epoch {self.state_.epoch} with"
             f" lr={self.options.lr:g}; use a smaller lr, or look for extreme values in X"
         )
 

@@ -74,7 +74,7 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
                 )
             for name, array in payload.items():
                 output[name][row] = array
-    remarks.warn(len(samples), row_label)
+    remarks.warn(len(samples), row_label, reader.unit)
     return output
 
 
@@ -111,7 +111,7 @@ def read_images(samples, reader, n_threads, folder, row_label=label_row):
     with Threads(n_threads) as pool:
         for image in _run_ahead(pool, read, len(samples), n_threads):
             images.append(image)
-    remarks.warn(len(samples), row_label)
+    remarks.warn(len(samples), row_label, reader.unit)
     return images
 
 

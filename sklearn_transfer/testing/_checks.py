@@ -11,7 +11,7 @@ from sklearn.exceptions import SkipTestWarning
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_transfer._validation import did_you_mean, shortened
+from sklearn_transfer._validation import shorten, suggest_near
 from sklearn_transfer.datasets import load_photo_crops
 from sklearn_transfer.testing._aligners import ALIGNER_CHECKS, COLUMN_ALIGNER_CHECKS
 from sklearn_transfer.testing._extractors import EXTRACTOR_CHECKS
@@ -252,7 +252,7 @@ def _find_checks(estimator):
     """Family of an estimator, and its checks."""
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise TypeError(
-            f"Got {shortened(estimator)}, expected an estimator: give an instance with `fit`"
+            f"Got {shorten(estimator)}, expected an estimator: give an instance with `fit`"
         )
     transforms = hasattr(estimator, "transform")
     if (is_classifier(estimator) or is_regressor(estimator)) and transforms:
@@ -294,8 +294,8 @@ def _check_names(expected, names, estimator):
     for name in expected:
         if name not in names:
             raise ValueError(
-                f"expected_failed_checks names {shortened(name)}, which is no check of"
-                f" {type(estimator).__name__}.{did_you_mean(name, names)}"
+                f"expected_failed_checks names {shorten(name)}, which is no check of"
+                f" {type(estimator).__name__}.{suggest_near(name, names)}"
             )
 
 

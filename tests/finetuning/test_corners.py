@@ -126,7 +126,7 @@ def test_cutmix_of_tables_is_refused():
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_truth_values_freeze_nothing(freeze):
-    with pytest.raises(ValueError, match=f"freeze={freeze} names no place"):
+    with pytest.raises(ValueError, match=f"freeze={freeze} does not name a layer"):
         tuner(freeze=freeze).fit(*table())
 
 
@@ -274,7 +274,7 @@ def test_gradients_are_not_kept():
 
 def test_regressors_take_the_same_care():
     X, y = table()
-    with pytest.raises(ValueError, match="freeze=True names no place"):
+    with pytest.raises(ValueError, match="freeze=True does not name a layer"):
         FineTunedRegressor(small_networks.perceptron, **{**OPTIONS, "freeze": True}).fit(X, y)
 
 

@@ -152,6 +152,28 @@ def test_augmentation_of_texts_is_refused():
         FineTunedClassifier("words/small", augment="flip").fit(X, Y)
 
 
+class ShuffledWordReader(WordReader):
+    """Words in another order are another view of a text."""
+
+    def make_augmentation(self, augment):
+        def draw_view(ids, seed):
+            return self.prepare(np.random.default_rng(seed).permutation(ids))
+
+        return draw_view
+
+    def prepare_original(self, content, note=None):
+        return np.array(content)
+
+
+@pytest.mark.parametrize("n_views", [None, 2])
+def test_views_of_texts_are_trained_on(n_views, monkeypatch):
+    monkeypatch.setattr(WordSpec, "reader", lambda self, estimator: ShuffledWordReader())
+    model = FineTunedClassifier(
+        "words/small", augment="shuffle", n_views=n_views, max_epochs=20
+    )
+    assert model.set_params(freeze="all", lr=0.02).fit(X, Y).score(X, Y) == 1.0
+
+
 def test_mixing_of_texts_is_refused():
     with pytest.raises(ValueError, match="mixup=0.2 .*which a text does not have"):
         FineTunedClassifier("words/small", mixup=0.2).fit(X, Y)

@@ -325,7 +325,7 @@ def test_list_of_tensors_is_refused(crops):
 
     estimator = PretrainedFeatures(timm.create_model("test_resnet", features_only=True))
     with pytest.raises(
-        ValueError, match="returns a list of 5 tensors, which are no one layer"
+        ValueError, match="returns a list of 5 tensors, which are not a single layer"
     ):
         estimator.fit(crops).transform(crops)
 

@@ -146,21 +146,14 @@ def test_source_labels_of_nce_are_never_asked_about():
 def networks(monkeypatch):
     """Stand in for features of two networks, the worse of which comes first."""
     from sklearn_transfer.extraction import PretrainedFeatures
+    from sklearn_transfer.extraction._base import LayerFeatures
 
     tables = {}
 
-    class Done:
-        n_parameters, names, seconds, n_new = 1, ["embedding"], None, 0
+    def extract_layers(self, X, layers):
+        return LayerFeatures([tables[self.model] for _ in layers], 0, 0.0, 1)
 
-    def features_by_layer(self, X, layers):
-        done = Done()
-        done.features = [tables[self.model] for _ in layers]
-        return done
-
-    monkeypatch.setattr(PretrainedFeatures, "_extract_layers", features_by_layer)
-    monkeypatch.setattr(
-        "sklearn_transfer.selection._ranking_table.Candidate.add_costs", lambda row, done: row
-    )
+    monkeypatch.setattr(PretrainedFeatures, "_extract_layers", extract_layers)
     return tables
 
 

@@ -36,8 +36,8 @@ def resolve_freeze(freeze, network, backbone, batch):
     """
     if isinstance(freeze, (bool, np.bool_)):
         raise ValueError(
-            f"freeze={shorten(freeze)} names no place in a network: use 'all' to train the"
-            " head alone, or None to train everything"
+            f"freeze={shorten(freeze)} does not name a layer of a network: use 'all' to train"
+            " the head alone, or None to train everything"
         )
     if freeze is None:
         return Frozen()
