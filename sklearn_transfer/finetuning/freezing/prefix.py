@@ -131,7 +131,8 @@ class PayloadReader(Reader):
     unit = "view"
 
     def __init__(self, reader):
-        self.format, self.key = reader.format, reader.key + b"payload"
+        key = reader.key.encode() if isinstance(reader.key, str) else reader.key
+        self.format, self.key = reader.format, key + b"payload"
         self.input_source = reader.input_source
 
     def is_quick(self, sample):

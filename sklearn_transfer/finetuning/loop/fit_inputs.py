@@ -1,6 +1,7 @@
 """What the network takes of the samples of a fit, each of which is read once."""
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -70,7 +71,14 @@ class FitInputs:
     def make_noise(self, n_rows):
         """Network input of random payloads, on which the network shows its structure."""
         plan = Plan(self.backbone, [], self.reader.format, "float32", self.signature)
-        return plan.to_input(to_tensors(plan.example(n_rows), self.backbone.device))
+        noise = plan.to_input(to_tensors(plan.example(n_rows), self.backbone.device))
+        if isinstance(noise, Mapping) and (self.estimator.mixup or self.estimator.cutmix):
+            raise ValueError(
+                f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} mix"
+                f" numbers of one array, and {self.backbone.label} takes"
+                f" {', '.join(map(repr, noise))}: set both to 0"
+            )
+        return noise
 
     def make_training_inputs(self, prefix):
         """Inputs of the rows to train on, from the frozen prefix where there is one."""
