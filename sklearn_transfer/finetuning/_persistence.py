@@ -392,7 +392,7 @@ def _to_plain(value):
 
 
 def _from_plain(value):
-    """The value that `_plain` wrote."""
+    """The value that `_to_plain` wrote."""
     if isinstance(value, list):
         return [_from_plain(item) for item in value]
     if isinstance(value, dict):

@@ -16,7 +16,7 @@ class SupervisedLoss(Criterion):
     targets : Targets
         The tasks.
     factors : list of float
-        Factor of each task, as `Targets.factors` returns them for all training rows.
+        Factor of each task, as `Targets.compute_factors` returns them for all training rows.
     label_smoothing : float, default=0
         Share of each label that is spread over all classes, in training only.
     own_loss : callable, default=None
@@ -56,7 +56,7 @@ def compute_row_losses(
     label_smoothing : float, default=0
         Share of each label that is spread evenly over the classes, or over 0 and 1.
     factors : list of float, default=None
-        What `Targets.factors` returns for all training rows; None is 1 each.
+        What `Targets.compute_factors` returns for all training rows; None is 1 each.
     loss : callable, default=None
         In place of the loss of the only task: ``loss(output, target)`` returns one number per
         row. Its target is the array of `encoded`: codes of classes, 0 and 1, or standardized

@@ -186,7 +186,7 @@ class Targets:
         return self.weigh(y, class_weight, sample_weight)[0]
 
     def weigh(self, y, class_weight=None, sample_weight=None):
-        """What `row_weights` returns, and the sum of the weights before their mean was 1."""
+        """As `compute_row_weights`, and the sum of the weights before their mean was 1."""
         blocks = self._divide(y)
         given = validate_sample_weight(sample_weight, blocks[0][1])
         weights = given / given.max()
