@@ -133,9 +133,13 @@ class Resumption:
         self.lock = _locks.setdefault(self.module, RLock()).current
         self.lock.acquire()
         self.patched = []
-        self._replace_forward(self.split.boundary, self.injection)
-        for name, outputs in self.split.passed:
-            self._replace_forward(name, _Passed(outputs, self))
+        try:
+            self._replace_forward(self.split.boundary, self.injection)
+            for name, outputs in self.split.passed:
+                self._replace_forward(name, _Passed(outputs, self))
+        except BaseException:  # `with` calls `__exit__` only for what has been entered
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error):

@@ -235,7 +235,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         ------
         NotFittedError
             If the network would have to be loaded: before `fit`, or after a parameter has
-            changed.
+            changed. Also if no sample that `fit` saw could be used, where the width depends
+            on samples.
         """
         check_feature_names_in(self, input_features)
         key, widths = getattr(self, "_widths", (None, None))
@@ -259,6 +260,10 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         signature = reader.find_signature(()) or getattr(self, "_signature", None)
         if signature is None:
             check_is_fitted(self, "_signature")
+            raise NotFittedError(
+                f"This {type(self).__name__} was fitted with no sample that can be used, so it"
+                " is not known how many features there are: call fit with one that can be read"
+            )
         return self._compute_widths(backbone, reader, signature)
 
     def _compute_widths(self, backbone, reader, signature):

@@ -315,8 +315,10 @@ def _read_description(cls, folder):
             f"{shorten(os.fspath(folder))} has format {saved['format']}, expected"
             f" {_FORMAT}: it was written by another version of sklearn_transfer"
         )
-    if not saved.keys() >= _ENTRIES:
-        raise _make_damage_error(path, f"{', '.join(sorted(_ENTRIES - saved.keys()))} missing")
+    # Files of earlier versions have the shape of the network's input instead.
+    entries = _ENTRIES if "input_shape" in saved else {*_ENTRIES, "signature"}
+    if not saved.keys() >= entries:
+        raise _make_damage_error(path, f"{', '.join(sorted(entries - saved.keys()))} missing")
     return saved
 
 

@@ -88,6 +88,10 @@ class RawPixels(PretrainedFeatures):
         width = getattr(self, "_n_inputs", 3)
         return load_backbone(_build_flatten, None, device="cpu", n_features_in=width)
 
+    def _has_backbone(self):
+        # Once it is fitted, nothing has to be loaded that `fit` did not load.
+        return hasattr(self, "weights_sha256_") or super()._has_backbone()
+
     def _make_reader(self, backbone):
         if self.preprocess is None:
             return super()._make_reader(backbone)

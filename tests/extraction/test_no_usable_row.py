@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
@@ -68,6 +69,12 @@ def test_table_of_bad_rows_without_fit():
         small_networks.mlp, preprocess=None, on_error="nan", cache=None
     )
     assert np.isnan(estimator.transform(np.full((2, 3), np.nan))).all()
+
+
+def test_names_without_a_usable_sample_in_fit_are_refused():
+    estimator = extractor(preprocess=to_input).fit([None])
+    with pytest.raises(NotFittedError, match="no sample that can be used"):
+        estimator.get_feature_names_out()
 
 
 def test_callable_knows_its_width_from_fit():

@@ -191,6 +191,15 @@ def test_records_of_something_else_are_refused(content, tmp_path):
         FineTunedClassifier.load(tmp_path)
 
 
+def test_a_folder_without_the_shape_of_samples_is_refused(images, labels, tmp_path):
+    visual().fit(images, labels).save(tmp_path)
+    record = record_of(tmp_path)
+    del record["signature"]
+    (tmp_path / "estimator.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"estimator.json.*damaged \(signature missing"):
+        FineTunedClassifier.load(tmp_path, model=small_networks.staged())
+
+
 def test_another_network_is_refused(images, labels, tmp_path):
     visual().fit(images, labels).save(tmp_path)
     with pytest.raises(ValueError, match="do not fit model=ByPassed"):

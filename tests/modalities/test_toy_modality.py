@@ -19,6 +19,7 @@ from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.layout import Layout, list_children
 from sklearn_transfer._networks.registry import clear_registry, register_loader
 from sklearn_transfer._store.digests import digest
+from sklearn_transfer.finetuning.freezing.prefix import PayloadReader
 
 WORDS = ["", "red", "green", "blue", "cat", "dog", "fish", "bird"]
 LENGTH = 6
@@ -174,9 +175,14 @@ def test_views_of_texts_are_trained_on(n_views, monkeypatch):
     assert model.set_params(freeze="all", lr=0.02).fit(X, Y).score(X, Y) == 1.0
 
 
-def test_mixing_of_texts_is_refused():
-    with pytest.raises(ValueError, match="mixup=0.2 .*which a text does not have"):
-        FineTunedClassifier("words/small", mixup=0.2).fit(X, Y)
+def test_mixing_of_several_arrays_is_refused():
+    model = FineTunedClassifier("words/small", max_epochs=1, mixup=0.2)
+    with pytest.raises(ValueError, match="takes 'attention_mask', 'input_ids'"):
+        model.fit(X, Y)
+
+
+def test_ready_payloads_take_the_key_of_any_reader():
+    assert PayloadReader(WordReader()).key == b"wordspayload"
 
 
 def test_ranking_of_texts():

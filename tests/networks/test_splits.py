@@ -253,6 +253,27 @@ def test_a_cut_at_a_boundary_that_is_patched_already_is_refused():
         pass
 
 
+def test_a_refused_cut_leaves_no_patches_and_no_lock():
+    model = small_networks.staged()
+    record = split(model, model, noise(3, 32), "early")
+    passed = model.get_submodule(record.passed[0][0])
+    passed.forward = passed.forward
+    resumption = Resumption(model, record)
+    with pytest.raises(ValueError, match="has a forward of its own"), resumption:
+        pass
+    assert [m for m in model.modules() if "forward" in vars(m)] == [passed]
+    thread = threading.Thread(target=_resume, args=(model, record), daemon=True)
+    del passed.forward
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def _resume(model, record):
+    with Resumption(model, record):
+        pass
+
+
 def test_upstream_is_what_the_boundary_depends_on():
     model = small_networks.staged()
     found = find_upstream(model, model, noise(2, 32), "early")

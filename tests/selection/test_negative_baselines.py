@@ -108,6 +108,12 @@ def test_raw_pixels_have_names(images):
     assert len(names) == 3 * 8 * 8
 
 
+def test_raw_pixels_have_names_after_a_change_without_their_network(images):
+    raw = RawPixels("resnet26", weights=None, input_size=8).fit(images)
+    names = raw.set_params(input_size=4).get_feature_names_out()
+    assert len(names) == raw.transform(images).shape[1]
+
+
 def test_samples_that_cannot_be_read_raise_or_give_nan(images):
     images[3] = np.full((5, 5, 3), np.nan)
     with pytest.raises(ValueError, match="row 3.*NaN"):

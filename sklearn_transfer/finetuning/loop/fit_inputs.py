@@ -67,18 +67,18 @@ class FitInputs:
                 f"cutmix={self.estimator.cutmix:g} exchanges rectangles of images, and a row"
                 f" of X has shape {shape}: use mixup for tables"
             )
-        mixes = self.estimator.mixup or self.estimator.cutmix
-        if mixes and isinstance(self.make_noise(1), Mapping):
-            raise ValueError(
-                f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} blend"
-                f" the values of samples, which a {self.reader.unit} does not have: leave both"
-                " at 0"
-            )
 
     def make_noise(self, n_rows):
         """Network input of random payloads, on which the network shows its structure."""
         plan = Plan(self.backbone, [], self.reader.format, "float32", self.signature)
-        return plan.to_input(to_tensors(plan.example(n_rows), self.backbone.device))
+        noise = plan.to_input(to_tensors(plan.example(n_rows), self.backbone.device))
+        if isinstance(noise, Mapping) and (self.estimator.mixup or self.estimator.cutmix):
+            raise ValueError(
+                f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} mix"
+                f" numbers of one array, and {self.backbone.label} takes"
+                f" {', '.join(map(repr, noise))}: set both to 0"
+            )
+        return noise
 
     def make_training_inputs(self, prefix):
         """Inputs of the rows to train on, from the frozen prefix where there is one."""

@@ -218,6 +218,7 @@ class Fitting:
             score=score,
             format=self.inputs.reader.format if self.prefix is None else InputFormat(),
             target=self.inputs.draw_target_batches(self.prefix, self.net.state_),
+            array_name="input" if self.prefix is not None else self.inputs.signature[0][0],
         )
 
     def _keeps_norms(self):

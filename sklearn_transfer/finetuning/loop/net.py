@@ -98,10 +98,10 @@ class Steps:
         return X, self.feed_.valid
 
     def get_dataset(self, X, y=None):
-        """Rows of network input: as a training has them, or an array of it."""
+        """Rows as a training has them, or an array of what the network takes."""
         if isinstance(X, Rows):
             return X
-        return Rows(Fixed({"input": np.asarray(X)}), (), np.ones(len(X)))
+        return Rows(Fixed({self.feed_.array_name: np.asarray(X)}), (), np.ones(len(X)))
 
     def get_iterator(self, dataset, training=False):
         """Batches of an epoch; in training, each epoch has its own order."""

@@ -22,12 +22,15 @@ class Feed:
         How payloads of all rows become input of the network.
     target : iterator, default=None
         Payloads of batches of the target domain, without end.
+    array_name : str, default="input"
+        Name in payloads of an array that a callback has the net predict from.
     """
 
     valid: Rows | None = None
     score: Callable | None = None
     format: PayloadFormat = field(default_factory=InputFormat)
     target: Iterator | None = None
+    array_name: str = "input"
 
 
 @dataclass

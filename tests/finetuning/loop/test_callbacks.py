@@ -193,3 +193,24 @@ def test_optuna_prunes_a_training():
     study.optimize(objective, n_trials=2)
     assert [trial.state.name for trial in study.trials] == ["PRUNED"] * 2
     assert [len(trial.intermediate_values) for trial in study.trials] == [2, 2]
+
+
+class Predicting(Callback):
+    """Predicts from what the network takes, while it is trained."""
+
+    shapes = []
+
+    def __init__(self, array):
+        self.array = array
+
+    def on_epoch_end(self, net, **kwargs):
+        self.shapes.append(net.predict(self.array).shape)
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": "flip"}])
+def test_callbacks_predict_from_pixels_during_a_training(options):
+    X = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    Predicting.shapes = []
+    model = FineTunedClassifier(small_networks.staged(), freeze=None, max_epochs=2, **options)
+    model.set_params(callbacks=[Predicting(X[:3])]).fit(X, np.arange(8) % 2)
+    assert Predicting.shapes == [(3, 2)] * 2
