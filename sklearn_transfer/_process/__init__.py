@@ -42,6 +42,8 @@ Random numbers (`draws`)
 Other settings of torch
     TF32 on CUDA during a pass in float32, the default dtype while a network is built, and
     the fast path of attention while one is exported: each set, and restored, under a lock.
+    So is the switch of the exporter's log. The exporter keeps a function of ours for root mean
+    square normalization, from the first export to the end of the process.
 
 Warnings
 --------
@@ -52,5 +54,6 @@ Registries and caches
     Networks by what was asked for (2 GiB of weights, the least recently used go first) with
     their engines; stores by kind and folder; digests of files by path and time of change
     (500,000) and of classes; one lock per network that is split; whether optional packages are
-    installed, which names torchvision knows, and which of torch's functions draw.
+    installed, which names torchvision knows, which of torch's functions draw, policies of
+    augmentation by name, and the pools of OpenMP threads that were there when first limited.
 """

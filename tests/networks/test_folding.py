@@ -239,6 +239,10 @@ def test_weight_of_two_convolutions_is_not_folded():
     assert found_in(nn.Sequential(first, nn.BatchNorm2d(4), second, nn.BatchNorm2d(4))) == []
 
 
+class OwnNorm(nn.BatchNorm2d):
+    """A class of a user, which may compute something else."""
+
+
 @pytest.mark.parametrize(
     "norm",
     [
