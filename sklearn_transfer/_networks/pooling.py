@@ -57,7 +57,10 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     if mask is not None:
         mask = mask[:, n_prefix:, None].bool()
     if pooling == "max":
-        return maps.amax(1) if mask is None else maps.masked_fill(~mask, -torch.inf).amax(1)
+        if mask is None:
+            return maps.amax(1)
+        largest = maps.masked_fill(~mask, -torch.inf).amax(1)
+        return largest.masked_fill(~mask.any(1), 0.0)  # as averages of nothing
     if pooling == "gem":
         powers = maps.clamp(min=_GEM_FLOOR).pow(_GEM_POWER)
         return _average(powers, mask).pow(1 / _GEM_POWER)

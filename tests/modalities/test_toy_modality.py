@@ -106,6 +106,21 @@ def test_features_are_means_over_what_is_no_padding():
         np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", ["avg", "max", "gem"])
+def test_padding_is_in_no_pooling(pooling):
+    features = PretrainedFeatures("words/small", pooling=pooling, cache=None).fit(X)
+    net = features._load_backbone().module
+    found = features.transform(["red cat", ""])
+    states = net.layer(net.table(torch.tensor([1, 4]))).detach()
+    expected = {
+        "avg": states.mean(0),
+        "max": states.amax(0),
+        "gem": states.clamp(min=1e-6).pow(3).mean(0).pow(1 / 3),
+    }
+    np.testing.assert_allclose(found[0], expected[pooling].numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1], 0.0, atol=1e-6)
+
+
 @pytest.mark.parametrize("layers", [None, "table", ["shallow", "deep"]])
 def test_layers_of_the_toy_modality_have_names(layers):
     features = PretrainedFeatures("words/small", layers=layers).fit(X)
