@@ -229,10 +229,6 @@ def test_one_convolution_under_two_names_runs_twice():
     assert found_in(nn.Sequential(conv, nn.BatchNorm2d(4), conv, nn.BatchNorm2d(4))) == []
 
 
-class OwnNorm(nn.BatchNorm2d):
-    """A user's normalization, which may do more than its base class."""
-
-
 def test_weight_of_two_convolutions_is_not_folded():
     first, second = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)
     second.weight = first.weight
