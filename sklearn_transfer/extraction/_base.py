@@ -234,9 +234,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         Raises
         ------
         NotFittedError
-            If the network would have to be loaded: before `fit`, or after a parameter has
-            changed. Also if no sample that `fit` saw could be used, where the width depends
-            on samples.
+            If the network would have to be loaded: before `fit`, after a parameter has
+            changed, or where `fit` could not tell the widths. Also if no sample that `fit`
+            saw could be used, where the width depends on samples.
         """
         check_feature_names_in(self, input_features)
         key, widths = getattr(self, "_widths", (None, None))
@@ -252,8 +252,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         if not self._has_backbone() and not (is_fitted and not isinstance(self.model, str)):
             check_is_fitted(self, "weights_sha256_")
             raise NotFittedError(
-                f"Parameters of this {type(self).__name__} have changed since fit, and its"
-                " network is not in memory: call fit, or transform, before asking for names"
+                f"The network of this {type(self).__name__} is not in memory, and fit recorded"
+                " no names of features for its present parameters: call fit, or transform,"
+                " before asking for names"
             )
         backbone = self._load_backbone()
         reader = self._make_reader(backbone)

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import PretrainedFeatures
-from sklearn_transfer._networks import registry
+from sklearn_transfer._networks import registry, widths
 from tests.small_networks import CountingNet, trained_net
 
 
@@ -128,7 +128,9 @@ def test_names_are_not_stale_after_a_parameter_has_changed(name, paths, request)
     built = request.getfixturevalue("built")
     features._repr_html_()
     assert built == []
-    with pytest.raises(NotFittedError, match="changed since fit.*call fit, or transform"):
+    with pytest.raises(
+        NotFittedError, match="no names of features for its present parameters: call fit, or"
+    ):
         features.get_feature_names_out()
 
 
@@ -149,3 +151,15 @@ def test_fit_makes_no_pass_through_a_users_own_network(crops):
 def test_recorded_names_leave_a_pickle_small(paths):
     features = PretrainedFeatures("test_resnet", weights=None, input_size=32).fit(paths)
     assert len(pickle.dumps(features)) < 1000
+
+
+def test_an_error_about_names_blames_no_change_where_none_was_made(paths, monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("needs content")
+
+    monkeypatch.setattr(widths, "infer_widths", refuse)
+    features = PretrainedFeatures("test_resnet", weights=None, input_size=32).fit(paths)
+    registry.clear_registry()
+    with pytest.raises(NotFittedError, match="not in memory, and fit recorded no names"):
+        features.get_feature_names_out()
+    assert len(features.transform(paths)[0]) == len(features.get_feature_names_out())

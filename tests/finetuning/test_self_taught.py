@@ -336,8 +336,8 @@ def test_rounding_of_a_large_mean_is_no_deviation(table):
     late = 1e9 + 300 * np.random.default_rng(1).normal(size=20)
     X = np.column_stack([table, late])
     model = AutoencoderFeatures(**TINY, preprocess=None).fit(X)
-    standardised = model.encoder_.standardise(torch.tensor(X, dtype=torch.float32))
-    assert standardised[:, 4].abs().max() < 1e-5
+    standardized = model.encoder_.standardise(torch.tensor(X, dtype=torch.float32))
+    assert standardized[:, 4].abs().max() < 1e-5
     assert model.history_[0]["train_loss"] < 2
 
 

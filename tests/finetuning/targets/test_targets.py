@@ -517,7 +517,7 @@ def test_numbers_of_one_task_may_be_several_tasks_of_a_regressor(output):
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-6, 1.0, 1e6, 1e200])
-def test_numbers_are_standardised_as_by_standard_scaler(scale):
+def test_numbers_are_standardized_as_by_standard_scaler(scale):
     plain = np.random.default_rng(3).normal(2, 5, (30, 3))
     weights = np.random.default_rng(4).integers(1, 4, 30).astype(float)
     targets = Targets.from_numbers(plain * scale, sample_weight=weights)
