@@ -9,15 +9,15 @@ from sklearn_transfer.finetuning.objectives.transport import DeepJDOT
 from sklearn_transfer.finetuning.objectives.words import resolve_adapt
 
 __all__ = [
+    "AdaptationObjective",
     "BNM",
     "CDAN",
     "DANN",
-    "MCC",
-    "MMD",
-    "AdaptationObjective",
     "DeepCORAL",
     "DeepJDOT",
     "InfoMax",
+    "MCC",
+    "MMD",
     "Mixture",
     "Objective",
     "Step",

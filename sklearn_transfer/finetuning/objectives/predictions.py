@@ -152,12 +152,12 @@ class InfoMax(_PredictionObjective):
     >>> import torch
     >>> from sklearn_transfer.finetuning.objectives import InfoMax, Step
     >>> rows, y, even = torch.zeros(2, 3), (torch.tensor([0, 1]),), torch.ones(2)
-    >>> diverse, equal = torch.tensor([[[9.0, 0.0], [0.0, 9.0]], [[9.0, 0.0], [9.0, 0.0]]])
-    >>> for logits in (diverse, equal):
+    >>> diverse, alike = torch.tensor([[[9.0, 0.0], [0.0, 9.0]], [[9.0, 0.0], [1.0, 0.0]]])
+    >>> for logits in (diverse, alike):
     ...     step = Step(rows, logits, y, even, 1.0, None, rows, logits)
-    ...     print(f"{InfoMax(diversity=2).compute(step):.2f}")
-    -1.38
-    -0.00
+    ...     print(f"{InfoMax().compute(step):.2f}")
+    -0.69
+    -0.10
     """
 
     _parameter_constraints: dict = {
