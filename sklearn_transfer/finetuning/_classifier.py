@@ -280,6 +280,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         n_jobs=None,
         random_state=0,
         verbose=False,
+        adapt=None,
     ):
         super().__init__(
             model,
@@ -316,6 +317,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             n_jobs=n_jobs,
             random_state=random_state,
             verbose=verbose,
+            adapt=adapt,
         )
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
