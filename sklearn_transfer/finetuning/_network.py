@@ -182,6 +182,12 @@ class Network(nn.Module):
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
 
 
+def count_bottleneck_units(state):
+    """Units of the bottleneck of a network whose tensors are given by name; 0 without one."""
+    weight = state.get("bottleneck.linear.weight")
+    return 0 if weight is None else len(weight)
+
+
 def _take_head(body, n_outputs):
     """Take the last linear layer, and its name, out of a network made for the outputs.
 

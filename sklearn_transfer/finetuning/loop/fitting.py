@@ -243,12 +243,13 @@ class Fitting:
         self._standardize(features)
         if compares and has_linear_head(network):
             head = BaselineHead(network, self.net.criterion_, part, features)
-            outputs = head.compute_outputs(self.inputs.embed_fixed(self.parts.target, network, prefix))
-            score, valid = None, self.parts.valid
-            if valid is not None:
-                features = self.inputs.embed_fixed(valid, network, prefix)
-                score = self._score(head.compute_outputs(features))
-            self.baseline = Baseline(outputs, score)
+            target, valid = [
+                None
+                if some is None
+                else head.run(self.inputs.embed_fixed(some, network, prefix))
+                for some in (self.parts.target, self.parts.valid)
+            ]
+            self.baseline = Baseline(target, None if valid is None else self._score(valid))
 
     @property
     def _is_adapting(self):
@@ -285,7 +286,9 @@ class Fitting:
         )
 
     def _draw_target_batches(self):
-        return self.inputs.draw_target_batches(self.prefix, self.net) if self._is_adapting else None
+        if not self._is_adapting:
+            return None
+        return self.inputs.draw_target_batches(self.prefix, self.net)
 
     def _keeps_norms(self):
         estimator = self.estimator

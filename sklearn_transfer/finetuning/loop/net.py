@@ -51,9 +51,7 @@ class Steps:
 
     memory_advice = "Pass a smaller batch_size, freeze more, or use precision='bfloat16'"
 
-    def __init__(
-        self, *args, setting, options, objectives=(), adaptation=None, **kwargs
-    ):
+    def __init__(self, *args, setting, options, objectives=(), adaptation=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.setting, self.options, self.objectives = setting, options, tuple(objectives)
         self.adaptation = adaptation
@@ -220,7 +218,7 @@ class Steps:
         """Loss of adaptation, of which the history gets the mean."""
         loss, state = self.adaptation.loss(step), self.state_
         state.n_adapted += 1
-        measures = getattr(self.adaptation, "measures", {})
+        measures = self.adaptation.measures
         state.measure(adapt_loss=loss.detach(), **measures)
         return loss
 

@@ -116,7 +116,7 @@ class BaselineHead:
         criterion.training = True
         fit_head(self.head, features, criterion, encoded, weights, part.total)
 
-    def compute_outputs(self, features):
+    def run(self, features):
         """Outputs for embeddings, (n_samples, n_outputs)."""
         with torch.no_grad():
             return self.head(torch.from_numpy(features).to(self.device)).cpu().numpy()

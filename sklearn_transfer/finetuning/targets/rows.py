@@ -75,8 +75,8 @@ def _join_samples(samples, more):
 def _join_targets(table, more):
     if len(table.columns) != len(more.columns) or _have_other_names(table, more):
         raise ValueError(
-            f"y_target has {_describe_columns(more)} and y has {_describe_columns(table)}: both"
-            " must hold the same outputs in the same order"
+            f"y_target has {_describe_columns(more)} and y has {_describe_columns(table)}:"
+            " both must hold the same outputs in the same order"
         )
     columns = list(map(_join_column, table.columns, more.columns))
     if table.flat:
