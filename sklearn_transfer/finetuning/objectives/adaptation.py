@@ -37,9 +37,9 @@ class AdaptationObjective(BaseEstimator, Objective):
     0.46 after a tenth and 0.76 after a fifth of the steps. Until then predictions for the
     target are too poor to be trusted.
 
-    `compute` gets features, logits and weights in single precision at least, and is not
-    called where there is no target or where all source rows of a batch have weight 0: the
-    term is then 0.
+    `compute` gets features, logits and weights in single precision at least. It is not called
+    where there is no target or where all source rows of a batch have weight 0, since the term
+    is 0 then, nor where a number is not finite, since the term is NaN then.
 
     References
     ----------
@@ -106,10 +106,12 @@ class AdaptationObjective(BaseEstimator, Objective):
         """Value of `compute` outside of mixed precision, 0 where a domain is missing."""
         import torch
 
-        from sklearn_transfer.finetuning.objectives.formulas import widen_step
+        from sklearn_transfer.finetuning.objectives.formulas import is_finite, widen_step
 
         if step.target_features is None or not (step.weights > 0).any():
             return step.logits.new_zeros((), dtype=torch.float32)
+        if not is_finite(step):  # solvers would raise errors of their own
+            return step.logits.new_full((), torch.nan, dtype=torch.float32)
         with torch.autocast(step.logits.device.type, enabled=False):
             return self.compute(widen_step(step))
 

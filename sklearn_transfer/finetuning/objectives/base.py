@@ -108,7 +108,7 @@ class Objective(ABC):
     tensor(0.0100)
     """
 
-    def check(self, targets):
+    def check(self, targets):  # noqa: B027 - most objectives suit all tasks
         """Raise a ValueError if the objective does not suit the tasks.
 
         Parameters

@@ -5,10 +5,22 @@ import copy
 from sklearn.base import BaseEstimator, clone
 
 from sklearn_transfer._validation import format_list, shorten, suggest_near
+from sklearn_transfer.finetuning.objectives.adversarial import CDAN, DANN
 from sklearn_transfer.finetuning.objectives.base import Objective
-from sklearn_transfer.finetuning.objectives.predictions import MCC
+from sklearn_transfer.finetuning.objectives.distributions import MMD, DeepCORAL
+from sklearn_transfer.finetuning.objectives.predictions import BNM, MCC, InfoMax
+from sklearn_transfer.finetuning.objectives.transport import DeepJDOT
 
-_WORDS = {"mcc": MCC}
+_WORDS = {
+    "bnm": BNM,
+    "cdan": CDAN,
+    "coral": DeepCORAL,
+    "dann": DANN,
+    "infomax": InfoMax,
+    "jdot": DeepJDOT,
+    "mcc": MCC,
+    "mmd": MMD,
+}
 
 
 def resolve_adapt(adapt):
@@ -16,8 +28,9 @@ def resolve_adapt(adapt):
 
     Parameters
     ----------
-    adapt : {"bnm", "cdan", "coral", "dann", "infomax", "jdot", "mcc", "mmd"}, Objective or None
-        A word stands for the class with its default parameters.
+    adapt : str, Objective or None
+        "bnm", "cdan", "coral", "dann", "infomax", "jdot", "mcc" or "mmd" stands for the class
+        with its default parameters.
 
     Returns
     -------
