@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 MODULES = sorted(
     path.stem
@@ -81,3 +82,43 @@ def test_stored_features_need_no_data(tmp_path):
     again = load_features("digits-same-pixels", tmp_path, tmp_path / "missing")
     np.testing.assert_array_equal(first.X_target, again.X_target)
     assert first.X.shape == (300, 64)
+
+
+def test_oracle_gains_nothing_from_candidates_of_equal_accuracy():
+    from benchmarks.adaptation import estimate_oracle
+
+    rng = np.random.default_rng(0)
+    draws = [rng.random((12, 400)) < 0.7 for _ in range(40)]
+    assert np.mean([hits.mean(axis=1).max() for hits in draws]) > 0.73
+    assert np.mean([estimate_oracle(hits) for hits in draws]) == pytest.approx(0.7, abs=0.01)
+
+
+def test_probabilities_of_folds_are_those_of_models_without_their_rows():
+    from benchmarks.adaptation import CANDIDATES, N_FOLDS, measure_candidate
+    from benchmarks.shifts import Shift
+    from sklearn_transfer.weighting._classifiers import build_default_classifier
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), np.repeat(["a", "b"], 30)
+    X[:, 0] += 2 * (y == "b")
+    shift = Shift("", X, y, X[:20] + 1, y[:20])
+    found = measure_candidate(CANDIDATES["none"], shift)
+    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
+    model = build_default_classifier()
+    expected = cross_val_predict(model, X, y, cv=folds, method="predict_proba")
+    np.testing.assert_allclose(found["source"], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        found["target"], model.fit(X, y).predict_proba(X[:20] + 1), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("matches_scale", [False, True])
+def test_moments_of_the_source_become_those_of_the_target(matches_scale):
+    from benchmarks.adaptation import MomentAligner
+
+    rng = np.random.default_rng(0)
+    X, X_target = rng.normal(size=(50, 3)), rng.normal(2, 3, size=(40, 3))
+    moved = MomentAligner(matches_scale).fit_transform(X, None, X_target=X_target)
+    np.testing.assert_allclose(moved.mean(axis=0), X_target.mean(axis=0))
+    expected = X_target if matches_scale else X
+    np.testing.assert_allclose(moved.std(axis=0), expected.std(axis=0))
