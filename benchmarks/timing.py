@@ -48,6 +48,7 @@ class SeparateProcess:
         self.pipe, theirs = context.Pipe()
         context.Process(target=_serve, args=(theirs, make, args), daemon=True).start()
         theirs.close()  # so that `recv` raises EOFError if the process fails
+        self.pipe.recv()  # waits, so that what is made takes no time from other functions
 
     def __call__(self):
         self.pipe.send("go")
@@ -56,6 +57,7 @@ class SeparateProcess:
 
 def _serve(pipe, make, args):
     function = make(*args)
+    pipe.send("made")
     with suppress(EOFError):  # raised when the main program ends
         while pipe.recv():
             pipe.send(function())

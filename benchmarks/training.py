@@ -270,7 +270,7 @@ def make_our_adaptation(word, n, n_epochs):
     return run
 
 
-def measure_adapted_stage(data, n=480, n_epochs=8):
+def measure_adapted_stage(data, n=320, n_epochs=8):
     """Compare the speed, and the accuracies on as many other images of the target."""
     if not is_installed("skada"):
         return []
