@@ -45,9 +45,11 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.plotting import RankingDisplay as RankingDisplay
     from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
     from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
+    from sklearn_transfer.selection import choose_rows_to_label as choose_rows_to_label
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
     from sklearn_transfer.selection import rank_backbones as rank_backbones
     from sklearn_transfer.selection import shift_report as shift_report
+    from sklearn_transfer.selection import target_accuracy as target_accuracy
     from sklearn_transfer.weighting import KLIEP as KLIEP
     from sklearn_transfer.weighting import KMM as KMM
     from sklearn_transfer.weighting import ULSIF as ULSIF
@@ -87,6 +89,7 @@ _HOME = {
     "WeightsDisplay": "sklearn_transfer.plotting",
     "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
+    "choose_rows_to_label": "sklearn_transfer.selection",
     "datasets": "sklearn_transfer.datasets",
     "episodes": "sklearn_transfer.heads",
     "extraction": "sklearn_transfer.extraction",
@@ -97,6 +100,7 @@ _HOME = {
     "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
+    "target_accuracy": "sklearn_transfer.selection",
     "testing": "sklearn_transfer.testing",
     "weighting": "sklearn_transfer.weighting",
 }
