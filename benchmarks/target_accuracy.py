@@ -205,8 +205,8 @@ def main():
     print_summary(rows, arguments.draws)
     covered = np.array([row[4] for row in rows]) / arguments.draws
     print(
-        f"\n{len(rows)} settings: least coverage {covered.min():.3f}, mean {covered.mean():.3f},"
-        f" below 0.934 in {np.sum(covered < 0.934)}."
+        f"\n{len(rows)} settings: least coverage {covered.min():.3f}, mean "
+        f"{covered.mean():.3f}, below 0.934 in {np.sum(covered < 0.934)}."
     )
 
 

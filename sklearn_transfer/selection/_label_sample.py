@@ -132,8 +132,8 @@ def choose_rows_to_label(model, X_target, n_labels, *, random_state=None):
     >>> X, y = load_digits(return_X_y=True)
     >>> model = GaussianNB().fit(X[:300], y[:300])
     >>> sample = choose_rows_to_label(model, X[300:], 50, random_state=0)
-    >>> print(sample)
-    50 of 1497 target rows, spread over the certainty of the model, each with probability 0.0334
+    >>> len(sample), round(sample.probability, 3), sample.spread
+    (50, 0.033, True)
     >>> labels = y[300:][sample.rows]  # in practice, look at these rows
     >>> target_accuracy(model, X[300:], labels, sample=sample).n_labels
     50
@@ -167,8 +167,8 @@ def check_is_classifier(model, user):
     """Raise if `model` is no fitted classifier of one output."""
     if not is_classifier(model):
         raise ValueError(
-            f"{type(model).__name__} is no classifier, and {user} takes one, whose predictions "
-            "are right or wrong: for numbers, label random rows and average the error on them"
+            f"{type(model).__name__} is no classifier, and {user} takes one, as a prediction "
+            "must be right or wrong: for numbers, label random rows and average their errors"
         )
     check_is_fitted(model)
     if isinstance(getattr(model, "classes_", None), list):

@@ -246,7 +246,7 @@ def _read_labels(y_some, rows, n_target):
     if rows is None:
         raise ValueError(
             f"y_some has {n_given} labels and X_target {n_target} rows: say which rows they "
-            "belong to by sample=..., or give an entry for each row, None where it has no label"
+            "belong to by sample=..., or give an entry for each row, None for no label"
         )
     if n_given != len(rows):
         raise ValueError(

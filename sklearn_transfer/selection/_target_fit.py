@@ -32,7 +32,7 @@ def _list_steps(estimator):
 def fit_alone(estimator, X, y):
     """The estimator, fitted without a target on purpose."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*got no target samples")
+        warnings.filterwarnings("ignore", message=".*no target samples, so nothing")
         return estimator.fit(X, y)
 
 
