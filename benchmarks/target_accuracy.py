@@ -130,7 +130,7 @@ def compute_reference_length(n_right, n_labels, n_target):
     return float(np.sum(chances[likely] * np.diff(ends, axis=1)[:, 0]))
 
 
-def simulate(right, is_spread, places):
+def measure_coverage(right, is_spread, places):
     """Return how many intervals cover the accuracy, and their relative mean length."""
     (n_draws, n_labels), n_target = places.shape, len(right)
     found = right[places]
@@ -156,7 +156,7 @@ def simulate(right, is_spread, places):
     return int(np.sum(counts[covered])), length / reference
 
 
-def simulate_settings(n_draws, pools, n_labels=N_LABELS, accuracies=ACCURACIES, seed=0):
+def measure_settings(n_draws, pools, n_labels=N_LABELS, accuracies=ACCURACIES, seed=0):
     """Return a list of (certainty, labels, rows, accuracy, covered, relative length)."""
     rng, state = np.random.default_rng(seed), np.random.RandomState(seed)
     rows = []
@@ -170,7 +170,9 @@ def simulate_settings(n_draws, pools, n_labels=N_LABELS, accuracies=ACCURACIES, 
                         chosen = np.array([rng.permutation(size)[:n] for _ in range(n_draws)])
                     else:
                         chosen = places
-                    rows.append((name, n, size, accuracy, *simulate(right, is_spread, chosen)))
+                    rows.append(
+                        (name, n, size, accuracy, *measure_coverage(right, is_spread, chosen))
+                    )
     return rows
 
 
@@ -195,7 +197,7 @@ def main():
     parser.add_argument("--pools", type=int, nargs="+", default=POOLS, help="rows of targets")
     parser.add_argument("--all", action="store_true", help="print each setting")
     arguments = parser.parse_args()
-    rows = simulate_settings(arguments.draws, arguments.pools)
+    rows = measure_settings(arguments.draws, arguments.pools)
     if arguments.all:
         print("| certainty | labels | rows | accuracy | covered | length |")
         print("| --- | --- | --- | --- | --- | --- |")

@@ -24,14 +24,14 @@ def compute_exact_interval(n_right, n_labels, n_target, confidence):
             low, high = (low, middle) if is_accepted(middle) else (middle + 1, high)
         return low
 
-    def explains_many(total):
+    def supports_right(total):
         return hypergeom.sf(n_right - 1, n_target, total, n_labels) > tail
 
-    def explains_few(wrong):  # the same for wrong rows, whose number grows downwards
+    def supports_wrong(wrong):  # the same for wrong rows, whose number grows downwards
         return hypergeom.sf(n_labels - n_right - 1, n_target, wrong, n_labels) > tail
 
-    low = find_first(explains_many, least, most)
-    wrong = find_first(explains_few, n_target - most, n_target - least)
+    low = find_first(supports_right, least, most)
+    wrong = find_first(supports_wrong, n_target - most, n_target - least)
     return low / n_target, (n_target - wrong) / n_target
 
 

@@ -34,8 +34,8 @@ class NegativeTransferResult:
     def __str__(self):
         mean, against = self.scores_transferred.mean(), self.scores_baseline.mean()
         return (
-            f"Transfer {self._choose_verb()}: {self.scoring} {mean:.3f}{self._say_where()} "
-            f"against {against:.3f} of the baseline {self.baseline}, "
+            f"Transfer {self._choose_verb()}: {self.scoring} {mean:.3f}"
+            f"{self._describe_place()} against {against:.3f} of the baseline {self.baseline}, "
             f"{self._describe_spread()}."
         )
 
@@ -46,7 +46,7 @@ class NegativeTransferResult:
             return self.verdict
         return "neither helps nor hurts for certain"
 
-    def _say_where(self):
+    def _describe_place(self):
         return "" if self.n_labels is None else f" on {self.n_labels} labeled target rows"
 
     def _describe_spread(self):

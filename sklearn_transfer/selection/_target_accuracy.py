@@ -277,7 +277,7 @@ def _compare_labels(model, X, labels):
     predicted = np.asarray(model.predict(X))
     if predicted.shape != labels.shape:
         raise ValueError(
-            f"predict of {type(model).__name__} returned an array of shape {predicted.shape} "
+            f"{type(model).__name__}.predict returned an array of shape {predicted.shape} "
             f"for {len(labels)} rows: expected one label per row"
         )
     truth = labels.tolist()

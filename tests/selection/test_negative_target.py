@@ -18,12 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_transfer import (
     CORAL,
     KMM,
+    FineTunedClassifier,
     ImportanceWeighted,
     NegativeTransferDisplay,
     TargetDomain,
     negative_transfer_test,
 )
 from sklearn_transfer.selection._target_difference import compute_target_interval
+from tests import small_networks
 
 FOLDS = KFold(3, shuffle=True, random_state=0)
 
@@ -181,6 +183,24 @@ def test_models_of_this_package_are_compared_with_source_only(model):
         ]
     np.testing.assert_allclose(found.scores_baseline, expected)
     assert (found.differences != 0).any()
+
+
+def test_network_that_adapts_is_compared_with_source_only():
+    X, y, T, y_target = draw_domains(shift=0.8, n=60)
+    X, T = X.astype(np.float32), T.astype(np.float32)
+    names = np.array(["cat", "dog"])
+    options = {"preprocess": None, "freeze": None, "max_epochs": 20, "batch_size": 16}
+    model = FineTunedClassifier(
+        small_networks.perceptron, adapt="jdot", lr=0.01, random_state=0, **options
+    )
+    found = negative_transfer_test(
+        model, "source-only", X, names[y], X_target=T, y_target=names[y_target], cv=FOLDS
+    )
+    plain = clone(model).set_params(adapt=None)
+    fits = [plain.fit(X[train], names[y][train]).predict(T) for train, _ in FOLDS.split(X)]
+    expected = [np.mean(predicted == names[y_target]) for predicted in fits]
+    np.testing.assert_allclose(found.scores_baseline, expected)
+    assert found.mean_difference > 0.05
 
 
 def test_models_that_take_no_target_are_compared_on_it():

@@ -20,7 +20,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from benchmarks.target_accuracy import INFORMATIVE, make_pool, simulate, simulate_settings
+from benchmarks.target_accuracy import (
+    INFORMATIVE,
+    make_pool,
+    measure_coverage,
+    measure_settings,
+)
 from sklearn_transfer import (
     FineTunedClassifier,
     PretrainedFeatures,
@@ -152,7 +157,7 @@ def least_covered(n_draws, coverage=0.95, risk=1e-6):
 def test_intervals_cover_in_few_draws(name):
     found = [
         row
-        for row in simulate_settings(150, [300], n_labels=(20, 50), accuracies=(0.7, 0.95))
+        for row in measure_settings(150, [300], n_labels=(20, 50), accuracies=(0.7, 0.95))
         if row[0] == name
     ]
     assert len(found) == 4
@@ -164,12 +169,12 @@ def test_intervals_are_shorter_than_those_of_random_rows_if_certainty_is_informa
     places = np.array([draw_spread_places(1000, 50, state) for _ in range(200)])
     for draw in INFORMATIVE.values():
         right, is_spread = make_pool(draw, 0.8, 1000, rng)
-        assert simulate(right, is_spread, places)[1] < 0.97
+        assert measure_coverage(right, is_spread, places)[1] < 0.97
 
 
 @pytest.mark.slow
 def test_intervals_cover_934_of_1000_and_are_short_in_all_settings():
-    rows = simulate_settings(1000, [300, 1000, 5000])
+    rows = measure_settings(1000, [300, 1000, 5000])
     assert min(row[4] for row in rows) >= 934
     for (name, _, accuracy), group in itertools.groupby(
         sorted(rows, key=lambda row: (row[0], row[1], row[3])),
