@@ -7,7 +7,6 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn.utils.validation import _num_samples
 
 from sklearn_transfer._validation import _safe_indexing, format_list, shorten
-from sklearn_transfer.finetuning.targets.columns import make_table, read_labels
 from sklearn_transfer.selection._accuracy_interval import (
     compute_binomial_interval,
     compute_exact_interval,
@@ -230,6 +229,9 @@ def _resolve_rows(sample, n_target):
 
 def _read_labels(y_some, rows, n_target):
     """Rows that have a label, and their labels."""
+    # Here, because the package of fine-tuners loads Pillow.
+    from sklearn_transfer.finetuning.targets.columns import make_table, read_labels
+
     table = make_table(y_some)
     if len(table.columns) != 1:
         raise ValueError(

@@ -8,7 +8,6 @@ from scipy.stats import t as student
 from sklearn.metrics import accuracy_score
 
 from sklearn_transfer._validation import TargetDomain, _safe_indexing
-from sklearn_transfer.finetuning.targets.columns import find_missing, make_table
 
 _MOST_GROUPS = 20  # of rows, each of which is left out once
 
@@ -41,6 +40,9 @@ class LabeledTarget:
 
 def select_labeled(X_target, y_target, scorer, random_state):
     """`LabeledTarget` of the rows whose label is present."""
+    # Here, because the package of fine-tuners loads Pillow.
+    from sklearn_transfer.finetuning.targets.columns import find_missing, make_table
+
     X = X_target.X if isinstance(X_target, TargetDomain) else X_target
     if X is None:
         raise ValueError(
