@@ -1,0 +1,162 @@
+"""What is found of a candidate on target rows and on held-out source rows."""
+
+import warnings
+from dataclasses import dataclass, field
+from inspect import signature
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from sklearn_transfer.selection._neighbors import compute_neighbor_information
+from sklearn_transfer.selection._target_fit import fit_for_target
+
+_TINY = 1e-12  # probabilities under it add nothing to a sum of p log p
+
+
+@dataclass(frozen=True, eq=False)
+class Domains:
+    """Labeled samples of the source and samples of the target, as a candidate takes them."""
+
+    X: object
+    y: np.ndarray
+    X_target: object
+    classes: np.ndarray
+
+    @property
+    def codes(self):
+        """Numbers of the classes of the source rows."""
+        return np.searchsorted(self.classes, self.y)
+
+    def take(self, rows):
+        """The same with some of the source rows only."""
+        X = _safe_indexing(self.X, rows)
+        return Domains(X, self.y[rows], self.X_target, self.classes)
+
+    def fit(self, estimator):
+        """Clone of an estimator, fitted for the target."""
+        return fit_for_target(clone(estimator), self.X, self.y, X_target=self.X_target)
+
+    def predict_target(self, model):
+        """Probabilities of the classes for target rows."""
+        return _predict(model, self.X_target, self.classes)
+
+    def predict_source(self, model):
+        """Probabilities of the classes for source rows, which aligners map as such."""
+        X = self.X
+        while isinstance(model, Pipeline):
+            for _, step in model.steps[:-1]:
+                aligns = "sample_domain" in signature(step.transform).parameters
+                options = {"sample_domain": np.zeros(len(self.y))} if aligns else {}
+                X = step.transform(X, **options)
+            model = model.steps[-1][1]
+        return _predict(model, X, self.classes)
+
+
+def _predict(model, X, classes):
+    probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
+    found = np.zeros((len(probabilities), len(classes)))
+    found[:, np.searchsorted(classes, model.classes_)] = probabilities
+    return found
+
+
+def compute_infomax_parts(probabilities, neighbors=None):
+    """What each row adds to the mutual information of rows and classes, over its maximum."""
+    mean = probabilities.mean(axis=0)
+    ratio = np.log(np.maximum(probabilities, _TINY)) - np.log(np.maximum(mean, _TINY))
+    return (probabilities * ratio).sum(axis=1) / np.log(probabilities.shape[1])
+
+
+def compute_bnm_parts(probabilities, neighbors=None):
+    """What each row adds to the nuclear norm of the probabilities, over its maximum."""
+    left, _, right = np.linalg.svd(probabilities, full_matrices=False)
+    parts = np.einsum("ij,ij->i", left @ right, probabilities)
+    return parts * np.sqrt(len(probabilities) / min(probabilities.shape))
+
+
+# Scores of probabilities of target rows, as the mean of parts of the rows.
+PARTS = {
+    "neighbors": compute_neighbor_information,
+    "infomax": compute_infomax_parts,
+    "bnm": compute_bnm_parts,
+}
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Scores that need source rows which the model has not seen, as means over folds."""
+
+    scores: dict = field(default_factory=dict)
+    accuracy: float | None = None
+    accuracy_error: float | None = None
+
+
+def score_folds(estimator, domains, folds, ratio):
+    """`FoldScores` of an estimator, refitted without each fold.
+
+    Parameters
+    ----------
+    estimator : classifier
+        It is cloned.
+    domains : Domains
+        Samples of both domains.
+    folds : ndarray of shape (n_source,)
+        Number of the fold of each source row.
+    ratio : ndarray of shape (n_source,)
+        Density of the target over that of the source at each source row.
+    """
+    found = [
+        _score_fold(estimator, domains, folds == fold, ratio[folds == fold])
+        for fold in range(folds.max() + 1)
+    ]
+    means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    accuracies = np.array([one["atc"] for one in found])
+    # Folds share target rows and most source rows, so their spread alone is too small.
+    least = np.sqrt(max(means["atc"] * (1 - means["atc"]), 0) / len(domains.y))
+    error = max(float(accuracies.std(ddof=1)), float(least))
+    accuracy = means.pop("atc")
+    return FoldScores(means, accuracy, error)
+
+
+def _score_fold(estimator, domains, is_held, ratio):
+    seen = domains.take(np.flatnonzero(~is_held))
+    held = domains.take(np.flatnonzero(is_held))
+    model = seen.fit(estimator)
+    source, target = held.predict_source(model), held.predict_target(model)
+    is_right = (source.argmax(axis=1) == held.codes).astype(np.float64)
+    return {
+        "importance-weighted": float(np.average(is_right, weights=ratio)),
+        "dev": compute_dev(is_right, ratio),
+        "reverse": _score_reverse(estimator, seen, held, target),
+        "atc": estimate_accuracy(source, held.codes, target),
+    }
+
+
+def _score_reverse(estimator, seen, held, target):
+    """Accuracy on held-out source rows of a model that learns the predictions for the target.
+
+    It is that of guessing the most frequent class where only one class is predicted.
+    """
+    labels = held.classes[target.argmax(axis=1)]
+    if len(np.unique(labels)) < 2:
+        return float(np.mean(held.y == labels[0]))
+    reverse = Domains(held.X_target, labels, seen.X, held.classes)
+    model = reverse.fit(estimator)
+    found = Domains(None, held.y, held.X, held.classes).predict_target(model)
+    return float(np.mean(found.argmax(axis=1) == held.codes))
+
+
+def estimate_accuracy(source, codes, target):
+    """Accuracy on target rows by the average thresholded confidence [Garg 2022]."""
+    confidence = np.sort(source.max(axis=1))
+    n_wrong = int(np.sum(source.argmax(axis=1) != codes))
+    threshold = confidence[n_wrong] if n_wrong < len(confidence) else np.inf
+    return float(np.mean(target.max(axis=1) >= threshold))
+
+
+def compute_dev(scores, ratio):
+    weighted, mean = ratio * scores, ratio.mean()
+    variance = ratio.var()
+    eta = -np.mean((weighted - weighted.mean()) * (ratio - mean)) / variance if variance else 0
+    return float(weighted.mean() + eta * (mean - 1))
