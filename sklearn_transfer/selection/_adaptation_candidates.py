@@ -85,6 +85,18 @@ _WAYS = {
     "cdan": ("adapted", partial(_adapt, "cdan")),
     "dann": ("adapted", partial(_adapt, "dann")),
 }
+# Classes that stand behind the words, for texts.
+TITLES = {
+    "kmm": "ImportanceWeighted, KMM",
+    "ulsif": "ImportanceWeighted, ULSIF",
+    "neighbors": "ImportanceWeighted, NearestNeighborWeights",
+    "label-shift": "ImportanceWeighted, LabelShiftWeights",
+    "mean": "MeanAlignment",
+    "coral": "CORAL",
+    "subspace": "SubspaceAlignment",
+    "tca": "TransferComponentAnalysis",
+    "transport": "OptimalTransport",
+}
 LIGHT = tuple(word for word, (kind, _) in _WAYS.items() if kind != "adapted")
 # Adversarial objectives are left out, since no choice without labels keeps them from harm.
 AUTO = (*LIGHT, "mcc", "infomax", "bnm", "jdot", "deep-coral", "mmd")
