@@ -24,17 +24,13 @@ from sklearn_transfer._validation import (
     validate_domains,
 )
 from sklearn_transfer.selection._adaptation_candidates import SOURCE_ONLY, name_candidates
-from sklearn_transfer.selection._adaptation_scores import (
-    PARTS,
-    Domains,
-    FoldScores,
-    score_folds,
-)
+from sklearn_transfer.selection._adaptation_scores import Domains, FoldScores, score_folds
 from sklearn_transfer.selection._adaptation_table import (
     AdaptationCandidate,
     AdaptationRanking,
     describe_failures,
 )
+from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
 from sklearn_transfer.weighting._classifiers import (
     build_default_classifier,
