@@ -1,6 +1,5 @@
 """What is found of a candidate on target rows and on held-out source rows."""
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -9,7 +9,6 @@ from sklearn.base import clone, is_regressor
 from sklearn_transfer._validation import (
     column_or_1d,
     format_list,
-    split_domains,
     validate_domains,
 )
 from sklearn_transfer.selection._collapse import (
@@ -17,7 +16,6 @@ from sklearn_transfer.selection._collapse import (
     estimate_target_shares,
     find_collapse,
 )
-from sklearn_transfer.selection._neighbors import find_neighbors
 from sklearn_transfer.weighting._target_scorer import BaseTargetScorer
 
 PENALTY = 3.0  # of a model that leaves classes out: scores lie between -1 and 1
@@ -31,18 +29,42 @@ class Evidence:
     neighbors: np.ndarray | None = None
 
 
-class LabelFreeScorer(BaseTargetScorer):
-    """Scorer that judges a classifier by its predictions for the target.
-
-    A subclass says in `_rate` what it makes of the probabilities. Models that leave out a
-    class that the target is likely to hold get `PENALTY` less.
-    """
-
-    _n_neighbors = None  # a subclass that compares neighbors has their number
+class GuardedScorer(BaseTargetScorer):
+    """Scorer that learns which classes the target is likely to hold."""
 
     def __init__(self, *, X_target, representation=None):
         self.X_target = X_target
         self.representation = representation
+
+    def _learn(self, X, y, X_target, own):
+        features, others = self._extract(X, y, X_target)
+        shares = estimate_target_shares(features, column_or_1d(y), others)
+        return Evidence(shares, self._find_neighbors(others))
+
+    def _find_neighbors(self, others):
+        """Neighbors of each target row, where the scorer compares them."""
+        return None
+
+    def _extract(self, X, y, X_target):
+        """Tables of features of both domains."""
+        if self.representation is not None:
+            representation = clone(self.representation).fit(X, y)
+            X, X_target = representation.transform(X), representation.transform(X_target)
+        elif np.ndim(X) != 2 and not hasattr(X, "columns"):
+            raise ValueError(
+                f"{type(self).__name__} estimates shares of classes from X itself, which must "
+                f"then be a table of numbers, and got {type(X).__name__} of samples: pass "
+                "representation=PretrainedFeatures() for images, or another transformer"
+            )
+        return validate_domains(X, X_target)
+
+
+class ProbabilityScorer(GuardedScorer):
+    """Scorer that judges a classifier by its probabilities for the target.
+
+    A subclass says in `_rate` what it makes of the probabilities. Models that leave out a
+    class that the target is likely to hold get `PENALTY` less.
+    """
 
     def _compute_score(self, estimator, X, y, own):
         classes = get_classes(self, estimator)
@@ -63,34 +85,6 @@ class LabelFreeScorer(BaseTargetScorer):
     @abstractmethod
     def _rate(self, estimator, classes, found, evidence, X, y, own):
         """Score by probabilities `found` of target rows, from -1 to 1."""
-
-    def _get_target(self):
-        return split_domains(None, None, self.X_target, None)[2]
-
-    def _learn(self, X, y, X_target, own):
-        features, others = self._extract(X, y, X_target)
-        shares = estimate_target_shares(features, column_or_1d(y), others)
-        if self._n_neighbors is None:
-            return Evidence(shares)
-        if len(others) < 2:
-            raise ValueError(
-                f"{type(self).__name__} compares neighbors and got {len(others)} target "
-                "sample: give at least two"
-            )
-        return Evidence(shares, find_neighbors(others, self._n_neighbors))
-
-    def _extract(self, X, y, X_target):
-        """Tables of features of both domains."""
-        if self.representation is not None:
-            representation = clone(self.representation).fit(X, y)
-            X, X_target = representation.transform(X), representation.transform(X_target)
-        elif np.ndim(X) != 2 and not hasattr(X, "columns"):
-            raise ValueError(
-                f"{type(self).__name__} estimates shares of classes from X itself, which must "
-                f"then be a table of numbers, and got {type(X).__name__} of samples: pass "
-                "representation=PretrainedFeatures() for images, or another transformer"
-            )
-        return validate_domains(X, X_target)
 
 
 def get_classes(scorer, estimator):

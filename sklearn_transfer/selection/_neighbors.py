@@ -53,7 +53,9 @@ def compute_neighbor_information(probabilities, neighbors, shares=None):
     joint = own.T @ beside / len(own)
     joint = (joint + joint.T) / 2
     share = joint.sum(axis=0)
-    ratio = np.log(np.maximum(joint, _TINY)) - np.log(np.maximum(np.outer(share, share), _TINY))
+    ratio = np.log(np.maximum(joint, _TINY)) - np.log(
+        np.maximum(np.outer(share, share), _TINY)
+    )
     parts = np.einsum("ik,kl,il->i", own, ratio, beside)
     if shares is not None:
         parts += (own + beside) / 2 @ np.log(shares * own.shape[1])

@@ -5,7 +5,7 @@ from inspect import signature
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
@@ -58,11 +58,11 @@ def fit_for_target(estimator, X, y, *, X_target):
 
 
 def fit_reverse(estimator, X, labels, *, X_target):
-    """Clone of a classifier, fitted on its own predictions for X; a constant if they are one.
+    """Clone of an estimator, fitted on predictions for X; of one class, a constant.
 
     `X_target` holds samples of the domain that the predictions came from.
     """
-    if len(np.unique(labels)) < 2:
+    if not is_regressor(estimator) and len(np.unique(labels)) < 2:
         return DummyClassifier().fit(np.zeros((len(labels), 1)), labels)
     return fit_for_target(clone(estimator), X, labels, X_target=X_target)
 

@@ -81,19 +81,23 @@ class BaseTargetScorer(BaseEstimator, ABC):
 
     def _remember(self, X, y, own=None):
         """What `_learn` returns, computed once for the same content of its arguments."""
-        if self.X_target is None:
-            raise ValueError(
-                f"{type(self).__name__} got X_target=None: give it samples of the target"
-            )
+        X_target = self._get_target()
         kept = self._get_kept()
         key = joblib.hash([[getattr(self, name) for name in self._learns_by], X, y, own])
         if key not in kept:
-            _, _, X_target = split_domains(X, y, self.X_target, None)
             found = self._learn(X, y, X_target, own)
             if len(kept) >= _KEPT:
                 kept.pop(next(iter(kept)))
             kept[key] = found
         return kept[key]
+
+    def _get_target(self):
+        """Samples of the target, without their holder."""
+        if self.X_target is None:
+            raise ValueError(
+                f"{type(self).__name__} got X_target=None: give it samples of the target"
+            )
+        return split_domains(None, None, self.X_target, None)[2]
 
     def _get_kept(self):
         """What was learned so far, by content, with this target."""
