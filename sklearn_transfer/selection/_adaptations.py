@@ -29,6 +29,11 @@ from sklearn_transfer.selection._adaptation_table import (
     AdaptationRanking,
     describe_failures,
 )
+from sklearn_transfer.selection._collapse import (
+    TargetShares,
+    estimate_target_shares,
+    find_collapse,
+)
 from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
 from sklearn_transfer.weighting._classifiers import (
@@ -270,6 +275,7 @@ def _compare_domains(X, y, X_target, representation, cv, random_state):
         folds=folds,
         ratio=ratio,
         neighbors=find_neighbors(others),
+        shares=estimate_target_shares(features, y, others),
     )
 
 
@@ -292,6 +298,7 @@ class _Comparison:
     folds: np.ndarray | None
     ratio: np.ndarray | None
     neighbors: np.ndarray
+    shares: TargetShares
 
     def rate(self, named):
         """`_Rated` of a `Named` candidate; an error of its fit becomes its problem."""
@@ -313,7 +320,10 @@ class _Comparison:
         row = replace(row, estimator=self._join(named, model), seconds=seconds)
         row = replace(row, scores={**scores, **by_fold.scores})
         row = replace(row, accuracy=by_fold.accuracy, accuracy_error=by_fold.accuracy_error)
-        return _Rated(row, parts, found.argmax(axis=1))
+        predicted = found.argmax(axis=1)
+        counts = np.bincount(predicted, minlength=found.shape[1])
+        is_collapsed = find_collapse(counts / len(found), domains.classes, self.shares)
+        return _Rated(replace(row, collapsed=is_collapsed), parts, predicted)
 
     def _join(self, named, model):
         """Model of samples as they were given."""

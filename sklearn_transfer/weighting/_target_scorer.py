@@ -1,5 +1,6 @@
 """Base of scorers that own samples of the target."""
 
+import pickle
 from abc import ABC, abstractmethod
 
 import joblib
@@ -81,9 +82,12 @@ class BaseTargetScorer(BaseEstimator, ABC):
 
     def _remember(self, X, y, own=None):
         """What `_learn` returns, computed once for the same content of its arguments."""
-        X_target = self._get_target()
-        kept = self._get_kept()
-        key = joblib.hash([[getattr(self, name) for name in self._learns_by], X, y, own])
+        X_target, kept = self._get_target(), self._get_kept()
+        parameters = [getattr(self, name) for name in self._learns_by]
+        try:
+            key = joblib.hash([parameters, X, y, own])
+        except pickle.PicklingError:  # of a function that has no name, such as a lambda
+            return self._learn(X, y, X_target, own)
         if key not in kept:
             found = self._learn(X, y, X_target, own)
             if len(kept) >= _KEPT:
