@@ -1,18 +1,18 @@
 """What is found of a candidate on target rows and on held-out source rows."""
 
-import warnings
 from dataclasses import dataclass, field
-from inspect import signature
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from sklearn_transfer.selection._neighbors import compute_neighbor_information
-from sklearn_transfer.selection._target_fit import fit_for_target
-
-_TINY = 1e-12  # probabilities under it add nothing to a sum of p log p
+from sklearn_transfer.selection._label_free import estimate_accuracy
+from sklearn_transfer.selection._target_fit import (
+    fit_for_target,
+    fit_reverse,
+    predict_source_probabilities,
+)
+from sklearn_transfer.weighting._scorers import compute_dev
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,47 +40,18 @@ class Domains:
 
     def predict_target(self, model):
         """Probabilities of the classes for target rows."""
-        return _predict(model, self.X_target, self.classes)
+        found = np.asarray(model.predict_proba(self.X_target), dtype=np.float64)
+        return _align(found, model, self.classes)
 
     def predict_source(self, model):
         """Probabilities of the classes for source rows, which aligners map as such."""
-        X = self.X
-        while isinstance(model, Pipeline):
-            for _, step in model.steps[:-1]:
-                aligns = "sample_domain" in signature(step.transform).parameters
-                options = {"sample_domain": np.zeros(len(self.y))} if aligns else {}
-                X = step.transform(X, **options)
-            model = model.steps[-1][1]
-        return _predict(model, X, self.classes)
+        return _align(predict_source_probabilities(model, self.X), model, self.classes)
 
 
-def _predict(model, X, classes):
-    probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
+def _align(probabilities, model, classes):
     found = np.zeros((len(probabilities), len(classes)))
     found[:, np.searchsorted(classes, model.classes_)] = probabilities
     return found
-
-
-def compute_infomax_parts(probabilities, neighbors=None):
-    """What each row adds to the mutual information of rows and classes, over its maximum."""
-    mean = probabilities.mean(axis=0)
-    ratio = np.log(np.maximum(probabilities, _TINY)) - np.log(np.maximum(mean, _TINY))
-    return (probabilities * ratio).sum(axis=1) / np.log(probabilities.shape[1])
-
-
-def compute_bnm_parts(probabilities, neighbors=None):
-    """What each row adds to the nuclear norm of the probabilities, over its maximum."""
-    left, _, right = np.linalg.svd(probabilities, full_matrices=False)
-    parts = np.einsum("ij,ij->i", left @ right, probabilities)
-    return parts * np.sqrt(len(probabilities) / min(probabilities.shape))
-
-
-# Scores of probabilities of target rows, as the mean of parts of the rows.
-PARTS = {
-    "neighbors": compute_neighbor_information,
-    "infomax": compute_infomax_parts,
-    "bnm": compute_bnm_parts,
-}
 
 
 @dataclass(frozen=True)
@@ -139,24 +110,6 @@ def _score_reverse(estimator, seen, held, target):
     It is that of guessing the most frequent class where only one class is predicted.
     """
     labels = held.classes[target.argmax(axis=1)]
-    if len(np.unique(labels)) < 2:
-        return float(np.mean(held.y == labels[0]))
-    reverse = Domains(held.X_target, labels, seen.X, held.classes)
-    model = reverse.fit(estimator)
+    model = fit_reverse(estimator, held.X_target, labels, X_target=seen.X)
     found = Domains(None, held.y, held.X, held.classes).predict_target(model)
     return float(np.mean(found.argmax(axis=1) == held.codes))
-
-
-def estimate_accuracy(source, codes, target):
-    """Accuracy on target rows by the average thresholded confidence [Garg 2022]."""
-    confidence = np.sort(source.max(axis=1))
-    n_wrong = int(np.sum(source.argmax(axis=1) != codes))
-    threshold = confidence[n_wrong] if n_wrong < len(confidence) else np.inf
-    return float(np.mean(target.max(axis=1) >= threshold))
-
-
-def compute_dev(scores, ratio):
-    weighted, mean = ratio * scores, ratio.mean()
-    variance = ratio.var()
-    eta = -np.mean((weighted - weighted.mean()) * (ratio - mean)) / variance if variance else 0
-    return float(weighted.mean() + eta * (mean - 1))

@@ -7,7 +7,6 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
@@ -23,18 +22,14 @@ from sklearn_transfer._validation import (
     split_domains,
     validate_domains,
 )
-from sklearn_transfer.selection._adaptation_candidates import SOURCE_ONLY, name_candidates
-from sklearn_transfer.selection._adaptation_scores import (
-    PARTS,
-    Domains,
-    FoldScores,
-    score_folds,
-)
+from sklearn_transfer.selection._adaptation_candidates import name_candidates
+from sklearn_transfer.selection._adaptation_scores import Domains, FoldScores, score_folds
 from sklearn_transfer.selection._adaptation_table import (
     AdaptationCandidate,
     AdaptationRanking,
     describe_failures,
 )
+from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
 from sklearn_transfer.weighting._classifiers import (
     build_default_classifier,

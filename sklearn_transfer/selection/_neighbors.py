@@ -24,7 +24,7 @@ def find_neighbors(features, n_neighbors=N_NEIGHBORS):
     return found.kneighbors(return_distance=False)
 
 
-def compute_neighbor_information(probabilities, neighbors):
+def compute_neighbor_information(probabilities, neighbors, shares=None):
     """What each row adds to the information that classes of neighbors have of each other.
 
     With J the mean over rows of the products of a row's probabilities and the mean ones of
@@ -37,6 +37,9 @@ def compute_neighbor_information(probabilities, neighbors):
         Predicted probabilities of target rows.
     neighbors : ndarray of shape (n, n_neighbors)
         Row numbers of the neighbors of each row.
+    shares : ndarray of shape (n_classes,), default=None
+        Shares of the classes that predictions are to have: the score is lowered by their
+        divergence from these shares in place of that from equal ones.
 
     Returns
     -------
@@ -50,8 +53,12 @@ def compute_neighbor_information(probabilities, neighbors):
     joint = own.T @ beside / len(own)
     joint = (joint + joint.T) / 2
     share = joint.sum(axis=0)
-    ratio = np.log(np.maximum(joint, _TINY)) - np.log(np.maximum(np.outer(share, share), _TINY))
+    ratio = np.log(np.maximum(joint, _TINY)) - np.log(
+        np.maximum(np.outer(share, share), _TINY)
+    )
     parts = np.einsum("ik,kl,il->i", own, ratio, beside)
+    if shares is not None:
+        parts += (own + beside) / 2 @ np.log(shares * own.shape[1])
     return parts / np.log(own.shape[1])
 
 
