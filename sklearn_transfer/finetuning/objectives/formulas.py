@@ -130,6 +130,8 @@ def compute_discrepancy(source, target, shares, bandwidths):
     discrepancy : Tensor of shape ()
         For the mean of the kernels. It may be negative.
     """
+    kept = shares > 0  # so that the bandwidth depends on no other rows
+    source, shares = source[kept], shares[kept]
     rows, n = torch.cat([source, target]), len(source)
     squares = compute_squared_distances(rows, rows)
     scaled = squares / find_median(squares.detach())

