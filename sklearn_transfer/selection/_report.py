@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from sklearn_transfer._html import format_report
 from sklearn_transfer.selection._adaptation_candidates import TITLES
 from sklearn_transfer.selection._adaptation_table import AdaptationRanking
-from sklearn_transfer.selection._html import format_report
 
 _ADVICE = {
     "nothing": "Do nothing: {reason}.",
