@@ -1,4 +1,4 @@
-"""What is found of a candidate on target rows and on held-out source rows."""
+"""Scores of a candidate on target rows and on held-out source rows."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""How much the predictions for target rows tell about those for their neighbors."""
+"""Information that predictions for target rows have of those for their neighbors."""
 
 import numpy as np
 from sklearn.decomposition import PCA

@@ -106,6 +106,14 @@ def test_a_collapsed_candidate_is_never_chosen(score):
     assert ranking.chosen.name == "mean"
 
 
+def test_candidates_that_leave_classes_out_are_marked():
+    X, y, T, _ = draw_domains(shift=20.0)
+    ranking = rank_adaptations({"bad": Collapsed(), "good": "coral"}, X, y, T, cv=None)
+    is_marked = {row.name: row.collapsed for row in ranking.candidates}
+    assert is_marked["bad"]
+    assert not is_marked["good"]
+
+
 def test_predictions_are_for_samples_as_they_were_given():
     X, y, T, y_target = draw_domains()
     texts, others = ([" ".join(map(str, row)) for row in rows] for rows in (X, T))
