@@ -79,12 +79,12 @@ class InfoMaxScorer(_DiversityScorer):
     samples of a class differ between the domains, the shares of the scored samples take the
     place of these. A model that predicts a class for less than a tenth of its share less two
     standard errors gets 3 less, and so never wins against one that does not: its score lies
-    between -4 and -2. In 200 simulations of two classes, told apart but for 2 % of samples, one
-    of which makes up 10 % of the target, this found all models of one class with 100 scored
-    samples, and 94 % of them with 40; where the target holds one class, 8 % of such models got
-    less wrongly. Fewer than 10 scored samples, or samples of one class, guard
-    nothing, so stratify the folds. Weights of samples change nothing, except that samples of
-    weight 0 are left out.
+    between -4 and -2. In 200 simulations of two classes, told apart but for 2 % of samples,
+    one of which makes up 10 % of the target, this found all models of one class with 100
+    scored samples, and 94 % of them with 40. Where the target holds one class, 8 % of such
+    models were guarded against wrongly. Fewer than 10 scored samples, or samples of one
+    class, guard nothing, so stratify the folds. Weights of samples change nothing, except
+    that samples of weight 0 are left out.
 
     References
     ----------

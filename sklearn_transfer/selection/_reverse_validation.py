@@ -48,7 +48,8 @@ class ReverseValidationScorer(GuardedScorer):
     Notes
     -----
     The range is that of `scoring`: 0 to 1 for accuracy, and at most 1 for R^2. Where a
-    classifier predicts one class the reverse model predicts it too. A classifier that leaves
+    classifier predicts one class the reverse model predicts it too, and its accuracy is the
+    share of that class in the source, even if the target holds no other. A classifier that leaves
     out a class that the target is likely to hold gets 3 less, or a million less if `scoring`
     is given, by the rule of `InfoMaxScorer`; regressors are not guarded.
 
