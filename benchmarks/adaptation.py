@@ -179,6 +179,10 @@ def measure_direction(name, candidates, features):
     return {f"{name}/{key}": value for key, value in arrays.items()}
 
 
+def find_missing(arrays, name, candidates):
+    return [c for c in candidates if f"{name}/{c}/target" not in arrays]
+
+
 def compute_accuracies(arrays, name, candidates):
     """Return the target accuracy of each candidate, and which rows it predicts correctly."""
     y, classes = arrays[f"{name}/y_target"], arrays[f"{name}/classes"]
@@ -239,14 +243,19 @@ def main():
         metavar="FOLDER",
     )
     parser.add_argument("--out", type=Path, metavar="FILE.npz")
+    parser.add_argument("--resume", action="store_true", help="keep what the file holds")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     names = [name for name in SETS[options.set] if name in (options.directions or [name])]
-    jobs = Parallel(options.jobs, return_as="generator", verbose=1)
     arrays = {}
+    if options.resume and options.out and options.out.exists():
+        with np.load(options.out) as stored:
+            arrays = dict(stored)
+    jobs = Parallel(options.jobs, return_as="generator_unordered", verbose=1)
     for found in jobs(
-        delayed(measure_direction)(name, options.candidates, options.features_cache)
+        delayed(measure_direction)(name, missing, options.features_cache)
         for name in names
+        if (missing := find_missing(arrays, name, options.candidates))
     ):
         arrays |= found
         if options.out:

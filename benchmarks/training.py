@@ -133,6 +133,7 @@ def make_skada_training(word, n, n_epochs):
     Its batches have `BATCH` samples of each domain, as ours, and both domains have n samples,
     a multiple of `BATCH`, so that it takes as many steps.
     """
+    import skada.deep  # noqa: F401 - so that no round times the import
     from sklearn import config_context
 
     X, y = make_tensors(n, 0, severity=SOURCE)

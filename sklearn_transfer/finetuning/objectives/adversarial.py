@@ -69,7 +69,7 @@ class _AdversarialObjective(AdaptationObjective):
             The value of the Notes.
         """
         from sklearn_transfer.finetuning.objectives import formulas
-        from sklearn_transfer.finetuning.objectives.adversary import reverse_gradient
+        from sklearn_transfer.finetuning.objectives.adversary import invert_gradient
 
         factor = self.weight * compute_warm_up(step.progress)
         even = formulas.make_even_shares(step.target_features)
@@ -79,7 +79,7 @@ class _AdversarialObjective(AdaptationObjective):
             (step.target_features, step.target_logits, even),
         ):
             log_proba = logits.detach().log_softmax(dim=1)
-            reversed_features = reverse_gradient(features, factor)
+            reversed_features = invert_gradient(features, factor)
             scores.append(self.discriminator_(self._join(reversed_features, log_proba)))
             shares.append(self._weigh(log_proba, share))
         accuracy = formulas.compute_domain_accuracy(*(s.detach() for s in scores), *shares)

@@ -17,7 +17,7 @@ class _Reversal(torch.autograd.Function):
         return -ctx.factor * gradient, None
 
 
-def reverse_gradient(rows, factor):
+def invert_gradient(rows, factor):
     """The rows, whose gradient is multiplied by -`factor`."""
     return _Reversal.apply(rows, factor)
 

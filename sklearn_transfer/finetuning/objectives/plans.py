@@ -51,7 +51,7 @@ def compute_plan(costs, shares):
 
 
 def _solve(costs, supply, demand):
-    cells = _guess_cells(costs, supply, demand)
+    cells = _pick_cells(costs, supply, demand)
     while True:
         rows, columns = np.nonzero(cells)
         mass, row_prices, column_prices = _solve_cells(costs, supply, demand, rows, columns)
@@ -64,7 +64,7 @@ def _solve(costs, supply, demand):
         cells |= missed
 
 
-def _guess_cells(costs, supply, demand):
+def _pick_cells(costs, supply, demand):
     """Cells of low price by Sinkhorn's potentials, and enough of them for some plan."""
     smoothing = _SMOOTHING * costs.mean()
     scaled = -costs / smoothing
