@@ -53,7 +53,7 @@ class TargetShares:
         values[:, np.searchsorted(union, self.classes)] = self.shares, self.errors
         return TargetShares(union, *values, self.is_estimate)
 
-    def smooth(self, classes):
+    def spread(self, classes):
         """Shares of some classes to compare predictions with, all of them above 0.
 
         They lean to equal shares as far as their errors are large.
@@ -127,7 +127,7 @@ def find_collapse(predicted, classes, shares):
     return bool((found < _FRACTION * known.least).any())
 
 
-def bound_accuracy(predicted, classes, shares):
+def limit_accuracy(predicted, classes, shares):
     """Largest accuracy of predictions in these shares: sum_k min(predicted_k, most_k).
 
     It is 1 where the shares in the target are not estimated.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_transfer._validation import column_or_1d, shorten, suggest_near
-from sklearn_transfer.selection._collapse import bound_accuracy
+from sklearn_transfer.selection._collapse import limit_accuracy
 from sklearn_transfer.selection._label_free import (
     compute_bnm_parts,
     compute_infomax_parts,
@@ -28,7 +28,7 @@ class _DiversityScorer(ProbabilityScorer):
         _check_option("shares", self.shares, _SHARES)
         shares = None
         if self.shares == "estimated" and evidence.shares.is_estimate:
-            shares = evidence.shares.smooth(classes)
+            shares = evidence.shares.spread(classes)
         parts = self._compute_parts(found, evidence.neighbors, shares)
         return float(np.clip(parts.mean(), -1, 1))
 
@@ -324,7 +324,7 @@ class ATCScorer(ProbabilityScorer):
         source = predict_source_probabilities(estimator, X)
         estimate = estimate_accuracy(source, codes, found, own, self.confidence)
         predicted = np.bincount(found.argmax(axis=1), minlength=len(classes)) / len(found)
-        return min(estimate, bound_accuracy(predicted, classes, evidence.shares))
+        return min(estimate, limit_accuracy(predicted, classes, evidence.shares))
 
 
 def _check_option(name, value, options):

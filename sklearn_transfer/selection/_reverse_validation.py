@@ -49,9 +49,9 @@ class ReverseValidationScorer(GuardedScorer):
     -----
     The range is that of `scoring`: 0 to 1 for accuracy, and at most 1 for R^2. Where a
     classifier predicts one class the reverse model predicts it too, and its accuracy is the
-    share of that class in the source, even if the target holds no other. A classifier that leaves
-    out a class that the target is likely to hold gets 3 less, or a million less if `scoring`
-    is given, by the rule of `InfoMaxScorer`; regressors are not guarded.
+    share of that class in the source, even if the target holds no other. A classifier that
+    leaves out a class that the target is likely to hold gets 3 less, or a million less if
+    `scoring` is given, by the rule of `InfoMaxScorer`; regressors are not guarded.
 
     Each call costs one fit on the target. The reverse model may return to the source although
     the predictions are wrong: permuted classes that a second fit permutes back, or a model

@@ -31,7 +31,7 @@ from sklearn_transfer import (
 )
 from sklearn_transfer.selection._collapse import (
     TargetShares,
-    bound_accuracy,
+    limit_accuracy,
     estimate_target_shares,
     find_collapse,
 )
@@ -128,7 +128,7 @@ def test_infomax_is_lowered_by_the_divergence_from_estimated_shares(model):
     P = model.predict_proba(T)
     shares = estimate_target_shares(X[50:], y[50:], T)
     assert shares.is_estimate
-    w = shares.smooth(model.classes_)
+    w = shares.spread(model.classes_)
     mean = P.mean(axis=0)
     divergence = (mean * np.log(mean / w)).sum()
     conditional = -(P * np.log(P)).sum(axis=1).mean()
@@ -146,7 +146,7 @@ def test_bnm_is_the_nuclear_norm_of_the_paper(domains, model):
 
 def test_bnm_weights_columns_by_the_estimated_shares(model):
     X, y, T, _ = draw([0.8, 0.2])
-    w = estimate_target_shares(X[50:], y[50:], T).smooth(model.classes_)
+    w = estimate_target_shares(X[50:], y[50:], T).spread(model.classes_)
     P = model.predict_proba(T)
     expected = np.linalg.norm(P * np.sqrt(w), "nuc") / np.sqrt(len(P))
     assert BNMScorer(X_target=T)(model, X[50:], y[50:]) == pytest.approx(expected, rel=1e-9)
@@ -361,7 +361,7 @@ def test_without_an_estimate_the_shares_of_the_source_count():
     shares = estimate_target_shares(X, y, T)
     assert not shares.is_estimate
     np.testing.assert_allclose(shares.shares, [0.5, 0.5])
-    assert bound_accuracy(np.array([1.0, 0.0]), shares.classes, shares) == 1
+    assert limit_accuracy(np.array([1.0, 0.0]), shares.classes, shares) == 1
 
 
 def test_estimated_shares_are_within_their_errors():
@@ -394,7 +394,7 @@ def test_a_class_that_the_model_does_not_know_counts_as_left_out():
 def test_accuracies_are_bounded_by_the_shares():
     errors = np.array([0.05, 0.02])
     shares = TargetShares(np.arange(2), np.array([0.8, 0.2]), errors, is_estimate=True)
-    found = bound_accuracy(np.array([0.4, 0.6]), np.arange(2), shares)
+    found = limit_accuracy(np.array([0.4, 0.6]), np.arange(2), shares)
     assert found == pytest.approx(0.4 + 0.24)
 
 
