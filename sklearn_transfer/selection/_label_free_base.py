@@ -74,7 +74,7 @@ class ProbabilityScorer(GuardedScorer):
                 "has no predict_proba: wrap it in CalibratedClassifierCV, or use "
                 "ReverseValidationScorer, which needs only predict"
             )
-        evidence = self._remember(X, y)
+        evidence = self._get_learned(X, y)
         found = np.asarray(estimator.predict_proba(self._get_target()), dtype=np.float64)
         score = self._rate(estimator, classes, found, evidence, X, y, own)
         predicted = np.bincount(found.argmax(axis=1), minlength=len(classes)) / len(found)

@@ -88,7 +88,7 @@ class ReverseValidationScorer(GuardedScorer):
         if is_regressor(estimator):
             return self._score_reverse(estimator, "r2", self._predict(estimator), X, y, own)
         classes = get_classes(self, estimator)
-        shares = self._remember(X, y).shares
+        shares = self._get_learned(X, y).shares
         labels = self._predict(estimator)
         score = self._score_reverse(estimator, "accuracy", labels, X, y, own)
         predicted = np.mean(labels[:, None] == classes, axis=0)

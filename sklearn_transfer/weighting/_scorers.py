@@ -33,7 +33,7 @@ class _WeightedScorer(BaseTargetScorer):
 
     def _compute_score(self, estimator, X, y, own):
         metric = self._resolve_metric()
-        return self._score_weighted(metric, estimator, X, y, *self._remember(X, y, own))
+        return self._score_weighted(metric, estimator, X, y, *self._get_learned(X, y, own))
 
     def _learn(self, X, y, X_target, own):
         """Weights of mean 1 of the samples, and the mean of the estimate they come from."""

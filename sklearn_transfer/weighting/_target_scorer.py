@@ -80,7 +80,7 @@ class BaseTargetScorer(BaseEstimator, ABC):
     def _learn(self, X, y, X_target, own):
         """Learn what is the same for all estimators that are scored on these samples."""
 
-    def _remember(self, X, y, own=None):
+    def _get_learned(self, X, y, own=None):
         """What `_learn` returns, computed once for the same content of its arguments."""
         X_target, kept = self._get_target(), self._get_kept()
         parameters = [getattr(self, name) for name in self._learns_by]

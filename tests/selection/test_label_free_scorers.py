@@ -31,9 +31,9 @@ from sklearn_transfer import (
 )
 from sklearn_transfer.selection._collapse import (
     TargetShares,
-    limit_accuracy,
     estimate_target_shares,
     find_collapse,
+    limit_accuracy,
 )
 from sklearn_transfer.selection._label_free import estimate_accuracy
 from sklearn_transfer.selection._neighbors import find_neighbors
