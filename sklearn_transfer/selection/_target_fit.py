@@ -3,8 +3,12 @@
 import warnings
 from inspect import signature
 
+import numpy as np
 from sklearn import config_context
+from sklearn.base import clone, is_regressor
+from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _num_samples
 
 from sklearn_transfer._validation import TargetDomain
 
@@ -51,3 +55,26 @@ def fit_for_target(estimator, X, y, *, X_target):
         for step in steps:
             step.set_fit_request(X_target=True)
         return estimator.fit(X, y, X_target=X_target)
+
+
+def fit_reverse(estimator, X, labels, *, X_target):
+    """Clone of an estimator, fitted on predictions for X; of one class, a constant.
+
+    `X_target` holds samples of the domain that the predictions came from.
+    """
+    if not is_regressor(estimator) and len(np.unique(labels)) < 2:
+        return DummyClassifier().fit(np.zeros((len(labels), 1)), labels)
+    return fit_for_target(clone(estimator), X, labels, X_target=X_target)
+
+
+def predict_source_probabilities(model, X):
+    """Probabilities of the classes for source samples, which aligners map as such."""
+    while isinstance(model, Pipeline):
+        for _, step in model.steps[:-1]:
+            if step in (None, "passthrough"):
+                continue
+            aligns = "sample_domain" in signature(step.transform).parameters
+            options = {"sample_domain": np.zeros(_num_samples(X))} if aligns else {}
+            X = step.transform(X, **options)
+        model = model.steps[-1][1]
+    return np.asarray(model.predict_proba(X), dtype=np.float64)
