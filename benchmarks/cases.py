@@ -21,7 +21,11 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import peers
 from benchmarks.timing import Row, SeparateProcess, divide, time_interleaved
-from benchmarks.training import measure_last_stage, measure_whole_network
+from benchmarks.training import (
+    measure_adapted_stage,
+    measure_last_stage,
+    measure_whole_network,
+)
 from sklearn_transfer import KMM, PretrainedFeatures
 from sklearn_transfer._networks.folding import Observation
 from sklearn_transfer._networks.registry import load_backbone
@@ -416,6 +420,7 @@ CASES = {
     "kmm": measure_kmm,
     "kmm-large": measure_large_kmm,
     "last-stage": measure_last_stage,
+    "adapt": measure_adapted_stage,
     "whole-network": measure_whole_network,
     "gpu": measure_gpu,
 }

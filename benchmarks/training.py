@@ -1,4 +1,4 @@
-"""Compare fine-tuning with the same training in skorch and timm and in a hand-written loop.
+"""Compare fine-tuning with the same training in skorch, skada and a hand-written loop.
 
 Each function with a name like `make_*_training` returns a function that trains once and
 returns the seconds that this took and the accuracy on other images.
@@ -6,12 +6,14 @@ returns the seconds that this took and the accuracy on other images.
 
 import functools
 import time
+import warnings
 
 import numpy as np
 import timm
 import torch
 from torch import nn
 
+from benchmarks.peers import is_installed
 from benchmarks.timing import Row, SeparateProcess, divide
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer._modalities.image.transforms import center
@@ -20,20 +22,21 @@ from sklearn_transfer.datasets import load_photo_crops
 
 NETWORK, SIZE, SCALED, BATCH, LR = "tf_efficientnet_lite0", 128, 146, 32, 3e-4
 FROZEN = "blocks.5"  # the last stage and the head are trained
+SOURCE, TARGET = 0.2, 1.0  # severity of the noise in the domains of an adapted training
 
 
 @functools.cache
-def load_crops(n, seed):
+def load_crops(n, seed, severity=0.6):
     """Return arrays that need only be cropped, and classes; noise makes the task harder."""
-    options = {"size": SCALED, "shift": "noisy", "severity": 0.6, "return_X_y": True}
+    options = {"size": SCALED, "shift": "noisy", "severity": severity, "return_X_y": True}
     images, y = load_photo_crops(-(-n // 15), random_state=seed, **options)
     order = np.random.default_rng(seed).permutation(len(images))[:n]
     return np.stack([images[i] for i in order]), np.unique(y, return_inverse=True)[1][order]
 
 
-def make_tensors(n, seed):
+def make_tensors(n, seed, **options):
     """Return the same images as tensors that the network takes, and their classes."""
-    images, y = load_crops(n, seed)
+    images, y = load_crops(n, seed, **options)
     config = timm.models.get_pretrained_cfg(NETWORK)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (config.mean, config.std))
     spec = FineTunedClassifier(input_size=SIZE)  # uses the same crop as the estimator
@@ -87,6 +90,80 @@ def make_skorch_training(n, n_epochs):
         ).fit(X, y)
         seconds = time.perf_counter() - start
         return seconds, float((net.predict(X_test) == y_test.numpy()).mean())
+
+    return run
+
+
+class Weighable(nn.Module):
+    """Network that ignores the weights that skada passes to it."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, X, sample_weight=None):
+        return self.module(X)
+
+
+def build_discriminator(n_features):
+    """Build the discriminator of skada's DANN so that it learns.
+
+    The one of skada 0.6.0 ends in a softmax over one output, which is 1 for any input.
+    """
+    from skada.deep.modules import DomainClassifier
+
+    discriminator = DomainClassifier(n_features)
+    discriminator.classifier[-1] = nn.Sigmoid()
+    return discriminator
+
+
+def build_skada_net(word, module, **options):
+    from skada import deep
+
+    if word == "dann":
+        discriminator = build_discriminator(module.num_features)
+        options["domain_classifier"] = discriminator
+    build = {"coral": deep.DeepCoral, "jdot": deep.DeepJDOT, "dann": deep.DANN}[word]
+    return build(Weighable(module), layer_name="module.global_pool", **options)
+
+
+def make_skada_training(word, n, n_epochs):
+    """Make a training with an objective of skada.deep on prepared tensors.
+
+    Its batches have `BATCH` samples of each domain, as ours, and both domains have n samples,
+    a multiple of `BATCH`, so that it takes as many steps.
+    """
+    import skada.deep  # noqa: F401 - so that no round times the import
+    from sklearn import config_context
+
+    X, y = make_tensors(n, 0, severity=SOURCE)
+    X_target, _ = make_tensors(n, 1, severity=TARGET)
+    X_test, y_test = make_tensors(n, 2, severity=TARGET)
+    X = torch.cat([X, X_target])
+    y = torch.cat([y, torch.full((n,), -1)])
+    sample_domain = torch.tensor([1, -2]).repeat_interleave(n)
+
+    def run():
+        torch.manual_seed(0)
+        start = time.perf_counter()
+        net = build_skada_net(
+            word,
+            freeze(load_pretrained()),
+            optimizer=torch.optim.AdamW,
+            lr=LR,
+            batch_size=BATCH,
+            max_epochs=n_epochs,
+            train_split=None,
+            verbose=0,
+        )
+        with config_context(enable_metadata_routing=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            net.fit(X, y, sample_domain=sample_domain)
+            seconds = time.perf_counter() - start
+            n_steps = len(net.history[:, "batches"][0]) * n_epochs
+            assert n_steps == n // BATCH * n_epochs, n_steps
+            found = net.predict(X_test, sample_domain=-2 * torch.ones(n, dtype=int))
+        return seconds, float((found == y_test.numpy()).mean())
 
     return run
 
@@ -159,6 +236,50 @@ def measure_last_stage(data, n=1000):
                 f"difference in accuracy after {n_epochs} epochs", against, gains, "at least 0"
             )
         )
+    return rows
+
+
+def make_our_adaptation(word, n, n_epochs):
+    """Make a fit to source and target images that reuses nothing from earlier fits."""
+    from sklearn_transfer._store.choice import choose_store
+
+    X, y = load_crops(n, 0, severity=SOURCE)
+    X_target, _ = load_crops(n, 1, severity=TARGET)
+    X_test, y_test = load_crops(n, 2, severity=TARGET)
+    options = {"batch_size": BATCH, "lr": LR, "input_size": SIZE, "freeze": FROZEN}
+    model = FineTunedClassifier(NETWORK, max_epochs=n_epochs, adapt=word, **options)
+
+    def run():
+        choose_store("memory", activations=True).clear()
+        start = time.perf_counter()
+        model.fit(X, y, X_target=X_target)
+        seconds = time.perf_counter() - start
+        return seconds, model.score(X_test, y_test)
+
+    return run
+
+
+def measure_adapted_stage(data, n=480, n_epochs=8):
+    """Compare the speed, and the accuracies on as many other images of the target."""
+    if not is_installed("skada"):
+        return []
+    rows = []
+    make_our_adaptation("coral", n, 1)()  # loads and compiles the networks
+    for word in ("coral", "jdot", "dann"):
+        functions = {
+            "ours": make_our_adaptation(word, n, n_epochs),
+            "skada": SeparateProcess(make_skada_training, word, n, n_epochs),
+        }
+        times, accuracies = _run_rounds(functions, max(data.rounds // 2, 1))
+        against = "skada.deep, as many steps, requires_grad off"
+        what = (
+            f"training the last stage with adapt={word!r}, 2 x {n} images, {n_epochs} epochs"
+        )
+        speed = divide(times["skada"], times["ours"])
+        rows.append(Row.from_ratios(f"speed of {what}", against, speed, "at least 4"))
+        gains = np.subtract(accuracies["ours"], accuracies["skada"]).tolist()
+        what = f"difference in target accuracy with adapt={word!r} after {n_epochs} epochs"
+        rows.append(Row.from_ratios(what, against, gains, "at least 0"))
     return rows
 
 

@@ -236,10 +236,14 @@ class TargetDomain:
     ----------
     X : array-like of shape (n_samples, n_features)
         Target samples, in any form that the estimator takes as X. They are not copied.
+    y : array-like of shape (n_samples,), default=None
+        The few labels that are known of them, None or NaN where one is missing. Estimators
+        that have a parameter `y_target` learn from them; all others ignore them.
 
     See Also
     --------
     KMM : Weights of source samples, which takes this as `X_target`.
+    FineTunedClassifier : Adapts a network to the target, and learns from its few labels.
 
     Examples
     --------
@@ -249,13 +253,15 @@ class TargetDomain:
     False
     """
 
-    __slots__ = ("X",)
+    __slots__ = ("X", "y")
 
-    def __init__(self, X):
+    def __init__(self, X, y=None):
         self.X = X
+        self.y = y
 
     def __repr__(self):
-        return f"TargetDomain({type(self.X).__name__})"
+        labels = "" if self.y is None else f", y={type(self.y).__name__}"
+        return f"TargetDomain({type(self.X).__name__}{labels})"
 
 
 def as_target(y):
@@ -332,11 +338,7 @@ def validate_source_and_target(estimator, X, y, X_target, sample_domain):
 
 def split_domains(X, y, X_target, sample_domain):
     """Return source samples, their y, and target samples or None, all of any kind."""
-    if X_target is not None and sample_domain is not None:
-        raise ValueError(
-            "X_target and sample_domain were both given: give X_target with source rows as X, "
-            "or sample_domain with the rows of both domains stacked in X"
-        )
+    check_one_form(X_target, sample_domain)
     y = as_target(y)
     if sample_domain is None:
         return X, y, X_target.X if isinstance(X_target, TargetDomain) else X_target
@@ -344,6 +346,15 @@ def split_domains(X, y, X_target, sample_domain):
     rows, others = np.flatnonzero(source), np.flatnonzero(~source)
     target = _safe_indexing(X, others) if len(others) else None
     return _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows), target
+
+
+def check_one_form(X_target, sample_domain):
+    """Raise where the target is given in two forms."""
+    if X_target is not None and sample_domain is not None:
+        raise ValueError(
+            "X_target and sample_domain were both given: give X_target with source rows as X, "
+            "or sample_domain with the rows of both domains stacked in X"
+        )
 
 
 def find_source_rows(X, y, sample_domain):

@@ -20,6 +20,7 @@ ALLOWED = {
     "_process": set(),
     "_sample_weight": set(),
     "_sampling": set(),
+    "_html": set(),
     "_strays": {"_kernels"},
     "datasets": {"_sampling", "_validation"},
     "_store": {"_validation", "_process"},
@@ -29,9 +30,9 @@ ALLOWED = {
     "weighting": _BELOW | {"_sample_weight", "_sampling", "_strays"},
     "alignment": _BELOW | {"_strays"},
     "heads": _BELOW - {"_kernels"} | {"_sample_weight"},
-    "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "extraction"},
+    "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_store"}
-    | {"_sample_weight", "_sampling"}
+    | {"_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation"},
     # Every public stage, and nothing imports it.

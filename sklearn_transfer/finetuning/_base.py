@@ -1,5 +1,6 @@
 """The estimator that classification and regression share."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +11,9 @@ from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._process.threads import run_here
-from sklearn_transfer._validation import forget_fit, make_visual_block, shorten, split_domains
+from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
+from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
+from sklearn_transfer.finetuning._domains import read_domains
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
@@ -38,8 +41,25 @@ class _BaseFineTuned(
         """
         return []
 
+    def _make_adaptation(self):
+        """The objective that adapts to a target domain, or None; asked for likewise."""
+        from sklearn_transfer.finetuning.objectives import resolve_adapt
+
+        return None if self.adapt is None else resolve_adapt(self.adapt)
+
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        X_target=None,
+        y_target=None,
+        sample_domain=None,
+    ):
         """Train a fresh copy of the network.
 
         Parameters
@@ -55,6 +75,18 @@ class _BaseFineTuned(
             if they were not there.
         X_val, y_val : as X and y, default=None
             Samples to validate on after each epoch, instead of a share of X.
+        X_target : as X, or TargetDomain, default=None
+            Samples of the target domain, to which `adapt` adapts the network. In searches
+            and cross-validation pass them as ``TargetDomain(X_target, y_target)``, which is
+            never sliced.
+        y_target : as y, default=None
+            The few labels of the target's samples that are known, None or NaN for all
+            others. Rows with a label join those of X in the loss, with the mean of their
+            weights, and stay in the target. They are never used to choose an epoch.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Numbers that tell the domains of stacked samples apart, instead of `X_target`: at
+            least 0 for rows of the source, below 0 for rows of the target, whose `y` and
+            `sample_weight` are not read.
 
         Returns
         -------
@@ -65,34 +97,48 @@ class _BaseFineTuned(
         ------
         ValueError
             If a sample cannot be read, which is noticed before the training begins, or if
-            parameters or targets do not fit.
+            parameters, targets or domains do not fit.
         FloatingPointError
             If the loss is NaN or infinite.
         """
         forget_fit(self)
-        self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+        target = {"X_target": X_target, "y_target": y_target, "sample_domain": sample_domain}
+        self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, **target)
         return self
 
-    def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, X_target=None):
+    def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, **target):
         self._check_precision()
-        if X_target is not None:
-            X, y, X_target = split_domains(X, y, X_target, None)
-        rows = self._select_rows(X, y, sample_weight, reset=True)
-        self._learn_targets(rows)
-        run_here(self._train, self._make_parts(rows, X_val, y_val, X_target))
+        domains = read_domains(self, X, y, sample_weight, reset=True, **target)
+        self._learn_targets(domains.add_labeled(domains.source))
+        self._check_adapt(domains)
+        run_here(self._train, self._make_parts(domains, X_val, y_val))
 
-    def _partial_fit(self, X, y, classes, sample_weight):
-        from sklearn_transfer.finetuning.loop.parts import Parts
-
+    def _partial_fit(self, X, y, classes, sample_weight, **target):
         self._check_precision()
         is_first = not hasattr(self, "history_")
-        rows = self._select_rows(X, y, sample_weight, reset=is_first)
+        domains = read_domains(self, X, y, sample_weight, reset=is_first, **target)
         if is_first:
-            self._learn_targets(rows, classes)
+            self._learn_targets(domains.add_labeled(domains.source), classes)
         elif classes is not None:
             self._check_same_classes(classes)
-        run_here(self._train_further, Parts(self._make_part(rows)), is_first)
+        self._check_adapt(domains)
+        forget_adaptation(self)
+        run_here(self._train_further, self._make_parts(domains, may_split=False), is_first)
         return self
+
+    def _check_adapt(self, domains):
+        """Raise where `adapt` does not suit the tasks; warn where there is no target."""
+        adaptation = self._make_adaptation()
+        if adaptation is None:
+            return
+        adaptation.check(self._targets)
+        if domains.target is None:
+            warnings.warn(
+                f"{type(self).__name__} got adapt={shorten(self.adapt)} and no target samples,"
+                " so nothing is adapted: pass fit(..., X_target=X_target)",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def _train(self, parts):
         self._keep(self._make_fitting(parts).run())
@@ -103,33 +149,29 @@ class _BaseFineTuned(
         fitting = self._make_fitting(parts) if is_first else Fitting.resume(self, parts)
         self._keep(fitting.run_once())
 
-    def _select_rows(self, X, y, sample_weight, reset):
-        samples = self._check_samples(X, reset=reset)
-        return select_rows(samples, y, sample_weight, type(self).__name__)
-
     def _learn_targets(self, rows, classes=None):
         """Learn what y means, and draw the seed of all that is random."""
         with rename_rows(rows.numbers):
             self._targets = self._make_targets(rows.y, rows.weights, classes)
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
 
-    def _make_parts(self, rows, X_val=None, y_val=None, X_target=None):
+    def _make_parts(self, domains, X_val=None, y_val=None, may_split=True):
         """`Parts`: what is trained on, validated on, and the samples of a target domain."""
         from sklearn_transfer.finetuning.loop.parts import Parts, make_target_part
 
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but one of them was given alone")
-        valid, target = None, None
-        if X_val is None and self.early_stopping:
-            train, valid = [
-                self._make_part(rows.take(numbers)) for numbers in self._split_rows(rows)
-            ]
-        else:
-            train = self._make_part(rows)
+        rows, held_out, valid, target = domains.source, None, None, None
+        if may_split and X_val is None and self.early_stopping:
+            # Of the source alone, so that no label of the target decides on the epoch.
+            rows, held_out = [rows.take(numbers) for numbers in self._split_rows(rows)]
+        train = self._make_part(domains.add_labeled(rows))
+        if held_out is not None:
+            valid = self._make_part(held_out)
         if X_val is not None:
             valid = self._make_held_out_part(X_val, y_val)
-        if X_target is not None:
-            target = make_target_part(self._check_samples(X_target, reset=False))
+        if domains.target is not None:
+            target = make_target_part(domains.target, domains.numbers)
         return Parts(train, valid, target)
 
     def _make_part(self, rows, name="X"):
@@ -139,7 +181,9 @@ class _BaseFineTuned(
 
     def _make_held_out_part(self, X_val, y_val):
         try:
-            return self._make_part(self._select_rows(X_val, y_val, None, reset=False), "X_val")
+            samples = self._check_samples(X_val, reset=False)
+            rows = select_rows(samples, y_val, None, type(self).__name__)
+            return self._make_part(rows, "X_val")
         except ValueError as error:
             raise ValueError(f"X_val and y_val: {error}") from error
 
@@ -177,6 +221,9 @@ class _BaseFineTuned(
         self.n_iter_ = len(fitting.entries)
         self.weights_sha256_ = fitting.backbone.weights_sha256
         self._describe(fitting.backbone, fitting.inputs.signature)
+        comparison = fitting.compare()
+        if comparison is not None:
+            publish_adaptation(self, comparison, fitting.parts)
 
     def _describe(self, backbone, signature):
         """Take over what is known of the network beside its weights."""
@@ -243,7 +290,8 @@ class _BaseFineTuned(
         else:
             weights = "pretrained" if isinstance(source.model, str) else "its own"
         freeze = shorten(self.freeze)
-        return f"{model}, {weights} weights, freeze={freeze}, {self.max_epochs} epochs"
+        adapt = "" if self.adapt is None else f", adapt={shorten(self.adapt)}"
+        return f"{model}, {weights} weights, freeze={freeze}{adapt}, {self.max_epochs} epochs"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -280,6 +280,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         n_jobs=None,
         random_state=0,
         verbose=False,
+        adapt=None,
     ):
         super().__init__(
             model,
@@ -316,6 +317,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             n_jobs=n_jobs,
             random_state=random_state,
             verbose=verbose,
+            adapt=adapt,
         )
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
@@ -329,7 +331,9 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     def _publish(self):
         self.classes_ = self._targets.classes
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X, y, classes=None, sample_weight=None, *, X_target=None, y_target=None
+    ):
         """Train for one epoch, at the constant rate `lr`, from where the network is.
 
         The first call, unless `fit` came before, builds the network. Frozen layers stay
@@ -345,13 +349,19 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
             All classes that later calls may bring; needed in the first call if y lacks some.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples in the loss, relative to each other in this call.
+        X_target : as X, or TargetDomain, default=None
+            Samples of the target domain for this epoch. Objectives warm up over the first
+            `max_epochs` calls. Without them nothing is adapted in the call.
+        y_target : as y, default=None
+            Their labels that are known, as in `fit`.
 
         Returns
         -------
         self : object
             The estimator.
         """
-        return self._partial_fit(X, y, classes, sample_weight)
+        target = {"X_target": X_target, "y_target": y_target}
+        return self._partial_fit(X, y, classes, sample_weight, **target)
 
     def _check_same_classes(self, classes):
         known, given = self._targets.classes, classes

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sklearn_transfer._modalities.contents import add_input_note
 from sklearn_transfer._networks.backbone import Backbone
@@ -15,26 +16,20 @@ from sklearn_transfer._networks.pooling import pool
 from sklearn_transfer._store.digests import digest
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+BOTTLENECK_UNITS = 256
 # Below this share of the mean, the standard deviation of a feature is taken for noise.
 _SCALE_FLOOR = 1e-2
 # Below this share of the feature's own mean, it comes from rounding in float32.
 _ROUNDING = 1e-5
 
 
-class Head(nn.Module):
-    """Linear layer on standardized features, all zeros at first.
+class _Standardized(nn.Module):
+    """Module that takes features to mean 0 and scale 1."""
 
-    Its first outputs are therefore equal, whatever the network, and one learning rate fits
-    features of any scale.
-    """
-
-    def __init__(self, width, n_outputs):
+    def __init__(self, width):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.linear = nn.Linear(width, n_outputs)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
 
     def standardize(self, features, weights):
         """Take mean and scale from features (n_samples, width), with row weights of sum 1."""
@@ -45,8 +40,42 @@ class Head(nn.Module):
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > floor, deviation, 1.0).clamp(min=floor))
 
+    def rescale(self, features):
+        """Features (n_samples, width) in units of their scale."""
+        return (features - self.mean) / self.scale
+
+
+class Head(_Standardized):
+    """Linear layer on standardized features, all zeros at first.
+
+    Its first outputs are therefore equal, whatever the network, and one learning rate fits
+    features of any scale.
+    """
+
+    def __init__(self, width, n_outputs):
+        super().__init__(width)
+        self.linear = nn.Linear(width, n_outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
     def forward(self, features):
-        return self.linear((features - self.mean) / self.scale)
+        return self.linear(self.rescale(features))
+
+
+class Bottleneck(_Standardized):
+    """Trained features of a frozen embedding, which objectives of adaptation act on.
+
+    A linear head alone would leave the features as they are.
+    """
+
+    def __init__(self, width, n_units=BOTTLENECK_UNITS):
+        super().__init__(width)
+        self.linear = nn.Linear(width, n_units)
+        nn.init.orthogonal_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features):
+        return functional.relu(self.linear(self.rescale(features)))
 
 
 class Network(nn.Module):
@@ -55,7 +84,8 @@ class Network(nn.Module):
     `body` is the backbone without classifier, under its own names; `frozen` are the names
     of modules that do not change, as `Frozen` gives them. With an `entry`, a callable,
     `forward` takes activations at the end of the frozen prefix, and goes on from there.
-    `head_name` is that of the body's own last layer, where it is the head.
+    `head_name` is that of the body's own last layer, where it is the head. Between the two
+    there may be a `bottleneck`.
     """
 
     def __init__(self, backbone, n_outputs, owns_head=False):
@@ -67,6 +97,7 @@ class Network(nn.Module):
         self.layout, self.trunk = backbone.layout, ""
         self.frozen, self.entry = frozenset(), None
         self.n_outputs, self.width = n_outputs, None
+        self.bottleneck = None
         self.head, self.head_name, self.removed = None, None, set()
         if owns_head:
             self.head, self.head_name = _take_head(self.body, n_outputs)
@@ -86,6 +117,26 @@ class Network(nn.Module):
         if self.head is None:
             self.head = Head(self.width, self.n_outputs).to(first.device, torch.float32)
 
+    def add_bottleneck(self, n_units=BOTTLENECK_UNITS):
+        """Put a bottleneck behind the embedding, and a new head on it."""
+        device = next(self.head.parameters()).device
+        self.bottleneck = Bottleneck(self.width, n_units).to(device)
+        self.head = Head(n_units, self.n_outputs).to(device)
+
+    @property
+    def feature_width(self):
+        """Number of features that the head gets."""
+        return self.width if self.bottleneck is None else self.bottleneck.linear.out_features
+
+    def standardize(self, features, weights):
+        """Take scales from embeddings (n_samples, width), with row weights of sum 1."""
+        if self.bottleneck is not None:
+            self.bottleneck.standardize(features, weights)
+            with torch.no_grad():
+                features = self.bottleneck(features)
+        if isinstance(self.head, Head):
+            self.head.standardize(features, weights)
+
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""
         output = get_family(self.layout).embed(self.body, batch, self.trunk)
@@ -102,8 +153,13 @@ class Network(nn.Module):
         return pool(output, "auto", self.layout, Stage(""), **options)
 
     def run(self, batch):
-        """Embedding and outputs (n_samples, n_outputs) from the backbone's input."""
-        features = self.embed(batch)
+        """Features and outputs (n_samples, n_outputs) from the backbone's input."""
+        return self.finish(self.embed(batch))
+
+    def finish(self, features):
+        """What the head gets, and outputs (n_samples, n_outputs), from an embedding."""
+        if self.bottleneck is not None:
+            features = self.bottleneck(features)
         return features, self.head(features)
 
     def compute_logits(self, batch):
@@ -124,6 +180,12 @@ class Network(nn.Module):
     def find_norms(self):
         """Normalization layers that keep running statistics, by name."""
         return {name: m for name, m in self.named_modules() if isinstance(m, NORMS)}
+
+
+def count_bottleneck_units(state):
+    """Units of the bottleneck of a network whose tensors are given by name; 0 without one."""
+    weight = state.get("bottleneck.linear.weight")
+    return 0 if weight is None else len(weight)
 
 
 def _take_head(body, n_outputs):

@@ -44,7 +44,7 @@ class NetworkOutputs(TransformerMixin):
         """
         check_is_fitted(self, "history_")
         check_feature_names_in(self, input_features)
-        names = [f"embedding_{i}" for i in range(self._network.width)]
+        names = [f"embedding_{i}" for i in range(self._network.feature_width)]
         return np.asarray(names, dtype=object)
 
     def _compute_outputs(self, X):

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_transfer.extraction._features import PretrainedFeatures
+from sklearn_transfer.finetuning.objectives.base import Objective
 
 
 class FineTunerParameters:
@@ -51,6 +52,7 @@ class FineTunerParameters:
         ],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "adapt": [str, Objective, None],
     }
 
     def __init__(
@@ -90,6 +92,7 @@ class FineTunerParameters:
         n_jobs=None,
         random_state=0,
         verbose=False,
+        adapt=None,
     ):
         self.model = model
         self.weights = weights
@@ -125,6 +128,7 @@ class FineTunerParameters:
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.adapt = adapt
 
     def _check_precision(self):
         """Raise ValueError where precision, device and accelerator do not go together."""

@@ -12,6 +12,11 @@ from sklearn_transfer._networks.checkpoints import refuse_bad_numbers
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
+from sklearn_transfer.finetuning._adaptation import (
+    PUBLISHED,
+    read_adaptation,
+    write_adaptation,
+)
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
 from sklearn_transfer.finetuning._states import (
     PLAIN,
@@ -39,6 +44,7 @@ _KEPT += ("_seed", "_factors")
 _HERE = ("_net", "_remade_net", "_prefix", "_backbone", "_device")
 # What a state for skops holds as arrays and builtins instead.
 _REBUILT = (*_HERE, "_network", "_start", "_targets", "_frozen", "_description", "_signature")
+_REBUILT += PUBLISHED
 
 
 class Saved(Pickled):
@@ -118,7 +124,7 @@ class Saved(Pickled):
         the network's input.
         """
         from sklearn_transfer._networks.engines.plan import Plan, to_tensors
-        from sklearn_transfer.finetuning._network import Network
+        from sklearn_transfer.finetuning._network import Network, count_bottleneck_units
         from sklearn_transfer.finetuning.freezing import policies
 
         weights = None if isinstance(self._get_source().model, str) else "pretrained"
@@ -133,6 +139,9 @@ class Saved(Pickled):
         if self.lora_rank is not None:
             policies.add_lora(network, self.lora_rank)
             network.to(backbone.device).eval()
+        n_units = count_bottleneck_units(tensors)
+        if n_units:
+            network.add_bottleneck(n_units)
         state = {n: t for n, t in tensors.items() if not n.startswith(_START)}
         fill_network(network, state, backbone.label)
         policies.apply_freeze(frozen, network)
@@ -170,6 +179,7 @@ def save(estimator, folder):
     }
     if hasattr(estimator, "feature_names_in_"):
         saved["feature_names_in_"] = estimator.feature_names_in_.tolist()
+    saved |= write_adaptation(estimator)
     save_file(_separate(tensors), os.path.join(folder, _WEIGHTS))
     with open(os.path.join(folder, _DESCRIPTION), "w", encoding="utf-8") as file:
         json.dump(saved, file, indent=1)
@@ -197,6 +207,7 @@ def load(cls, folder, given):
         names = np.asarray(saved["feature_names_in_"], dtype=object)
         estimator.feature_names_in_ = names
     estimator._targets = Targets.from_json(saved["targets"])
+    read_adaptation(estimator, saved)
     parameters, modules = map(frozenset, saved["frozen"])
     frozen = Frozen(parameters, modules, saved["boundary"])
     estimator._restore(_read_weights(folder), frozen, saved)
@@ -207,6 +218,7 @@ def _make_plain_state(estimator):
     check_is_plain(estimator, estimator._get_source())
     state = {n: value for n, value in vars(estimator).items() if n not in _REBUILT}
     state[PLAIN] = {
+        **write_adaptation(estimator),
         "targets": estimator._targets.to_json(),
         "frozen": [sorted(part) for part in _list_frozen(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
@@ -222,6 +234,7 @@ def _restore_state(estimator, plain):
     from sklearn_transfer.finetuning.targets.targets import Targets
 
     estimator._targets = Targets.from_json(plain["targets"])
+    read_adaptation(estimator, plain)
     frozen = Frozen(*map(frozenset, plain["frozen"]), plain["boundary"])
     estimator._restore(to_tensors(plain["weights"]), frozen, plain)
 

@@ -225,7 +225,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
 
         return Targets.from_numbers(y, tasks=self.tasks, sample_weight=sample_weight)
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None, *, X_target=None, y_target=None):
         """Train for one epoch, at the constant rate `lr`, from where the network is.
 
         The first call, unless `fit` came before, builds the network and takes the scale of the
@@ -239,13 +239,19 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples in the loss, relative to each other in this call.
+        X_target : as X, or TargetDomain, default=None
+            Samples of the target domain for this epoch. Objectives warm up over the first
+            `max_epochs` calls. Without them nothing is adapted in the call.
+        y_target : as y, default=None
+            Their labels that are known, as in `fit`.
 
         Returns
         -------
         self : object
             The estimator.
         """
-        return self._partial_fit(X, y, None, sample_weight)
+        target = {"X_target": X_target, "y_target": y_target}
+        return self._partial_fit(X, y, None, sample_weight, **target)
 
     def predict(self, X):
         """Numbers, on the scale of y.

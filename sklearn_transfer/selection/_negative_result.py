@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_transfer.selection._html import format_report
+from sklearn_transfer._html import format_report
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sklearn_transfer.selection._html import format_report
+from sklearn_transfer._html import format_report
 
 _ADVICE = {
     "nothing": "Do nothing: {reason}.",

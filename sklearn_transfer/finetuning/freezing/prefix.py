@@ -55,36 +55,50 @@ class FrozenPrefix:
         return matrix if self.split is None else matrix.reshape(-1, *self.split.shape)
 
     def compute_outputs(self, network, activations, kind):
-        """Outputs ("logits") or embeddings from activations, in evaluation mode."""
-        if self.split is None and kind == "embedding":
+        """Outputs ("logits") or features of the head from activations, in evaluation mode."""
+        if self.split is None and network.bottleneck is None and kind == "embedding":
             return activations
+        with self._resume(network, network.run, network.finish) as run_rest:
+
+            def compute(batch):
+                features, logits = run_rest(batch)
+                return logits if kind == "logits" else features
+
+            return self._compute(network, activations, compute)
+
+    def embed(self, network, activations):
+        """Embeddings from activations, in evaluation mode."""
+        if self.split is None:
+            return activations
+        with self._resume(network, network.embed) as run_rest:
+            return self._compute(network, activations, run_rest)
+
+    def _compute(self, network, activations, function):
         network.eval()
         outputs = []
-        with torch.inference_mode(), self._resume(network) as run_rest:
+        with torch.inference_mode():
             for start in range(0, len(activations), _PREDICTED):
                 batch = _to_device(activations[start : start + _PREDICTED], self.backbone)
-                features, logits = run_rest(batch)
-                output = logits if kind == "logits" else features
-                outputs.append(output.float().cpu())
+                outputs.append(function(batch).float().cpu())
         return torch.cat(outputs).numpy()
 
     @contextmanager
-    def _resume(self, network):
-        """The rest of the network, as a function of activations to embedding and outputs.
+    def _resume(self, network, run, finish=None):
+        """The rest of `run(inputs)`, as a function of activations.
 
-        Several threads may ask for it: they wait for each other.
+        It is `finish` where the activations are embeddings. Several threads may ask for the
+        rest of a network: they wait for each other.
         """
         if self.split is None:
-            # A function, since a module that the network holds would become a part of it.
-            yield lambda features: (features, network.head(features))
+            yield finish
             return
         with Resumption(network, self.split) as resumed:
-            yield partial(resumed, network.run)
+            yield partial(resumed, run)
 
     @contextmanager
     def enter(self, network):
         """Context in which the network, for training, takes activations and goes on."""
-        with self._resume(network) as network.entry:
+        with self._resume(network, network.run, network.finish) as network.entry:
             try:
                 yield
             finally:

@@ -13,7 +13,9 @@ from sklearn_transfer.finetuning.objectives.l2_sp import L2SP, copy_parameters
 from sklearn_transfer.finetuning.objectives.supervised import SupervisedLoss
 
 
-def build_net(estimator, targets, factors, network, backbone, seed, objectives=()):
+def build_net(
+    estimator, targets, factors, network, backbone, seed, objectives=(), adaptation=None
+):
     """Initialized net that trains a network as the parameters of an estimator say."""
     setting = Setting(network, backbone.device, seed, channels_last=not backbone.stateful)
     params = {"optimizer": torch.optim.AdamW, **check_params(estimator.net_params)}
@@ -45,6 +47,7 @@ def build_net(estimator, targets, factors, network, backbone, seed, objectives=(
         setting=setting,
         options=TrainingOptions.read_from(estimator),
         objectives=objectives,
+        adaptation=adaptation,
         **where,
         **params,
     )
@@ -75,7 +78,14 @@ def rebuild_net(estimator):
     pull = build_pull(estimator, network, backbone.device, estimator._start)
     objectives = [] if pull is None else [pull]
     net = build_net(
-        estimator, targets, factors, network, backbone, estimator._seed, objectives
+        estimator,
+        targets,
+        factors,
+        network,
+        backbone,
+        estimator._seed,
+        [*objectives, *estimator._make_objectives()],
+        estimator._make_adaptation(),
     )
     net.state_.n_passes = len(estimator.history_)
     net.history_ = _make_history(

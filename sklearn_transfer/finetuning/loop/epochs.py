@@ -38,15 +38,18 @@ class EpochLoop:
         self.net, self.history, self.patience = net, history, patience
         self.verbose, self.label = verbose, label
 
-    def run(self, phases, begin_phase, n_rows):
+    def run(self, phases, begin_phase, n_rows, n_before=0, n_planned=None):
         """Train through phases of `n_rows` rows per epoch, and restore the best weights.
+
+        They are part of a longer course where `n_before` of `n_planned` epochs came before.
 
         ``begin_phase(phase)`` is a context in which the net is ready for a phase; it gives
         the `Rows` to train on.
         """
         net, network = self.net, self.net.setting.network
-        n_epochs = net.state_.n_total = sum(phase.n_epochs for phase in phases)
-        net.state_.n_done = 0
+        n_epochs = sum(phase.n_epochs for phase in phases)
+        net.state_.n_total = n_epochs if n_planned is None else n_planned
+        net.state_.n_done = n_before
         net.notify("on_train_begin", X=None, y=None)
         try:
             with show_progress(self.verbose, n_epochs * n_rows, self.label) as net.state_.bar:
@@ -86,7 +89,8 @@ class EpochLoop:
         names = ("train_loss", "valid_loss", "valid_score")
         entry = {name: float(last[name]) for name in names if name in last}
         rest = {"lr": self.net.state_.last_lr, "dur": last["dur"]}
-        return self.add_entry({"phase": phase.name, **entry, **rest})
+        measured = self.net.state_.average_measures()
+        return self.add_entry({"phase": phase.name, **entry, **measured, **rest})
 
     def add_entry(self, entry):
         """Add an entry to the history and show it; returns whether it is the best so far."""

@@ -1,6 +1,5 @@
 """Inputs of the network for the samples of a fit, each of which is read once."""
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,11 +13,10 @@ from sklearn_transfer.finetuning.freezing.prefix import (
     Payloads,
     extract,
 )
+from sklearn_transfer.finetuning.loop.target import TargetBatches
 
 # Rows whose activations are copied at once while their embeddings are computed.
 _ROWS_AT_ONCE = 512
-# Added to the seed, so that target rows are drawn independently of source rows.
-_TARGET = 1
 
 
 class FitInputs:
@@ -41,7 +39,7 @@ class FitInputs:
         self.reader = estimator._make_reader(backbone)
         self.augmentation = estimator._make_augmentation(backbone)
         self.n_threads = count_threads(estimator.n_jobs)
-        self.signature, self._images, self._views = None, None, None
+        self.signature, self._images, self._views = None, {}, {}
 
     @property
     def may_reuse(self):
@@ -54,10 +52,7 @@ class FitInputs:
         """Read every sample that no later step reads before the training begins."""
         train = self.parts.train
         if self.augmentation is not None:
-            folder = _inputs.find_folder(self.estimator.cache)
-            self._images = _inputs.read_images(
-                train.samples, self.reader, self.n_threads, folder, train.label_row
-            )
+            self._read_images(train)
         self.signature = self.reader.find_signature(train.samples)
         if self.signature is None:  # no sample can be read: the error of the first is raised
             self._load_payloads(train)
@@ -80,17 +75,30 @@ class FitInputs:
             )
         return noise
 
-    def make_training_inputs(self, prefix):
-        """Inputs of the rows to train on, from the frozen prefix where there is one."""
-        train = self.parts.train
+    def make_training_inputs(self, part, prefix):
+        """Inputs of the rows of a part, from the frozen prefix where there is one.
+
+        With augmentation they are views, of target rows too: objectives would otherwise see
+        what it does as a difference between the domains.
+        """
         if self.augmentation is None:
-            return self.make_fixed_inputs(train, prefix)
+            return self.make_fixed_inputs(part, prefix)
+        images = self._read_images(part)
         views = _inputs.Augmented(
-            self._images, self.augmentation, self.seed, self.n_threads, train.label_row
+            images, self.augmentation, self.seed, self.n_threads, part.label_row
         )
         if self.estimator.n_views is None:
             return views
-        return self._make_fixed_views(views, prefix)
+        return self._make_fixed_views(part, views, prefix)
+
+    def _read_images(self, part):
+        """Pictures of a part, which are read once."""
+        if part not in self._images:
+            folder = _inputs.find_folder(self.estimator.cache)
+            self._images[part] = _inputs.read_images(
+                part.samples, self.reader, self.n_threads, folder, part.label_row
+            )
+        return self._images[part]
 
     def make_fixed_inputs(self, part, prefix):
         """Inputs that are the same in all epochs: payloads, or activations of the prefix."""
@@ -104,38 +112,39 @@ class FitInputs:
             self.estimator, self.reader, part.samples, part.label_row
         )
 
-    def embed(self, inputs, network, prefix):
-        """Embeddings of the rows to train on, whose inputs are given, in evaluation mode."""
-        train = self.parts.train
+    def embed(self, part, inputs, network, prefix):
+        """Embeddings of the rows of a part, whose inputs are given, in evaluation mode.
+
+        The network is the one that the backbone gave, before any training.
+        """
         if prefix is None:
             return extract(
                 self.estimator,
                 self.reader,
-                train.samples,
+                part.samples,
                 self.backbone,
                 EMBEDDING_TAP,
-                train.label_row,
+                part.label_row,
             )
-        chunks = np.array_split(np.arange(len(train)), -(-len(train) // _ROWS_AT_ONCE))
+        chunks = np.array_split(np.arange(len(part)), -(-len(part) // _ROWS_AT_ONCE))
         activations = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
-        return np.concatenate(
-            [prefix.compute_outputs(network, array, "embedding") for array in activations]
-        )
+        return np.concatenate([prefix.embed(network, array) for array in activations])
 
-    def draw_target_batches(self, prefix, state):
-        """Payloads of batches of the target domain, without end; None where there is none.
+    def embed_fixed(self, part, network, prefix):
+        """Embeddings of the rows of a part without augmentation."""
+        inputs = None if prefix is None else self.make_fixed_inputs(part, prefix)
+        return self.embed(part, inputs, network, prefix)
 
-        Batches have the size that `state` says. A domain smaller than a batch is drawn from
-        with replacement, so that none of its rows is ever dropped.
+    def draw_target_batches(self, prefix, net):
+        """`TargetBatches` for a net; None where there is no target domain.
+
+        Each process draws its own, and each call of `partial_fit` goes on with others.
         """
         if self.parts.target is None:
             return None
-        inputs = self.make_fixed_inputs(self.parts.target, prefix)
-        return (
-            inputs.take(rows, epoch)
-            for epoch in itertools.count()
-            for rows in _draw_batches(len(inputs), state.batch_size, (self.seed, epoch))
-        )
+        inputs = self.make_training_inputs(self.parts.target, prefix)
+        seed = (self.seed, net.setting.process_index, net.state_.n_passes)
+        return TargetBatches(inputs, net.state_, seed)
 
     def _load_payloads(self, part):
         """Collated payloads of a part."""
@@ -149,13 +158,13 @@ class FitInputs:
                 )
         return part.payloads
 
-    def _make_fixed_views(self, views, prefix):
+    def _make_fixed_views(self, part, views, prefix):
         """Views that are made once, or their activations at the end of the prefix."""
         n_views, n_rows = self.estimator.n_views, len(views)
-        if self._views is None:
+        if part not in self._views:
             folder = _inputs.find_folder(self.estimator.cache)
-            self._views = _inputs.make_once(views, n_views, self.n_threads, folder)
-        arrays = self._views
+            self._views[part] = _inputs.make_once(views, n_views, self.n_threads, folder)
+        arrays = self._views[part]
         if prefix is not None:
             reader, payloads = PayloadReader(self.reader), Payloads(arrays)
             activations = prefix.compute_activations(self.estimator, reader, payloads)
@@ -163,11 +172,3 @@ class FitInputs:
         return _inputs.Views(
             {name: a.reshape(n_views, n_rows, *a.shape[1:]) for name, a in arrays.items()}
         )
-
-
-def _draw_batches(n_rows, batch_size, seed):
-    """Row numbers of the batches of one pass over a target domain, in random order."""
-    rng = np.random.default_rng((*seed, _TARGET))
-    if n_rows < batch_size:
-        return [rng.integers(n_rows, size=batch_size)]
-    return np.array_split(rng.permutation(n_rows), -(-n_rows // batch_size))

@@ -10,6 +10,7 @@ from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._networks.inputs import map_tensors
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
 from sklearn_transfer.finetuning.freezing.policies import (
+    BODY,
     EMBEDDING,
     Frozen,
     add_lora,
@@ -25,6 +26,13 @@ from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience,
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
 from sklearn_transfer.finetuning.loop.history import History
 from sklearn_transfer.finetuning.loop.state import Feed
+from sklearn_transfer.finetuning.loop.target import (
+    Baseline,
+    BaselineHead,
+    Comparison,
+    has_linear_head,
+    run_network,
+)
 from sklearn_transfer.finetuning.objectives.l2_sp import L2SP
 
 
@@ -58,6 +66,8 @@ class Fitting:
         The history.
     start : dict of str to Tensor, or None
         What L2-SP pulls to.
+    baseline : Baseline or None
+        What the network gives without a training, where it is adapted to a target domain.
     """
 
     def __init__(self, estimator, targets, backbone, network, parts, seed):
@@ -65,7 +75,7 @@ class Fitting:
         self.network, self.parts, self.seed = network, parts, seed
         self.inputs = FitInputs(estimator, backbone, parts, seed)
         self.net, self.frozen, self.prefix, self.start = None, None, None, None
-        self.entries, self.loop = [], None
+        self.entries, self.loop, self.baseline = [], None, None
         self.is_continued, self._is_standardized = False, False
         self._prefixes, self._kept = {}, frozenset()
 
@@ -108,7 +118,7 @@ class Fitting:
                 self.inputs.read()
             else:
                 self.frozen = self._prepare()[0]
-            self._train([Phase("partial_fit", self.frozen, 1, is_constant=True)])
+            self._train([Phase("partial_fit", self.frozen, 1, is_constant=True)], is_one=True)
         return self
 
     def _prepare(self):
@@ -117,7 +127,18 @@ class Fitting:
         noise = self.inputs.make_noise(3)
         self.network.to(self.backbone.device).eval()
         self.network.add_head(noise, self.inputs.reader.input_source)
-        return self._find_frozen(noise), noise
+        frozen = self._find_frozen(noise)
+        if self._needs_bottleneck(frozen):
+            self.network.add_bottleneck()
+        return frozen, noise
+
+    def _needs_bottleneck(self, frozen):
+        """Whether features that objectives of adaptation act on would never change."""
+        if self.parts.target is None or not has_linear_head(self.network):
+            return False
+        fixed = frozen.parameters | self.network.untrained
+        names = (name for name, _ in self.network.named_parameters())
+        return all(name in fixed for name in names if name.startswith(BODY))
 
     def _find_frozen(self, noise):
         estimator = self.estimator
@@ -141,6 +162,7 @@ class Fitting:
             self.backbone,
             self.seed,
             objectives,
+            self.estimator._make_adaptation(),
         )
         net.state_.n_passes = len(self.entries)
         return net
@@ -165,7 +187,7 @@ class Fitting:
             return None
         return {n: t for n, t in self.start.items() if f"body.{n}" not in self._kept}
 
-    def _train(self, phases):
+    def _train(self, phases, is_one=False):
         if self.net is None:
             self.net = self._build_net()
         self._kept = frozenset.intersection(*(phase.frozen.parameters for phase in phases))
@@ -183,7 +205,12 @@ class Fitting:
             verbose=estimator.verbose,
             label=self.backbone.label,
         )
-        self.loop.run(phases, self._begin_phase, len(self.parts.train))
+        course = {}
+        if is_one:  # one of many calls, over which objectives warm up
+            n_planned = estimator.max_epochs
+            n_before = min(len(self.entries), n_planned - 1)
+            course = {"n_before": n_before, "n_planned": n_planned}
+        self.loop.run(phases, self._begin_phase, len(self.parts.train), **course)
 
     @contextmanager
     def _begin_phase(self, phase):
@@ -198,15 +225,52 @@ class Fitting:
         if not phase.n_epochs:
             yield None
             return
-        feed = self._make_feed()
-        train = self.inputs.make_training_inputs(self.prefix)
-        if not self._is_standardized:
-            self._standardize(self.inputs.embed(train, self.network, self.prefix))
-        part = self.parts.train
+        feed, part = self._make_feed(), self.parts.train
+        train = self.inputs.make_training_inputs(part, self.prefix)
+        self._learn_start(train)
         keeps_optimizer = phase.is_constant and len(self.entries) > 0
         self.net.begin_phase(feed, phase, len(part), keeps_optimizer=keeps_optimizer)
         with nullcontext() if self.prefix is None else self.prefix.enter(self.network):
             yield part.make_rows(train)
+
+    def _learn_start(self, train):
+        """Learn what the network gives before any training: scales, and the baseline."""
+        compares = self._is_adapting and not self.is_continued and self.baseline is None
+        if self._is_standardized and not compares:
+            return
+        part, network, prefix = self.parts.train, self.network, self.prefix
+        features = self.inputs.embed(part, train, network, prefix)
+        self._standardize(features)
+        if compares and has_linear_head(network):
+            head = BaselineHead(network, self.net.criterion_, part, features)
+            target, valid = [
+                None
+                if some is None
+                else head.run(self.inputs.embed_fixed(some, network, prefix))
+                for some in (self.parts.target, self.parts.valid)
+            ]
+            self.baseline = Baseline(target, None if valid is None else self._score(valid))
+
+    @property
+    def _is_adapting(self):
+        return self.parts.target is not None and self.net.adaptation is not None
+
+    def compare(self):
+        """`Comparison` of the target's predictions; None where nothing was adapted."""
+        if not self._is_adapting:
+            return None
+        best = [e for e in self.entries if e["best"]] if self.estimator.early_stopping else []
+        score = [*self.entries, *best][-1].get("valid_score")
+        outputs = self._predict(self.parts.target)
+        return Comparison(outputs, score, self.net.state_.n_adapted, self.baseline)
+
+    def _predict(self, part):
+        """Outputs of the trained network for the rows of a part."""
+        inputs = self.inputs.make_fixed_inputs(part, self.prefix)
+        if self.prefix is not None:
+            return self.prefix.compute_outputs(self.network, inputs.batch["input"], "logits")
+        self.net.feed_ = Feed(format=self.inputs.reader.format)
+        return run_network(self.net, inputs)
 
     def _make_feed(self):
         valid, score = self.parts.valid, None
@@ -217,9 +281,14 @@ class Fitting:
             valid=valid,
             score=score,
             format=self.inputs.reader.format if self.prefix is None else InputFormat(),
-            target=self.inputs.draw_target_batches(self.prefix, self.net.state_),
+            target=self._draw_target_batches(),
             array_name="input" if self.prefix is not None else self.inputs.signature[0][0],
         )
+
+    def _draw_target_batches(self):
+        if not self._is_adapting:
+            return None
+        return self.inputs.draw_target_batches(self.prefix, self.net)
 
     def _keeps_norms(self):
         estimator = self.estimator
@@ -244,13 +313,12 @@ class Fitting:
 
     def _standardize(self, features):
         """Take the scale of features from the embeddings of the rows to train on, once."""
-        head = self.network.head
-        if self._is_standardized or not hasattr(head, "standardize"):
+        if self._is_standardized:
             return
         weights = torch.as_tensor(self.parts.train.weights, dtype=torch.float32)
         device = self.backbone.device
         features = torch.from_numpy(features).to(device)
-        head.standardize(features, (weights / weights.sum()).to(device))
+        self.network.standardize(features, (weights / weights.sum()).to(device))
         self._is_standardized = True
 
     def _probe(self, phase):
@@ -266,7 +334,7 @@ class Fitting:
         criterion = self.net.criterion_
         criterion.training = True
         encoded, weights = train.move_targets(device)
-        features = torch.from_numpy(features).to(device)
+        features = self._find_features(features)
         loss = fit_head(self.network.head, features, criterion, encoded, weights, train.total)
         entry = {"phase": phase.name, "train_loss": loss}
         if valid is not None:
@@ -274,11 +342,17 @@ class Fitting:
         duration = time.perf_counter() - begin
         self.loop.add_entry({**entry, "lr": 0.0, "dur": duration})
 
+    def _find_features(self, embeddings):
+        """What the head gets of embeddings, as a tensor."""
+        with torch.no_grad():
+            embeddings = torch.from_numpy(embeddings).to(self.backbone.device)
+            return self.network.finish(embeddings)[0]
+
     def _validate_probe(self, features):
         criterion, device = self.net.criterion_, self.backbone.device
         criterion.training = False
         with torch.no_grad():
-            outputs = self.network.head(torch.from_numpy(features).to(device))
+            outputs = self.network.head(self._find_features(features))
             loss = criterion(outputs, *self.parts.valid.move_targets(device))
         return {"valid_loss": float(loss), "valid_score": self._score(outputs.cpu().numpy())}
 

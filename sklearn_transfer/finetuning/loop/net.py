@@ -45,20 +45,24 @@ class Steps:
         What the training is asked to do.
     objectives : tuple of Objective, default=()
         Terms of the loss beside the criterion.
+    adaptation : Objective, default=None
+        A further term, in steps that have a batch of the target domain.
     """
 
     memory_advice = "Pass a smaller batch_size, freeze more, or use precision='bfloat16'"
 
-    def __init__(self, *args, setting, options, objectives=(), **kwargs):
+    def __init__(self, *args, setting, options, objectives=(), adaptation=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.setting, self.options, self.objectives = setting, options, tuple(objectives)
+        self.adaptation = adaptation
         n_processes = setting.n_processes
         self.state_ = TrainingState(options.batch_size, options.lr, n_processes=n_processes)
         self.feed_, self.outputs_ = Feed(), []
         enabled = options.precision == "float16"
         self.scaler_ = torch.amp.GradScaler(setting.device.type, enabled=enabled)
         # Asked for once, so that a later optimizer gets the same ones.
-        own = (objective.parameters(setting.network) for objective in self.objectives)
+        terms = self.objectives if adaptation is None else (*self.objectives, adaptation)
+        own = (objective.parameters(setting.network) for objective in terms)
         self.own_parameters_ = [parameter for found in own for parameter in found]
 
     @property
@@ -199,18 +203,24 @@ class Steps:
         self._set_training(True)
         n_rows, progress = len(get_first_tensor(Xi)), self.state_.progress
         self._begin_step(n_rows)
-        with _keep_statistics(self.setting.network, n_rows):
-            step = self._make_step(Xi, yi, progress)
-            loss, *others = [
-                objective.loss(step) for objective in (self.criterion_, *self.objectives)
-            ]
-        total = loss
-        for other in others:
-            total = total + other
+        step = self._make_step(Xi, yi, progress)
+        loss = total = self.criterion_.loss(step)
+        for objective in self.objectives:
+            total = total + objective.loss(step)
+        if step.target_logits is not None:
+            total = total + self._adapt(step)
         if not torch.isfinite(total):
             raise FloatingPointError(self._describe_bad_loss(total.item(), n_rows))
         self._backward(total)
         return {"loss": loss, "y_pred": step.logits}
+
+    def _adapt(self, step):
+        """Loss of adaptation, of which the history gets the mean."""
+        loss, state = self.adaptation.loss(step), self.state_
+        state.n_adapted += 1
+        measures = self.adaptation.measures
+        state.measure(adapt_loss=loss.detach(), **measures)
+        return loss
 
     def _begin_step(self, n_rows):
         factor = self.state_.advance(n_rows)
@@ -221,7 +231,8 @@ class Steps:
     def _make_step(self, batch, targets, progress):
         """`Step` of a batch: mixed where that is asked for, after its forward pass."""
         inputs, mixture = self._mix(self._prepare_input(batch))
-        features, logits = self._forward(inputs)
+        is_single = len(get_first_tensor(batch)) == 1
+        features, logits = self._forward_training(inputs, is_single)
         encoded, weights = _move_targets(targets, logits.device)
         target_features, target_logits = self._forward_target()
         return Step(
@@ -245,9 +256,16 @@ class Steps:
 
     def _forward_target(self):
         """Features and outputs of a batch of the target domain, in a pass of its own."""
-        if self.feed_.target is None:
+        target = self.feed_.target
+        if target is None or self.adaptation is None:
             return None, None
-        return self._forward(self._prepare_input(next(self.feed_.target)))
+        batch = next(target)
+        is_single = target.is_single or len(get_first_tensor(batch)) == 1
+        return self._forward_training(self._prepare_input(batch), is_single)
+
+    def _forward_training(self, inputs, is_single):
+        with _keep_statistics(self.setting.network, is_single):
+            return self._forward(inputs)
 
     def _describe_bad_loss(self, loss, n_rows):
         return (
@@ -319,6 +337,10 @@ def make_accelerated(arguments):
 
         def _step_optimizer(self, step_fn):
             step_fn()
+            # Parameters of the network are averaged by accelerate, since it knows of them.
+            for parameter in self.own_parameters_:
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
             self.optimizer_.step()
 
     return AcceleratedNet, accelerate.Accelerator(**arguments)
@@ -336,9 +358,9 @@ def _is_out_of_memory(error):
 
 
 @contextmanager
-def _keep_statistics(network, n_rows):
+def _keep_statistics(network, is_single):
     """For a batch of one, normalize by running statistics, since one row has no spread."""
-    norms = [m for m in network.find_norms().values() if m.training] if n_rows == 1 else []
+    norms = [m for m in network.find_norms().values() if m.training] if is_single else []
     for module in norms:
         module.eval()
     try:

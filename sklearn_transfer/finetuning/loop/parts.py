@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sklearn_transfer.finetuning import _inputs
-from sklearn_transfer.finetuning.targets.columns import rename_rows
+from sklearn_transfer.finetuning.targets.columns import describe_row, rename_rows
 from sklearn_transfer.finetuning.targets.rows import LabeledRows
 
 
@@ -39,7 +39,7 @@ class Part:
     def label_row(self, row):
         """Name of a row in messages."""
         prefix = "" if self.name == "X" else f"{self.name}, "
-        return f"{prefix}row {self.numbers[row]}"
+        return f"{prefix}{describe_row(self.numbers[row])}"
 
     def make_rows(self, inputs):
         """`Rows` of network input with the targets and weights of this part."""
@@ -67,9 +67,8 @@ def make_part(rows, targets, class_weight=None, name="X"):
         return Part(rows, targets.encode(rows.y), weights, total, name)
 
 
-def make_target_part(samples):
+def make_target_part(samples, numbers):
     """`Part` of samples of a target domain, which have no targets."""
     n_rows = len(samples)
     ones = np.ones(n_rows)
-    rows = LabeledRows(samples, None, ones, np.arange(n_rows))
-    return Part(rows, (), ones, float(n_rows), "X_target")
+    return Part(LabeledRows(samples, None, ones, numbers), (), ones, float(n_rows))

@@ -26,6 +26,7 @@ _OURS = {
     "setting": "device",
     "options": "lr",
     "objectives": "loss",
+    "adaptation": "adapt",
 }
 _WITHOUT_EFFECT = {
     LRScheduler: "the learning rate follows warmup and a cosine",

@@ -1,11 +1,12 @@
 """State of a training, which changes while it runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sklearn_transfer._modalities.payloads import InputFormat, PayloadFormat
 from sklearn_transfer.finetuning._inputs import EvenBatches, Rows
 from sklearn_transfer.finetuning.loop.rate import LearningRate
+from sklearn_transfer.finetuning.loop.target import TargetBatches
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Feed:
         Score of outputs for the rows to validate on.
     format : PayloadFormat, default=InputFormat()
         How payloads of all rows become input of the network.
-    target : iterator, default=None
+    target : TargetBatches, default=None
         Payloads of batches of the target domain, without end.
     array_name : str, default="input"
         Name in payloads of an array that a callback has the net predict from.
@@ -29,7 +30,7 @@ class Feed:
     valid: Rows | None = None
     score: Callable | None = None
     format: PayloadFormat = field(default_factory=InputFormat)
-    target: Iterator | None = None
+    target: TargetBatches | None = None
     array_name: str = "input"
 
 
@@ -63,6 +64,10 @@ class TrainingState:
         Whether options have changed that the optimizer depends on.
     bar : tqdm, default=None
         Progress over the rows of all epochs.
+    n_adapted : int, default=0
+        Steps of all fits of the network that had a batch of a target domain.
+    measures : dict of str to list, default={}
+        What adaptation measured at each step of the epoch.
     """
 
     batch_size: int
@@ -80,6 +85,8 @@ class TrainingState:
     is_halved: bool = False
     needs_optimizer: bool = False
     bar: object = None
+    n_adapted: int = 0
+    measures: dict = field(default_factory=dict)
 
     @property
     def progress(self):
@@ -100,7 +107,20 @@ class TrainingState:
         number = self.n_passes
         self.n_passes += 1
         self.first_step = self.step
+        self.measures = {}
         return number
+
+    def measure(self, **values):
+        """Note numbers, or tensors of one, that belong to a step."""
+        for name, value in values.items():
+            self.measures.setdefault(name, []).append(value)
+
+    def average_measures(self):
+        """Means over the steps of the epoch, by name."""
+        return {
+            name: sum(float(value) for value in values) / len(values)
+            for name, values in self.measures.items()
+        }
 
     def advance(self, n_rows):
         """Count a step of `n_rows` rows; returns the factor of its learning rate."""

@@ -2,19 +2,38 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:  # so that naming objectives loads no network library
+    import torch
 
 
 @dataclass(frozen=True)
 class Mixture:
     """How the rows of a batch were mixed with other rows of it, by mixup or cutmix.
 
-    `partner` holds for each row the number of the other row, and `share` is the weight of the
-    row's own target; that of its partner is 1 - `share`.
+    Parameters
+    ----------
+    partner : Tensor of shape (n,)
+        For each row the number of the other row.
+    share : float
+        Weight of the row's own target; that of its partner is 1 - `share`.
+
+    See Also
+    --------
+    Step : Holds the mixture of its rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_transfer.finetuning.objectives import Mixture
+    >>> mixture = Mixture(partner=torch.tensor([1, 0]), share=0.75)
+    >>> y = torch.tensor([0.0, 1.0])
+    >>> mixture.share * y + (1 - mixture.share) * y[mixture.partner]
+    tensor([0.2500, 0.7500])
     """
 
-    partner: torch.Tensor
+    partner: "torch.Tensor"
     share: float
 
 
@@ -39,32 +58,103 @@ class Step:
     target_features, target_logits : Tensor, default=None
         The same of a batch of the target domain, which has its own forward pass. None where
         there is no target domain.
+
+    See Also
+    --------
+    Objective : Turns a step into a term of the loss.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_transfer.finetuning.objectives import Step
+    >>> features, logits = torch.ones(2, 3), torch.zeros(2, 2)
+    >>> encoded, weights = (torch.tensor([0, 1]),), torch.ones(2)
+    >>> step = Step(features, logits, encoded, weights, progress=0.5)
+    >>> step.target_features is None
+    True
     """
 
-    features: torch.Tensor
-    logits: torch.Tensor
+    features: "torch.Tensor"
+    logits: "torch.Tensor"
     encoded: tuple
-    weights: torch.Tensor
+    weights: "torch.Tensor"
     progress: float
     mixture: Mixture | None = None
-    target_features: torch.Tensor | None = None
-    target_logits: torch.Tensor | None = None
+    target_features: "torch.Tensor | None" = None
+    target_logits: "torch.Tensor | None" = None
 
 
 class Objective(ABC):
-    """A term of the loss. The training minimizes the sum of all terms."""
+    """A term of the loss, where training minimizes the sum of all terms.
+
+    Write `loss` for a term of your own. To compare source and target, derive from
+    `AdaptationObjective` instead, which adds a weight, the warm-up and single precision.
+
+    See Also
+    --------
+    AdaptationObjective : Base of terms that adapt a network to a target domain.
+    Step : The argument of `loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_transfer.finetuning.objectives import Objective, Step
+    >>> class SmallLogits(Objective):
+    ...     def loss(self, step):
+    ...         return 0.01 * step.logits.square().mean()
+    >>> rows = torch.ones(2, 3)
+    >>> step = Step(rows, rows, (torch.tensor([0, 1]),), torch.ones(2), progress=0.0)
+    >>> SmallLogits().loss(step)
+    tensor(0.0100)
+    """
+
+    def check(self, targets):  # noqa: B027 - most objectives suit all tasks
+        """Raise a ValueError if the objective does not suit the tasks.
+
+        Parameters
+        ----------
+        targets : Targets
+            The tasks of the network, by their kinds in ``[t.kind for t in targets.tasks]``:
+            "multiclass", "multilabel" or "regression".
+        """
 
     def parameters(self, network):
         """Trainable parameters of the objective itself, which the optimizer gets too.
 
         This is called once, after the network has got its head and before the first step. The
         parameters have to be on the device of the network.
+
+        Parameters
+        ----------
+        network : Module
+            The network, with `feature_width` and `n_outputs`.
+
+        Returns
+        -------
+        parameters : sequence of Parameter
+            None by default.
         """
         return ()
 
     @abstractmethod
     def loss(self, step):
-        """Scalar tensor that is added to the loss of a `Step`."""
+        """Scalar tensor that is added to the loss of a `Step`.
+
+        Parameters
+        ----------
+        step : Step
+            A batch after its forward pass.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            The term.
+        """
+
+    @property
+    def measures(self):
+        """Numbers of the latest step for the history, by name; none by default."""
+        return {}
 
 
 class Criterion(Objective):

@@ -46,12 +46,17 @@ class Block:
         return len(self.values[0])
 
 
+def describe_row(number):
+    """Name of a row by its number, which is ``~i`` for row i of `X_target`."""
+    return f"row {number}" if number >= 0 else f"X_target, row {~number}"
+
+
 class RowError(ValueError):
     """Error in one row of y: its number, and the text before and after the number."""
 
     def __str__(self):
         row, before, rest = self.args
-        return f"{before} row {row}{rest}"
+        return f"{before} {describe_row(row)}{rest}"
 
 
 @contextmanager

@@ -10,12 +10,20 @@ from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._modalities.samples import take_samples
 from sklearn_transfer._sample_weight import validate_sample_weight
-from sklearn_transfer.finetuning.targets.columns import convert_target
+from sklearn_transfer._validation import format_list
+from sklearn_transfer.finetuning.targets.columns import (
+    convert_target,
+    find_missing,
+    make_table,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class LabeledRows:
-    """Samples, their targets and weights, and their row numbers in what the user passed."""
+    """Samples, their targets and weights, and their row numbers in what the user passed.
+
+    Numbers are ``~i`` for row i of `X_target`; see `describe_row`.
+    """
 
     samples: object
     y: object
@@ -47,6 +55,68 @@ def select_rows(samples, y, sample_weight=None, owner="estimator"):
     rows = LabeledRows(samples, y, weights, np.arange(len(samples)))
     kept = np.flatnonzero(weights > 0)
     return rows if len(kept) == len(weights) else rows.take(kept)
+
+
+def join_rows(rows, more):
+    """`LabeledRows` of two, the second of which may lack some targets."""
+    samples = _join_samples(rows.samples, more.samples)
+    y = _join_targets(make_table(rows.y), make_table(more.y))
+    weights = np.concatenate([rows.weights, more.weights])
+    return LabeledRows(samples, y, weights, np.concatenate([rows.numbers, more.numbers]))
+
+
+def _join_samples(samples, more):
+    both = (samples, more)
+    if all(isinstance(s, np.ndarray) and s.ndim <= 2 for s in both):
+        return np.concatenate(both)
+    return [*samples, *more]  # of arrays of images, views that take no memory
+
+
+def _join_targets(table, more):
+    if len(table.columns) != len(more.columns) or _have_other_names(table, more):
+        raise ValueError(
+            f"y_target has {_describe_columns(more)} and y has {_describe_columns(table)}:"
+            " both must hold the same outputs in the same order"
+        )
+    columns = list(map(_join_column, table.columns, more.columns))
+    if table.flat:
+        return columns[0]
+    if table.names is not None:
+        return dict(zip(table.names, columns, strict=True))
+    kinds = {column.dtype.kind for column in columns}
+    return np.column_stack(
+        columns if len(kinds) == 1 else [column.astype(object) for column in columns]
+    )
+
+
+def _have_other_names(table, more):
+    return None not in (table.names, more.names) and table.names != more.names
+
+
+def _describe_columns(table):
+    names = "" if table.names is None else f" {format_list(table.names)}"
+    return f"{len(table.columns)} columns{names}"
+
+
+def _join_column(column, more):
+    """Entries of two columns, of the type of the first where that can hold all of them."""
+    present = ~find_missing(more)
+    values = more[present]
+    if column.dtype.kind in "biuf" and _are_equal(values, column.dtype):
+        values = values.astype(column.dtype)
+    if present.all() and values.dtype.kind == column.dtype.kind:
+        return np.concatenate([column, values])
+    joined = np.concatenate([column.astype(object), np.full(len(more), None)])
+    joined[len(column) + np.flatnonzero(present)] = values.tolist()
+    return joined
+
+
+def _are_equal(values, dtype):
+    """Whether numbers do not change by conversion to a type."""
+    try:
+        return bool((values.astype(dtype) == values).all())
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def split_rows(n_rows, strata, share, seed, given, advice):

@@ -26,7 +26,7 @@ class CenterLoss(Objective):
     """Squared distance of features from a trained center of their class [Wen 2016]."""
 
     def parameters(self, network):
-        self.centers = nn.Parameter(torch.ones(network.n_outputs, network.width))
+        self.centers = nn.Parameter(torch.ones(network.n_outputs, network.feature_width))
         return [self.centers]
 
     def loss(self, step):
@@ -58,10 +58,13 @@ class MeanDistance(Objective):
 class Tuner(FineTunedClassifier):
     """Classifier with objectives of its own."""
 
-    objectives = ()
+    objectives, adaptation = (), None
 
     def _make_objectives(self):
         return self.objectives
+
+    def _make_adaptation(self):
+        return self.adaptation
 
 
 def tabular(*objectives, **options):
@@ -127,7 +130,7 @@ def test_a_step_holds_features_and_what_the_head_makes_of_them(options, images, 
     objective = Constant()
     fitted = visual(objective, **options).fit(images, labels)
     step, head = objective.steps[-1], fitted._network.head
-    assert step.features.shape == (len(step.weights), fitted._network.width)
+    assert step.features.shape == (len(step.weights), fitted._network.feature_width)
     # The last step moved the head, at a rate that is nearly zero.
     torch.testing.assert_close(head(step.features), step.logits, rtol=1e-2, atol=1e-2)
     assert step.encoded[0].dtype == torch.int64
@@ -154,17 +157,19 @@ def test_mixed_rows_say_how_they_were_mixed():
 @pytest.mark.parametrize(("n_target", "n_drawn"), [(3, {10}), (10, {10}), (25, {8, 9})])
 def test_target_rows_are_drawn_apart_and_none_is_dropped(n_target, n_drawn):
     target, objective = RNG.normal(2, 1, size=(n_target, 5)), MeanDistance()
-    model = tabular(objective)
-    model._fit(TABLE, CODES, None, X_target=TargetDomain(target))
+    model = tabular()
+    model.adaptation = objective
+    model.fit(TABLE, CODES, X_target=TargetDomain(target))
     assert {source for source, _ in objective.sizes} == {10}
     assert {drawn for _, drawn in objective.sizes} == n_drawn
 
 
 @pytest.mark.parametrize("freeze", ["early", None])
 def test_target_features_train_from_a_frozen_prefix_too(freeze, images, labels):
-    def distance(*objectives):
-        model = visual(*objectives, freeze=freeze, max_epochs=8, lr=1e-2)
-        model._fit(images, labels, None, X_target=255 - images)
+    def distance(objective=None):
+        model = visual(freeze=freeze, max_epochs=8, lr=1e-2)
+        model.adaptation = objective
+        model.fit(images, labels, X_target=255 - images)
         source, target = model.transform(images), model.transform(255 - images)
         return np.linalg.norm(source.mean(0) - target.mean(0))
 
@@ -172,6 +177,7 @@ def test_target_features_train_from_a_frozen_prefix_too(freeze, images, labels):
 
 
 def test_a_target_sample_that_cannot_be_read_says_so(images, labels):
-    model = visual(MeanDistance())
+    model = visual()
+    model.adaptation = MeanDistance()
     with pytest.raises(ValueError, match=r"^X_target, row 1 "):
-        model._fit(images, labels, None, X_target=[images[0], b"no image"])
+        model.fit(images, labels, X_target=[images[0], b"no image"])

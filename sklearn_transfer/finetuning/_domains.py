@@ -1,0 +1,143 @@
+"""Source and target of a fit: samples of both, and the few labels of the target."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from sklearn_transfer._modalities.samples import take_samples
+from sklearn_transfer._validation import TargetDomain, check_one_form, find_source_rows
+from sklearn_transfer.finetuning.targets.columns import (
+    convert_target,
+    find_missing,
+    make_table,
+)
+from sklearn_transfer.finetuning.targets.rows import (
+    LabeledRows,
+    get_first_column,
+    join_rows,
+    select_rows,
+    take_targets,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Domains:
+    """Samples of a fit by domain.
+
+    Parameters
+    ----------
+    source : LabeledRows
+        Samples of the source.
+    target : sequence of samples, default=None
+        Samples of the target, labeled or not.
+    numbers : ndarray of int, default=None
+        Row numbers of the target, as those of `LabeledRows`.
+    labeled : LabeledRows, default=None
+        Samples of the target that have labels.
+    """
+
+    source: LabeledRows
+    target: object = None
+    numbers: np.ndarray | None = None
+    labeled: LabeledRows | None = None
+
+    def add_labeled(self, rows):
+        """Rows of the source with those of the target that have labels."""
+        return rows if self.labeled is None else join_rows(rows, self.labeled)
+
+
+def read_domains(
+    estimator, X, y, sample_weight, *, X_target=None, y_target=None, sample_domain=None, reset
+):
+    """`Domains` of the arguments of `fit`; raises ValueError where they do not fit together.
+
+    `reset` is that of scikit-learn's `validate_data`.
+    """
+    check_one_form(X_target, sample_domain)
+    X_target, y_target = _open_target(X_target, y_target)
+    if y_target is not None and X_target is None and sample_domain is None:
+        raise ValueError(
+            "y_target was given without a target: pass X_target with the samples that it"
+            " labels, or sample_domain"
+        )
+    owner, samples = type(estimator).__name__, estimator._check_samples(X, reset=reset)
+    if sample_domain is not None:
+        found = _divide_rows(samples, y, sample_weight, sample_domain, owner)
+    else:
+        found = Domains(select_rows(samples, y, sample_weight, owner))
+        if X_target is not None:
+            target = _check_target(estimator, X_target)
+            found = replace(found, target=target, numbers=~np.arange(len(target)))
+    return found if y_target is None else replace(found, labeled=_label(found, y_target))
+
+
+def _open_target(X_target, y_target):
+    """Samples of the target and their labels."""
+    if not isinstance(X_target, TargetDomain):
+        return X_target, y_target
+    if X_target.y is not None and y_target is not None:
+        raise ValueError(
+            "y_target was given beside TargetDomain(X, y), which holds labels too: give one of"
+            " them"
+        )
+    return X_target.X, y_target if X_target.y is None else X_target.y
+
+
+def _divide_rows(samples, y, sample_weight, sample_domain, owner):
+    """`Domains` of stacked rows. Targets and weights of target rows are never read."""
+    if y is None:
+        return Domains(select_rows(samples, y, sample_weight, owner))
+    y = convert_target(y)
+    is_source = find_source_rows(samples, get_first_column(y), sample_domain)
+    rows, others = np.flatnonzero(is_source), np.flatnonzero(~is_source)
+    if sample_weight is not None:
+        check_consistent_length(samples, sample_weight)
+        sample_weight = np.asarray(sample_weight)[rows]
+    y = _forget_width(take_targets(y, rows))
+    source = select_rows(take_samples(samples, rows), y, sample_weight, owner)
+    source = replace(source, numbers=rows[source.numbers])
+    if not len(others):
+        return Domains(source)
+    return Domains(source, take_samples(samples, others), others)
+
+
+def _forget_width(y):
+    """Strings in an array no wider than they are, since that depends on what was left out."""
+    is_text = isinstance(y, np.ndarray) and y.dtype.kind in "US"
+    return np.array(y.tolist()) if is_text else y
+
+
+def _check_target(estimator, X_target):
+    try:
+        return estimator._check_samples(X_target, reset=False)
+    except ValueError as error:
+        raise ValueError(f"X_target: {error}") from error
+
+
+def _label(domains, y_target):
+    """`LabeledRows` of the target's samples that have a label, or None.
+
+    Each weighs as much as a row of the source does on average.
+    """
+    n_target = 0 if domains.target is None else len(domains.target)
+    y_target = convert_target(y_target)
+    try:
+        table = make_table(y_target)
+    except ValueError as error:
+        raise ValueError(f"y_target: {error}") from error
+    if len(table) != n_target:
+        raise ValueError(
+            f"y_target has {len(table)} entries and the target {n_target} samples: give one"
+            " per sample, None or NaN where it is missing"
+        )
+    present = ~np.all([find_missing(column) for column in table.columns], axis=0)
+    rows = np.flatnonzero(present)
+    if not len(rows):
+        return None
+    return LabeledRows(
+        take_samples(domains.target, rows),
+        take_targets(y_target, rows),
+        np.full(len(rows), domains.source.weights.mean()),
+        domains.numbers[rows],
+    )
