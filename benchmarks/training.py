@@ -19,6 +19,7 @@ from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer._modalities.image.transforms import center
 from sklearn_transfer._networks.weights import read_packaged_weights
 from sklearn_transfer.datasets import load_photo_crops
+from sklearn_transfer.finetuning.objectives import DeepJDOT
 
 NETWORK, SIZE, SCALED, BATCH, LR = "tf_efficientnet_lite0", 128, 146, 32, 3e-4
 FROZEN = "blocks.5"  # the last stage and the head are trained
@@ -95,7 +96,10 @@ def make_skorch_training(n, n_epochs):
 
 
 class Weighable(nn.Module):
-    """Network that ignores the weights that skada passes to it."""
+    """Network that ignores the weights that skada passes, and keeps its normalization.
+
+    With statistics of normalization that move, the accuracy of skada is far lower.
+    """
 
     def __init__(self, module):
         super().__init__()
@@ -103,6 +107,11 @@ class Weighable(nn.Module):
 
     def forward(self, X, sample_weight=None):
         return self.module(X)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.module.eval()
+        return self
 
 
 def build_discriminator(n_features):
@@ -120,6 +129,8 @@ def build_discriminator(n_features):
 def build_skada_net(word, module, **options):
     from skada import deep
 
+    if word == "jdot":
+        options["reg_dist"] = DeepJDOT().alpha
     if word == "dann":
         discriminator = build_discriminator(module.num_features)
         options["domain_classifier"] = discriminator
