@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import weighting as weighting
     from sklearn_transfer._validation import TargetDomain as TargetDomain
     from sklearn_transfer.alignment import CORAL as CORAL
+    from sklearn_transfer.alignment import MeanAlignment as MeanAlignment
     from sklearn_transfer.alignment import OptimalTransport as OptimalTransport
     from sklearn_transfer.alignment import SubspaceAlignment as SubspaceAlignment
     from sklearn_transfer.alignment import (
@@ -88,6 +89,7 @@ _HOME = {
     "KLIEP": "sklearn_transfer.weighting",
     "KMM": "sklearn_transfer.weighting",
     "LabelShiftWeights": "sklearn_transfer.weighting",
+    "MeanAlignment": "sklearn_transfer.alignment",
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import (
     CORAL,
+    MeanAlignment,
     KLIEP,
     KMM,
     ULSIF,
@@ -95,7 +96,7 @@ def test_weighters_survive(kind):
         np.testing.assert_array_equal(again.predict_weights(T), fitted.predict_weights(T))
 
 
-ALIGNERS = [CORAL, SubspaceAlignment, TransferComponentAnalysis, OptimalTransport]
+ALIGNERS = [CORAL, MeanAlignment, SubspaceAlignment, TransferComponentAnalysis, OptimalTransport]
 
 
 @pytest.mark.parametrize("kind", ALIGNERS)

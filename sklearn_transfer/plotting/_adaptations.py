@@ -138,9 +138,8 @@ class AdaptationDisplay:
             label.set_fontweight("bold" if row is self.chosen else "normal")
         self.ax_.set_ylim(n - 0.5, -0.5)  # the first row on top
         self.ax_.set_xlabel(f"Gain in the score {self.score_name!r}, +- 2 standard errors")
-        by_kind = {
-            row.kind: point for row, point in zip(self.candidates, self.points_, strict=True)
-        }
+        drawn = zip(self.candidates, self.points_, strict=True)
+        by_kind = {row.kind: point for row, point in drawn}
         self.legend_ = self.ax_.legend(
             by_kind.values(), by_kind, fontsize="small", loc="best", frameon=False
         )

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_transfer._validation import shorten, suggest_near
 from sklearn_transfer.alignment import (
     CORAL,
+    MeanAlignment,
     OptimalTransport,
     SubspaceAlignment,
     TransferComponentAnalysis,
@@ -39,18 +40,18 @@ class Named:
     takes_features: bool = True
 
 
-def _weigh(weighter, classifier, seed):
+def _build_weighted(weighter, classifier, seed):
     weighter = weighter()
     if "random_state" in weighter.get_params():
         weighter.set_params(random_state=seed)
     return ImportanceWeighted(clone(classifier), weighter=weighter)
 
 
-def _align(aligner, classifier, seed):
+def _build_aligned(aligner, classifier, seed):
     return make_pipeline(aligner(), clone(classifier))
 
 
-def _adapt(word, classifier, seed):
+def _build_adapted(word, classifier, seed):
     import torch
 
     from sklearn_transfer.finetuning import FineTunedClassifier
@@ -59,31 +60,33 @@ def _adapt(word, classifier, seed):
     return FineTunedClassifier(torch.nn.Identity(), adapt=word, **options)
 
 
-def _keep(classifier, seed):
+def _build_alone(classifier, seed):
     return clone(classifier)
 
 
 _WAYS = {
-    SOURCE_ONLY: ("none", _keep),
-    "kmm": ("reweighted", partial(_weigh, KMM)),
-    "ulsif": ("reweighted", partial(_weigh, ULSIF)),
-    "neighbors": ("reweighted", partial(_weigh, NearestNeighborWeights)),
+    SOURCE_ONLY: ("none", _build_alone),
+    "kmm": ("reweighted", partial(_build_weighted, KMM)),
+    "ulsif": ("reweighted", partial(_build_weighted, ULSIF)),
+    "neighbors": ("reweighted", partial(_build_weighted, NearestNeighborWeights)),
     "label-shift": (
         "reweighted",
-        partial(_weigh, partial(LabelShiftWeights, task="classification")),
+        partial(_build_weighted, partial(LabelShiftWeights, task="classification")),
     ),
-    "coral": ("aligned", partial(_align, CORAL)),
-    "subspace": ("aligned", partial(_align, SubspaceAlignment)),
-    "tca": ("aligned", partial(_align, TransferComponentAnalysis)),
-    "transport": ("aligned", partial(_align, OptimalTransport)),
-    "mcc": ("adapted", partial(_adapt, "mcc")),
-    "infomax": ("adapted", partial(_adapt, "infomax")),
-    "bnm": ("adapted", partial(_adapt, "bnm")),
-    "jdot": ("adapted", partial(_adapt, "jdot")),
-    "deep-coral": ("adapted", partial(_adapt, "coral")),
-    "mmd": ("adapted", partial(_adapt, "mmd")),
-    "cdan": ("adapted", partial(_adapt, "cdan")),
-    "dann": ("adapted", partial(_adapt, "dann")),
+    "mean": ("aligned", partial(_build_aligned, MeanAlignment)),
+    "mean-scale": ("aligned", partial(_build_aligned, partial(MeanAlignment, match_scale=True))),
+    "coral": ("aligned", partial(_build_aligned, CORAL)),
+    "subspace": ("aligned", partial(_build_aligned, SubspaceAlignment)),
+    "tca": ("aligned", partial(_build_aligned, TransferComponentAnalysis)),
+    "transport": ("aligned", partial(_build_aligned, OptimalTransport)),
+    "mcc": ("adapted", partial(_build_adapted, "mcc")),
+    "infomax": ("adapted", partial(_build_adapted, "infomax")),
+    "bnm": ("adapted", partial(_build_adapted, "bnm")),
+    "jdot": ("adapted", partial(_build_adapted, "jdot")),
+    "deep-coral": ("adapted", partial(_build_adapted, "coral")),
+    "mmd": ("adapted", partial(_build_adapted, "mmd")),
+    "cdan": ("adapted", partial(_build_adapted, "cdan")),
+    "dann": ("adapted", partial(_build_adapted, "dann")),
 }
 # Classes that stand behind the words, for texts.
 TITLES = {
@@ -92,6 +95,7 @@ TITLES = {
     "neighbors": "ImportanceWeighted, NearestNeighborWeights",
     "label-shift": "ImportanceWeighted, LabelShiftWeights",
     "mean": "MeanAlignment",
+    "mean-scale": "MeanAlignment(match_scale=True)",
     "coral": "CORAL",
     "subspace": "SubspaceAlignment",
     "tca": "TransferComponentAnalysis",

@@ -92,8 +92,9 @@ def rank_adaptations(
         - "none": no adaptation, which is always compared;
         - "kmm", "ulsif", "neighbors", "label-shift": reweighted source rows (`KMM`, `ULSIF`,
           `NearestNeighborWeights`, `LabelShiftWeights`);
-        - "mean", "coral", "subspace", "tca", "transport": aligned features (`MeanAlignment`,
-          `CORAL`, `SubspaceAlignment`, `TransferComponentAnalysis`, `OptimalTransport`);
+        - "mean", "mean-scale", "coral", "subspace", "tca", "transport": aligned features
+          (`MeanAlignment` without and with `match_scale`, `CORAL`, `SubspaceAlignment`,
+          `TransferComponentAnalysis`, `OptimalTransport`);
         - "mcc", "infomax", "bnm", "jdot", "deep-coral", "mmd", "cdan", "dann": a bottleneck
           adapted by `FineTunedClassifier(freeze="all", adapt=...)`, in place of `estimator`.
 
@@ -219,7 +220,7 @@ def rank_adaptations(
     >>> from sklearn_transfer import rank_adaptations
     >>> rng = np.random.default_rng(0)
     >>> y, y_target = rng.integers(2, size=(2, 200))
-    >>> X, X_target = (rng.normal(3.0 * labels[:, None], 1, (200, 2)) for labels in (y, y_target))
+    >>> X, X_target = (rng.normal(3.0 * v[:, None], 1, (200, 2)) for v in (y, y_target))
     >>> ranking = rank_adaptations(["mean", "coral"], X, y, X_target + 4)
     >>> ranking.chosen.kind
     'aligned'

@@ -35,7 +35,7 @@ _FIFTH = 0.2  # share that may stay where mean and covariance are said to explai
 _CLASSES_LEAVE = 0.1  # share that may stay where classes alone are said to explain it
 _RANKED = 1000  # rows of each domain that ways to adapt are compared on
 # Those that are fitted in seconds without a network.
-_WAYS = ("kmm", "label-shift", "mean", "coral", "transport")
+_WAYS = ("kmm", "label-shift", "mean", "mean-scale", "coral", "transport")
 
 
 @validate_params(

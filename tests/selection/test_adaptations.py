@@ -22,6 +22,10 @@ def draw_domains(shift=5.0, n=120, seed=0, n_classes=3):
     return X, LABELS[codes], T + shift * np.array([1, -1, 0])[:n_classes], LABELS[others]
 
 
+def list_scores(ranking):
+    return [row.scores for row in ranking.candidates]
+
+
 class Failing(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, X_target=None):
         raise RuntimeError("no such luck")
@@ -87,7 +91,7 @@ def test_a_model_given_for_none_is_the_one_to_beat():
 def test_a_candidate_that_fails_keeps_its_row_and_the_others_go_on():
     X, y, T, _ = draw_domains()
     with pytest.warns(
-        UserWarning, match="1 of 3 candidates could not be rated:\n- bad: no such"
+        UserWarning, match="1 of 3 .* not be rated:\n- bad: no such"
     ):
         ranking = rank_adaptations({"bad": Failing(), "mean": "mean"}, X, y, T)
     assert ranking.candidates[-1].problem == "no such luck"
@@ -98,7 +102,7 @@ def test_a_candidate_that_fails_keeps_its_row_and_the_others_go_on():
 def test_a_failing_model_without_adaptation_is_an_error():
     X, y, T, _ = draw_domains()
     with pytest.raises(
-        ValueError, match="without adaptation could not be fitted: no such luck"
+        ValueError, match="could not be fitted: no such luck"
     ):
         rank_adaptations({"none": Failing(), "mean": "mean"}, X, y, T)
 
@@ -128,7 +132,7 @@ def test_predictions_are_for_samples_as_they_were_given():
 
 
 def test_given_classifiers_get_samples_and_words_get_features():
-    X, y, T, y_target = draw_domains()
+    X, y, T, _ = draw_domains()
     given = ImportanceWeighted(GaussianNB(), weighter=KMM())
     double = FunctionTransformer(lambda rows: 2 * np.asarray(rows))
     ranking = rank_adaptations(
@@ -199,7 +203,7 @@ def test_bad_candidates(candidates, kind, match):
 
 
 def test_one_class_is_an_error():
-    X, y, T, _ = draw_domains(n=30)
+    X, _, T, _ = draw_domains(n=30)
     with pytest.raises(ValueError, match="y holds one class, 'ash'"):
         rank_adaptations("auto", X, np.full(30, "ash"), T)
 
@@ -219,9 +223,7 @@ def test_table_frame_and_html_hold_every_candidate():
     assert {"neighbors", "infomax", "bnm", "dev", "reverse"} <= set(frame.columns)
     for text in (str(ranking), ranking._repr_html_()):
         assert "kmm" in text
-        assert ranking.reason.split(":")[0].replace("'", "") in text.replace(
-            "&#x27;", ""
-        ).replace("'", "")
+        assert ranking.reason.split(":")[-1] in text
 
 
 def test_auto_leaves_adversarial_candidates_out():

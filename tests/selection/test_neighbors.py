@@ -85,8 +85,8 @@ def test_the_error_of_a_difference_is_that_of_redrawn_rows():
     for _ in range(300):
         pairs = rng.integers(n, size=n)
         rows = np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()
-        values = [
+        first, second = (
             compute_neighbor_information(P[rows], neighbors).mean() for P in (own, other)
-        ]
-        drawn.append(values[0] - values[1])
+        )
+        drawn.append(first - second)
     assert error == pytest.approx(np.std(drawn), rel=0.2)
