@@ -53,11 +53,12 @@ class ReverseValidationScorer(GuardedScorer):
     leaves out a class that the target is likely to hold gets 3 less, or a million less if
     `scoring` is given, by the rule of `InfoMaxScorer`; regressors are not guarded.
 
-    Each call costs one fit on the target. The reverse model may return to the source although
-    the predictions are wrong: permuted classes that a second fit permutes back, or a model
-    that ignores the target, such as one that learns both domains apart. Differences between
-    models are small where the target is far away, since the reverse model then has to
-    extrapolate.
+    Where predictions leave a class out, the reverse model gives it the probability 0, so that
+    metrics of probabilities are defined. Each call costs one fit on the target. The reverse
+    model may return to the source although the predictions are wrong: permuted classes that a
+    second fit permutes back, or a model that ignores the target, such as one that learns both
+    domains apart. Differences between models are small where the target is far away, since
+    the reverse model then has to extrapolate.
 
     References
     ----------
