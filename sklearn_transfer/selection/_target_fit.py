@@ -86,11 +86,11 @@ class AllClasses(ClassifierMixin, BaseEstimator):
         return found
 
 
-def fit_reverse(estimator, X, labels, *, X_target):
+def fit_reverse(estimator, X, labels, *, X_target, classes=None):
     """Clone of an estimator, fitted on predictions for X; of one class, a constant.
 
-    `X_target` holds samples of the domain that the predictions came from. The classes of a
-    classifier are those of `estimator`, also where predictions leave some of them out.
+    `X_target` holds samples of the domain that the predictions came from. `classes` are those
+    that a classifier has in any case, also where the predictions leave some of them out.
     """
     if is_regressor(estimator):
         return fit_for_target(clone(estimator), X, labels, X_target=X_target)
@@ -99,8 +99,8 @@ def fit_reverse(estimator, X, labels, *, X_target):
         fitted = DummyClassifier().fit(np.zeros((len(labels), 1)), labels)
     else:
         fitted = fit_for_target(clone(estimator), X, labels, X_target=X_target)
-    classes = np.asarray(estimator.classes_)
-    return fitted if len(found) == len(classes) else AllClasses(fitted, classes)
+    is_complete = classes is None or len(found) == len(classes)
+    return fitted if is_complete else AllClasses(fitted, classes)
 
 
 def predict_source_probabilities(model, X):

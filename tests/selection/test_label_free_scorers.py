@@ -304,11 +304,11 @@ def test_reverse_validation_of_one_predicted_class_is_its_share():
 
 
 def test_reverse_validation_by_probabilities_of_classes_that_are_left_out():
-    X, y, T, _ = draw([0.5, 0.5, 0.0], n=150)
+    X, y, T, _ = draw([0.5, 0.0, 0.5], n=150, distance=6.0)
     model = LogisticRegression().fit(X[:75], y[:75])
     reverse = LogisticRegression().fit(T, model.predict(T))
     assert len(reverse.classes_) == 2
-    P = np.column_stack([reverse.predict_proba(X), np.zeros(len(X))])
+    P = np.insert(reverse.predict_proba(X), 1, 0, axis=1)
     found = ReverseValidationScorer(X_target=T, scoring="neg_log_loss")(model, X, y)
     assert found == pytest.approx(-log_loss(y, P, labels=model.classes_))
 
