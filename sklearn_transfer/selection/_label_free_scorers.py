@@ -85,12 +85,14 @@ class InfoMaxScorer(_DiversityScorer):
     probability is largest, whatever threshold `predict` may have.
 
     In 200 simulations of two classes, told apart but for 2 % of samples, one of which makes
-    up 10 % of the target, the guard found 89 %, 98 % and 100 % of models of one class with 20,
-    40 and 100 scored samples. Where the target holds one class, it was wrong about 46 %, 14 %
-    and 9 % of such models. With fewer than 10 scored samples, or samples of one class, there
-    is no guard, so stratify the folds and do not make them small. A shift that moves one
-    class onto another looks like a shift of shares, and can let a collapsed model pass.
-    Weights of samples change nothing, except that samples of weight 0 are left out.
+    up 10 % of the target, the guard found 88 %, 99 % and 100 % of models of one class with 20,
+    40 and 100 scored samples, and 81 %, 94 % and 100 % where equal classes are shifted by half
+    their distance, which looks like a shift of shares. Where the target holds one class, it
+    was wrong about 20 %, 9 % and 10 % of such models (`benchmarks/collapse.py`). With fewer
+    than 10 scored samples, or samples of one class, there is no guard, so stratify the folds
+    and do not make them small. In a search the scores are means over folds, so a model that is
+    guarded against in one of many folds may win. Weights of samples change nothing, except
+    that samples of weight 0 are left out.
 
     References
     ----------
