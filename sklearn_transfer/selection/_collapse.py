@@ -4,13 +4,18 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from sklearn_transfer.selection._mmd import compute_pooled_gamma
 from sklearn_transfer.selection._within_classes import compare_within_classes
 from sklearn_transfer.weighting._label_shift import estimate_priors
 
-_ERRORS = 2.0  # standard errors that an estimated share may be off
+_ERRORS = 2.0  # standard errors by which a share may be larger than its estimate
+# Level of the test that some class, of all that a model may leave out, has a share: one
+# standard error for one class. A stricter one misses twice as many collapses in small folds.
+_ABSENT = 0.16
+_NEGLIGIBLE = 0.02  # of an equal share: estimates cannot tell less from 0, as none is under 0
 _FRACTION = 0.1  # of the least share that a class is likely to have, which is to be predicted
 _LEVEL = 0.05  # of the test whether the estimate's assumption holds
 _FEWEST = 10  # rows of each domain from which shares are estimated
@@ -38,8 +43,16 @@ class TargetShares:
 
     @property
     def least(self):
-        """Shares that the classes have at least, as far as the estimate can tell."""
-        return np.maximum(self.shares - _ERRORS * self.errors, 0)
+        """Shares that the classes have at least, as far as the estimate can tell.
+
+        With more classes, of which any may be left out, more errors are taken off each.
+        """
+        n_known = max(np.count_nonzero(self.errors), 2)  # classes not known have error 0
+        n_errors = norm.isf(_ABSENT / (n_known - 1))
+        found = np.maximum(self.shares - n_errors * self.errors, 0)
+        if self.is_estimate:
+            found[found < _NEGLIGIBLE / n_known] = 0
+        return found
 
     @property
     def most(self):
@@ -88,7 +101,7 @@ def estimate_target_shares(X, y, X_target):
     near = (counts + 1) / (len(y) + len(classes))
     source = TargetShares(classes, shares, np.sqrt(near * (1 - near) / n_target), False)
     if len(classes) < 2 or min(len(y), n_target) < _FEWEST:
-        return TargetShares(classes, shares, np.ones(len(classes)), False)
+        return TargetShares(classes, shares, np.full(len(classes), np.inf), False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = estimate_priors(X, codes, X_target)
@@ -119,7 +132,8 @@ def find_collapse(predicted, classes, shares):
     -------
     is_collapsed : bool
         Whether a class is predicted for less than a tenth of the share that it has at least,
-        its estimate less two standard errors.
+        its estimate less one standard error if there are two classes, and more if there are
+        more.
     """
     known = shares.align(classes)
     found = np.zeros(len(known.classes))
@@ -130,9 +144,10 @@ def find_collapse(predicted, classes, shares):
 def limit_accuracy(predicted, classes, shares):
     """Largest accuracy of predictions in these shares: sum_k min(predicted_k, most_k).
 
-    It is 1 where the shares in the target are not estimated.
+    Where the shares in the target are not estimated it is 1, unless the predictions leave out
+    a class: of collapsed models, the one that predicts most of the classes then comes first.
     """
-    if not shares.is_estimate:
+    if not shares.is_estimate and not find_collapse(predicted, classes, shares):
         return 1.0
     known = shares.align(classes)
     found = np.zeros(len(known.classes))

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone, is_regressor
 
 from sklearn_transfer._validation import (
@@ -55,6 +56,12 @@ class GuardedScorer(BaseTargetScorer):
                 f"{type(self).__name__} estimates shares of classes from X itself, which must "
                 f"then be a table of numbers, and got {type(X).__name__} of samples: pass "
                 "representation=PretrainedFeatures() for images, or another transformer"
+            )
+        elif issparse(X):
+            raise ValueError(
+                f"{type(self).__name__} estimates shares of classes from X itself, which must "
+                "then be dense, and got a sparse matrix: pass representation=TruncatedSVD(50) "
+                "or another transformer"
             )
         return validate_domains(X, X_target)
 

@@ -53,11 +53,12 @@ class ReverseValidationScorer(GuardedScorer):
     leaves out a class that the target is likely to hold gets 3 less, or a million less if
     `scoring` is given, by the rule of `InfoMaxScorer`; regressors are not guarded.
 
-    Each call costs one fit on the target. The reverse model may return to the source although
-    the predictions are wrong: permuted classes that a second fit permutes back, or a model
-    that ignores the target, such as one that learns both domains apart. Differences between
-    models are small where the target is far away, since the reverse model then has to
-    extrapolate.
+    Where predictions leave a class out, the reverse model gives it the probability 0, so that
+    metrics of probabilities are defined. Each call costs one fit on the target. The reverse
+    model may return to the source although the predictions are wrong: permuted classes that a
+    second fit permutes back, or a model that ignores the target, such as one that learns both
+    domains apart. Differences between models are small where the target is far away, since
+    the reverse model then has to extrapolate.
 
     References
     ----------
@@ -86,11 +87,13 @@ class ReverseValidationScorer(GuardedScorer):
 
     def _compute_score(self, estimator, X, y, own):
         if is_regressor(estimator):
-            return self._score_reverse(estimator, "r2", self._predict(estimator), X, y, own)
+            return self._score_reverse(
+                estimator, "r2", None, self._predict(estimator), X, y, own
+            )
         classes = get_classes(self, estimator)
         shares = self._get_learned(X, y).shares
         labels = self._predict(estimator)
-        score = self._score_reverse(estimator, "accuracy", labels, X, y, own)
+        score = self._score_reverse(estimator, "accuracy", classes, labels, X, y, own)
         predicted = np.mean(labels[:, None] == classes, axis=0)
         if find_collapse(predicted, classes, shares):
             score -= PENALTY if self.scoring is None else _UNBOUNDED_PENALTY
@@ -99,7 +102,7 @@ class ReverseValidationScorer(GuardedScorer):
     def _predict(self, estimator):
         return np.asarray(estimator.predict(self._get_target()))
 
-    def _score_reverse(self, estimator, scoring, labels, X, y, own):
+    def _score_reverse(self, estimator, scoring, classes, labels, X, y, own):
         scorer = get_scorer(scoring if self.scoring is None else self.scoring)
         options = {} if own is None else {"sample_weight": own}
         if own is not None and not accepts_weights(scorer):
@@ -107,5 +110,7 @@ class ReverseValidationScorer(GuardedScorer):
                 f"scoring={shorten(self.scoring)} takes no sample_weight, and weights were "
                 "given: give another metric, or no weights"
             )
-        reverse = fit_reverse(estimator, self._get_target(), labels, X_target=X)
+        reverse = fit_reverse(
+            estimator, self._get_target(), labels, X_target=X, classes=classes
+        )
         return float(scorer(reverse, X, y, **options))

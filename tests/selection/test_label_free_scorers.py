@@ -5,12 +5,15 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import TruncatedSVD
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, normalized_mutual_info_score
+from sklearn.metrics import accuracy_score, log_loss, normalized_mutual_info_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -26,6 +29,7 @@ from sklearn_transfer import (
     ImportanceWeighted,
     InfoMaxScorer,
     NeighborInformationScorer,
+    PretrainedFeatures,
     ReverseValidationScorer,
     TargetDomain,
 )
@@ -37,6 +41,7 @@ from sklearn_transfer.selection._collapse import (
 )
 from sklearn_transfer.selection._label_free import estimate_accuracy
 from sklearn_transfer.selection._neighbors import find_neighbors
+from tests import small_networks
 
 DIVERSITY = [InfoMaxScorer, BNMScorer, NeighborInformationScorer]
 BY_PROBABILITY = [*DIVERSITY, ATCScorer]
@@ -298,6 +303,26 @@ def test_reverse_validation_of_one_predicted_class_is_its_share():
     assert found == pytest.approx(np.mean(y == "class 0"))
 
 
+def test_reverse_validation_by_probabilities_of_classes_that_are_left_out():
+    X, y, T, _ = draw([0.5, 0.0, 0.5], n=150, distance=6.0)
+    model = LogisticRegression().fit(X[:75], y[:75])
+    reverse = LogisticRegression().fit(T, model.predict(T))
+    assert len(reverse.classes_) == 2
+    P = np.insert(reverse.predict_proba(X), 1, 0, axis=1)
+    found = ReverseValidationScorer(X_target=T, scoring="neg_log_loss")(model, X, y)
+    assert found == pytest.approx(-log_loss(y, P, labels=model.classes_))
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc", "average_precision"])
+def test_a_search_by_probabilities_outlives_a_collapsed_model(scoring):
+    X, y, T, _ = draw([0.5, 0.5])
+    y = (y == "class 1").astype(int)
+    scorer = ReverseValidationScorer(X_target=T, scoring=scoring)
+    found = cross_val_score(collapse(T), X, y, scoring=scorer, cv=3)
+    assert (found < -999_000).all()
+    assert np.isfinite(found).all()
+
+
 def test_reverse_validation_needs_only_predict():
     X, y, T, _ = draw([0.3, 0.3, 0.4])
     assert ReverseValidationScorer(X_target=T)(LinearSVC().fit(X, y), X, y) > 0.9
@@ -361,7 +386,7 @@ def test_without_an_estimate_the_shares_of_the_source_count():
     shares = estimate_target_shares(X, y, T)
     assert not shares.is_estimate
     np.testing.assert_allclose(shares.shares, [0.5, 0.5])
-    assert limit_accuracy(np.array([1.0, 0.0]), shares.classes, shares) == 1
+    assert limit_accuracy(np.array([0.9, 0.1]), shares.classes, shares) == 1
 
 
 def test_estimated_shares_are_within_their_errors():
@@ -381,7 +406,7 @@ def test_estimated_shares_are_within_their_errors():
 )
 def test_a_class_that_the_target_holds_must_be_predicted(predicted, expected):
     errors = np.array([0.05, 0.05, 0.05])
-    shares = TargetShares(np.arange(3), np.array([0.6, 0.31, 0.09]), errors, is_estimate=True)
+    shares = TargetShares(np.arange(3), np.array([0.6, 0.34, 0.06]), errors, is_estimate=True)
     assert find_collapse(np.array(predicted, dtype=float), np.arange(3), shares) is expected
 
 
@@ -389,6 +414,41 @@ def test_a_class_that_the_model_does_not_know_counts_as_left_out():
     errors = np.array([0.05, 0.05])
     shares = TargetShares(np.array(["a", "b"]), np.array([0.5, 0.5]), errors, is_estimate=True)
     assert find_collapse(np.array([0.5, 0.5]), np.array(["a", "c"]), shares)
+
+
+@pytest.mark.parametrize(("n_classes", "n_errors"), [(2, 0.9945), (10, 2.1020)])
+def test_more_errors_are_taken_off_shares_of_more_classes(n_classes, n_errors):
+    shares, errors = np.full(n_classes, 1 / n_classes), np.full(n_classes, 0.01)
+    known = TargetShares(np.arange(n_classes), shares, errors, is_estimate=True)
+    np.testing.assert_allclose(known.least, shares - 0.01 * n_errors, atol=1e-6)
+    # Classes of the model that the source does not hold are not among them.
+    wider = known.align(np.arange(n_classes + 5))
+    np.testing.assert_allclose(wider.least[:n_classes], known.least)
+
+
+def test_an_estimate_cannot_tell_the_least_shares_from_none():
+    shares, errors = np.array([0.984, 0.016]), np.array([0.008, 0.008])
+    known = TargetShares(np.arange(2), shares, errors, is_estimate=True)
+    assert not find_collapse(np.array([1.0, 0.0]), np.arange(2), known)
+    of_source = TargetShares(np.arange(2), shares, errors, is_estimate=False)
+    assert find_collapse(np.array([1.0, 0.0]), np.arange(2), of_source)
+
+
+def test_collapse_is_found_in_small_folds():
+    found = []
+    for seed in range(20):
+        X, y, T, _ = draw([0.9, 0.1], n=20, seed=seed, distance=3.0)
+        shares = estimate_target_shares(X, y, T)
+        found.append(find_collapse(np.array([1.0, 0.0]), shares.classes, shares))
+    assert np.mean(found) >= 0.8
+
+
+def test_of_guarded_models_the_least_collapsed_has_the_largest_accuracy():
+    X, y, T, _ = draw([0.9, 0.1], shift=10.0)
+    shares = estimate_target_shares(X, y, T)
+    assert not shares.is_estimate
+    limits = [limit_accuracy(np.array([1 - q, q]), shares.classes, shares) for q in (0, 0.03)]
+    assert limits[0] < limits[1] < 0.7
 
 
 def test_accuracies_are_bounded_by_the_shares():
@@ -514,6 +574,32 @@ def test_lists_of_samples_need_a_representation(kind, domains):
     bare = kind(X_target=as_texts(T))
     with pytest.raises(ValueError, match="pass representation=PretrainedFeatures"):
         bare(fitted, as_texts(X), y)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_paths_of_images(kind, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 128, (36, 40, 40, 3), dtype=np.uint8)
+    y = np.tile(["dark", "light"], 12)
+    pixels[1::2] += 100
+    paths = [str(tmp_path / f"{i}.png") for i in range(36)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    features = PretrainedFeatures(small_networks.counting_net, weights=None, engine="torch")
+    model = make_pipeline(features, StandardScaler(), GaussianNB())
+    scorer = kind(X_target=TargetDomain(paths[24:]), representation=features)
+    small_networks.CountingNet.reset()
+    found = cross_val_score(model, paths[:24], y, scoring=scorer, cv=2)
+    assert small_networks.CountingNet.images_seen == 36
+    assert (found >= 0).all()
+
+
+def test_sparse_tables_need_a_representation(domains, model):
+    X, y, T, _ = domains
+    scorer = InfoMaxScorer(X_target=csr_matrix(T))
+    with pytest.raises(ValueError, match="got a sparse matrix: pass representation=Truncated"):
+        scorer(model, csr_matrix(X), y)
+    scorer.set_params(representation=TruncatedSVD(2))
+    assert 0 < scorer(model, csr_matrix(X), y) < 1
 
 
 @pytest.mark.parametrize("kind", ALL)
