@@ -12,7 +12,6 @@ from sklearn.utils.estimator_checks import check_estimator
 import sklearn_transfer
 from sklearn_transfer import (
     CORAL,
-    MeanAlignment,
     KLIEP,
     KMM,
     ULSIF,
@@ -22,6 +21,7 @@ from sklearn_transfer import (
     FineTunedRegressor,
     ImportanceWeighted,
     LabelShiftWeights,
+    MeanAlignment,
     NearestNeighborWeights,
     OptimalTransport,
     PretrainedFeatures,
@@ -266,7 +266,9 @@ ALIGNERS = [
     OptimalTransport(class_reg="lpl1"),
     OptimalTransport(class_reg="l1l2"),
 ]
-COLUMN_ALIGNERS = [a for a in ALIGNERS if isinstance(a, CORAL | MeanAlignment | OptimalTransport)]
+COLUMN_ALIGNERS = [
+    a for a in ALIGNERS if isinstance(a, CORAL | MeanAlignment | OptimalTransport)
+]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,10 @@ _WAYS = {
         partial(_build_weighted, partial(LabelShiftWeights, task="classification")),
     ),
     "mean": ("aligned", partial(_build_aligned, MeanAlignment)),
-    "mean-scale": ("aligned", partial(_build_aligned, partial(MeanAlignment, match_scale=True))),
+    "mean-scale": (
+        "aligned",
+        partial(_build_aligned, partial(MeanAlignment, match_scale=True)),
+    ),
     "coral": ("aligned", partial(_build_aligned, CORAL)),
     "subspace": ("aligned", partial(_build_aligned, SubspaceAlignment)),
     "tca": ("aligned", partial(_build_aligned, TransferComponentAnalysis)),

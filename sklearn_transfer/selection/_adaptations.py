@@ -36,6 +36,7 @@ from sklearn_transfer.selection._collapse import (
 )
 from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
+from sklearn_transfer.selection._two_sample import classifier_two_sample_test
 from sklearn_transfer.weighting._classifiers import (
     build_default_classifier,
     draw_stratified_folds,
@@ -46,6 +47,8 @@ from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 # standard errors. Smaller ones came with losses of accuracy as often as with gains on pairs
 # of domains with known labels.
 _LEAST_GAIN, _ERRORS = 0.02, 2.0
+# Domains that a classifier tells apart no better than this level says are taken as equal.
+_LEVEL, _PERMUTATIONS = 0.05, 199
 
 
 @validate_params(
@@ -196,11 +199,13 @@ def rank_adaptations(
     aligners as rows of the source. `accuracy` is too high where the shift is strong.
 
     A candidate is chosen if its gain is the largest and at least 0.02 and two standard
-    errors. Both numbers were chosen on fourteen pairs of domains of digits, garments, photos
-    and textiles; `benchmarks/adaptation.py` has the accuracies, also on pairs that nothing
-    was chosen on. The assumption is that classes form clusters in the features of the
-    target. Where they do not, such as a defect that is a detail of the image, no score can
-    tell which candidate is right, and a few labels should decide: see `target_accuracy`.
+    errors, and if `classifier_two_sample_test` tells the domains apart at level 0.05. The
+    numbers were chosen on fourteen pairs of domains of digits, garments, photos and textiles,
+    whose accuracies `benchmarks/adaptation.py` measures. The assumption is that classes form
+    clusters in the features of the target. Where they do not, such as a defect that is a
+    detail of the image, or where labels depend on inputs as in the source and inputs alone
+    have moved, no score can tell which candidate is right, and a few labels should decide:
+    see `target_accuracy`.
 
     References
     ----------
@@ -235,8 +240,9 @@ def rank_adaptations(
     comparison = _compare_domains(X, y, X_target, representation, cv, random_state)
     few = max(len(y), len(comparison.neighbors)) <= FEW_ROWS
     with one_blas_thread(few):
+        p_value = comparison.test_shift(random_state)
         rated = [comparison.rate(candidate) for candidate in named]
-    return _choose(rated, score)
+    return _choose(rated, score, p_value)
 
 
 def _validate_labels(X, y, task):
@@ -301,6 +307,12 @@ class _Comparison:
     neighbors: np.ndarray
     shares: TargetShares
 
+    def test_shift(self, random_state):
+        """p-value of a test that the domains are equal, which adapting could only disturb."""
+        X, T = self.table.X, self.table.X_target
+        options = {"n_permutations": _PERMUTATIONS, "random_state": random_state}
+        return classifier_two_sample_test(X, T, **options).p_value
+
     def rate(self, named):
         """`_Rated` of a `Named` candidate; an error of its fit becomes its problem."""
         domains = self.table if named.takes_features else self.samples
@@ -338,8 +350,11 @@ class _Comparison:
         return score_folds(estimator, domains, self.folds, self.ratio)
 
 
-def _choose(rated, score):
-    """`AdaptationRanking` of candidates, of which the first does not adapt."""
+def _choose(rated, score, p_value):
+    """`AdaptationRanking` of candidates, of which the first does not adapt.
+
+    `p_value` is that of equal domains.
+    """
     source_only, others = rated[0], rated[1:]
     if source_only.candidate.problem is not None:
         raise ValueError(
@@ -350,11 +365,14 @@ def _choose(rated, score):
     rows += [_compare(other, source_only, score) for other in others]
     _warn_of_problems(rows)
     found = [row for row in rows[1:] if row.problem is None]
-    supported = [row for row in found if _is_supported(row)]
+    differ = p_value <= _LEVEL
+    supported = [row for row in found if differ and _is_supported(row)]
     chosen = max(supported, key=lambda row: row.gain) if supported else rows[0]
     # Source-only stands before candidates of the same score, since sorting is stable.
     rows.sort(key=lambda row: (row.problem is not None, -row.scores.get(score, 0)))
-    return AdaptationRanking(tuple(rows), chosen, _explain(chosen, found, score), score)
+    return AdaptationRanking(
+        tuple(rows), chosen, _explain(chosen, found, score, p_value), score
+    )
 
 
 def _compare(rated, source_only, score):
@@ -371,7 +389,7 @@ def _is_supported(row):
     return enough and not row.collapsed
 
 
-def _explain(chosen, found, score):
+def _explain(chosen, found, score, p_value):
     """Sentence that says what was chosen and why."""
     if chosen.kind != "none":
         return (
@@ -379,6 +397,11 @@ def _explain(chosen, found, score):
             f" the model without adaptation (standard error {chosen.gain_error:.3f}), the"
             f" largest gain of {len(found)} candidates, and it predicts"
             f" {1 - chosen.agreement:.0%} of the target rows differently."
+        )
+    if p_value > _LEVEL:
+        return (
+            "Keep the model without adaptation: a classifier does not tell the domains apart"
+            f" (p = {p_value:.2g})."
         )
     if not found:
         return "Keep the model without adaptation: there is no other candidate."

@@ -33,9 +33,9 @@ _ADVICE = {
 # Where labels let ways to adapt be compared, the advice names one of them.
 _CHOSEN = {
     "none": (
-        "Keep the model as it is: of {n_compared} ways to adapt, none makes the predictions for"
-        " the target clearly more consistent; label a few target rows (target_accuracy) to see"
-        " how good they are."
+        "Keep the model as it is: of {n_compared} ways to adapt, none makes the predictions"
+        " for the target clearly more consistent; label a few target rows (target_accuracy) to"
+        " see how good they are."
     ),
     "collect": (
         "Collect target labels: the domains overlap too little, as {reason}, and none of"

@@ -291,11 +291,11 @@ def _choose_action(X, T, y, weights, found, alpha, random_state):
 
 def _weigh_evidence(X, T, y, found, alpha, random_state):
     """Action by what ways to adapt do to the predictions for the target."""
-    p_value = found["class_p_value"]
-    is_label_shift = found["action"] == "reweight classes" and (
-        p_value is None or p_value > alpha
-    )
-    if found["action"] == "nothing" or is_label_shift:
+    action, p_value = found["action"], found["class_p_value"]
+    is_label_shift = action == "reweight classes" and (p_value is None or p_value > alpha)
+    # Where the source covers the target, labels may depend on inputs as before, and aligning
+    # would break what predictions alone cannot show.
+    if action in ("nothing", "reweight") or is_label_shift:
         return {}
     rows = draw_rows(len(X), _RANKED, random_state)
     ranking = rank_adaptations(
@@ -307,7 +307,7 @@ def _weigh_evidence(X, T, y, found, alpha, random_state):
         task="classification",
         random_state=draw_seed(random_state),
     )
-    return {"ranking": ranking, "action": _name_action(ranking.chosen, found["action"])}
+    return {"ranking": ranking, "action": _name_action(ranking.chosen, action)}
 
 
 def _name_action(chosen, action):
