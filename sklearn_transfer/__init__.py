@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import weighting as weighting
     from sklearn_transfer._validation import TargetDomain as TargetDomain
     from sklearn_transfer.alignment import CORAL as CORAL
+    from sklearn_transfer.alignment import MeanAlignment as MeanAlignment
     from sklearn_transfer.alignment import OptimalTransport as OptimalTransport
     from sklearn_transfer.alignment import SubspaceAlignment as SubspaceAlignment
     from sklearn_transfer.alignment import (
@@ -40,14 +41,25 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.heads import PrototypeClassifier as PrototypeClassifier
     from sklearn_transfer.heads import ZeroShotClassifier as ZeroShotClassifier
     from sklearn_transfer.heads import episodes as episodes
+    from sklearn_transfer.plotting import AdaptationDisplay as AdaptationDisplay
     from sklearn_transfer.plotting import DomainDisplay as DomainDisplay
     from sklearn_transfer.plotting import NegativeTransferDisplay as NegativeTransferDisplay
     from sklearn_transfer.plotting import RankingDisplay as RankingDisplay
     from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
     from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
+    from sklearn_transfer.selection import ATCScorer as ATCScorer
+    from sklearn_transfer.selection import BNMScorer as BNMScorer
+    from sklearn_transfer.selection import InfoMaxScorer as InfoMaxScorer
+    from sklearn_transfer.selection import (
+        NeighborInformationScorer as NeighborInformationScorer,
+    )
+    from sklearn_transfer.selection import ReverseValidationScorer as ReverseValidationScorer
+    from sklearn_transfer.selection import choose_rows_to_label as choose_rows_to_label
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
+    from sklearn_transfer.selection import rank_adaptations as rank_adaptations
     from sklearn_transfer.selection import rank_backbones as rank_backbones
     from sklearn_transfer.selection import shift_report as shift_report
+    from sklearn_transfer.selection import target_accuracy as target_accuracy
     from sklearn_transfer.weighting import KLIEP as KLIEP
     from sklearn_transfer.weighting import KMM as KMM
     from sklearn_transfer.weighting import ULSIF as ULSIF
@@ -61,7 +73,10 @@ if TYPE_CHECKING:  # what editors and type checkers see
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "AdaptationDisplay": "sklearn_transfer.plotting",
+    "ATCScorer": "sklearn_transfer.selection",
     "AutoencoderFeatures": "sklearn_transfer.finetuning",
+    "BNMScorer": "sklearn_transfer.selection",
     "CORAL": "sklearn_transfer.alignment",
     "DEVScorer": "sklearn_transfer.weighting",
     "DomainClassifierWeights": "sklearn_transfer.weighting",
@@ -70,15 +85,19 @@ _HOME = {
     "FineTunedRegressor": "sklearn_transfer.finetuning",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",
+    "InfoMaxScorer": "sklearn_transfer.selection",
     "KLIEP": "sklearn_transfer.weighting",
     "KMM": "sklearn_transfer.weighting",
     "LabelShiftWeights": "sklearn_transfer.weighting",
+    "MeanAlignment": "sklearn_transfer.alignment",
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
+    "NeighborInformationScorer": "sklearn_transfer.selection",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "PrototypeClassifier": "sklearn_transfer.heads",
     "RankingDisplay": "sklearn_transfer.plotting",
+    "ReverseValidationScorer": "sklearn_transfer.selection",
     "SubspaceAlignment": "sklearn_transfer.alignment",
     "TargetDomain": "sklearn_transfer._validation",
     "TrainingDisplay": "sklearn_transfer.plotting",
@@ -87,6 +106,7 @@ _HOME = {
     "WeightsDisplay": "sklearn_transfer.plotting",
     "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
+    "choose_rows_to_label": "sklearn_transfer.selection",
     "datasets": "sklearn_transfer.datasets",
     "episodes": "sklearn_transfer.heads",
     "extraction": "sklearn_transfer.extraction",
@@ -94,9 +114,11 @@ _HOME = {
     "heads": "sklearn_transfer.heads",
     "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",
+    "rank_adaptations": "sklearn_transfer.selection",
     "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
+    "target_accuracy": "sklearn_transfer.selection",
     "testing": "sklearn_transfer.testing",
     "weighting": "sklearn_transfer.weighting",
 }

@@ -218,6 +218,18 @@ def test_selection_loads_no_network_library():
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
 
 
+def test_scorers_without_labels_load_no_network_library():
+    statement = (
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from sklearn_transfer import selection\n"
+        "X, y, T = [[float(k)] for k in range(12)], [0, 1] * 6, [[1.0], [1.5], [3.0]]\n"
+        "model = LogisticRegression().fit(X, y)\n"
+        "for name in ('ATCScorer', 'BNMScorer', 'InfoMaxScorer', 'ReverseValidationScorer'):\n"
+        "    getattr(selection, name)(X_target=T)(model, X, y)"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
+
+
 def test_scores_load_no_network_library():
     statement = (
         "from sklearn_transfer.selection import gbc, h_score, leep, logme, nce\n"

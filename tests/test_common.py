@@ -21,6 +21,7 @@ from sklearn_transfer import (
     FineTunedRegressor,
     ImportanceWeighted,
     LabelShiftWeights,
+    MeanAlignment,
     NearestNeighborWeights,
     OptimalTransport,
     PretrainedFeatures,
@@ -175,6 +176,7 @@ TABULAR = [
     (ImportanceWeighted(Ridge()), 52),
     (ImportanceWeighted(make_pipeline(Normalizer(), LogisticRegression())), 53),
     (CORAL(), 46),
+    (MeanAlignment(), 46),
     (SubspaceAlignment(), 46),
     (TransferComponentAnalysis(), 46),
     (OptimalTransport(), 46),
@@ -255,6 +257,8 @@ WEIGHTERS = [
 ]
 ALIGNERS = [
     CORAL(),
+    MeanAlignment(),
+    MeanAlignment(match_scale=True),
     SubspaceAlignment(n_components=2),
     TransferComponentAnalysis(3, mu=0.1),
     OptimalTransport(),
@@ -262,7 +266,9 @@ ALIGNERS = [
     OptimalTransport(class_reg="lpl1"),
     OptimalTransport(class_reg="l1l2"),
 ]
-COLUMN_ALIGNERS = [a for a in ALIGNERS if isinstance(a, CORAL | OptimalTransport)]
+COLUMN_ALIGNERS = [
+    a for a in ALIGNERS if isinstance(a, CORAL | MeanAlignment | OptimalTransport)
+]
 
 
 @pytest.mark.parametrize(

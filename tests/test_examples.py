@@ -101,6 +101,16 @@ def test_features_of_photos_help_on_photos_and_hurt_on_digits(tmp_path):
 
 
 @pytest.mark.slow
+def test_intervals_of_fifty_labels_contain_the_accuracy(tmp_path):
+    lines = run("selection/plot_target_accuracy.py", tmp_path)
+    pattern = r"truth (\S+)\n.*interval (\S+) to ([\d.]+)\)"
+    found = [[float(number) for number in match] for match in re.findall(pattern, lines)]
+    assert len(found) == 6
+    assert all(low <= truth <= high for truth, low, high in found)
+    assert "overconfident" in lines
+
+
+@pytest.mark.slow
 def test_prototypes_are_most_accurate_with_one_photo_per_class(tmp_path):
     table = run("heads/plot_few_shot.py", tmp_path)
     pattern = r"^(\w+).*? 1: (0\.\d+) "

@@ -13,20 +13,21 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 @pytest.fixture
 def names(photos, tmp_path):
-    """Return the names that the recipes use: paths, y, new_paths and table."""
+    """Return the names that the recipes use: paths, y, new_paths, table and ask."""
     paths = []
     for i in range(12):
         paths.append(str(tmp_path / f"{i}.jpg"))
         Image.fromarray(photos[i % 2][10 * i : 10 * i + 150, :150]).save(paths[-1])
     table = pd.DataFrame({"path": paths, "age": range(12), "weight": np.arange(12.0)})
     y = np.arange(12) % 2
-    return {"paths": paths, "y": y, "new_paths": paths[:6], "table": table}
+    found = {"paths": paths, "y": y, "new_paths": paths[:6], "table": table}
+    return {**found, "ask": lambda path: int(Path(path).stem) % 2}
 
 
 def test_recipes_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(recipes) == 8
+    assert len(recipes) == 9
     for recipe in recipes:
         exec(compile(recipe, "README.md", "exec"), names)
     assert names["search"].best_score_ > 0.9

@@ -30,6 +30,7 @@ from sklearn_transfer import (
     ImportanceWeighted,
     ImportanceWeightedScorer,
     LabelShiftWeights,
+    MeanAlignment,
     NearestNeighborWeights,
     OptimalTransport,
     PretrainedFeatures,
@@ -95,7 +96,13 @@ def test_weighters_survive(kind):
         np.testing.assert_array_equal(again.predict_weights(T), fitted.predict_weights(T))
 
 
-ALIGNERS = [CORAL, SubspaceAlignment, TransferComponentAnalysis, OptimalTransport]
+ALIGNERS = [
+    CORAL,
+    MeanAlignment,
+    SubspaceAlignment,
+    TransferComponentAnalysis,
+    OptimalTransport,
+]
 
 
 @pytest.mark.parametrize("kind", ALIGNERS)

@@ -13,8 +13,15 @@ on the source and predicts the target. What follows from that:
 """
 
 from sklearn_transfer.alignment._coral import CORAL
+from sklearn_transfer.alignment._mean import MeanAlignment
 from sklearn_transfer.alignment._optimal_transport import OptimalTransport
 from sklearn_transfer.alignment._subspace import SubspaceAlignment
 from sklearn_transfer.alignment._tca import TransferComponentAnalysis
 
-__all__ = ["CORAL", "OptimalTransport", "SubspaceAlignment", "TransferComponentAnalysis"]
+__all__ = [
+    "CORAL",
+    "MeanAlignment",
+    "OptimalTransport",
+    "SubspaceAlignment",
+    "TransferComponentAnalysis",
+]

@@ -1,4 +1,4 @@
-"""What adaptation has done: shares of predicted classes, a report, and a warning."""
+"""Report of what adaptation has done: shares of predicted classes, and a warning."""
 
 import warnings
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +17,7 @@ PUBLISHED = ("adapt_report_", "target_classes_")
 
 @dataclass(frozen=True, repr=False)
 class AdaptationReport:
-    """What adapting a network to a target domain has done, by predictions without labels.
+    """Effects of adapting a network to a target domain, by predictions without labels.
 
     The network is compared with a linear head on its embedding as it was before, fitted on
     the same labeled rows ("source-only"). What is not known is None, as are numbers of classes
@@ -273,7 +273,7 @@ def _warn_of_collapse(report):
         f" of the target{report._describe_before()} and {report.source_effective:.1f} in the"
         " source, which looks like a collapse. Unless the target is known to hold so few"
         " classes, use adapt=None, another objective, a smaller weight of this one, or fewer"
-        " epochs",
+        " epochs.",
         UserWarning,
         stacklevel=6,
     )

@@ -139,6 +139,10 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         number of threads give the same network.
     verbose : bool, default=False
         Whether to show progress with loss, score and time left.
+    adapt : {"mcc", "infomax", "bnm", "jdot", "coral", "mmd", "cdan", "dann"}, Objective or \
+None, default=None
+        Objective by which the target of `fit` adapts the network, see Notes; the words are
+        those of `sklearn_transfer.finetuning.objectives`, whose objects have options.
 
     Attributes
     ----------
@@ -147,7 +151,8 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     history_ : list of dict
         One entry per epoch, ready for `pandas.DataFrame`: "epoch", "phase", "train_loss",
         "lr", "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score"
-        (accuracy or R2; of several labels the accuracy of single entries).
+        (accuracy or R2; of several labels the accuracy of single entries). Adaptation adds
+        "adapt_loss" and, with a discriminator, "discriminator_accuracy".
     n_iter_ : int
         Number of entries of `history_`.
     net_ : skorch.NeuralNet
@@ -156,6 +161,11 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         `net_.predict` takes network input and gives outputs of the network.
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
+    target_classes_ : ndarray of shape (n_classes,)
+        Shares of the predicted classes on the target. Set where the network was adapted.
+    adapt_report_ : AdaptationReport
+        Steps taken, and predictions for the target beside those of a head without adaptation.
+        It prints itself. Set where the network was adapted.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -184,6 +194,14 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
     run what follows. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
     file. Networks in which something bypasses the last frozen layer, such as NASNet, train
     without this, with a warning.
+
+    With `adapt` and a target the loss has a second term, on batches of target rows in a pass
+    of their own; without a target a warning says that nothing is adapted. With `freeze="all"`
+    a bottleneck of 256 units trains between embedding and head. All objectives assume that
+    each class of the target lies nearer to the same class of the source than to others. "mcc"
+    suits most shifts, also of class shares; "infomax", "bnm" and "jdot" gain more on changes
+    of style and lose where class shares differ; "coral" and "mmd" match features; "cdan" and
+    "dann" train a discriminator and are the least stable. Choose with `rank_adaptations`.
 
     A batch of one row is normalized by running statistics. If memory does not suffice, the
     batch is halved once, with a warning. Ctrl-C ends the training and leaves a fitted

@@ -40,7 +40,7 @@ class _Standardized(nn.Module):
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > floor, deviation, 1.0).clamp(min=floor))
 
-    def rescale(self, features):
+    def standardize_features(self, features):
         """Features (n_samples, width) in units of their scale."""
         return (features - self.mean) / self.scale
 
@@ -59,7 +59,7 @@ class Head(_Standardized):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features):
-        return self.linear(self.rescale(features))
+        return self.linear(self.standardize_features(features))
 
 
 class Bottleneck(_Standardized):
@@ -75,7 +75,7 @@ class Bottleneck(_Standardized):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features):
-        return functional.relu(self.linear(self.rescale(features)))
+        return functional.relu(self.linear(self.standardize_features(features)))
 
 
 class Network(nn.Module):

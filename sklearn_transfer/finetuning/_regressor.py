@@ -126,13 +126,18 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         number of threads give the same network.
     verbose : bool, default=False
         Whether to show progress with loss, score and time left.
+    adapt : {"jdot", "coral", "mmd", "dann"}, Objective or None, default=None
+        Objective by which the target of `fit` adapts the network; the words are those of
+        `sklearn_transfer.finetuning.objectives`, whose objects have options. See
+        `FineTunedClassifier`.
 
     Attributes
     ----------
     history_ : list of dict
         One entry per epoch, ready for `pandas.DataFrame`: "epoch", "phase", "train_loss",
         "lr", "dur" (seconds), "best" and, with validation, "valid_loss" and "valid_score"
-        (accuracy or R2; of several labels the accuracy of single entries).
+        (accuracy or R2; of several labels the accuracy of single entries). Adaptation adds
+        "adapt_loss" and, with a discriminator, "discriminator_accuracy".
     n_iter_ : int
         Number of entries of `history_`.
     net_ : skorch.NeuralNet
@@ -141,6 +146,9 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
         `net_.predict` takes network input and gives outputs of the network.
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
+    adapt_report_ : AdaptationReport
+        Steps taken, and how far predictions for the target agree with those of a head without
+        adaptation. It prints itself. Set where the network was adapted.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

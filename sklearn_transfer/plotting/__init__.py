@@ -4,6 +4,7 @@ A display draws the arrays and records it is given, so that every other stage ma
 one. matplotlib is imported when something is drawn.
 """
 
+from sklearn_transfer.plotting._adaptations import AdaptationDisplay
 from sklearn_transfer.plotting._domains import DomainDisplay
 from sklearn_transfer.plotting._negative import NegativeTransferDisplay
 from sklearn_transfer.plotting._ranking import RankingDisplay
@@ -11,6 +12,7 @@ from sklearn_transfer.plotting._training import TrainingDisplay
 from sklearn_transfer.plotting._weights import WeightsDisplay
 
 __all__ = [
+    "AdaptationDisplay",
     "DomainDisplay",
     "NegativeTransferDisplay",
     "RankingDisplay",

@@ -52,8 +52,9 @@ class NegativeTransferDisplay:
     Notes
     -----
     Folds share training rows, so the interval is wider than one of as many independent
-    differences would be; the spread of the points does not show that. Above 0 the score with
-    transfer is the larger one. An interval that is not finite is left out.
+    differences would be; the spread of the points does not show that. Where the scores are
+    those on labeled target rows, the interval also contains the spread over these. Above 0
+    the score with transfer is the larger one. An interval that is not finite is left out.
 
     Examples
     --------

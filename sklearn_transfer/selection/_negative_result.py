@@ -21,6 +21,7 @@ class NegativeTransferResult:
     scoring: str
     baseline: str
     confidence: float
+    n_labels: int | None = None
 
     def to_dict(self):
         """All attributes in plain Python types."""
@@ -33,8 +34,9 @@ class NegativeTransferResult:
     def __str__(self):
         mean, against = self.scores_transferred.mean(), self.scores_baseline.mean()
         return (
-            f"Transfer {self._choose_verb()}: {self.scoring} {mean:.3f} against "
-            f"{against:.3f} of the baseline {self.baseline}, {self._describe_spread()}."
+            f"Transfer {self._choose_verb()}: {self.scoring} {mean:.3f}"
+            f"{self._describe_place()} against {against:.3f} of the baseline {self.baseline}, "
+            f"{self._describe_spread()}."
         )
 
     __repr__ = __str__
@@ -43,6 +45,9 @@ class NegativeTransferResult:
         if self.verdict != "undecided":
             return self.verdict
         return "neither helps nor hurts for certain"
+
+    def _describe_place(self):
+        return "" if self.n_labels is None else f" on {self.n_labels} labeled target rows"
 
     def _describe_spread(self):
         n = len(self.differences)
@@ -70,6 +75,8 @@ class NegativeTransferResult:
             yield f"{self._format_percent()} interval", f"{low:+.3f} to {high:+.3f}"
             yield "p-value", f"{self.p_value:.2g}"
         yield "Folds", f"{len(self.differences)}"
+        if self.n_labels is not None:
+            yield "Labeled target rows", f"{self.n_labels}"
 
     def _repr_html_(self):
         return format_report("Negative transfer", self._iterate_rows(), str(self))

@@ -1,8 +1,10 @@
 """Text and HTML of a shift report."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sklearn_transfer._html import format_report
+from sklearn_transfer.selection._adaptation_candidates import TITLES
+from sklearn_transfer.selection._adaptation_table import AdaptationRanking
 
 _ADVICE = {
     "nothing": "Do nothing: {reason}.",
@@ -26,6 +28,22 @@ _ADVICE = {
     "collect": (
         "Do not reweight: the domains overlap too little, as {reason}; collect target labels."
     ),
+}
+
+# Where labels let ways to adapt be compared, the advice names one of them.
+_CHOSEN = {
+    "none": (
+        "Keep the model as it is: of {n_compared} ways to adapt, none makes the predictions"
+        " for the target clearly more consistent; label a few target rows (target_accuracy) to"
+        " see how good they are."
+    ),
+    "collect": (
+        "Collect target labels: the domains overlap too little, as {reason}, and none of"
+        " {n_compared} ways to adapt makes the predictions for the target clearly more"
+        " consistent."
+    ),
+    "reweighted": "Reweight the source ({title}): {evidence}.",
+    "aligned": "Align the domains ({title}): {evidence}.",
 }
 
 _SHOWN = 20  # classes of which the shares are shown
@@ -53,15 +71,51 @@ class ShiftReport:
     source_priors: list | None = None
     target_priors: list | None = None
     class_p_value: float | None = None
+    ranking: AdaptationRanking | None = None
+
+    @property
+    def method(self):
+        """Name of the way to adapt that the evidence supports, as in `rank_adaptations`.
+
+        None where none is supported, or none was compared.
+        """
+        if self.ranking is None or self.ranking.chosen.kind == "none":
+            return None
+        return self.ranking.chosen.name
 
     @property
     def advice(self):
         """What to do and why, in one sentence."""
-        return _ADVICE[self.action].format(reason=self._describe_reason(), **asdict(self))
+        if self.ranking is None:
+            known = self._list_values()
+            return _ADVICE[self.action].format(reason=self._describe_reason(), **known)
+        chosen = self.ranking.chosen
+        kind = "collect" if self.action == "collect" else chosen.kind
+        return _CHOSEN[kind].format(
+            n_compared=len(self.ranking.candidates) - 1,
+            title=TITLES.get(chosen.name),
+            evidence=self._describe_evidence(),
+            reason=self._describe_separation(),
+        )
 
     def to_dict(self):
-        """All attributes in plain Python types, the advice included."""
-        return {**asdict(self), "advice": self.advice}
+        """All attributes in plain Python types, the advice and the method included."""
+        return {**self._list_values(), "method": self.method, "advice": self.advice}
+
+    def _list_values(self):
+        return {name: value for name, value in vars(self).items() if name != "ranking"}
+
+    def _describe_evidence(self):
+        chosen = self.ranking.chosen
+        return (
+            "it makes the predictions for the target more consistent between neighbors (gain"
+            f" {chosen.gain:.2f} +- {chosen.gain_error:.2f}) than {self._count_others()} other"
+            f" ways to adapt, and changes {1 - chosen.agreement:.0%} of them; check on a few"
+            " target labels"
+        )
+
+    def _count_others(self):
+        return len(self.ranking.candidates) - 2
 
     def _describe_reason(self):
         if self.action == "nothing":

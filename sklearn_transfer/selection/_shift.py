@@ -8,9 +8,10 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._sampling import draw_rows
+from sklearn_transfer._sampling import draw_rows, draw_seed
 from sklearn_transfer._validation import column_or_1d, resolve_task, validate_domains
 from sklearn_transfer.alignment._coral import match_moments
+from sklearn_transfer.selection._adaptations import rank_adaptations
 from sklearn_transfer.selection._label_shift import label_shift_test
 from sklearn_transfer.selection._mmd import compute_permuted_mmd, compute_pooled_gamma, mmd
 from sklearn_transfer.selection._overlap import (
@@ -32,6 +33,9 @@ _EQUAL = 0.95  # effective share from which weights change next to nothing
 _HALF = 0.5  # share of the discrepancy that weights must remove
 _FIFTH = 0.2  # share that may stay where mean and covariance are said to explain it
 _CLASSES_LEAVE = 0.1  # share that may stay where classes alone are said to explain it
+_RANKED = 1000  # rows of each domain that ways to adapt are compared on
+# Those that are fitted in seconds without a network.
+_WAYS = ("kmm", "label-shift", "mean", "mean-scale", "coral", "transport")
 
 
 @validate_params(
@@ -198,6 +202,7 @@ def shift_report(
         found["class_p_value"] = compare_within_classes(
             X, codes, np.array(shares), T, found["gamma"], alpha, random_state
         )
+        found |= _weigh_evidence(X, T, labels, found, alpha, random_state)
     del found["gamma"], found["chance"]
     return ShiftReport(len(X), len(T), X.shape[1], alpha=alpha, **found)
 
@@ -282,6 +287,35 @@ def _choose_action(X, T, y, weights, found, alpha, random_state):
     if not few and _compute_left(X, T, weights, found) <= _compute_allowed(found, _HALF):
         return "nothing" if found["ess_share"] >= _EQUAL else "reweight"
     return "align" if _is_alignable(X, T, found, random_state) else "fine-tune"
+
+
+def _weigh_evidence(X, T, y, found, alpha, random_state):
+    """Action by what ways to adapt do to the predictions for the target."""
+    action, p_value = found["action"], found["class_p_value"]
+    is_label_shift = action == "reweight classes" and (p_value is None or p_value > alpha)
+    # Where the source covers the target, labels may depend on inputs as before, and aligning
+    # would break what predictions alone cannot show.
+    if action in ("nothing", "reweight") or is_label_shift:
+        return {}
+    rows = draw_rows(len(X), _RANKED, random_state)
+    ranking = rank_adaptations(
+        _WAYS,
+        X[rows],
+        y[rows],
+        T[draw_rows(len(T), _RANKED, random_state)],
+        cv=None,
+        task="classification",
+        random_state=draw_seed(random_state),
+    )
+    return {"ranking": ranking, "action": _name_action(ranking.chosen, action)}
+
+
+def _name_action(chosen, action):
+    if chosen.kind == "aligned":
+        return "align"
+    if chosen.kind == "reweighted":
+        return "reweight classes" if chosen.name == "label-shift" else "reweight"
+    return "collect" if action == "collect" else "keep"
 
 
 def _weight_classes(y, found):

@@ -3,9 +3,16 @@
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
 from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
+    _check_method_params,
     _num_features,
     check_consistent_length,
     check_is_fitted,
@@ -18,7 +25,17 @@ from sklearn_transfer.weighting._kmm import KMM
 from sklearn_transfer.weighting._weighted_fit import (
     check_takes_weights,
     fit_with_weights,
+    get_inner_routing,
     score_with_weights,
+)
+
+_ROUTED = (
+    "fit",
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "score",
 )
 
 
@@ -126,6 +143,12 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
     scikit-learn's metadata routing is on makes no difference: requests that were left open
     are answered on a clone.
 
+    This is a metadata router. It consumes `sample_weight`, `X_target` and `sample_domain`,
+    and with routing on passes all else to what asks for it inside `estimator`: `groups` to
+    the splitter of a search, `X_val` and `y_val` to a fine-tuner. A part that asks for
+    `X_target` as well, such as an aligner, gets the target in either form it was given;
+    a request for it that was left open counts as False.
+
     In a search or cross-validation this is the outermost estimator, and the target travels
     as `fit(X, y, X_target=TargetDomain(X_target))`, next to `sample_weight`, which is sliced
     with X. With routing on, `set_fit_request(X_target=True, sample_weight=True)` asks for
@@ -171,7 +194,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         self.representation = representation
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None, *, X_target=None, sample_domain=None):
+    def fit(
+        self, X, y=None, sample_weight=None, *, X_target=None, sample_domain=None, **params
+    ):
         """Estimate weights of the source, then fit the estimator on it with them.
 
         Parameters
@@ -191,6 +216,10 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         sample_domain : array-like of shape (n_samples,), default=None
             At least 0 for rows of X that belong to the source, negative for those of the
             target.
+        **params : dict
+            Metadata for `estimator`, with scikit-learn's metadata routing on. Where
+            `sample_domain` is given, those with an entry for each row of X are reduced to
+            the rows of the source.
 
         Returns
         -------
@@ -200,27 +229,64 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         Raises
         ------
         TypeError
-            If `estimator`, or the part of it that predicts, takes no `sample_weight`.
+            If `estimator`, or the part of it that predicts, takes no `sample_weight`, or if
+            nothing in it asks for one of `params`.
         ValueError
-            If `sample_weight` is negative in a row or 0 in all, among other causes.
+            If `sample_weight` is negative in a row or 0 in all, or `params` are given while
+            metadata routing is off, among other causes.
         """
         check_takes_weights(self.estimator, type(self).__name__)
+        _raise_for_params(params, self, "fit")
         if sample_domain is not None and np.asarray(sample_weight).ndim > 0:
             rows = np.flatnonzero(find_source_rows(X, y, sample_domain))
             check_consistent_length(X, sample_weight)
             sample_weight = _safe_indexing(sample_weight, rows)
-        X, y, X_target = split_domains(X, y, X_target, sample_domain)
+        X, y, target, params = self._split_and_route(X, y, X_target, sample_domain, params)
         if sample_weight is not None:
             sample_weight = validate_sample_weight(sample_weight, X)
-        found = combine_weights(self, X, y, X_target, sample_weight)
+        found = combine_weights(self, X, y, target, sample_weight)
         self.weighter_, self.representation_, self.weights_ = found
         self.ess_ = compute_effective_size(self.weights_)
         scale = 1.0 if sample_weight is None else sample_weight.mean()
-        self.estimator_ = fit_with_weights(self.estimator, X, y, scale * self.weights_)
+        weights = scale * self.weights_
+        self.estimator_ = fit_with_weights(self.estimator, X, y, weights, **params)
         return self
 
+    def _split_and_route(self, X, y, X_target, sample_domain, params):
+        """Source rows, their y, target rows, and the metadata of the inner fit."""
+        source, y_source, target = split_domains(X, y, X_target, sample_domain)
+        if sample_domain is not None and params:
+            rows = np.flatnonzero(find_source_rows(X, y, sample_domain))
+            params = _check_method_params(X, params, rows)
+        # The object given as X_target may hold more than rows, such as labels of a few.
+        domains = {"X_target": target if X_target is None else X_target}
+        return source, y_source, target, self._select_metadata("fit", params | domains)
+
+    def _select_metadata(self, method, params):
+        """Return the metadata that the inner `method` asks for."""
+        _raise_for_params(params, self, method, allow=["X_target"])
+        if not _routing_enabled():
+            return {}
+        params = {name: value for name, value in params.items() if value is not None}
+        return process_routing(self, method, **params).estimator[method]
+
+    def get_metadata_routing(self):
+        """Metadata that this estimator consumes, and what it routes to the inner one.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            With nothing for `estimator` where a part of it does not support routing.
+        """
+        mapping = MethodMapping()
+        for method in _ROUTED:
+            mapping.add(caller=method, callee=method)
+        router = MetadataRouter(owner=self).add_self_request(self)
+        inner = get_inner_routing(self.estimator)
+        return router.add(estimator=inner, method_mapping=mapping)
+
     @available_if(_has_method("predict"))
-    def predict(self, X):
+    def predict(self, X, **params):
         """Predictions of the fitted estimator.
 
         Parameters
@@ -228,15 +294,18 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
             Samples of either domain.
 
+        **params : dict
+            Metadata for the same method of `estimator`, with metadata routing on.
+
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             One prediction per sample.
         """
-        return self._get_fitted().predict(X)
+        return self._predict_by("predict", X, params)
 
     @available_if(_has_method("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X, **params):
         """Probabilities of the classes, from the fitted estimator.
 
         Parameters
@@ -244,15 +313,18 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
             Samples of either domain.
 
+        **params : dict
+            Metadata for the same method of `estimator`, with metadata routing on.
+
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._get_fitted().predict_proba(X)
+        return self._predict_by("predict_proba", X, params)
 
     @available_if(_has_method("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, **params):
         """Logarithms of the probabilities of the classes, from the fitted estimator.
 
         Parameters
@@ -260,15 +332,18 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
             Samples of either domain.
 
+        **params : dict
+            Metadata for the same method of `estimator`, with metadata routing on.
+
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._get_fitted().predict_log_proba(X)
+        return self._predict_by("predict_log_proba", X, params)
 
     @available_if(_has_method("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X, **params):
         """Confidence scores of the fitted estimator.
 
         Parameters
@@ -276,15 +351,18 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
             Samples of either domain.
 
+        **params : dict
+            Metadata for the same method of `estimator`, with metadata routing on.
+
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
             As the estimator gives them.
         """
-        return self._get_fitted().decision_function(X)
+        return self._predict_by("decision_function", X, params)
 
     @available_if(_has_method("score"))
-    def score(self, X, y, *, sample_weight=None, sample_domain=None):
+    def score(self, X, y, *, sample_weight=None, sample_domain=None, **params):
         """Score of the fitted estimator on labeled samples, which counts them alike.
 
         Parameters
@@ -299,6 +377,9 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
             Where given, rows with a negative number (target) are not counted: their y is a
             placeholder.
 
+        **params : dict
+            Metadata for `score` of `estimator`, with metadata routing on.
+
         Returns
         -------
         score : float
@@ -307,12 +388,19 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         estimator = self._get_fitted()
         if sample_domain is not None:
             rows = np.flatnonzero(find_source_rows(X, y, sample_domain))
+            params = _check_method_params(X, params, rows)
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
             if sample_weight is not None:
                 sample_weight = _safe_indexing(sample_weight, rows)
+        params = self._select_metadata("score", params)
         if sample_weight is None:
-            return estimator.score(X, y)
-        return score_with_weights(estimator, X, y, sample_weight)
+            return estimator.score(X, y, **params)
+        return score_with_weights(estimator, X, y, sample_weight, **params)
+
+    def _predict_by(self, method, X, params):
+        """Result of a method of the fitted estimator, with the metadata it asks for."""
+        function = getattr(self._get_fitted(), method)
+        return function(X, **self._select_metadata(method, params))
 
     def _get_fitted(self):
         check_is_fitted(self, "estimator_")

@@ -259,6 +259,30 @@ class LabelShiftWeights(BaseWeighter):
         return confounded
 
 
+def estimate_priors(X, codes, X_target, n_groups=10):
+    """Shares of classes 0, 1, ... in the target by "em", and their standard errors.
+
+    The errors are those of the jackknife: calibration and shares are estimated again without
+    each group of source rows. They are at least 1 / n_source, as no errors among few rows
+    do not mean that there are none.
+    """
+    weighter = LabelShiftWeights(task="classification", random_state=0)
+    counts = np.bincount(codes)
+    weighter.classes_, weighter.source_priors_ = np.arange(len(counts)), counts / len(codes)
+    source, target = weighter._predict_left_out(X, codes, X_target)
+    priors = weighter._solve_em(source, codes, target)
+    groups = draw_stratified_folds(codes, n_groups, check_random_state(1))
+    without = [
+        weighter._solve_em(source[groups != group], codes[groups != group], target)
+        for group in np.unique(groups)
+        if len(np.unique(codes[groups != group])) == len(counts)
+    ]
+    if len(without) < 2:
+        return priors, np.ones(len(counts))
+    errors = np.sqrt(len(without) - 1) * np.std(without, axis=0)
+    return priors, np.maximum(errors, 1 / len(codes))
+
+
 def _validate_labels(y):
     """Labels of the source, checked to be classes."""
     if y is None:

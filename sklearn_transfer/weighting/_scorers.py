@@ -2,33 +2,28 @@
 
 from inspect import signature
 
-import joblib
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     accepts_weights,
     as_target,
     column_or_1d,
     shorten,
-    split_domains,
     suggest_near,
 )
 from sklearn_transfer.weighting._importance import combine_weights
+from sklearn_transfer.weighting._target_scorer import BaseTargetScorer
 
-_KEPT = 64  # folds whose weights a scorer remembers: every candidate is scored on the same
 
+class _WeightedScorer(BaseTargetScorer):
+    """Scorer that weights the source samples it scores by their likeness to the target.
 
-class _TargetScorer(BaseEstimator):
-    """Scorer that owns target samples and weights the samples it scores.
-
-    A subclass says in `_compute_score` what it makes of the weights. Metadata routing hands it
-    `sample_weight` only after `set_score_request(sample_weight=True)`.
+    A subclass says in `_score_weighted` what it makes of the weights.
     """
+
+    _learns_by = ("weighter", "representation")
 
     def __init__(self, scoring, *, X_target, weighter=None, representation=None):
         self.scoring = scoring
@@ -36,86 +31,17 @@ class _TargetScorer(BaseEstimator):
         self.weighter = weighter
         self.representation = representation
 
-    def set_score_request(self, *, sample_weight):
-        """Say whether metadata routing hands weights of the samples to the scorer.
+    def _compute_score(self, estimator, X, y, own):
+        metric = self._resolve_metric()
+        return self._score_weighted(metric, estimator, X, y, *self._get_learned(X, y, own))
 
-        Parameters
-        ----------
-        sample_weight : bool or str
-            True where they are wanted, or the name under which they are passed. Before any
-            call they are not wanted.
-
-        Returns
-        -------
-        self : object
-            The scorer.
-        """
-        request = self._get_metadata_request()
-        request.score.add_request(param="sample_weight", alias=sample_weight)
-        self._metadata_request = request
-        return self
-
-    def __call__(self, estimator, X, y, sample_weight=None):
-        """Score a fitted estimator on labeled source samples.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted.
-        X : array-like of shape (n_samples, n_features), or sequence of n_samples samples
-            Source samples that the estimator was not fitted on.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of your own, at least 0, by which those of the domain are multiplied.
-
-        Returns
-        -------
-        score : float
-            Greater is better.
-        """
-        metric, y = self._resolve_metric(), as_target(y)
-        own = None
-        if sample_weight is not None:
-            own = validate_sample_weight(sample_weight, X)
-        if own is not None and not own.all():
-            kept = np.flatnonzero(own)
-            X, y, own = _safe_indexing(X, kept), _safe_indexing(y, kept), own[kept]
-        return float(
-            self._compute_score(metric, estimator, X, y, *self._estimate_weights(X, y, own))
-        )
-
-    def _estimate_weights(self, X, y, own):
+    def _learn(self, X, y, X_target, own):
         """Weights of mean 1 of the samples, and the mean of the estimate they come from."""
-        if self.X_target is None:
-            raise ValueError(
-                f"{type(self).__name__} got X_target=None: give it samples of the target"
-            )
-        kept = self._get_kept_weights()
-        key = joblib.hash([self.weighter, self.representation, X, y, own])
-        if key not in kept:
-            _, _, X_target = split_domains(X, y, self.X_target, None)
-            weighter, _, weights = combine_weights(self, X, y, X_target, own)
-            if len(kept) >= _KEPT:
-                kept.pop(next(iter(kept)))
-            kept[key] = weights, weighter.mean_weight_
-        return kept[key]
-
-    def _get_kept_weights(self):
-        """Weights by the content of what they belong to, for this target."""
-        target, kept = self.__dict__.get("_kept", (None, {}))
-        if target is not self.X_target:
-            kept = {}
-            self._kept = self.X_target, kept
-        return kept
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        state.pop("_kept", None)
-        return state
+        weighter, _, weights = combine_weights(self, X, y, X_target, own)
+        return weights, weighter.mean_weight_
 
 
-class ImportanceWeightedScorer(_TargetScorer):
+class ImportanceWeightedScorer(_WeightedScorer):
     """Metric on source samples, weighted so that it estimates the one on the target.
 
     Use it as `scoring` in a search or cross-validation to choose models for a target that
@@ -182,11 +108,11 @@ class ImportanceWeightedScorer(_TargetScorer):
             )
         return scorer
 
-    def _compute_score(self, scorer, estimator, X, y, weights, mean_weight):
+    def _score_weighted(self, scorer, estimator, X, y, weights, mean_weight):
         return scorer(estimator, X, y, sample_weight=weights)
 
 
-class DEVScorer(_TargetScorer):
+class DEVScorer(_WeightedScorer):
     """Deep embedded validation: importance-weighted score with a control variate.
 
     Use it as `ImportanceWeightedScorer`, with a weighter whose estimate does not have mean 1
@@ -249,20 +175,27 @@ class DEVScorer(_TargetScorer):
             )
         return _SAMPLE_SCORES[self.scoring]
 
-    def _compute_score(self, scores_of, estimator, X, y, weights, mean_weight):
+    def _score_weighted(self, scores_of, estimator, X, y, weights, mean_weight):
         scores = np.asarray(scores_of(estimator, X, y), dtype=np.float64)
         if scores.shape != weights.shape:
             raise ValueError(
                 f"scoring returned shape {scores.shape} for {len(weights)} samples; it must "
                 "return a score for each"
             )
-        w = weights * mean_weight
-        weighted = w * scores
-        variance = w.var()
-        eta = 0.0
-        if variance > 1e-12 * mean_weight**2:
-            eta = -np.mean((weighted - weighted.mean()) * (w - mean_weight)) / variance
-        return weighted.mean() + eta * (mean_weight - 1)
+        return compute_dev(scores, weights * mean_weight)
+
+
+def compute_dev(scores, ratio):
+    """Mean of scores by deep embedded validation [You 2019].
+
+    `ratio` is the density of the target over that of the source, not scaled to mean 1.
+    """
+    mean, variance = ratio.mean(), ratio.var()
+    weighted = ratio * scores
+    eta = 0.0
+    if variance > 1e-12 * mean**2:
+        eta = -np.mean((weighted - weighted.mean()) * (ratio - mean)) / variance
+    return float(weighted.mean() + eta * (mean - 1))
 
 
 def _score_accuracy(estimator, X, y):

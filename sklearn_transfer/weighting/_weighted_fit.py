@@ -12,8 +12,12 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
+from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
 from sklearn_transfer._validation import accepts_weights, get_weight_request
+
+_OF_DOMAINS = {"sample_weight", "X_target", "sample_domain"}
 
 
 def check_takes_weights(estimator, owner):
@@ -29,8 +33,36 @@ def check_takes_weights(estimator, owner):
     )
 
 
-def fit_with_weights(estimator, X, y, weights):
-    """Fitted clone of `estimator`, the same whether metadata routing is on or off."""
+def get_inner_routing(estimator):
+    """Routing of an estimator within one that weights it; empty where it supports none.
+
+    Weights come from the estimator around it, whatever the parts ask for. Metadata of the
+    domains reaches parts that ask for it, and those that left it open need none.
+    """
+    if not all(_supports_routing(part) for part in _iterate_parts(estimator)):
+        return MetadataRequest(owner=estimator)
+    routing = get_routing_for_object(estimator)
+    _close_requests(routing)
+    return routing
+
+
+def _close_requests(routing):
+    if hasattr(routing, "add_self_request"):
+        for _, pair in routing:
+            _close_requests(pair.router)
+        return
+    for method in SIMPLE_METHODS:
+        request = getattr(routing, method)
+        for name in _OF_DOMAINS & request.requests.keys():
+            if name == "sample_weight" or request.requests[name] is None:
+                request.add_request(param=name, alias=False)
+
+
+def fit_with_weights(estimator, X, y, weights, **params):
+    """Fitted clone of `estimator`, the same whether metadata routing is on or off.
+
+    `params` is further metadata, which it routes.
+    """
     own = {
         type(part) for part in _iterate_parts(estimator) if hasattr(part, "_metadata_request")
     }
@@ -39,18 +71,18 @@ def fit_with_weights(estimator, X, y, weights):
     with config_context(enable_metadata_routing=routed):
         if routed:
             _answer_requests(estimator, True)
-            estimator.fit(X, y, sample_weight=weights)
+            estimator.fit(X, y, sample_weight=weights, **params)
             _unguard(estimator)
             _withdraw_requests(estimator, own)
             return estimator
         # Some meta-estimators and classes from elsewhere refuse weights where it is on.
         _keep_target_scorers(estimator)
-        estimator.fit(X, y, **dict.fromkeys(_list_names(estimator), weights))
+        estimator.fit(X, y, **dict.fromkeys(_list_names(estimator), weights), **params)
         _unguard(estimator)
         return estimator
 
 
-def score_with_weights(estimator, X, y, weights):
+def score_with_weights(estimator, X, y, weights, **params):
     """Weighted score of a fitted estimator, the same whether metadata routing is on or off."""
     routed = all(_is_routed(part) for part in _iterate_parts(estimator))
     with config_context(enable_metadata_routing=routed):
@@ -66,7 +98,7 @@ def score_with_weights(estimator, X, y, weights):
                     _answer_request(part, "score", True)
                 if hasattr(scoring, "X_target"):  # it multiplies them by its own
                     part.scoring = scoring.set_score_request(sample_weight=True)
-        return estimator.score(X, y, sample_weight=weights)
+        return estimator.score(X, y, sample_weight=weights, **params)
 
 
 def _find_refusing(estimator):
@@ -192,7 +224,9 @@ def _unguard(fitted):
 def _answer_request(estimator, method, wanted):
     if not hasattr(estimator, f"set_{method}_request"):
         return
-    if _takes_weights(estimator, method) and get_weight_request(estimator, method) is None:
+    # Under whatever name weights are asked for, they are those of the estimator around.
+    asked = get_weight_request(estimator, method)
+    if _takes_weights(estimator, method) and not isinstance(asked, bool):
         getattr(estimator, f"set_{method}_request")(sample_weight=wanted)
 
 

@@ -386,7 +386,7 @@ def test_result_is_frozen_and_turns_into_plain_types():
         found.verdict = "hurts"
     plain = found.to_dict()
     assert plain["differences"] == found.differences.tolist()
-    assert {type(value) for value in plain.values()} == {list, float, tuple, str}
+    assert {type(value) for value in plain.values()} == {list, float, tuple, str, type(None)}
 
 
 # Known cases

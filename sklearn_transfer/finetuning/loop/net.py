@@ -208,13 +208,13 @@ class Steps:
         for objective in self.objectives:
             total = total + objective.loss(step)
         if step.target_logits is not None:
-            total = total + self._adapt(step)
+            total = total + self._compute_adaptation(step)
         if not torch.isfinite(total):
             raise FloatingPointError(self._describe_bad_loss(total.item(), n_rows))
         self._backward(total)
         return {"loss": loss, "y_pred": step.logits}
 
-    def _adapt(self, step):
+    def _compute_adaptation(self, step):
         """Loss of adaptation, of which the history gets the mean."""
         loss, state = self.adaptation.loss(step), self.state_
         state.n_adapted += 1

@@ -73,7 +73,7 @@ def _join_samples(samples, more):
 
 
 def _join_targets(table, more):
-    if len(table.columns) != len(more.columns) or _have_other_names(table, more):
+    if len(table.columns) != len(more.columns) or _has_other_names(table, more):
         raise ValueError(
             f"y_target has {_describe_columns(more)} and y has {_describe_columns(table)}:"
             " both must hold the same outputs in the same order"
@@ -89,7 +89,7 @@ def _join_targets(table, more):
     )
 
 
-def _have_other_names(table, more):
+def _has_other_names(table, more):
     return None not in (table.names, more.names) and table.names != more.names
 
 
