@@ -111,6 +111,15 @@ def test_intervals_of_fifty_labels_contain_the_accuracy(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_chosen_way_to_adapt_is_more_accurate_than_none(tmp_path):
+    lines = run("selection/plot_choose_adaptation.py", tmp_path)
+    accuracy = dict(re.findall(r"^(\S+) +(0\.\d{3})(?:  \(chosen\))?$", lines, re.MULTILINE))
+    [chosen] = re.findall(r"^(\S+) +0\.\d{3}  \(chosen\)$", lines, re.MULTILINE)
+    assert float(accuracy[chosen]) > float(accuracy["none"]) + 0.1
+    assert "Align the domains" in lines
+
+
+@pytest.mark.slow
 def test_prototypes_are_most_accurate_with_one_photo_per_class(tmp_path):
     table = run("heads/plot_few_shot.py", tmp_path)
     pattern = r"^(\w+).*? 1: (0\.\d+) "

@@ -92,8 +92,14 @@ def shift_report(
     report : ShiftReport
         Prints as text, shows as HTML in a notebook, and holds
 
-        action : {"nothing", "reweight", "reweight classes", "align", "fine-tune", "collect"}
-            What to do.
+        action : {"nothing", "reweight", "reweight classes", "align", "fine-tune", "collect", \
+"keep"}
+            What to do; "keep" is to leave the model as it is.
+        method : str or None
+            The way to adapt that the evidence supports, by its name in `rank_adaptations`,
+            where classes are given.
+        ranking : AdaptationRanking or None
+            That evidence.
         advice : str
             The same as a sentence with its reason.
         n_source, n_target, n_features : int
@@ -151,6 +157,14 @@ def shift_report(
        of the target outside.
     6. "fine-tune": else.
 
+    With classes these rules are revised. "reweight classes" is dropped where samples of a
+    class differ between the domains (`class_p_value` at most alpha). Where the rules come to
+    "align", "fine-tune" or "collect", `rank_adaptations` compares KMM, LabelShiftWeights,
+    MeanAlignment, CORAL and OptimalTransport on at most 1000 rows of each domain, and the
+    action is that of the method that it chooses, named by `method`; where it chooses none, the
+    action is "keep", or "collect" if that was the rule's. The evidence is blind where the
+    target has nothing to do with the source: aligned noise looks consistent.
+
     Shares of classes in the target are estimated as if samples of a class looked the same in
     both domains. Whether they do is checked in addition to the three tests, and changes the
     line on label shift but not the action: neither a classifier nor kernel means may tell
@@ -202,7 +216,7 @@ def shift_report(
         found["class_p_value"] = compare_within_classes(
             X, codes, np.array(shares), T, found["gamma"], alpha, random_state
         )
-        found |= _weigh_evidence(X, T, labels, found, alpha, random_state)
+        found |= _weigh_evidence(X, T, labels, weights, found, alpha, random_state)
     del found["gamma"], found["chance"]
     return ShiftReport(len(X), len(T), X.shape[1], alpha=alpha, **found)
 
@@ -289,14 +303,16 @@ def _choose_action(X, T, y, weights, found, alpha, random_state):
     return "align" if _is_alignable(X, T, found, random_state) else "fine-tune"
 
 
-def _weigh_evidence(X, T, y, found, alpha, random_state):
+def _weigh_evidence(X, T, y, weights, found, alpha, random_state):
     """Action by what ways to adapt do to the predictions for the target."""
     action, p_value = found["action"], found["class_p_value"]
-    is_label_shift = action == "reweight classes" and (p_value is None or p_value > alpha)
+    if action == "reweight classes" and p_value is not None and p_value <= alpha:
+        # Label shift is contradicted: the rules for inputs alone decide.
+        action = _choose_action(X, T, None, weights, found, alpha, random_state)
     # Where the source covers the target, labels may depend on inputs as before, and aligning
     # would break what predictions alone cannot show.
-    if action in ("nothing", "reweight") or is_label_shift:
-        return {}
+    if action in ("nothing", "reweight", "reweight classes"):
+        return {"action": action}
     rows = draw_rows(len(X), _RANKED, random_state)
     ranking = rank_adaptations(
         _WAYS,
