@@ -1,0 +1,240 @@
+"""Fine-tuners with a target domain, on tables that a small network takes."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, TargetDomain
+from sklearn_transfer.finetuning.objectives import MCC, AdaptationObjective
+
+LABELS = np.array(["ash", "elm", "oak"])
+
+
+def draw_domains(n=60, m=50, angle=0.6, seed=0):
+    """Three clusters of the source, and the same ones turned."""
+    rng = np.random.default_rng(seed)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centers = 4 * np.array([[1, 0], [-0.5, 0.87], [-0.5, -0.87]])
+    codes, others = rng.integers(3, size=n), rng.integers(3, size=m)
+    X = (centers[codes] + rng.normal(size=(n, 2))).astype(np.float32)
+    T = ((centers[others] + rng.normal(size=(m, 2))) @ turn.T).astype(np.float32)
+    return X, LABELS[codes], T, LABELS[others]
+
+
+def make_module():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU())
+
+
+def make_classifier(**params):
+    options = {"preprocess": None, "freeze": None, "max_epochs": 4, "adapt": "mcc"}
+    return FineTunedClassifier(make_module(), **{**options, **params})
+
+
+def make_regressor(**params):
+    options = {"preprocess": None, "freeze": None, "max_epochs": 3, "adapt": "coral"}
+    return FineTunedRegressor(make_module(), **{**options, **params})
+
+
+def get_weights(model):
+    return {k: v.clone() for k, v in model.net_.module_.state_dict().items()}
+
+
+def assert_equal_weights(first, second):
+    first, second = get_weights(first), get_weights(second)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "word", ["mcc", "infomax", "bnm", "jdot", "coral", "mmd", "cdan", "dann"]
+)
+@pytest.mark.parametrize("freeze", [None, "all"])
+def test_domains_smaller_than_a_batch_are_trained_on(word, freeze):
+    X, y, T, _ = draw_domains(60, 50)
+    model = make_classifier(adapt=word, freeze=freeze, batch_size=128).fit(X, y, X_target=T)
+    alone = make_classifier(adapt=word, freeze=freeze, batch_size=128)
+    with pytest.warns(UserWarning, match="and no target samples, so nothing is adapted"):
+        alone.fit(X, y)
+    assert model.adapt_report_.n_steps == 4
+    assert all(np.isfinite(entry["adapt_loss"]) for entry in model.history_)
+    assert not np.array_equal(model.predict_proba(T), alone.predict_proba(T))
+
+
+@pytest.mark.parametrize("word", ["jdot", "coral", "mmd", "dann"])
+def test_a_regressor_adapts(word):
+    X, _, T, _ = draw_domains()
+    model = make_regressor(adapt=word).fit(X, X[:, 0], X_target=T)
+    assert model.adapt_report_.n_target == 50
+    assert -1 <= model.adapt_report_.agreement <= 1
+    assert not hasattr(model, "target_classes_")
+
+
+def test_a_word_for_classes_is_an_error_in_a_regressor():
+    X, _, T, _ = draw_domains()
+    with pytest.raises(ValueError, match="mcc|MCC"):
+        make_regressor(adapt="mcc").fit(X, X[:, 0], X_target=T)
+
+
+def test_a_misspelled_word_is_an_error_with_a_suggestion():
+    X, y, T, _ = draw_domains()
+    with pytest.raises(ValueError, match="Did you mean 'infomax'"):
+        make_classifier(adapt="infomx").fit(X, y, X_target=T)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    X, y, T, _ = draw_domains()
+    first, second = (make_classifier(adapt="dann").fit(X, y, X_target=T) for _ in range(2))
+    assert_equal_weights(first, second)
+
+
+def test_the_module_the_objective_and_the_arrays_are_untouched():
+    X, y, T, _ = draw_domains()
+    module, objective = make_module(), MCC(weight=0.5)
+    before = copy.deepcopy(module.state_dict()), X.copy(), T.copy(), dict(vars(objective))
+    model = make_classifier(adapt=objective).set_params(model=module).fit(X, y, X_target=T)
+    assert all(torch.equal(before[0][k], v) for k, v in module.state_dict().items())
+    np.testing.assert_array_equal(X, before[1])
+    np.testing.assert_array_equal(T, before[2])
+    assert vars(objective) == before[3]
+    assert model.adapt is objective
+
+
+def test_labels_of_target_rows_are_never_read():
+    X, y, T, _ = draw_domains()
+    rows, domain = np.concatenate([X, T]), np.repeat([1, -1], [60, 50])
+    found = [
+        make_classifier().fit(rows, np.concatenate([y, others]), sample_domain=domain)
+        for others in (np.full(50, "ash"), np.tile(LABELS, 17)[:50])
+    ]
+    assert_equal_weights(*found)
+    assert_equal_weights(found[0], make_classifier().fit(X, y, X_target=T))
+
+
+def test_without_adapt_a_target_changes_nothing():
+    X, y, T, _ = draw_domains()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = make_classifier(adapt=None).fit(X, y, X_target=T)
+    assert_equal_weights(model, make_classifier(adapt=None).fit(X, y))
+    assert not hasattr(model, "adapt_report_")
+
+
+def test_known_labels_of_the_target_join_the_loss():
+    X, y, T, u = draw_domains()
+    few = np.array([None] * 50, dtype=object)
+    few[:10] = u[:10]
+    model = make_classifier().fit(X, y, X_target=T, y_target=few)
+    assert model.adapt_report_.n_labeled == 70
+    domain = make_classifier().fit(X, y, X_target=TargetDomain(T, few))
+    assert_equal_weights(model, domain)
+
+
+def test_a_class_that_only_the_target_holds_is_learned():
+    X, y, T, _ = draw_domains()
+    few = np.array([None] * 50, dtype=object)
+    few[7] = "yew"
+    model = make_classifier().fit(X, y, X_target=T, y_target=few)
+    assert model.classes_.tolist() == [*LABELS, "yew"]
+
+
+@pytest.mark.parametrize(
+    "codes", [np.array([5, 7, 9]), np.array(["a", "b", "c"]), np.array([0.0, 2.0, 4.0])]
+)
+def test_labels_of_any_kind_and_weights(codes):
+    X, y, T, _ = draw_domains()
+    labels = codes[np.searchsorted(LABELS, y)]
+    weights = np.random.default_rng(0).random(60)
+    model = make_classifier().fit(X.astype(np.float64), labels, weights, X_target=T[:1])
+    np.testing.assert_array_equal(model.classes_, codes)
+    assert model.target_classes_.sum() == pytest.approx(1)
+
+
+def test_shares_of_predicted_classes_are_those_of_predictions():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(max_epochs=10).fit(X, y, X_target=T)
+    expected = [(model.predict(T) == label).mean() for label in model.classes_]
+    np.testing.assert_allclose(model.target_classes_, expected)
+    assert model.adapt_report_.adapted_shares == pytest.approx(expected)
+    assert "Adapted in" in str(model.adapt_report_)
+    assert "<table" in model.adapt_report_._repr_html_()
+
+
+class Collapsing(AdaptationObjective):
+    """Drives all target rows to the first class."""
+
+    def compute(self, step):
+        return -step.target_logits.log_softmax(dim=1)[:, 0].mean()
+
+
+def test_a_collapse_is_warned_of():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=Collapsing(weight=50.0), max_epochs=30, lr=0.01)
+    with pytest.warns(UserWarning, match="looks like a collapse. Unless"):
+        model.fit(X, y, X_target=T)
+    assert model.adapt_report_.is_collapsed
+    assert model.target_classes_[0] > 0.9
+
+
+def test_a_discriminator_has_an_accuracy_in_the_history():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt="dann").fit(X, y, X_target=T)
+    assert all(0 <= entry["discriminator_accuracy"] <= 1 for entry in model.history_)
+
+
+@pytest.mark.parametrize("freeze", [None, "all"])
+def test_saved_and_pickled_networks_predict_the_same(tmp_path, freeze):
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt="dann", freeze=freeze).fit(X, y, X_target=T)
+    loaded = FineTunedClassifier.load(model.save(tmp_path) and tmp_path, model=make_module())
+    for other in (loaded, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_allclose(other.predict_proba(T), model.predict_proba(T), atol=1e-6)
+        np.testing.assert_allclose(other.transform(T), model.transform(T), atol=1e-6)
+        np.testing.assert_array_equal(other.target_classes_, model.target_classes_)
+        assert other.adapt_report_ == model.adapt_report_
+
+
+def test_a_bottleneck_gives_the_features_where_all_is_frozen():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(freeze="all").fit(X, y, X_target=T)
+    assert model.transform(T).shape == (50, 256)
+    assert make_classifier(freeze="all", adapt=None).fit(X, y).transform(T).shape == (50, 8)
+
+
+def test_a_search_over_adapt_keeps_the_target_whole():
+    X, y, T, _ = draw_domains(60, 60)
+    options = {"adapt": [None, "mcc", "coral"], "freeze": ["all"]}
+    search = GridSearchCV(make_classifier(max_epochs=2), options, cv=2)
+    search.fit(X, y, X_target=TargetDomain(T))
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_weights_of_an_objective_are_searched():
+    X, y, T, _ = draw_domains()
+    search = GridSearchCV(make_classifier(adapt=MCC()), {"adapt__weight": [0.1, 1.0]}, cv=2)
+    search.fit(X, y, X_target=TargetDomain(T))
+    assert clone(search.best_estimator_).adapt.weight in (0.1, 1.0)
+
+
+def test_a_pipeline_hands_the_target_on():
+    X, y, T, _ = draw_domains()
+    pipe = Pipeline([("scale", StandardScaler()), ("clf", make_classifier())])
+    pipe.fit(X, y, clf__X_target=StandardScaler().fit(X).transform(T).astype(np.float32))
+    assert pipe[-1].adapt_report_.n_target == 50
+
+
+def test_adapting_to_turned_clusters_helps():
+    X, y, T, u = draw_domains(200, 200, angle=0.9)
+    options = {"max_epochs": 60, "lr": 3e-3}
+    adapted = make_classifier(**options).fit(X, y, X_target=T)
+    alone = make_classifier(adapt=None, **options).fit(X, y)
+    assert adapted.score(T, u) > alone.score(T, u) + 0.03
