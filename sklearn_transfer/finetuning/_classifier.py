@@ -141,8 +141,15 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
         Whether to show progress with loss, score and time left.
     adapt : {"mcc", "infomax", "bnm", "jdot", "coral", "mmd", "cdan", "dann"}, Objective or \
 None, default=None
-        Objective by which the target of `fit` adapts the network, see Notes; the words are
-        those of `sklearn_transfer.finetuning.objectives`, whose objects have options.
+        Objective by which the target of `fit` adapts the network; the words are those of
+        `sklearn_transfer.finetuning.objectives`, whose objects have options. It is a second
+        term of the loss, on batches of target rows in a pass of their own; without a target a
+        warning says that nothing is adapted. With `freeze="all"` a bottleneck of 256 units
+        trains between embedding and head. All assume that each class of the target lies nearer
+        to the same class of the source than to others. "mcc" suits most shifts, also of class
+        shares; "infomax", "bnm" and "jdot" gain more on changes of style and lose where class
+        shares differ; "coral" and "mmd" match features; "cdan" and "dann" train a
+        discriminator and are the least stable. Choose with `rank_adaptations`.
 
     Attributes
     ----------
@@ -194,14 +201,6 @@ None, default=None
     run what follows. Beyond 2 GiB (SKLEARN_TRANSFER_TRAINING_BYTES) they are in a temporary
     file. Networks in which something bypasses the last frozen layer, such as NASNet, train
     without this, with a warning.
-
-    With `adapt` and a target the loss has a second term, on batches of target rows in a pass
-    of their own; without a target a warning says that nothing is adapted. With `freeze="all"`
-    a bottleneck of 256 units trains between embedding and head. All objectives assume that
-    each class of the target lies nearer to the same class of the source than to others. "mcc"
-    suits most shifts, also of class shares; "infomax", "bnm" and "jdot" gain more on changes
-    of style and lose where class shares differ; "coral" and "mmd" match features; "cdan" and
-    "dann" train a discriminator and are the least stable. Choose with `rank_adaptations`.
 
     A batch of one row is normalized by running statistics. If memory does not suffice, the
     batch is halved once, with a warning. Ctrl-C ends the training and leaves a fitted

@@ -147,8 +147,8 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
     adapt_report_ : AdaptationReport
-        Steps taken, and how far predictions for the target agree with those of a head without
-        adaptation. It prints itself. Set where the network was adapted.
+        Steps taken, and predictions for the target beside those of a head without adaptation.
+        It prints itself. Set where the network was adapted.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

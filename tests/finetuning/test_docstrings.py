@@ -9,6 +9,7 @@ from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
 # Parameters that mean something else for labels than for numbers.
 DIFFERENT = {
     "loss": "the default is another loss",
+    "adapt": "most objectives need classes",
     "validation_fraction": "only classes can be kept in proportion",
 }
 
