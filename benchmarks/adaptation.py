@@ -23,6 +23,7 @@ from sklearn_transfer import (
     ULSIF,
     ImportanceWeighted,
     LabelShiftWeights,
+    MeanAlignment,
     NearestNeighborWeights,
     OptimalTransport,
     SubspaceAlignment,
@@ -77,28 +78,6 @@ class Aligned(Unadapted):
 
 
 @dataclass
-class MomentAligner:
-    """Give source features the means and, if asked, the deviations of target features."""
-
-    matches_scale: bool
-
-    def fit_transform(self, X, y, X_target):
-        self.means = X.mean(axis=0), X_target.mean(axis=0)
-        self.scale = 1.0
-        if self.matches_scale:
-            deviations = X.std(axis=0), X_target.std(axis=0)
-            # A column that is constant in one domain is moved only.
-            varies = np.minimum(*deviations) > 1e-3 * np.maximum(*deviations)
-            self.scale = np.divide(*deviations[::-1], where=varies, out=np.ones(X.shape[1]))
-        return self.transform(X, np.ones(len(X)))
-
-    def transform(self, X, sample_domain=None):
-        if sample_domain is None:
-            return X
-        return (X - self.means[0]) * self.scale + self.means[1]
-
-
-@dataclass
 class Network(Unadapted):
     """Bottleneck and head on the features, trained with an objective; None trains a head."""
 
@@ -122,8 +101,8 @@ CANDIDATES = {
     "ULSIF": lambda: Weighted(ULSIF(random_state=0)),
     "neighbors": lambda: Weighted(NearestNeighborWeights()),
     "label shift": lambda: Weighted(LabelShiftWeights(random_state=0)),
-    "mean": lambda: Aligned(MomentAligner(False)),
-    "mean, scale": lambda: Aligned(MomentAligner(True)),
+    "mean": lambda: Aligned(MeanAlignment()),
+    "mean, scale": lambda: Aligned(MeanAlignment(match_scale=True)),
     "CORAL": lambda: Aligned(CORAL()),
     "subspace": lambda: Aligned(SubspaceAlignment()),
     "TCA": lambda: Aligned(TransferComponentAnalysis()),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
@@ -20,7 +19,6 @@ from sklearn_transfer._validation import (
     column_or_1d,
     shorten,
     split_domains,
-    validate_domains,
 )
 from sklearn_transfer.selection._adaptation_candidates import name_candidates
 from sklearn_transfer.selection._adaptation_scores import Domains, FoldScores, score_folds
@@ -36,6 +34,7 @@ from sklearn_transfer.selection._collapse import (
 )
 from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
+from sklearn_transfer.selection._representation import extract_features
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
 from sklearn_transfer.weighting._classifiers import (
     build_default_classifier,
@@ -44,8 +43,7 @@ from sklearn_transfer.weighting._classifiers import (
 from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 
 # Gains that count: as a share of the largest value that a score can have, and as a number of
-# standard errors. Smaller ones came with losses of accuracy as often as with gains on pairs
-# of domains with known labels.
+# standard errors. Chosen on pairs of domains with known labels.
 _LEAST_GAIN, _ERRORS = 0.02, 2.0
 # Domains that a classifier tells apart no better than this level says are taken as equal.
 _LEVEL, _PERMUTATIONS = 0.05, 199
@@ -104,7 +102,7 @@ def rank_adaptations(
         "auto" takes all of these but the last line, whose networks have to be named: with few
         rows they start from a weaker model, which the scores do not show. A classifier is
         cloned and fitted on the samples as they are, with `X_target` if it or a step of
-        it takes that. A dict gives names.
+        it takes that. A dict gives names. Warnings of the fits are not shown.
     X : sequence of n_samples samples, or array-like of shape (n_samples, n_features)
         Source samples.
     y : array-like of shape (n_samples,)
@@ -261,17 +259,9 @@ def _validate_labels(X, y, task):
 def _compare_domains(X, y, X_target, representation, cv, random_state):
     """`_Comparison` of candidates on these samples."""
     classes = np.unique(y)
-    features, others = X, X_target
-    if representation is not None:
-        representation = clone(representation)
-        features = representation.fit_transform(X, y)
-        others = representation.transform(X_target)
-    elif np.ndim(X) != 2 and not hasattr(X, "columns"):
-        raise ValueError(
-            f"X is a {type(X).__name__} of samples, which are compared by features: pass"
-            " representation=PretrainedFeatures(), or a table of numbers as X"
-        )
-    features, others = validate_domains(features, others, least=3)
+    features, others, representation = extract_features(
+        "rank_adaptations", representation, X, y, X_target, least=3
+    )
     folds, ratio = None, None
     if cv is not None:
         ratio = estimate_domain_ratio(features, others, random_state)

@@ -4,19 +4,15 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.base import clone, is_regressor
+from sklearn.base import is_regressor
 
-from sklearn_transfer._validation import (
-    column_or_1d,
-    format_list,
-    validate_domains,
-)
+from sklearn_transfer._validation import column_or_1d, format_list
 from sklearn_transfer.selection._collapse import (
     TargetShares,
     estimate_target_shares,
     find_collapse,
 )
+from sklearn_transfer.selection._representation import extract_features
 from sklearn_transfer.weighting._target_scorer import BaseTargetScorer
 
 PENALTY = 3.0  # of a model that leaves classes out: scores lie between -1 and 1
@@ -38,32 +34,15 @@ class GuardedScorer(BaseTargetScorer):
         self.representation = representation
 
     def _learn(self, X, y, X_target, own):
-        features, others = self._extract(X, y, X_target)
+        features, others, _ = extract_features(
+            type(self).__name__, self.representation, X, y, X_target
+        )
         shares = estimate_target_shares(features, column_or_1d(y), others)
         return Evidence(shares, self._find_neighbors(others))
 
     def _find_neighbors(self, others):
         """Neighbors of each target row, where the scorer compares them."""
         return None
-
-    def _extract(self, X, y, X_target):
-        """Tables of features of both domains."""
-        if self.representation is not None:
-            representation = clone(self.representation).fit(X, y)
-            X, X_target = representation.transform(X), representation.transform(X_target)
-        elif np.ndim(X) != 2 and not hasattr(X, "columns"):
-            raise ValueError(
-                f"{type(self).__name__} estimates shares of classes from X itself, which must "
-                f"then be a table of numbers, and got {type(X).__name__} of samples: pass "
-                "representation=PretrainedFeatures() for images, or another transformer"
-            )
-        elif issparse(X):
-            raise ValueError(
-                f"{type(self).__name__} estimates shares of classes from X itself, which must "
-                "then be dense, and got a sparse matrix: pass representation=TruncatedSVD(50) "
-                "or another transformer"
-            )
-        return validate_domains(X, X_target)
 
 
 class ProbabilityScorer(GuardedScorer):

@@ -106,16 +106,13 @@ class ShiftReport:
         return {name: value for name, value in vars(self).items() if name != "ranking"}
 
     def _describe_evidence(self):
-        chosen = self.ranking.chosen
+        chosen, n_compared = self.ranking.chosen, len(self.ranking.candidates) - 1
         return (
-            "it makes the predictions for the target more consistent between neighbors (gain"
-            f" {chosen.gain:.2f} +- {chosen.gain_error:.2f}) than {self._count_others()} other"
-            f" ways to adapt, and changes {1 - chosen.agreement:.0%} of them; check on a few"
-            " target labels"
+            f"of {n_compared} ways to adapt, it makes the predictions for the target most"
+            f" consistent between neighbors (gain {chosen.gain:.2f} +-"
+            f" {chosen.gain_error:.2f}), and changes {1 - chosen.agreement:.0%} of them; check"
+            " on a few target labels"
         )
-
-    def _count_others(self):
-        return len(self.ranking.candidates) - 2
 
     def _describe_reason(self):
         if self.action == "nothing":

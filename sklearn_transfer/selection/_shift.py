@@ -34,6 +34,7 @@ _HALF = 0.5  # share of the discrepancy that weights must remove
 _FIFTH = 0.2  # share that may stay where mean and covariance are said to explain it
 _CLASSES_LEAVE = 0.1  # share that may stay where classes alone are said to explain it
 _RANKED = 1000  # rows of each domain that ways to adapt are compared on
+_FEWEST = 10  # and under which they are not
 # Those that are fitted in seconds without a network.
 _WAYS = ("kmm", "label-shift", "mean", "mean-scale", "coral", "transport")
 
@@ -160,7 +161,7 @@ def shift_report(
     With classes these rules are revised. "reweight classes" is dropped where samples of a
     class differ between the domains (`class_p_value` at most alpha). Where the rules come to
     "align", "fine-tune" or "collect", `rank_adaptations` compares KMM, LabelShiftWeights,
-    MeanAlignment, CORAL and OptimalTransport on at most 1000 rows of each domain, and the
+    MeanAlignment, CORAL and OptimalTransport on 10 to 1000 rows of each domain, and the
     action is that of the method that it chooses, named by `method`; where it chooses none, the
     action is "keep", or "collect" if that was the rule's. The evidence is blind where the
     target has nothing to do with the source: aligned noise looks consistent.
@@ -202,8 +203,8 @@ def shift_report(
     rows = draw_rows(len(X), max_samples, random_state)
     labels = _validate_classes(X, y, rows, task)
     _check_permutations(n_permutations, alpha / (2 if labels is None else 3))
-    X, T = X[rows], T[draw_rows(len(T), max_samples, random_state)]
-    X, T = _scale_features(X, T)
+    given = X[rows], T[draw_rows(len(T), max_samples, random_state)]
+    X, T = _scale_features(*given)
     found = _run_tests(X, T, labels, n_permutations, random_state)
     weights = estimate_domain_ratio(X, T, random_state)
     found["ess"] = compute_covered_size(weights)
@@ -216,7 +217,8 @@ def shift_report(
         found["class_p_value"] = compare_within_classes(
             X, codes, np.array(shares), T, found["gamma"], alpha, random_state
         )
-        found |= _weigh_evidence(X, T, labels, weights, found, alpha, random_state)
+        found["action"] = _choose_revised_action(X, T, weights, found, alpha, random_state)
+        found |= _weigh_evidence(*given, labels, found["action"], random_state)
     del found["gamma"], found["chance"]
     return ShiftReport(len(X), len(T), X.shape[1], alpha=alpha, **found)
 
@@ -303,16 +305,24 @@ def _choose_action(X, T, y, weights, found, alpha, random_state):
     return "align" if _is_alignable(X, T, found, random_state) else "fine-tune"
 
 
-def _weigh_evidence(X, T, y, weights, found, alpha, random_state):
-    """Action by what ways to adapt do to the predictions for the target."""
-    action, p_value = found["action"], found["class_p_value"]
-    if action == "reweight classes" and p_value is not None and p_value <= alpha:
-        # Label shift is contradicted: the rules for inputs alone decide.
-        action = _choose_action(X, T, None, weights, found, alpha, random_state)
+def _choose_revised_action(X, T, weights, found, alpha, random_state):
+    """Action of the rules for inputs alone where label shift is contradicted."""
+    p_value = found["class_p_value"]
+    if found["action"] != "reweight classes" or p_value is None or p_value > alpha:
+        return found["action"]
+    return _choose_action(X, T, None, weights, found, alpha, random_state)
+
+
+def _weigh_evidence(X, T, y, action, random_state):
+    """Action by what ways to adapt do to the predictions for the target, and their ranking.
+
+    Features are those that were given, so that ranked models predict such.
+    """
     # Where the source covers the target, labels may depend on inputs as before, and aligning
     # would break what predictions alone cannot show.
-    if action in ("nothing", "reweight", "reweight classes"):
-        return {"action": action}
+    is_settled = action in ("nothing", "reweight", "reweight classes")
+    if is_settled or min(len(X), len(T)) < _FEWEST:
+        return {}
     rows = draw_rows(len(X), _RANKED, random_state)
     ranking = rank_adaptations(
         _WAYS,

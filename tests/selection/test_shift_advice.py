@@ -106,3 +106,18 @@ def test_the_best_action_is_advised(make, expected):
     assert report.ranking.chosen.name == report.method
     assert report.method in report.to_dict().values()
     assert models["none"] is report.ranking.source_only.estimator
+
+
+def test_ranked_models_predict_features_as_they_were_given():
+    X, y, T, y_target = make_moved()
+    report = shift_report(100 * X, 100 * T, y, n_permutations=199, random_state=0)
+    assert report.ranking.chosen.estimator.score(100 * T, y_target) > 0.95
+
+
+@pytest.mark.parametrize("n", [2, 9])
+def test_ways_to_adapt_are_not_compared_on_a_handful_of_rows(n):
+    X, y, T, _ = make_noise()
+    report = shift_report(X, T[:n], y, n_permutations=199, random_state=0)
+    assert report.action == "collect"
+    assert report.ranking is None
+    assert report.method is None

@@ -34,6 +34,22 @@ def fit_head(head, features, criterion, encoded, weights, total):
     return float(loss)
 
 
+def fit_head_to_part(head, features, criterion, part):
+    """Fit a head to features of the rows of a `Part`, as `fit_head` does; returns the loss."""
+    criterion.training = True
+    encoded, weights = part.move_targets(features.device)
+    return fit_head(head, features, criterion, encoded, weights, part.total)
+
+
+def validate_head(head, features, criterion, part):
+    """Loss and outputs (n_samples, n_outputs) of a head for features of a `Part`."""
+    criterion.training = False
+    with torch.no_grad():
+        outputs = head(features)
+        loss = criterion(outputs, *part.move_targets(features.device))
+    return float(loss), outputs.cpu().numpy()
+
+
 def _minimize(head, strength, features, criterion, encoded, weights):
     parameters = list(head.parameters())
     strength = strength.to(features.device)

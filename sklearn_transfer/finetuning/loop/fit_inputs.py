@@ -136,11 +136,11 @@ class FitInputs:
         return self.embed(part, inputs, network, prefix)
 
     def draw_target_batches(self, prefix, net):
-        """`TargetBatches` for a net; None where there is no target domain.
+        """`TargetBatches` for a net; None where it is not adapted to a target domain.
 
         Each process draws its own, and each call of `partial_fit` goes on with others.
         """
-        if self.parts.target is None:
+        if self.parts.target is None or net.adaptation is None:
             return None
         inputs = self.make_training_inputs(self.parts.target, prefix)
         seed = (self.seed, net.setting.process_index, net.state_.n_passes)

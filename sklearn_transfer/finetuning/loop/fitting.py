@@ -20,16 +20,15 @@ from sklearn_transfer.finetuning.freezing.policies import (
     resolve_freeze,
 )
 from sklearn_transfer.finetuning.freezing.prefix import find_prefix
-from sklearn_transfer.finetuning.freezing.probe import fit_head
+from sklearn_transfer.finetuning.freezing.probe import fit_head_to_part, validate_head
 from sklearn_transfer.finetuning.loop.build import build_net, build_pull
 from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
 from sklearn_transfer.finetuning.loop.history import History
 from sklearn_transfer.finetuning.loop.state import Feed
 from sklearn_transfer.finetuning.loop.target import (
-    Baseline,
-    BaselineHead,
     Comparison,
+    compute_baseline,
     has_linear_head,
     run_network,
 )
@@ -238,18 +237,18 @@ class Fitting:
         compares = self._is_adapting and not self.is_continued and self.baseline is None
         if self._is_standardized and not compares:
             return
-        part, network, prefix = self.parts.train, self.network, self.prefix
-        features = self.inputs.embed(part, train, network, prefix)
+        network, prefix = self.network, self.prefix
+        features = self.inputs.embed(self.parts.train, train, network, prefix)
         self._standardize(features)
         if compares and has_linear_head(network):
-            head = BaselineHead(network, self.net.criterion_, part, features)
-            target, valid = [
-                None
-                if some is None
-                else head.run(self.inputs.embed_fixed(some, network, prefix))
-                for some in (self.parts.target, self.parts.valid)
-            ]
-            self.baseline = Baseline(target, None if valid is None else self._score(valid))
+            self.baseline = compute_baseline(
+                network,
+                self.net.criterion_,
+                self.parts,
+                features,
+                embed=partial(self.inputs.embed_fixed, network=network, prefix=prefix),
+                score=self._score,
+            )
 
     @property
     def _is_adapting(self):
@@ -281,14 +280,9 @@ class Fitting:
             valid=valid,
             score=score,
             format=self.inputs.reader.format if self.prefix is None else InputFormat(),
-            target=self._draw_target_batches(),
+            target=self.inputs.draw_target_batches(self.prefix, self.net),
             array_name="input" if self.prefix is not None else self.inputs.signature[0][0],
         )
-
-    def _draw_target_batches(self):
-        if not self._is_adapting:
-            return None
-        return self.inputs.draw_target_batches(self.prefix, self.net)
 
     def _keeps_norms(self):
         estimator = self.estimator
@@ -323,7 +317,7 @@ class Fitting:
 
     def _probe(self, phase):
         """Fit the head on the embeddings of the pretrained network."""
-        begin, device = time.perf_counter(), self.backbone.device
+        begin, criterion = time.perf_counter(), self.net.criterion_
         train, valid, prefix = self.parts.train, self.parts.valid, self._find_prefix(EMBEDDING)
         features = self.inputs.compute_activations(train, prefix)
         held_out = None
@@ -331,14 +325,14 @@ class Fitting:
             # Before the head is fitted, so that a bad sample raises its error at once.
             held_out = self.inputs.compute_activations(valid, prefix)
         self._standardize(features)
-        criterion = self.net.criterion_
-        criterion.training = True
-        encoded, weights = train.move_targets(device)
-        features = self._find_features(features)
-        loss = fit_head(self.network.head, features, criterion, encoded, weights, train.total)
+        head = self.network.head
+        loss = fit_head_to_part(head, self._find_features(features), criterion, train)
         entry = {"phase": phase.name, "train_loss": loss}
         if valid is not None:
-            entry |= self._validate_probe(held_out)
+            loss, outputs = validate_head(
+                head, self._find_features(held_out), criterion, valid
+            )
+            entry |= {"valid_loss": loss, "valid_score": self._score(outputs)}
         duration = time.perf_counter() - begin
         self.loop.add_entry({**entry, "lr": 0.0, "dur": duration})
 
@@ -347,14 +341,6 @@ class Fitting:
         with torch.no_grad():
             embeddings = torch.from_numpy(embeddings).to(self.backbone.device)
             return self.network.finish(embeddings)[0]
-
-    def _validate_probe(self, features):
-        criterion, device = self.net.criterion_, self.backbone.device
-        criterion.training = False
-        with torch.no_grad():
-            outputs = self.network.head(self._find_features(features))
-            loss = criterion(outputs, *self.parts.valid.move_targets(device))
-        return {"valid_loss": float(loss), "valid_score": self._score(outputs.cpu().numpy())}
 
     def _score(self, outputs):
         """Score of the outputs for the validation samples."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sklearn_transfer.finetuning._network import Head
-from sklearn_transfer.finetuning.freezing.probe import fit_head
+from sklearn_transfer.finetuning.freezing.probe import fit_head_to_part
 
 # Added to the seed, so that target rows are drawn independently of source rows.
 _TARGET = 1
@@ -109,17 +109,28 @@ class BaselineHead:
 
     def __init__(self, network, criterion, part, features):
         self.device = next(network.head.parameters()).device
-        encoded, weights = part.move_targets(self.device)
+        weights = part.move_targets(self.device)[1]
         features = torch.from_numpy(features).to(self.device)
         self.head = Head(features.shape[1], network.n_outputs).to(self.device)
         self.head.standardize(features, weights / weights.sum())
-        criterion.training = True
-        fit_head(self.head, features, criterion, encoded, weights, part.total)
+        fit_head_to_part(self.head, features, criterion, part)
 
     def run(self, features):
         """Outputs for embeddings, (n_samples, n_outputs)."""
         with torch.no_grad():
             return self.head(torch.from_numpy(features).to(self.device)).cpu().numpy()
+
+
+def compute_baseline(network, criterion, parts, features, *, embed, score):
+    """`Baseline` of a network that is not trained yet.
+
+    `features` are the embeddings of the rows to train on, ``embed(part)`` gives those of
+    other parts, and ``score(outputs)`` the score of outputs for the validation samples.
+    """
+    head = BaselineHead(network, criterion, parts.train, features)
+    outputs = head.run(embed(parts.target))
+    valid = None if parts.valid is None else score(head.run(embed(parts.valid)))
+    return Baseline(outputs, valid)
 
 
 def has_linear_head(network):
