@@ -34,8 +34,8 @@ X, X_new = features.transform(images), features.transform(new_images)
 #
 # The score in the first column of numbers is the information that predictions for new images
 # have about those for the most similar new images. A model that gives similar images the same
-# class, is sure of it, and uses several classes has a high score. The model without adaptation
-# is always among the candidates, and wins unless another one is clearly better.
+# class, is confident of it, and uses several classes has a high score. The model without
+# adaptation is always among the candidates, and wins unless another one is clearly better.
 
 ways = ["kmm", "label-shift", "mean", "mean-scale", "coral", "transport", "mcc", "infomax"]
 ranking = rank_adaptations(ways, X, y, X_new, cv=None)
@@ -51,7 +51,7 @@ print(shift_report(X, X_new, y, random_state=0).advice)
 # ---------------------
 #
 # With the labels of the new images, the gain in the score can be compared with the gain in
-# accuracy. The two agree on which ways are worth their while, though not on the exact order.
+# accuracy. The two agree on which ways help, though not on the exact order.
 
 base = ranking.source_only.estimator.score(X_new, y_new)
 fig, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")

@@ -185,11 +185,11 @@ def rank_adaptations(
       ``p_i q_i'`` and q_i the mean of p over the neighbors of row i, in at most 50 principal
       components of the standardized features. It is the objective of invariant information
       clustering [1]_, with neighbors in place of augmented copies. It is large where a model
-      is sure, uses several classes, and gives rows that lie together the same one; a model
-      that predicts one class scores 0.
+      is confident, uses several classes, and gives rows that lie together the same one; a
+      model that predicts one class scores 0.
     - "infomax": mutual information between row and class, ``H(mean p) - mean H(p)`` over log
       K. "bnm": nuclear norm of the matrix of p over its largest value [2]_. Both reward
-      models that are sure and use all classes alike, right or wrong: where shares of the
+      models that are confident and use all classes alike, right or wrong: where shares of the
       classes differ between the domains they favor harmful candidates.
 
     From folds: "importance-weighted" and "dev" [3]_ are accuracies on source rows weighted

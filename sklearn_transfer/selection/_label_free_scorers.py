@@ -18,7 +18,7 @@ _CONFIDENCES = ("maximum", "entropy")
 
 
 class _DiversityScorer(ProbabilityScorer):
-    """Scorer that rewards sure predictions, in shares of the classes that it expects."""
+    """Scorer that rewards confident predictions, in shares of the classes that it expects."""
 
     def __init__(self, *, X_target, representation=None, shares="estimated"):
         super().__init__(X_target=X_target, representation=representation)
@@ -37,7 +37,7 @@ class InfoMaxScorer(_DiversityScorer):
     """Mutual information of target samples and their predicted classes.
 
     Use it to choose classifiers for a target without labels whose classes are separated by
-    regions of few samples. It is large if each prediction is sure and the classes are
+    regions of few samples. It is large if each prediction is confident and the classes are
     predicted in the expected shares.
 
     Parameters
@@ -70,7 +70,7 @@ class InfoMaxScorer(_DiversityScorer):
 
     which for equal shares is the mutual information (H(mean p) - mean H(p)) / log K. The
     largest value is 1; values under -1 are set to -1. Nothing in it says whether
-    predictions are right: a model that is surely wrong in the expected shares scores 1.
+    predictions are right: a model that is confidently wrong in the expected shares scores 1.
     With equal shares, models that predict classes alike are preferred where the classes of
     the target are not, so a shift of style together with one of the shares misleads it.
 
@@ -123,8 +123,8 @@ class InfoMaxScorer(_DiversityScorer):
 class BNMScorer(_DiversityScorer):
     """Nuclear norm of the matrix of probabilities for target samples.
 
-    Use it as `InfoMaxScorer`. Between models that are unsure of few samples it depends less
-    on how unsure they are.
+    Use it as `InfoMaxScorer`. Between models that are uncertain of few samples it depends less
+    on how uncertain they are.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class BNMScorer(_DiversityScorer):
     Notes
     -----
     With the m x K matrix P of probabilities and expected shares w the score is the sum of
-    the singular values of ``P diag(w)^(1/2)`` over ``sqrt(m)``, from 0 to 1. For sure
+    the singular values of ``P diag(w)^(1/2)`` over ``sqrt(m)``, from 0 to 1. For confident
     predictions in shares s it is ``sum_k sqrt(s_k w_k)``, which is largest, 1, at s = w. For
     equal shares it is the batch nuclear norm over its largest value ``sqrt(m K)`` [1]_. With
     fewer samples than classes it is over ``sqrt(m^2 / K)`` in place of ``sqrt(m)``.
@@ -182,7 +182,7 @@ class NeighborInformationScorer(_DiversityScorer):
 
     Use it to choose classifiers for a target without labels whose classes form clusters in
     its features. Unlike `InfoMaxScorer` it notices models whose boundary runs through
-    clusters, however sure they are, and so `rank_adaptations` chooses by it.
+    clusters, however confident they are, and so `rank_adaptations` chooses by it.
 
     Parameters
     ----------
@@ -299,8 +299,8 @@ class ATCScorer(ProbabilityScorer):
     is no estimate, and gets 3 less, so that values from -3 to -2 are no accuracies.
 
     It assumes that confidence means in the target what it means in the source. Where the
-    shift is strong networks stay sure of what they get wrong, and the estimate is too high:
-    the more so the less a model is calibrated.
+    shift is strong, networks stay confident of what they get wrong, and the estimate is too
+    high: the more so the less a model is calibrated.
 
     References
     ----------

@@ -199,7 +199,7 @@ class CDAN(_AdversarialObjective):
     n_hidden : int, default=256
         Units of each of the two hidden layers of the discriminator.
     entropy : bool, default=True
-        Whether rows with sure predictions count more (the paper's CDAN+E).
+        Whether rows with confident predictions count more (the paper's CDAN+E).
     max_products : int, default=4096
         Largest number of products of a feature and a probability. Where there would be more,
         the discriminator gets products of random combinations.

@@ -23,7 +23,7 @@ class _PredictionObjective(AdaptationObjective):
 
 
 class MCC(_PredictionObjective):
-    """Minimum class confusion: target rows shall not resemble two classes at once.
+    """Minimum class confusion: no target row should resemble two classes at once.
 
     It assumes that the source's classifier is right about more target rows than not, and
     that rows of a class lie together in the target. Class shares may differ between the
@@ -35,9 +35,9 @@ class MCC(_PredictionObjective):
     weight : float, default=1.0
         Factor of the term.
     temperature : float, default=2.5
-        Divides the logits, so that sure predictions still say what they could be confused
+        Divides the logits, so that confident predictions still say what they could be confused
         with. Towards infinity all predictions become equal and nothing is learned; small
-        values leave sure rows without a gradient.
+        values leave confident rows without a gradient.
 
     See Also
     --------
@@ -75,8 +75,8 @@ class MCC(_PredictionObjective):
     >>> import torch
     >>> from sklearn_transfer.finetuning.objectives import MCC, Step
     >>> rows, y, even = torch.zeros(2, 3), (torch.tensor([0, 1]),), torch.ones(2)
-    >>> sure, unsure = torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.zeros(2, 2)
-    >>> for logits in (sure, unsure):
+    >>> confident, uncertain = torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.zeros(2, 2)
+    >>> for logits in (confident, uncertain):
     ...     step = Step(rows, logits, y, even, 1.0, None, rows, logits)
     ...     print(f"{MCC().compute(step):.2f}")
     0.05
@@ -111,7 +111,7 @@ class MCC(_PredictionObjective):
 
 
 class InfoMax(_PredictionObjective):
-    """Information maximization: each target row sure of a class, all classes predicted.
+    """Information maximization: each target row confident of a class, all classes predicted.
 
     It assumes that the classes are about equally frequent in the target, and that the
     source's classifier is right about more target rows than not. It is the objective of SHOT,
@@ -129,7 +129,7 @@ class InfoMax(_PredictionObjective):
     See Also
     --------
     MCC : Does not assume equally frequent classes.
-    BNM : Sure and diverse predictions by one matrix norm.
+    BNM : Confident and diverse predictions by one matrix norm.
 
     Notes
     -----
@@ -148,7 +148,7 @@ class InfoMax(_PredictionObjective):
 
     *When it hurts.* With shifted or partial labels it moves rows to classes that are rare or
     absent in the target. Where the source's classifier is poor, mistakes are made firm. Its
-    own value does not tell: a wrong, sure and diverse model has the best value.
+    own value does not tell: a wrong, confident and diverse model has the best value.
 
     References
     ----------
@@ -198,7 +198,7 @@ class InfoMax(_PredictionObjective):
 
 
 class BNM(_PredictionObjective):
-    """Batch nuclear-norm maximization: sure and diverse predictions by one matrix norm.
+    """Batch nuclear-norm maximization: confident and diverse predictions by one matrix norm.
 
     It assumes that a batch of the target holds several classes, and that the source's
     classifier is right about more target rows than not. Frequencies of classes are not asked
@@ -220,11 +220,11 @@ class BNM(_PredictionObjective):
 
         value = -1/n ||P||_* = -1/n sum_k sigma_k(P)
 
-    For sure predictions, the frequencies n_k give sigma_k = sqrt(n_k), at most sqrt(n K) in
-    sum. The value thus lies between -sqrt(min(n, K) / n) and -1 / sqrt(n K), and falls with
-    the batch: raise `weight` with about the square root of `batch_size`. The gradient is
-    U V' of the singular vectors also where values are equal or 0. Labels and weights of the
-    source are not used. A step costs n K min(n, K) operations.
+    For confident predictions, the frequencies n_k give sigma_k = sqrt(n_k), at most
+    sqrt(n K) in sum. The value thus lies between -sqrt(min(n, K) / n) and -1 / sqrt(n K), and
+    falls with the batch: raise `weight` with about the square root of `batch_size`. The
+    gradient is U V' of the singular vectors also where values are equal or 0. Labels and
+    weights of the source are not used. A step costs n K min(n, K) operations.
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.98. With 80 % of the target in one class
