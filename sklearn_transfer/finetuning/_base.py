@@ -170,7 +170,7 @@ class _BaseFineTuned(
             valid = self._make_part(held_out)
         if X_val is not None:
             valid = self._make_held_out_part(X_val, y_val)
-        if domains.target is not None:
+        if domains.target is not None and self._make_adaptation() is not None:
             target = make_target_part(domains.target, domains.numbers)
         return Parts(train, valid, target)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._modalities.samples import take_samples
@@ -10,6 +11,7 @@ from sklearn_transfer._validation import TargetDomain, check_one_form, find_sour
 from sklearn_transfer.finetuning.targets.columns import (
     convert_target,
     find_missing,
+    is_indicator,
     make_table,
 )
 from sklearn_transfer.finetuning.targets.rows import (
@@ -69,7 +71,12 @@ def read_domains(
         if X_target is not None:
             target = _check_target(estimator, X_target)
             found = replace(found, target=target, numbers=~np.arange(len(target)))
-    return found if y_target is None else replace(found, labeled=_label(found, y_target))
+    if y_target is None:
+        return found
+    found = replace(found, labeled=_label(found, y_target))
+    if is_classifier(estimator) and estimator.tasks is None and found.labeled is not None:
+        _check_same_kind(make_table(found.source.y), make_table(found.labeled.y))
+    return found
 
 
 def _open_target(X_target, y_target):
@@ -113,6 +120,15 @@ def _check_target(estimator, X_target):
         return estimator._check_samples(X_target, reset=False)
     except ValueError as error:
         raise ValueError(f"X_target: {error}") from error
+
+
+def _check_same_kind(table, labeled):
+    """Raise where labels of the target would make several labels into several tasks."""
+    if len(table.columns) > 1 and is_indicator(table) and not is_indicator(labeled):
+        raise ValueError(
+            "y holds several labels per row, as 0 and 1, and y_target holds other entries: give"
+            " 0, 1, or NaN where an entry is missing"
+        )
 
 
 def _label(domains, y_target):

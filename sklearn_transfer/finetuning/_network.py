@@ -65,17 +65,19 @@ class Head(_Standardized):
 class Bottleneck(_Standardized):
     """Trained features of a frozen embedding, which objectives of adaptation act on.
 
-    A linear head alone would leave the features as they are.
+    A linear head alone would leave the features as they are. Each row is normalized by
+    itself, so that a shift in the scale of embeddings, as of dark images, does no harm.
     """
 
     def __init__(self, width, n_units=BOTTLENECK_UNITS):
         super().__init__(width)
         self.linear = nn.Linear(width, n_units)
+        self.norm = nn.LayerNorm(n_units)
         nn.init.orthogonal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features):
-        return functional.relu(self.linear(self.standardize_features(features)))
+        return functional.relu(self.norm(self.linear(self.standardize_features(features))))
 
 
 class Network(nn.Module):

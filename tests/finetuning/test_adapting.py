@@ -14,9 +14,22 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, TargetDomain
+from sklearn_transfer.finetuning.loop.target import TargetBatches
 from sklearn_transfer.finetuning.objectives import MCC, AdaptationObjective
+from tests import small_networks
 
 LABELS = np.array(["ash", "elm", "oak"])
+
+
+class Progress(AdaptationObjective):
+    """Keeps the progress of steps."""
+
+    def loss(self, step):
+        self.progress = [*getattr(self, "progress", []), step.progress]
+        return super().loss(step)
+
+    def compute(self, step):
+        return step.logits.new_zeros(())
 
 
 def draw_domains(n=60, m=50, angle=0.6, seed=0):
@@ -120,12 +133,13 @@ def test_labels_of_target_rows_are_never_read():
     assert_equal_weights(found[0], make_classifier().fit(X, y, X_target=T))
 
 
-def test_without_adapt_a_target_changes_nothing():
+@pytest.mark.parametrize("freeze", [None, "all"])
+def test_without_adapt_a_target_changes_nothing(freeze):
     X, y, T, _ = draw_domains()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = make_classifier(adapt=None).fit(X, y, X_target=T)
-    assert_equal_weights(model, make_classifier(adapt=None).fit(X, y))
+        model = make_classifier(adapt=None, freeze=freeze).fit(X, y, X_target=T)
+    assert_equal_weights(model, make_classifier(adapt=None, freeze=freeze).fit(X, y))
     assert not hasattr(model, "adapt_report_")
 
 
@@ -238,3 +252,133 @@ def test_adapting_to_turned_clusters_helps():
     adapted = make_classifier(**options).fit(X, y, X_target=T)
     alone = make_classifier(adapt=None, **options).fit(X, y)
     assert adapted.score(T, u) > alone.score(T, u) + 0.03
+
+
+def test_the_bottleneck_trains_after_the_first_head():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(freeze="all", schedule="lp-ft").fit(X, y, X_target=T)
+    assert [entry["phase"] for entry in model.history_] == ["probe"] + ["train"] * 4
+    assert model.adapt_report_.n_steps == 4 * 2
+
+
+def test_several_labels_of_the_target_are_0_or_1():
+    X, _, T, _ = draw_domains()
+    few = np.full(T.shape, np.nan)
+    few[4, 0] = 7
+    with pytest.raises(ValueError, match="y_target holds other entries: give 0, 1"):
+        make_classifier(adapt="coral").fit(X, (X > 0).astype(int), X_target=T, y_target=few)
+
+
+def test_objectives_warm_up_over_calls_of_partial_fit():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=Progress(), max_epochs=4)
+    for _ in range(6):
+        model.partial_fit(X, y, X_target=T)
+    progress = model.net_.adaptation.progress
+    np.testing.assert_allclose(progress, [*np.arange(8) / 8, *[0.75, 0.875] * 2])
+
+
+def test_partial_fit_goes_on_with_another_objective():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=None).partial_fit(X, y, X_target=T)
+    model.set_params(adapt="dann").partial_fit(X, y, X_target=T)
+    groups = model.net_.optimizer_.param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    assert {id(p) for p in model.net_.adaptation.discriminator_.parameters()} <= trained
+    assert model.adapt_report_.n_steps == 2
+
+
+def test_partial_fit_draws_other_target_rows_in_each_call(monkeypatch):
+    drawn, take = [], TargetBatches.__next__
+
+    def draw(batches):
+        drawn.append(take(batches))
+        return drawn[-1]
+
+    monkeypatch.setattr(TargetBatches, "__next__", draw)
+    X, y, T, _ = draw_domains(m=300)
+    make_classifier().partial_fit(X, y, X_target=T).partial_fit(X, y, X_target=T)
+    assert len(drawn) == 4
+    assert not torch.equal(drawn[0]["input"], drawn[2]["input"])
+
+
+class Hungry(AdaptationObjective):
+    """Runs out of memory on target batches of more than five rows; keeps their sizes."""
+
+    def compute(self, step):
+        size = len(step.target_features)
+        if size > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        self.sizes = {*getattr(self, "sizes", ()), size}
+        return step.logits.new_zeros(())
+
+
+def test_target_batches_are_halved_with_those_of_the_source():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=Hungry(), batch_size=10)
+    with pytest.warns(UserWarning, match="batch_size is now 5"):
+        model.fit(X, y, X_target=T)
+    assert model.net_.adaptation.sizes == {5}
+
+
+class Statistics(nn.Module):
+    """Linear layer and batch normalization."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(2, 8), nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        return self.norm(self.linear(x)).relu()
+
+
+@pytest.mark.parametrize(("n_target", "batch_size"), [(1, 8), (9, 8), (5, 1)])
+def test_statistics_of_normalization_outlive_single_target_rows(n_target, batch_size):
+    X, y, T, _ = draw_domains(n=24, m=n_target)
+    options = {"freeze_norm": False, "batch_size": batch_size, "adapt": "mmd"}
+    model = make_classifier(**options).set_params(model=Statistics())
+    model.fit(X, y, X_target=T)
+    norm = model.net_.module_.body.norm
+    assert norm.running_var.min() > 0.01
+    assert torch.isfinite(norm.weight).all()
+
+
+@pytest.mark.parametrize(("freeze_norm", "moves"), [("auto", False), (False, True)])
+def test_target_rows_move_statistics_if_asked(freeze_norm, moves):
+    X, y, T, _ = draw_domains()
+    found = []
+    for shift in (0, 50):
+        model = make_classifier(freeze_norm=freeze_norm).set_params(model=Statistics())
+        model.fit(X, y, X_target=T + shift)
+        found.append(model.net_.module_.body.norm.running_mean)
+    assert (not torch.equal(*found)) == moves
+
+
+def test_an_interrupt_leaves_an_adapted_network():
+    class Interrupting(MCC):
+        def loss(self, step):
+            if step.progress > 0.6:
+                raise KeyboardInterrupt
+            return super().loss(step)
+
+    X, y, T, _ = draw_domains()
+    with pytest.warns(UserWarning, match="interrupted in epoch 3 of 4"):
+        model = make_classifier(adapt=Interrupting()).fit(X, y, X_target=T)
+    assert 4 <= model.adapt_report_.n_steps < 8
+    assert model.predict(T).shape == (50,)
+
+
+def test_augmented_networks_see_views_of_the_target_too():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    seen = []
+
+    def darken(image):
+        seen.append(np.asarray(image).tobytes())
+        return image
+
+    model = FineTunedClassifier(
+        small_networks.staged(), freeze="early", augment=darken, adapt="mcc", max_epochs=1
+    )
+    model.fit(images[:6], [0, 1] * 3, X_target=images[6:])
+    assert {image.tobytes() for image in images} <= set(seen)

@@ -2,11 +2,15 @@
 
 from sklearn_transfer.finetuning.freezing.policies import BODY
 
+# Learning rate of a bottleneck in units of `lr`. With it some tens of rows suffice for the
+# accuracy of logistic regression on the embedding.
+_BOTTLENECK_SHARE = 2.0
+
 
 def group_parameters(network, lr, weight_decay, layer_decay):
     """Groups for an optimizer: learning rate by depth, no decay of biases and scales.
 
-    The head has `lr`; each layer below has `layer_decay` times the one above. Layers are
+    The head has `lr`, a bottleneck twice as much; each layer below has `layer_decay` times the one above. Layers are
     timm's where the network is timm's, else stages.
     """
     depths = _find_depths(network)
@@ -19,9 +23,10 @@ def group_parameters(network, lr, weight_decay, layer_decay):
         inner = name.removeprefix(BODY)
         bare = parameter.ndim <= 1 or inner.endswith(".bias") or inner in skipped
         depth = depths.get(name, deepest)
-        group = groups.setdefault((depth, bare), {"params": []})
+        share = _BOTTLENECK_SHARE if name.startswith("bottleneck.") else 1.0
+        group = groups.setdefault((depth, bare, share), {"params": []})
         group["params"].append(parameter)
-        group["lr"] = group["base_lr"] = lr * layer_decay ** (deepest - depth)
+        group["lr"] = group["base_lr"] = share * lr * layer_decay ** (deepest - depth)
         group["weight_decay"] = 0.0 if bare else weight_decay
     return list(groups.values())
 

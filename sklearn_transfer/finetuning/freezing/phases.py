@@ -41,7 +41,8 @@ def plan_phases(schedule, target, n_epochs, network, backbone, batch):
         return [Phase("train", target, n_epochs)]
     probe = Phase("probe", freeze_body(network), 0)
     if schedule == "lp-ft" or target.boundary == EMBEDDING:
-        n_epochs = 0 if target == probe.frozen else n_epochs
+        is_done = target == probe.frozen and network.bottleneck is None
+        n_epochs = 0 if is_done else n_epochs
         return [probe, Phase("train", target, n_epochs, _AFTER_PROBE)]
     steps = _plan_steps_down(target, n_epochs // 2, network, backbone, batch)
     share = len(steps) and max(n_epochs // 2 // len(steps), 1)

@@ -51,6 +51,7 @@ def build_net(
         **where,
         **params,
     )
+    net.adapt_ = estimator.adapt
     return net.initialize()
 
 

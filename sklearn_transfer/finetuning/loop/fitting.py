@@ -171,6 +171,10 @@ class Fitting:
         others = [o for o in self.net.objectives if not isinstance(o, L2SP)]
         options = self.net.options.renew(self.estimator)
         self.net.renew_options(options, [*self._build_pull(), *others])
+        adapt = self.estimator.adapt
+        if self.net.adapt_ is not adapt and self.net.adapt_ != adapt:
+            self.net.renew_adaptation(self.estimator._make_adaptation())
+            self.net.adapt_ = adapt
 
     def _build_pull(self):
         device = self.backbone.device
@@ -234,7 +238,9 @@ class Fitting:
 
     def _learn_start(self, train):
         """Learn what the network gives before any training: scales, and the baseline."""
-        compares = self._is_adapting and not self.is_continued and self.baseline is None
+        compares = (
+            self.parts.target is not None and not self.is_continued and self.baseline is None
+        )
         if self._is_standardized and not compares:
             return
         network, prefix = self.network, self.prefix
@@ -250,13 +256,9 @@ class Fitting:
                 score=self._score,
             )
 
-    @property
-    def _is_adapting(self):
-        return self.parts.target is not None and self.net.adaptation is not None
-
     def compare(self):
         """`Comparison` of the target's predictions; None where nothing was adapted."""
-        if not self._is_adapting:
+        if self.parts.target is None:
             return None
         best = [e for e in self.entries if e["best"]] if self.estimator.early_stopping else []
         score = [*self.entries, *best][-1].get("valid_score")

@@ -54,16 +54,14 @@ class Steps:
     def __init__(self, *args, setting, options, objectives=(), adaptation=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.setting, self.options, self.objectives = setting, options, tuple(objectives)
-        self.adaptation = adaptation
         n_processes = setting.n_processes
         self.state_ = TrainingState(options.batch_size, options.lr, n_processes=n_processes)
         self.feed_, self.outputs_ = Feed(), []
         enabled = options.precision == "float16"
         self.scaler_ = torch.amp.GradScaler(setting.device.type, enabled=enabled)
         # Asked for once, so that a later optimizer gets the same ones.
-        terms = self.objectives if adaptation is None else (*self.objectives, adaptation)
-        own = (objective.parameters(setting.network) for objective in terms)
-        self.own_parameters_ = [parameter for found in own for parameter in found]
+        self._parameters = self._list_parameters(self.objectives)
+        self.renew_adaptation(adaptation)
 
     @property
     def _default_callbacks(self):
@@ -122,6 +120,18 @@ class Steps:
         self.state_.needs_optimizer = self.options.needs_other_optimizer(options)
         self.state_.batch_size = options.batch_size
         self.options, self.objectives = options, tuple(objectives)
+
+    def renew_adaptation(self, adaptation):
+        """Adapt by another objective from now on, or by none."""
+        self.adaptation = adaptation
+        more = [] if adaptation is None else self._list_parameters([adaptation])
+        self.own_parameters_ = [*self._parameters, *more]
+        self.state_.needs_optimizer = True
+
+    def _list_parameters(self, objectives):
+        """Parameters of objectives, which are not those of the network."""
+        network = self.setting.network
+        return [p for objective in objectives for p in objective.parameters(network)]
 
     def begin_phase(self, feed, phase, n_rows, *, keeps_optimizer=False):
         """Get ready for the epochs of a phase, with an optimizer for what trains in it.

@@ -11,7 +11,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, PretrainedFeatures
+from sklearn_transfer import (
+    FineTunedClassifier,
+    FineTunedRegressor,
+    PretrainedFeatures,
+    TargetDomain,
+)
 from sklearn_transfer._store import memory
 from sklearn_transfer._store.choice import choose_store
 from tests import small_networks
@@ -74,6 +79,35 @@ def test_validation_is_the_same_without_reuse(kind, images):
 def test_frozen_layers_see_each_image_once(freeze, schedule, n_passes, images, labels):
     counted(freeze=freeze, schedule=schedule, max_epochs=7).fit(images, labels)
     assert times_seen(images) == [n_passes] * 20
+
+
+@pytest.mark.parametrize("freeze", ["all", "early"])
+def test_frozen_layers_see_each_image_of_both_domains_once(freeze, images, labels):
+    target, few = 255 - images, [*labels[:3], *[None] * 17]
+    counted(freeze=freeze, adapt="mcc").fit(images, labels, X_target=target, y_target=few)
+    assert times_seen([*images, *target]) == [1] * 40
+
+
+def test_a_grid_search_over_objectives_runs_no_frozen_layer_again(images, labels):
+    target = 255 - images
+    counted(adapt="mcc").fit(images, labels, X_target=target)
+    grid = {"adapt": [None, "mcc", "coral"], "freeze": ["all", "early"]}
+    counted(freeze="all", adapt="mcc").fit(images, labels, X_target=target)
+    small_networks.Watched.reset()
+    search = GridSearchCV(counted(max_epochs=1), grid, cv=2)
+    search.fit(list(images), labels, X_target=TargetDomain(target))
+    assert times_seen([*images, *target]) == [0] * 40
+
+
+def test_training_on_two_domains_without_reuse_gives_the_same_network(images, labels):
+    outputs = [
+        tuner(adapt="mmd", cache=cache)
+        .fit(images, labels, X_target=255 - images)
+        .predict_proba(images)
+        for cache in ("memory", None)
+    ]
+    assert np.ptp(outputs[0][:, 0]) > 1e-3
+    np.testing.assert_allclose(*outputs, atol=1e-4)
 
 
 def test_gradual_unfreezing_passes_once_a_boundary(images, labels):
