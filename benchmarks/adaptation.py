@@ -23,11 +23,13 @@ from sklearn_transfer import (
     ULSIF,
     ImportanceWeighted,
     LabelShiftWeights,
+    MeanAlignment,
     NearestNeighborWeights,
     OptimalTransport,
     SubspaceAlignment,
     TransferComponentAnalysis,
 )
+from sklearn_transfer.alignment._base import ComponentAligner
 from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 SETS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
@@ -66,7 +68,10 @@ class Aligned(Unadapted):
 
     def fit(self, X, y, X_target):
         mapped = self.aligner.fit_transform(X, y, X_target=X_target)
-        return super().fit(mapped, y, X_target)
+        of_components = isinstance(self.aligner, ComponentAligner)
+        self.classifier = build_default_classifier(of_components=of_components)
+        self.classes_ = self.classifier.fit(mapped, y).classes_
+        return self
 
     def predict_source(self, X):
         mapped = self.aligner.transform(X, sample_domain=np.ones(len(X)))
@@ -74,28 +79,6 @@ class Aligned(Unadapted):
 
     def predict_target(self, X):
         return self.classifier.predict_proba(self.aligner.transform(X))
-
-
-@dataclass
-class MomentAligner:
-    """Give source features the means and, if asked, the deviations of target features."""
-
-    matches_scale: bool
-
-    def fit_transform(self, X, y, X_target):
-        self.means = X.mean(axis=0), X_target.mean(axis=0)
-        self.scale = 1.0
-        if self.matches_scale:
-            deviations = X.std(axis=0), X_target.std(axis=0)
-            # A column that is constant in one domain is moved only.
-            varies = np.minimum(*deviations) > 1e-3 * np.maximum(*deviations)
-            self.scale = np.divide(*deviations[::-1], where=varies, out=np.ones(X.shape[1]))
-        return self.transform(X, np.ones(len(X)))
-
-    def transform(self, X, sample_domain=None):
-        if sample_domain is None:
-            return X
-        return (X - self.means[0]) * self.scale + self.means[1]
 
 
 @dataclass
@@ -122,8 +105,8 @@ CANDIDATES = {
     "ULSIF": lambda: Weighted(ULSIF(random_state=0)),
     "neighbors": lambda: Weighted(NearestNeighborWeights()),
     "label shift": lambda: Weighted(LabelShiftWeights(random_state=0)),
-    "mean": lambda: Aligned(MomentAligner(False)),
-    "mean, scale": lambda: Aligned(MomentAligner(True)),
+    "mean": lambda: Aligned(MeanAlignment()),
+    "mean, scale": lambda: Aligned(MeanAlignment(match_scale=True)),
     "CORAL": lambda: Aligned(CORAL()),
     "subspace": lambda: Aligned(SubspaceAlignment()),
     "TCA": lambda: Aligned(TransferComponentAnalysis()),
