@@ -29,6 +29,7 @@ from sklearn_transfer import (
     SubspaceAlignment,
     TransferComponentAnalysis,
 )
+from sklearn_transfer.alignment._base import ComponentAligner
 from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 SETS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
@@ -67,7 +68,10 @@ class Aligned(Unadapted):
 
     def fit(self, X, y, X_target):
         mapped = self.aligner.fit_transform(X, y, X_target=X_target)
-        return super().fit(mapped, y, X_target)
+        of_components = isinstance(self.aligner, ComponentAligner)
+        self.classifier = build_default_classifier(of_components=of_components)
+        self.classes_ = self.classifier.fit(mapped, y).classes_
+        return self
 
     def predict_source(self, X):
         mapped = self.aligner.transform(X, sample_domain=np.ones(len(X)))

@@ -186,3 +186,13 @@ def test_labels_are_requested_after_the_light_has_changed(tmp_path):
     assert len(requested) <= 4
     before, after = map(float, re.findall(r"0\.\d+", lines.splitlines()[-1]))
     assert after > before + 0.04
+
+
+@pytest.mark.slow
+def test_easy_samples_first_do_not_help(tmp_path):
+    lines = run("finetuning/plot_curriculum.py", tmp_path)
+    gains = dict(re.findall(r"gains (\S+) .* points: (.*)$", lines, re.M))
+    gains = {data: float(gain) for gain, data in gains.items()}
+    assert gains["photos"] < -3
+    assert gains["digits"] < 0
+    assert abs(gains["wrong labels"]) < 4

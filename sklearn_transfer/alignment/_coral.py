@@ -13,9 +13,10 @@ from sklearn_transfer.alignment._base import ColumnAligner, center_rows
 class CORAL(ColumnAligner):
     """Correlation alignment: gives source rows the mean and covariance of the target.
 
-    Use it first: it is a closed form, has one parameter that rarely matters, and needs no
-    labels. It cannot help where domains differ in more than mean and covariance, and it does
-    harm where class shares differ, which shifts the mean as well.
+    Use it where the features of all classes have changed in the same linear way, as by noise,
+    light or another camera: it is a closed form, has one parameter, and needs no labels. It
+    cannot help where domains differ in more than mean and covariance, and it does harm where
+    class shares differ, which changes both.
 
     **`fit_transform` maps rows as source, `transform` as target**, which leaves them as they
     are: in a Pipeline a model learns from moved source rows and predicts rows of the target.
@@ -23,11 +24,12 @@ class CORAL(ColumnAligner):
 
     Parameters
     ----------
-    reg : float in [0, 1] or "auto", default=1e-3
+    reg : float in [0, 1] or "auto", default=0.7
         Share of each covariance that is replaced by a multiple of the identity with the same
         trace, so that its unit does not matter. 0 takes covariances as they are; 1 only
         matches means and total variance. "auto" takes Ledoit and Wolf's estimate for each
-        domain, for few rows in many dimensions.
+        domain, which is the best for the covariance itself but much too small for the
+        inverse that aligning takes of it.
 
     Attributes
     ----------
@@ -44,6 +46,7 @@ class CORAL(ColumnAligner):
 
     See Also
     --------
+    MeanAlignment : Moves the means alone, and needs fewer rows.
     OptimalTransport : Moves each row on its own, so that it can bend a domain.
     SubspaceAlignment : Compares domains in their principal components.
 
@@ -53,11 +56,24 @@ class CORAL(ColumnAligner):
 
         mean_target + (x - mean_source) S^(-1/2) T^(1/2)
 
-    so moved training rows have the target's mean and, but for `reg`, its covariance; equal
+    so moved training rows have the target's mean and, with `reg=0`, its covariance; equal
     domains stay as they are. The original matches covariances of standardized features;
     moving the mean too spares that step. Directions without variance, which only `reg=0`
     leaves, are dropped. A domain whose rows are all equal, so that of one row, has no
     covariance, and only the mean is moved. Time grows with the cube of the features.
+
+    **Assumption.** All classes have changed by one linear map, and their shares are the same.
+    The inverse root S^(-1/2) enlarges the directions in which the source hardly varies, whose
+    variances are estimated worst and mostly are noise; the default shrinks them by enough
+    that only the leading directions are matched.
+
+    **Evidence.** A logistic regression of standardized features had a mean accuracy of 59.3 %
+    on fourteen directions of real images (300 to 500 source rows, mostly 1,280 features of a
+    network), 61.9 % with moved means, 63.8 % with `reg=1e-3`, 64.5 % with 0.3, 65.2 % with 0.7
+    and 65.1 % with 0.85. With more, features that hardly vary in one domain are enlarged by a
+    later StandardScaler, and accuracy drops. The gain was 20 points under noise and 18 under
+    darkness. With class shares of 9:1 in the target against equal ones it lost 4 points, and 6
+    with `reg=1e-3`.
 
     References
     ----------
@@ -82,7 +98,7 @@ class CORAL(ColumnAligner):
         "reg": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
     }
 
-    def __init__(self, *, reg=1e-3):
+    def __init__(self, *, reg=0.7):
         self.reg = reg
 
     def _align(self, X_source, X_target, y_source):

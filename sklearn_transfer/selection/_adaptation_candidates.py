@@ -22,6 +22,7 @@ from sklearn_transfer.weighting import (
     LabelShiftWeights,
     NearestNeighborWeights,
 )
+from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 SOURCE_ONLY = "none"
 
@@ -44,11 +45,22 @@ def _build_weighted(weighter, classifier, seed):
     weighter = weighter()
     if "random_state" in weighter.get_params():
         weighter.set_params(random_state=seed)
-    return ImportanceWeighted(clone(classifier), weighter=weighter)
+    return ImportanceWeighted(_make_classifier(classifier), weighter=weighter)
 
 
 def _build_aligned(aligner, classifier, seed):
-    return make_pipeline(aligner(), clone(classifier))
+    return make_pipeline(aligner(), _make_classifier(classifier))
+
+
+def _build_on_components(aligner, classifier, seed):
+    return make_pipeline(aligner(), _make_classifier(classifier, of_components=True))
+
+
+def _make_classifier(classifier, of_components=False):
+    """Clone of a user's classifier; the default one where it is None."""
+    if classifier is None:
+        return build_default_classifier(of_components=of_components)
+    return clone(classifier)
 
 
 def _build_adapted(word, classifier, seed):
@@ -61,7 +73,7 @@ def _build_adapted(word, classifier, seed):
 
 
 def _build_alone(classifier, seed):
-    return clone(classifier)
+    return _make_classifier(classifier)
 
 
 _WAYS = {
@@ -79,8 +91,8 @@ _WAYS = {
         partial(_build_aligned, partial(MeanAlignment, match_scale=True)),
     ),
     "coral": ("aligned", partial(_build_aligned, CORAL)),
-    "subspace": ("aligned", partial(_build_aligned, SubspaceAlignment)),
-    "tca": ("aligned", partial(_build_aligned, TransferComponentAnalysis)),
+    "subspace": ("aligned", partial(_build_on_components, SubspaceAlignment)),
+    "tca": ("aligned", partial(_build_on_components, TransferComponentAnalysis)),
     "transport": ("aligned", partial(_build_aligned, OptimalTransport)),
     "mcc": ("adapted", partial(_build_adapted, "mcc")),
     "infomax": ("adapted", partial(_build_adapted, "infomax")),

@@ -36,10 +36,7 @@ from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
 from sklearn_transfer.selection._representation import extract_features
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
-from sklearn_transfer.weighting._classifiers import (
-    build_default_classifier,
-    draw_stratified_folds,
-)
+from sklearn_transfer.weighting._classifiers import draw_stratified_folds
 from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
 
 # Gains that count: as a share of the largest value that a score can have, and as a number of
@@ -114,7 +111,7 @@ def rank_adaptations(
         is fitted on the source. None means that X is a table of features.
     estimator : classifier with `predict_proba`, default=None
         What is reweighted, or fitted on aligned features. None is a logistic regression on
-        standardized features.
+        standardized features, and on the components of "subspace" and "tca" as they are.
     score : {"neighbors", "infomax", "bnm"}, default="neighbors"
         Score by which candidates are sorted and chosen, see Notes.
     cv : int or None, default=3
@@ -231,9 +228,8 @@ def rank_adaptations(
     >>> bool(ranking.chosen.estimator.score(X_target + 4, y_target) > 0.95)
     True
     """
-    classifier = build_default_classifier() if estimator is None else estimator
     random_state = check_random_state(random_state)
-    named = name_candidates(candidates, classifier, draw_seed(random_state))
+    named = name_candidates(candidates, estimator, draw_seed(random_state))
     X, y, X_target = split_domains(X, y, X_target, None)
     y = _validate_labels(X, y, task)
     comparison = _compare_domains(X, y, X_target, representation, cv, random_state)

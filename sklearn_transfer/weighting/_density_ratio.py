@@ -102,6 +102,14 @@ class KLIEP(RatioWeighter):
     dimensions it ranks samples worse than `ULSIF` and `DomainClassifierWeights`. With one
     target row gamma cannot be chosen, and "cv" means "median". Target rows twice as far out
     as all others are left out of the choice, which a single one could decide otherwise.
+
+    **Assumption.** As of `KMM`: the same dependence of labels on inputs, and source rows
+    wherever the target has some. The ratio must be smooth in units of the kernels' width,
+    which in the hundreds of features of a network it is not.
+
+    **Evidence.** On fourteen directions of real images, most with 1,280 features, a logistic
+    regression had a mean accuracy of 59.0 % unweighted and 58.0 % with these weights. Nine
+    fell, by up to 7 points; the largest gain, 5 points, was with 64 features.
     Memory grows with n + m n_centers. Without a target only `weights_`, `mean_weight_` and
     `ess_` are set.
 
@@ -301,6 +309,15 @@ class ULSIF(RatioWeighter):
     source rows are so far from the target that all kernels vanish the weights are left
     equal, with a warning; `KLIEP` sees farther. Memory grows with n + m. Without a target
     only `weights_`, `mean_weight_` and `ess_` are set.
+
+    **Assumption.** As of `KMM`: the same dependence of labels on inputs, and source rows
+    wherever the target has some. Where the domains hardly overlap, a least-squares fit of the
+    ratio gives almost all weight to few rows; `alpha` bounds it.
+
+    **Evidence.** On fourteen directions of real images a logistic regression had a mean
+    accuracy of 59.0 % unweighted and 53.3 % with these weights. Nine fell: by 24 and 44 points
+    where noise or darkness left an `ess_` of 5 or 6 % of the rows, by up to 3 elsewhere. The
+    largest gain was 1 point. Where the domains were equal all weights were 1.
 
     References
     ----------

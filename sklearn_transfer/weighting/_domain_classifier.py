@@ -76,6 +76,17 @@ class DomainClassifierWeights(RatioWeighter):
     edge of the others, as odds grow without bound. One source row has weight 1. Calibration
     needs two rows of each domain. Without a target nothing is fitted and all weights are 1.
 
+    **Assumption.** As of `KMM`: the same dependence of labels on inputs, and source rows
+    wherever the target has some. The better the classifier tells the domains apart, the less
+    this holds and the more extreme its odds are; where it is almost always right, weights
+    are those of its few errors. With more features than rows a logistic regression is, even
+    where the domains are equal.
+
+    **Evidence.** On fourteen directions of real images a logistic regression had a mean
+    accuracy of 59.0 % unweighted and 54.8 % with these weights: all fell, by up to 17 points,
+    and `ess_` was at most 3 % of the rows in ten of them. Fewer features, such as ten
+    principal components as `representation` of `ImportanceWeighted`, make odds less extreme.
+
     References
     ----------
     Bickel, S., Brueckner, M. and Scheffer, T. (2009). Discriminative learning under covariate

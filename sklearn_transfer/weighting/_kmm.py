@@ -111,6 +111,18 @@ class KMM(BaseWeighter):
     while that is accurate, since steps are measured from a gradient in double precision, as
     is the gap. Up to 10,000 source rows one BLAS thread is used.
 
+    **Assumption.** Labels depend on inputs in the same way in both domains, the source has
+    rows wherever the target has, and the model is too simple to be right everywhere.
+    Weights move a fit toward the target; they cannot tell it how a changed image looks. Where
+    the style of all samples has changed, no source row is like the target's, few rows get
+    most of the weight, and the model is fitted on fewer rows for nothing: look at `ess_`.
+
+    **Evidence.** A straight line fitted to a curve gains by them, see
+    `examples/weighting/plot_kmm_covariate_shift.py`. On fourteen directions of real images
+    (style, class shares, mixtures, no shift) a logistic regression had a mean accuracy of
+    59.0 % unweighted and 55.0 % with these weights: 13 directions fell, by up to 13 points,
+    with an `ess_` of 1 to 67 % of the rows, and none gained.
+
     Time grows with n (n + m) for the kernel and with the cube of the rows between the
     bounds. Up to 8000 source rows the kernel is held; beyond, its values are computed in
     blocks whenever they are needed, so memory grows with n + m, in addition to at most three

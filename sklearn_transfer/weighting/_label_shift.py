@@ -111,6 +111,16 @@ class LabelShiftWeights(BaseWeighter):
     of scikit-learn takes `dict(zip(w.classes_, w.class_weights_))`. Without a target y is
     ignored, and only `weights_`, `mean_weight_` and `ess_` are set.
 
+    **Assumption.** Samples of a class are distributed alike in both domains. Where they look
+    different as well, the classifier's errors on the target are taken for other class shares:
+    `shift_report` tests this. Weights help little where classes are told apart easily, as
+    shares then hardly matter to the model, and cost rows where the rare classes matter.
+
+    **Evidence.** On fourteen directions of real images, one of them a pure shift of class
+    shares to 9:1, a logistic regression had a mean accuracy of 59.0 % unweighted, 57.5 % with
+    "em" and 59.4 % with "bbse", which owes its mean to one gain of 15 points and lost up to 3
+    elsewhere. On the pure shift they changed accuracy by -0.2 and +0.8 points.
+
     References
     ----------
     Saerens, M., Latinne, P. and Decaestecker, C. (2002). Adjusting the outputs of a

@@ -63,6 +63,14 @@ class NearestNeighborWeights(BaseWeighter):
     neighbors make that less, and standardizing does not help: fewer features do. Memory
     grows with n + m, time with that of `NearestNeighbors`.
 
+    **Assumption.** As of `KMM`: the same dependence of labels on inputs, and source rows
+    wherever the target has some. Where the style of all samples has changed, a few source
+    rows that happen to lie toward the target are nearest to most of it.
+
+    **Evidence.** On fourteen directions of real images a logistic regression had a mean
+    accuracy of 59.0 % unweighted and 56.1 % with these weights. Eleven fell, by up to 17
+    points; the largest gain, 8 points, was with 64 features and other class shares.
+
     References
     ----------
     Loog, M. (2012). Nearest neighbor-based importance weighting. MLSP.

@@ -54,6 +54,19 @@ def test_auto_shrinks_as_ledoit_and_wolf(domains):
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
+def test_the_default_does_not_enlarge_directions_that_few_rows_estimate():
+    """Both domains are drawn alike, so new rows should stay about where they are."""
+    rng = np.random.default_rng(0)
+    X, T, rows = (rng.normal(size=(60, 100)) * np.linspace(0.1, 3, 100) for _ in range(3))
+    moves = []
+    for aligner in (CORAL(reg=1e-3), CORAL()):
+        aligner.fit(X, X_target=T)
+        moved = aligner.transform(rows, sample_domain=np.ones(60))
+        moves.append(np.linalg.norm(moved - rows) / np.linalg.norm(rows))
+    assert moves[0] > 5
+    assert moves[1] < 0.5
+
+
 def test_reg_one_matches_the_total_variance_only(domains):
     X, T = domains
     moved = CORAL(reg=1).fit_transform(X, X_target=T)

@@ -16,8 +16,17 @@ def domains():
 
 
 def both(X, T, **options):
+    """Return rows of both domains in the unit of the features."""
     aligner = SubspaceAlignment(**options)
-    return aligner.fit_transform(X, X_target=T), aligner.transform(T)
+    source = aligner.fit_transform(X, X_target=T)
+    return aligner.unit_ * source, aligner.unit_ * aligner.transform(T)
+
+
+def test_the_target_has_deviation_one_along_its_first_axis(domains):
+    X, T = domains
+    aligner = SubspaceAlignment(n_components=2).fit(X, X_target=T)
+    assert aligner.transform(T)[:, 0].std(ddof=1) == pytest.approx(1)
+    assert aligner.unit_ == pytest.approx(PCA(1).fit(T).explained_variance_[0] ** 0.5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -37,7 +46,7 @@ def test_rows_not_seen_in_fit_are_mapped_in_the_same_way(domains):
     source = PCA(2).fit(X)
     rows = np.random.default_rng(1).normal(size=(4, 5))
     expected = source.inverse_transform(source.transform(rows)) - X.mean(axis=0)
-    found = aligner.transform(rows, sample_domain=np.ones(4))
+    found = aligner.unit_ * aligner.transform(rows, sample_domain=np.ones(4))
     np.testing.assert_allclose(found, expected @ aligner.target_components_.T, atol=1e-10)
 
 
@@ -114,4 +123,5 @@ def test_without_target_rows_are_projected_on_the_source(domains):
     with pytest.warns(UserWarning, match="no target samples"):
         aligner = SubspaceAlignment(n_components=2).fit(X)
     pca = PCA(2).fit(X)
-    np.testing.assert_allclose(np.abs(aligner.transform(T)), np.abs(pca.transform(T)))
+    found = aligner.unit_ * aligner.transform(T)
+    np.testing.assert_allclose(np.abs(found), np.abs(pca.transform(T)))

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_transfer import CORAL, KMM, ImportanceWeighted, TargetDomain, rank_adaptations
-from sklearn_transfer.selection._adaptation_candidates import AUTO
+from sklearn_transfer.selection._adaptation_candidates import AUTO, name_candidates
 
 LABELS = np.array(["ash", "elm", "oak"])
 
@@ -225,3 +225,13 @@ def test_table_frame_and_html_hold_every_candidate():
 def test_auto_leaves_networks_out():
     assert {"none", "kmm", "mean-scale", "coral", "transport"} <= set(AUTO)
     assert not {"mcc", "infomax", "dann"} & set(AUTO)
+
+
+def test_components_are_not_standardized_by_the_default_classifier():
+    classifiers = {
+        candidate.name: candidate.estimator[-1]
+        for candidate in name_candidates(["mean", "subspace", "tca"], None, 0)
+    }
+    assert type(classifiers["mean"][0]) is StandardScaler
+    for name in ("subspace", "tca"):
+        assert type(classifiers[name]) is LogisticRegression
