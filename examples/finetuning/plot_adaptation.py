@@ -2,10 +2,10 @@
 Which objectives adapt a network to images of another camera?
 =============================================================
 
-A classifier trained on images of one camera often fails on those of another. `adapt` trains it on
-labeled images of the first and unlabeled ones of the second at once, by one of eight objectives.
-This example compares them with a network that was not adapted, and with what a few labels of the
-second camera bring.
+A classifier trained on images of one camera often fails on those of another. `adapt` trains it
+on labeled images of the first and unlabeled ones of the second at once, by one of eight
+objectives. This example compares them with a network that was not adapted, and with what a few
+labels of the second camera bring.
 """
 
 # %%
@@ -31,9 +31,10 @@ X_target, y_target = load_photo_crops(
 # -----------------------------------
 #
 # With `freeze="all"` each image passes the network once. The fits that follow train a small
-# bottleneck and a head, which takes a second or two. "alike" is the share of target images whose
-# prediction is the same as without adaptation, and "classes" the effective number of predicted
-# classes, of which there are fifteen: a method that fails often predicts few of them.
+# bottleneck and a head, which takes a second or two. "alike" is the share of target images
+# whose prediction is the same as without adaptation, and "classes" the effective number of
+# predicted classes, of which there are fifteen: a method that fails often predicts few of
+# them.
 
 words = ["mcc", "infomax", "bnm", "jdot", "coral", "mmd", "cdan", "dann"]
 

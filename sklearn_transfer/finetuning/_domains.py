@@ -126,8 +126,8 @@ def _check_same_kind(table, labeled):
     """Raise where labels of the target would make several labels into several tasks."""
     if len(table.columns) > 1 and is_indicator(table) and not is_indicator(labeled):
         raise ValueError(
-            "y holds several labels per row, as 0 and 1, and y_target holds other entries: give"
-            " 0, 1, or NaN where an entry is missing"
+            "y holds several labels per row, as 0 and 1, and y_target holds other entries:"
+            " give 0, 1, or NaN where an entry is missing"
         )
 
 

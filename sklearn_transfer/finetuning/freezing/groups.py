@@ -10,8 +10,8 @@ _BOTTLENECK_SHARE = 2.0
 def group_parameters(network, lr, weight_decay, layer_decay):
     """Groups for an optimizer: learning rate by depth, no decay of biases and scales.
 
-    The head has `lr`, a bottleneck twice as much; each layer below has `layer_decay` times the one above. Layers are
-    timm's where the network is timm's, else stages.
+    The head has `lr`, a bottleneck twice as much; each layer below has `layer_decay` times the
+    one above. Layers are timm's where the network is timm's, else stages.
     """
     depths = _find_depths(network)
     deepest = max(depths.values(), default=0) + 1
