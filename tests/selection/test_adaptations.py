@@ -254,3 +254,11 @@ def test_the_unit_of_all_features_does_not_matter(factor):
     for row in found.candidates:
         other = next(one for one in scaled.candidates if one.name == row.name)
         assert other.scores["neighbors"] == pytest.approx(row.scores["neighbors"], abs=1e-3)
+
+
+def test_steps_of_inner_pipelines_get_the_target():
+    X, y, T, truth = draw_domains()
+    inner = make_pipeline(CORAL(), build_feature_classifier())
+    ranking = rank_adaptations({"nested": make_pipeline(StandardScaler(), inner)}, X, y, T)
+    assert ranking.chosen.name == "nested"
+    assert ranking.chosen.estimator.score(T, truth) > 0.95
