@@ -150,9 +150,9 @@ class DANN(_AdversarialObjective):
     (source-only 0.84) it is 0.99. A regression on such data gained little, while `MMD` and
     `DeepJDOT` took off nine tenths and two fifths of its error. On fourteen directions of real
     images, with frozen features (source-only 60.5 %), the accuracy is 63.7 %; it is 61.8 %
-    with a weight of 1 and 57.2 %, a loss, with 3. The largest loss was 10 points, on blurred textiles, and 27
-    with another seed; with class shares of 9:1 in the target against equal ones it lost 5,
-    with equal domains nothing.
+    with a weight of 1 and 57.2 %, a loss, with 3. The largest loss was 10 points, on blurred
+    textiles, and 27 with another seed; with class shares of 9:1 in the target against equal
+    ones it lost 5, with equal domains nothing.
 
     *When it hurts.* With shifted or partial labels, rows of one class are moved onto another
     to hide the domain. The game of two networks may not settle. In the published results of
