@@ -18,7 +18,8 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
         begin with class and register tokens. Only "cls" and "flatten" use these.
     pooling : {"auto", "avg", "max", "gem", "cls", "last", "flatten", "raw"}
         As the parameter of the same name. "gem" is the generalized mean of power 3
-        [Radenovic 2018]; "last" is the last token of a text; "raw" keeps all values in the order of memory.
+        [Radenovic 2018]; "last" is the last token of a text; "raw" keeps all values in the
+        order of memory.
     layout : Layout
         What is known of the network.
     stage : Stage
@@ -35,7 +36,7 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     """
     activation = activation.float()
     if activation.ndim <= 2 or pooling == "raw":
-        return activation.reshape(len(activation), -1)
+        return activation.reshape(activation.shape[0], -1)  # `len` is a constant in exports
     maps, n_prefix = _convert_to_positions(activation, layout, stage, spatial)
     if mask is not None and mask.shape[1] != maps.shape[1]:
         mask = None  # the positions of this activation are not those of the input
