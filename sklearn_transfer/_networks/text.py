@@ -100,9 +100,3 @@ def _list_layers(network):
 def is_causal(network):
     """Whether tokens see only those before them, as in decoders of transformers."""
     return any(getattr(module, "is_causal", False) is True for module in network.modules())
-
-
-def count_known_tokens(network):
-    """Return the number of tokens that a network knows, by its largest embedding."""
-    tables = [m.num_embeddings for m in network.modules() if isinstance(m, nn.Embedding)]
-    return max(tables, default=2)

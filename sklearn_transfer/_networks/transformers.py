@@ -13,7 +13,6 @@ from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.text import (
     Projection,
     TextNetwork,
-    count_known_tokens,
     is_causal,
     make_text_backbone,
 )
@@ -92,7 +91,6 @@ def load_folder(folder, request, label, origin=None):
     spec = TextSpec(
         label,
         definition,
-        count_known_tokens(network),
         padding=_find_padding(found.config),
         max_length=found.max_length,
         n_positions=found.n_positions,
@@ -269,7 +267,6 @@ def wrap_given_text_network(module, label, origin):
     spec = TextSpec(
         label,
         definition,
-        count_known_tokens(module),
         padding=_find_padding(config),
         **_find_limits(tokenizer, config),
     )
@@ -312,7 +309,6 @@ def _wrap_sentence_transformer(module, label, origin):
     spec = TextSpec(
         label,
         definition,
-        count_known_tokens(network),
         padding=_find_padding(config),
         max_length=module.max_seq_length,
         n_positions=find_n_positions(config),

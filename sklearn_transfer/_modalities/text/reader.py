@@ -16,6 +16,7 @@ from sklearn_transfer._modalities.remarks import Remark
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._validation import shorten
 
+EXAMPLE_LENGTH = 32
 _MEMO_LIMIT = 500_000
 _memo = {}
 _LONGEST_SHOWN = 60
@@ -32,9 +33,9 @@ class TokenFormat(PayloadFormat):
 
     padding: int
     n_known: int
+    example_length: int = EXAMPLE_LENGTH
 
     is_ragged = True
-    example_length = 32
 
     def sign(self, payload):
         return (("attention_mask", (None,), "<i8"), ("input_ids", (None,), "<i8"))

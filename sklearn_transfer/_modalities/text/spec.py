@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sklearn_transfer._modalities.spec import Spec
-from sklearn_transfer._modalities.text.reader import TextReader, TokenFormat
+from sklearn_transfer._modalities.text.reader import EXAMPLE_LENGTH, TextReader, TokenFormat
 from sklearn_transfer._modalities.text.tokens import Tokenization
 from sklearn_transfer._validation import format_list, shorten
 
@@ -18,8 +18,6 @@ class TextSpec(Spec):
         What messages call the network.
     tokenizer : str
         JSON text that defines the tokenizer.
-    n_known : int
-        Number of tokens that the network knows.
     padding : int, default=0
         Token that fills up the shorter texts of a batch.
     max_length : int or None, default=None
@@ -40,7 +38,6 @@ class TextSpec(Spec):
 
     label: str
     tokenizer: str
-    n_known: int
     padding: int = 0
     max_length: int | None = None
     n_positions: int | None = None
@@ -56,11 +53,11 @@ class TextSpec(Spec):
         long_text = getattr(estimator, "long_text", "truncate")
         prompt = self._choose_prompt(getattr(estimator, "prompt", None))
         settings = (max_length, long_text, prompt, self.lowercase, self.side, self.padding)
-        return TextReader(
-            Tokenization(self.tokenizer, *settings),
-            TokenFormat(self.padding, self.n_known),
-            (self.tokenizer, *settings),
-        )
+        tokenization = Tokenization(self.tokenizer, *settings)
+        limits = [n for n in (max_length, self.n_positions) if n is not None]
+        n_known = tokenization.tokenizer.get_vocab_size()
+        format = TokenFormat(self.padding, n_known, min([EXAMPLE_LENGTH, *limits]))
+        return TextReader(tokenization, format, (self.tokenizer, *settings))
 
     def _choose_max_length(self, max_length):
         if max_length is None:
