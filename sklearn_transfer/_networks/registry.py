@@ -113,6 +113,7 @@ def load_backbone(
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
     if weights are not available.
     """
+    model = _name_folder(model)
     if isinstance(model, torch.nn.Module):
         refuse_quantized(model, type(model).__name__)
     device = resolve_device(device)
@@ -143,7 +144,7 @@ def is_loaded(
 ):
     """Whether the registry holds the network that these parameters describe."""
     request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
-    return _make_key(model, request, random_state, resolve_device(device)) in _registry
+    return _make_key(_name_folder(model), request, random_state, resolve_device(device)) in _registry
 
 
 def _make_key(model, request, random_state, device):
@@ -191,6 +192,11 @@ def _make_model_key(model, sizes):
     if isinstance(model, torch.nn.Module):
         return digest(model)
     return (digest(model), *sizes)
+
+
+def _name_folder(model):
+    """Return the name of the folder that a path object stands for; other models unchanged."""
+    return os.path.abspath(os.path.expanduser(model)) if hasattr(model, "__fspath__") else model
 
 
 def _find_prefix(model):

@@ -270,11 +270,15 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         names = [f"{label}_{i}" for label, width in widths for i in range(width)]
         return np.asarray(names, dtype=object)
 
+    def _has_name(self):
+        """Whether the network is given by its name or folder, not as an object."""
+        return isinstance(self.model, (str, os.PathLike))
+
     def _find_widths(self):
         """Label and width of each tap, from the network."""
         is_fitted = hasattr(self, "weights_sha256_")
         # A module or a callable is at hand in a fitted estimator.
-        if not self._has_backbone() and not (is_fitted and not isinstance(self.model, str)):
+        if not self._has_backbone() and not (is_fitted and not self._has_name()):
             check_is_fitted(self, "weights_sha256_")
             raise NotFittedError(
                 f"The network of this {type(self).__name__} is not in memory, and fit recorded"
@@ -373,7 +377,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 
     def _make_caption(self):
         model = self.model
-        if not isinstance(model, str):
+        if isinstance(model, os.PathLike):
+            model = os.fspath(model)
+        elif not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
         weights = self.weights
         if weights is None:
@@ -381,7 +387,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         elif isinstance(weights, Mapping):
             weights = "weights from a mapping"
         elif weights == "pretrained":
-            named = isinstance(self.model, str)
+            named = self._has_name()
             weights = "pretrained weights" if named else "its own weights"
         digest_seen = getattr(self, "weights_sha256_", "")
         seen = f" {digest_seen[:8]}" if digest_seen else ""
