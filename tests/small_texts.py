@@ -9,7 +9,19 @@ from tokenizers import models, pre_tokenizers, processors
 
 from sklearn_transfer._networks.bert import Bert, BertConfig
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "green", "blue", "cat", "dog", "fish", "is"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "red",
+    "green",
+    "blue",
+    "cat",
+    "dog",
+    "fish",
+    "is",
+]
 SIZES = {
     "vocab_size": len(WORDS),
     "hidden_size": 16,
@@ -39,7 +51,9 @@ def make_bert():
         return Bert(BertConfig(**SIZES)).eval()
 
 
-def write_bert(folder, *, pooling="mean_tokens", max_length=12, normalize=True, prompts=None, dense=0):
+def write_bert(
+    folder, *, pooling="mean_tokens", max_length=12, normalize=True, prompts=None, dense=0
+):
     """Write a folder in the layout of sentence-transformers; returns it."""
     (folder / "1_Pooling").mkdir(parents=True)
     save_file(make_bert().state_dict(), folder / "model.safetensors")

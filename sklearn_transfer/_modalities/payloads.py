@@ -52,7 +52,7 @@ class PayloadFormat(ABC):
     is_ragged = False
     example_length = 1
 
-    def sign(self, payload):
+    def compute_signature(self, payload):
         """Return the signature of a payload; all payloads of one pass have the same."""
         return compute_signature(payload)
 

@@ -77,7 +77,9 @@ class Reader(ABC):
         """
         for sample in samples:
             try:
-                return self.format.sign(self.finish(self.prepare(self.read(sample)[1])))
+                return self.format.compute_signature(
+                    self.finish(self.prepare(self.read(sample)[1]))
+                )
             except BadSampleError:
                 continue
         return None

@@ -144,7 +144,10 @@ def is_loaded(
 ):
     """Whether the registry holds the network that these parameters describe."""
     request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
-    return _make_key(_name_folder(model), request, random_state, resolve_device(device)) in _registry
+    return (
+        _make_key(_name_folder(model), request, random_state, resolve_device(device))
+        in _registry
+    )
 
 
 def _make_key(model, request, random_state, device):
@@ -196,7 +199,9 @@ def _make_model_key(model, sizes):
 
 def _name_folder(model):
     """Return the name of the folder that a path object stands for; other models unchanged."""
-    return os.path.abspath(os.path.expanduser(model)) if hasattr(model, "__fspath__") else model
+    return (
+        os.path.abspath(os.path.expanduser(model)) if hasattr(model, "__fspath__") else model
+    )
 
 
 def _find_prefix(model):

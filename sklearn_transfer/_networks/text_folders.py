@@ -145,7 +145,7 @@ def _list_modules(folder, label):
             raise ValueError(
                 f"model={shorten(label)} has a module of the type {module['type']!r}; only"
                 f" {format_list(known)} are supported. Take another network, or give"
-                " its module with a tokenizer"
+                " its module with a tokenizer."
             )
         found.setdefault(kind, []).append(folder / module["path"])
     return found
@@ -155,7 +155,9 @@ def read_pooling(config, label):
     """Return the pooling of a configuration; raises ValueError if it is not supported."""
     stated = config.get("pooling_mode")
     if stated is None:
-        names = [name for name, on in config.items() if name.startswith("pooling_mode_") and on]
+        names = [
+            name for name, on in config.items() if name.startswith("pooling_mode_") and on
+        ]
     else:
         names = [stated] if isinstance(stated, str) else list(stated)
     if len(names) != 1 or names[0] not in _POOLINGS:
@@ -174,7 +176,7 @@ def _read_limits(path):
 
 
 def find_n_positions(config):
-    """Return the most tokens that a network takes by its configuration, None for any number."""
+    """Return the most tokens that a network takes, None for any number."""
     text = config.get("text_config") or config
     count = text.get("max_position_embeddings") or text.get("n_positions")
     if count is None or count < 0 or text.get("relative_attention_num_buckets"):

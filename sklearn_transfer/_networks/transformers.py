@@ -177,10 +177,10 @@ def _build_with_transformers(found, is_pretrained, label):
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.path, **options)
     if isinstance(getattr(module, "pooler", None), nn.Module):
         module.pooler = None  # its output is not used, and its weights may be random
-    return module, define_tokenizer(tokenizer, label)
+    return module, export_tokenizer(tokenizer, label)
 
 
-def define_tokenizer(tokenizer, label):
+def export_tokenizer(tokenizer, label):
     """Return the JSON text of a tokenizer of transformers or of tokenizers."""
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not hasattr(backend, "to_str"):
@@ -261,7 +261,7 @@ def wrap_given_text_network(module, label, origin):
         return _wrap_sentence_transformer(module, label, origin)
     tokenizer = module.tokenizer
     del module.tokenizer  # a copy is at hand, whose attributes may change
-    definition = define_tokenizer(tokenizer, label)
+    definition = export_tokenizer(tokenizer, label)
     config = getattr(module, "config", None)
     config = config.to_dict() if hasattr(config, "to_dict") else {}
     spec = TextSpec(
@@ -300,7 +300,7 @@ def _wrap_sentence_transformer(module, label, origin):
     first = parts["Transformer"]
     network = next(child for child in first.children() if hasattr(child, "config"))
     config = network.config.to_dict()
-    definition = define_tokenizer(first.tokenizer, label)
+    definition = export_tokenizer(first.tokenizer, label)
     pooling, pools_prompt = None, True
     if "Pooling" in parts:
         stated = parts["Pooling"].get_config_dict()

@@ -68,7 +68,7 @@ class Passes:
         """
         finished = []
         for part in list_parts(key, payload):
-            signature = self.reader.format.sign(part.payload)
+            signature = self.reader.format.compute_signature(part.payload)
             if self.engine is None:
                 self._start(row, signature)
             if signature != self.signature:
@@ -79,17 +79,17 @@ class Passes:
                     )
                 )
             if self.waiting.add(part):
-                finished += self._hand_over(self.waiting.take())
+                finished += self._feed_workers(self.waiting.take())
         return finished
 
     def drain(self):
         """Yield all remaining batches, in order."""
         while self.waiting is not None and (parts := self.waiting.take()):
-            yield from self._hand_over(parts)
+            yield from self._feed_workers(parts)
         while self.running:
             yield self._finish_oldest()
 
-    def _hand_over(self, parts):
+    def _feed_workers(self, parts):
         """Hand a batch to the workers; returns the batches that are finished."""
         self.running.append(self.pool.submit(self._run, parts))
         finished = []

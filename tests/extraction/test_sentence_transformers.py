@@ -14,8 +14,20 @@ WORDS = {
     "right to left": "שלום עולם مرحبا بالعالم كيف حالك",
     "no spaces": "你好 世界 深度 学习 東京 데이터",
 }
-ODD = ["", " ", "a", "Z", "🙂", "👨‍👩‍👧‍👦🏳️‍🌈", "nul\0byte", "\0", "\n\t", "word " * 2000, "x" * 5000]
-ODD += ["ａｂｃ", "e\u0301", "\u202eabc", "[CLS] [SEP] [MASK]", "a\u200bb"]
+ODD = [
+    "",
+    " ",
+    "a",
+    "Z",
+    "🙂",
+    "👨‍👩‍👧‍👦🏳️‍🌈",
+    "nul\0byte",
+    "\0",
+    "\n\t",
+    "word " * 2000,
+    "x" * 5000,
+]
+ODD += ["\uff41\uff42\uff43", "e\u0301", "\u202eabc", "[CLS] [SEP] [MASK]", "a\u200bb"]
 
 
 @pytest.fixture(scope="module")

@@ -301,16 +301,21 @@ def test_random_weights_are_drawn_from_the_seed(features):
 def test_given_weights_are_loaded(features, folder):
     state = {f"bert.{n}": t for n, t in small_texts.make_bert().state_dict().items()}
     expected = features.fit_transform(X)
-    np.testing.assert_array_equal(clone(features).set_params(weights=state).fit_transform(X), expected)
+    np.testing.assert_array_equal(
+        clone(features).set_params(weights=state).fit_transform(X), expected
+    )
     path = str(folder / "model.safetensors")
-    np.testing.assert_array_equal(clone(features).set_params(weights=path).fit_transform(X), expected)
+    np.testing.assert_array_equal(
+        clone(features).set_params(weights=path).fit_transform(X), expected
+    )
 
 
 def test_default_network_loads_no_other_library():
     code = (
         "import sys, numpy as np\n"
         "from sklearn_transfer import PretrainedTextFeatures\n"
-        "found = PretrainedTextFeatures(cache=None).fit_transform(['a dog', 'the puppy', 'tax'])\n"
+        "features = PretrainedTextFeatures(cache=None)\n"
+        "found = features.fit_transform(['a dog', 'the puppy', 'tax'])\n"
         "assert found[0] @ found[1] > 0.5 > found[0] @ found[2], found @ found.T\n"
         "print(*sys.modules)"
     )

@@ -64,7 +64,9 @@ def test_new_names_of_poolings_are_known(tmp_path):
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("stated", [{"pooling_mode": ["cls", "mean"]}, {"pooling_mode": "bag"}])
+@pytest.mark.parametrize(
+    "stated", [{"pooling_mode": ["cls", "mean"]}, {"pooling_mode": "bag"}]
+)
 def test_other_poolings_are_refused(tmp_path, stated):
     folder = small_texts.write_bert(tmp_path / "net")
     small_texts.write_json(folder / "1_Pooling" / "config.json", stated)
@@ -262,7 +264,9 @@ def test_both_names_of_the_default_share_vectors():
 
 def test_limit_of_the_default_is_not_that_of_its_tokenizer():
     folder = text_sources.find_packaged_folder("all-MiniLM-L6-v2")
-    assert json.loads((folder / "tokenizer.json").read_text())["truncation"]["max_length"] == 128
+    assert (
+        json.loads((folder / "tokenizer.json").read_text())["truncation"]["max_length"] == 128
+    )
     assert features_of("all-MiniLM-L6-v2")._load_backbone().spec.max_length == 256
 
 

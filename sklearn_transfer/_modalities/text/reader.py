@@ -37,7 +37,7 @@ class TokenFormat(PayloadFormat):
 
     is_ragged = True
 
-    def sign(self, payload):
+    def compute_signature(self, payload):
         return (("attention_mask", (None,), "<i8"), ("input_ids", (None,), "<i8"))
 
     def get_length(self, payload):
@@ -115,7 +115,7 @@ class TextReader(Reader):
         return describe_sample(sample)
 
     def find_signature(self, samples):
-        return self.format.sign(None)
+        return self.format.compute_signature(None)
 
     def known_digest(self, sample):
         if not isinstance(sample, str):
@@ -126,7 +126,7 @@ class TextReader(Reader):
         if not isinstance(sample, str):
             raise BadSampleError(_describe_wrong_type(sample))
         identity = self._identify(sample)
-        tokens = self.tokenization.tokenize(str(sample))
+        tokens = self.tokenization.encode(str(sample))
         if key is None:
             key = _digest_tokens(tokens)
         if len(_memo) >= _MEMO_LIMIT:

@@ -36,9 +36,9 @@ def warn_of_paths(samples):
     if probed and all(map(_is_file, probed)):
         warnings.warn(
             f"X looks like a column of file paths, such as {shorten(probed[0])}: the paths"
-            " themselves are taken for texts, and the files are not opened. Pass their"
-            " content, [pathlib.Path(path).read_text() for path in X], or take"
-            " PretrainedFeatures if they are images",
+            " themselves are taken for texts, and no file is opened; pass what is in them,"
+            " [pathlib.Path(path).read_text() for path in X], or take PretrainedFeatures for"
+            " files of images",
             UserWarning,
             stacklevel=2,
         )

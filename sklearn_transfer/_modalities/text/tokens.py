@@ -70,7 +70,7 @@ class Tokenization:
                 f" {n_special + self.n_prompt + 1}"
             )
 
-    def tokenize(self, text):
+    def encode(self, text):
         """Return the `Tokens` of a text; raises BadSampleError if it is too long."""
         encoding = self._encode(self.prompt + text)
         n_tokens = len(encoding.ids)
