@@ -1,210 +1,120 @@
 """Compare ways of adapting to a target domain; run `python -m benchmarks.adaptation`.
 
-Each candidate is fitted to labeled source features and unlabeled target features of the
-directions of `benchmarks.shifts`, whose target labels only serve to print accuracies. With
---out, probabilities of the target rows and out-of-fold probabilities of the source rows are
-stored, so that rules that choose a candidate can be compared without fitting anything again.
+`rank_adaptations` fits and scores its candidates on labeled source features and unlabeled
+target features of the directions of `benchmarks.shifts`. Labels of the target only serve to
+print accuracies: of every candidate, of what each score chooses, of what the package chooses,
+and of an oracle, which chooses on half of the labels and is scored on the others.
 """
 
 import argparse
-import time
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.model_selection import StratifiedKFold
 
 from benchmarks.shifts import CONFIRMATION, DEVELOPMENT, load_features, locate_default_folder
-from sklearn_transfer import (
-    CORAL,
-    KMM,
-    ULSIF,
-    ImportanceWeighted,
-    LabelShiftWeights,
-    MeanAlignment,
-    NearestNeighborWeights,
-    OptimalTransport,
-    SubspaceAlignment,
-    TransferComponentAnalysis,
-)
-from sklearn_transfer.alignment._base import ComponentAligner
-from sklearn_transfer.weighting._classifiers import build_default_classifier
+from sklearn_transfer import rank_adaptations
 
 SETS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
-N_FOLDS = 3
-WORDS = ("mcc", "infomax", "bnm", "jdot", "coral", "mmd", "cdan", "dann")
-
-
-class Unadapted:
-    """The classifier that all candidates but networks share, fitted to the source alone."""
-
-    def fit(self, X, y, X_target):
-        self.classifier = build_default_classifier().fit(X, y)
-        self.classes_ = self.classifier.classes_
-        return self
-
-    def predict_source(self, X):
-        return self.classifier.predict_proba(X)
-
-    predict_target = predict_source
+LIGHT = (
+    *("none", "kmm", "ulsif", "neighbors", "label-shift"),
+    *("mean", "mean-scale", "coral", "subspace", "tca", "transport"),
+)
+NETWORKS = ("mcc", "infomax", "bnm", "jdot", "deep-coral", "mmd", "cdan", "dann")
+HEAD = "head"  # of a network that is not adapted, for comparison only
+SCORES = ("neighbors", "infomax", "bnm", "importance-weighted", "dev", "reverse")
 
 
 @dataclass
-class Weighted(Unadapted):
-    weighter: object
+class Result:
+    """What was found of the candidates in one direction."""
 
-    def fit(self, X, y, X_target):
-        self.classifier = ImportanceWeighted(build_default_classifier(), self.weighter)
-        self.classifier.fit(X, y, X_target=X_target)
-        self.classes_ = self.classifier.estimator_.classes_
-        return self
+    names: list
+    rows: dict
+    correct: np.ndarray  # bool, a row for each candidate and a column for each target sample
 
+    def take(self, names):
+        """The same with some of the candidates only."""
+        places = [self.names.index(name) for name in names]
+        return Result(list(names), self.rows, self.correct[places])
 
-@dataclass
-class Aligned(Unadapted):
-    aligner: object
+    @property
+    def accuracies(self):
+        return self.correct.mean(axis=1)
 
-    def fit(self, X, y, X_target):
-        mapped = self.aligner.fit_transform(X, y, X_target=X_target)
-        of_components = isinstance(self.aligner, ComponentAligner)
-        self.classifier = build_default_classifier(of_components=of_components)
-        self.classes_ = self.classifier.fit(mapped, y).classes_
-        return self
+    def choose_by_rule(self):
+        """Candidate that `rank_adaptations` chooses from these."""
+        supported = [name for name in self.names if self.rows[name]["supported"]]
+        return max(supported, key=lambda name: self.rows[name]["gain"], default="none")
 
-    def predict_source(self, X):
-        mapped = self.aligner.transform(X, sample_domain=np.ones(len(X)))
-        return self.classifier.predict_proba(mapped)
+    def choose_by_score(self, score):
+        """Candidate with the best score; the first one, which does not adapt, wins ties."""
+        sound = [name for name in self.names if not self.rows[name]["collapsed"]]
+        return max(sound, key=lambda name: self.rows[name]["scores"][score], default="none")
 
-    def predict_target(self, X):
-        return self.classifier.predict_proba(self.aligner.transform(X))
-
-
-@dataclass
-class Network(Unadapted):
-    """Bottleneck and head on the features, trained with an objective; None trains a head."""
-
-    adapt: str | None
-
-    def fit(self, X, y, X_target):
-        from torch import nn
-
-        from sklearn_transfer import FineTunedClassifier
-
-        options = {"freeze": "all", "preprocess": None, "cache": None}
-        self.classifier = FineTunedClassifier(nn.Identity(), adapt=self.adapt, **options)
-        self.classifier.fit(X, y, X_target=X_target)
-        self.classes_ = self.classifier.classes_
-        return self
+    def compare(self, name):
+        """Gain in accuracy over "none", and the half length of its paired 95 % interval."""
+        one, none = (self.correct[self.names.index(each)] for each in (name, "none"))
+        difference = one.astype(float) - none
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        return difference.mean(), 1.96 * error
 
 
-CANDIDATES = {
-    "none": Unadapted,
-    "KMM": lambda: Weighted(KMM()),
-    "ULSIF": lambda: Weighted(ULSIF(random_state=0)),
-    "neighbors": lambda: Weighted(NearestNeighborWeights()),
-    "label shift": lambda: Weighted(LabelShiftWeights(random_state=0)),
-    "mean": lambda: Aligned(MeanAlignment()),
-    "mean, scale": lambda: Aligned(MeanAlignment(match_scale=True)),
-    "CORAL": lambda: Aligned(CORAL()),
-    "subspace": lambda: Aligned(SubspaceAlignment()),
-    "TCA": lambda: Aligned(TransferComponentAnalysis()),
-    "transport": lambda: Aligned(OptimalTransport()),
-}
-NETWORKS = {
-    "head": lambda: Network(None),
-    **{f"adapt {word}": lambda word=word: Network(word) for word in WORDS},
-}
+def make_head():
+    from torch import nn
 
+    from sklearn_transfer import FineTunedClassifier
 
-def spread_probabilities(found, columns, n_classes):
-    """Give probabilities a column for each class, also for those that a fold lacks."""
-    spread = np.zeros((len(found), n_classes), np.float32)
-    spread[:, columns] = found
-    return spread
-
-
-def measure_candidate(make, shift):
-    """Return the arrays that are stored for one candidate in one direction."""
-    classes = np.unique(shift.y)
-
-    def fit_rows(rows):
-        model = make().fit(shift.X[rows], shift.y[rows], shift.X_target)
-        columns = np.searchsorted(classes, model.classes_)
-        return model, lambda found: spread_probabilities(found, columns, len(classes))
-
-    start = time.perf_counter()
-    model, spread = fit_rows(np.arange(len(shift.X)))
-    result = {
-        "seconds": time.perf_counter() - start,
-        "target": spread(model.predict_target(shift.X_target)),
-        "source_seen": spread(model.predict_source(shift.X)),
-        "source": np.zeros((len(shift.X), len(classes)), np.float32),
-        "target_folds": np.zeros((N_FOLDS, len(shift.X_target), len(classes)), np.float32),
-    }
-    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-    for number, (train, test) in enumerate(folds.split(shift.X, shift.y)):
-        model, spread = fit_rows(train)
-        result["source"][test] = spread(model.predict_source(shift.X[test]))
-        result["target_folds"][number] = spread(model.predict_target(shift.X_target))
-    return result
+    return FineTunedClassifier(nn.Identity(), freeze="all", preprocess=None)
 
 
 def measure_direction(name, candidates, features):
-    """Return {key: array} of one direction, with keys as in the file."""
+    """Return the `Result` of one direction."""
     warnings.simplefilter("ignore")  # warnings of collapse and convergence are of no use here
     shift = load_features(name, features)
-    arrays = {"y": shift.y, "y_target": shift.y_target, "classes": np.unique(shift.y)}
-    for candidate in candidates:
-        found = measure_candidate((CANDIDATES | NETWORKS)[candidate], shift)
-        arrays |= {f"{candidate}/{key}": value for key, value in found.items()}
-    return {f"{name}/{key}": value for key, value in arrays.items()}
-
-
-def find_missing(arrays, name, candidates):
-    return [c for c in candidates if f"{name}/{c}/target" not in arrays]
-
-
-def compute_accuracies(arrays, name, candidates):
-    """Return the target accuracy of each candidate, and which rows it predicts correctly."""
-    y, classes = arrays[f"{name}/y_target"], arrays[f"{name}/classes"]
-    hits = [
-        classes[arrays[f"{name}/{candidate}/target"].argmax(axis=1)] == y
-        for candidate in candidates
+    given = {word: make_head() if word == HEAD else word for word in candidates}
+    ranking = rank_adaptations(given, shift.X, shift.y, shift.X_target, task="classification")
+    by_name = {row.name: row for row in ranking.candidates}
+    names = [word for word in candidates if by_name[word].problem is None]
+    correct = [
+        by_name[word].estimator.predict(shift.X_target) == shift.y_target for word in names
     ]
-    return np.mean(hits, axis=1), np.array(hits)
+    kept = ("scores", "gain", "gain_error", "accuracy", "collapsed", "supported", "seconds")
+    rows = {word: {k: getattr(by_name[word], k) for k in kept} for word in names}
+    return Result(names, rows, np.array(correct))
 
 
-def estimate_oracle(hits, n_splits=100):
+def estimate_oracle(correct, n_splits=100):
     """Return the accuracy on half of the target of the best candidate on the other half.
 
     The best on the same rows would seem to gain even where no candidate differs from another.
     """
     rng = np.random.default_rng(0)
-    n, found = hits.shape[1], []
+    n, found = correct.shape[1], []
     for _ in range(n_splits):
         order = rng.permutation(n)
-        chosen, scored = hits[:, order[: n // 2]], hits[:, order[n // 2 :]]
+        chosen, scored = correct[:, order[: n // 2]], correct[:, order[n // 2 :]]
         found.append(scored[chosen.mean(axis=1).argmax()].mean())
     return float(np.mean(found))
 
 
-def format_accuracies(arrays, names, candidates):
+def format_accuracies(results, candidates):
     lines = [f"| direction | {' | '.join(candidates)} | oracle |"]
     lines.append("| --- " * (len(candidates) + 2) + "|")
     table = []
-    for name in names:
-        accuracies, hits = compute_accuracies(arrays, name, candidates)
-        table.append([*accuracies, estimate_oracle(hits)])
+    for name, result in results.items():
+        found = result.take(candidates)
+        table.append([*found.accuracies, estimate_oracle(found.correct)])
         lines.append(format_line(name, table[-1]))
     lines.append(format_line("mean", np.mean(table, axis=0)))
     seconds = [
-        np.median([arrays[f"{name}/{candidate}/seconds"] for name in names])
+        np.median([result.rows[candidate]["seconds"] for result in results.values()])
         for candidate in candidates
     ]
-    cells = " | ".join(f"{value:.1f}" for value in seconds)
-    lines.append(f"| seconds, median | {cells} | |")
+    lines.append(f"| seconds, median | {' | '.join(f'{s:.1f}' for s in seconds)} | |")
     return "\n".join(lines)
 
 
@@ -212,12 +122,57 @@ def format_line(name, accuracies):
     return f"| {name} | {' | '.join(f'{100 * value:.1f}' for value in accuracies)} |"
 
 
+def format_choices(results, candidates):
+    """Return a table of gains in points over source-only, by the way to choose."""
+    ways = {"rank_adaptations": Result.choose_by_rule}
+    ways |= {
+        f"best {score}": lambda result, score=score: result.choose_by_score(score)
+        for score in SCORES
+    }
+    lines = ["| direction | oracle | " + " | ".join(ways) + " |"]
+    lines.append("| --- " * (len(ways) + 2) + "|")
+    table = []
+    for name, result in results.items():
+        found = result.take(candidates)
+        none = found.accuracies[found.names.index("none")]
+        gains, cells = [estimate_oracle(found.correct) - none], []
+        for choose in ways.values():
+            chosen = choose(found)
+            gain, half = found.compare(chosen)
+            gains.append(gain)
+            low, high = 100 * (gain - half), 100 * (gain + half)
+            cells.append(f"{chosen} {100 * gain:+.1f} ({low:.1f} to {high:.1f})")
+        table.append(gains)
+        lines.append(f"| {name} | {100 * gains[0]:+.1f} | {' | '.join(cells)} |")
+    means, least = np.mean(table, axis=0), np.min(table, axis=0)
+    lines.append(format_gains("mean", means))
+    lines.append(format_gains("least", least))
+    shares = " | ".join(f"{mean / means[0]:.0%}" for mean in means)
+    lines.append(f"| share of the oracle's gain | {shares} |")
+    return "\n".join(lines)
+
+
+def format_gains(name, gains):
+    return f"| {name} | {' | '.join(f'{100 * gain:+.1f}' for gain in gains)} |"
+
+
+def save(results, path):
+    arrays = {f"{name}/correct": result.correct for name, result in results.items()}
+    rows = {name: result.rows for name, result in results.items()}
+    np.savez_compressed(path, rows=json.dumps(rows), **arrays)
+
+
+def load(path):
+    with np.load(path) as stored:
+        rows = json.loads(str(stored["rows"]))
+        return {n: Result(list(r), r, stored[f"{n}/correct"]) for n, r in rows.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", choices=SETS, default="development")
     parser.add_argument("--directions", nargs="+", metavar="NAME", help="some of the set")
-    choices = list(CANDIDATES | NETWORKS)
-    parser.add_argument("--candidates", nargs="+", choices=choices, default=choices)
+    parser.add_argument("--light", action="store_true", help="leave networks out")
     parser.add_argument(
         "--features-cache",
         type=Path,
@@ -225,25 +180,28 @@ def main():
         help="folder filled by python -m benchmarks.shifts",
         metavar="FOLDER",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE.npz")
-    parser.add_argument("--resume", action="store_true", help="keep what the file holds")
+    parser.add_argument("--out", type=Path, metavar="FILE.npz", help="written, or read again")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
+    candidates = LIGHT if options.light else (*LIGHT, HEAD, *NETWORKS)
+    known = load(options.out) if options.out and options.out.exists() else {}
     names = [name for name in SETS[options.set] if name in (options.directions or [name])]
-    arrays = {}
-    if options.resume and options.out and options.out.exists():
-        with np.load(options.out) as stored:
-            arrays = dict(stored)
-    jobs = Parallel(options.jobs, return_as="generator_unordered", verbose=1)
-    for found in jobs(
-        delayed(measure_direction)(name, missing, options.features_cache)
-        for name in names
-        if (missing := find_missing(arrays, name, options.candidates))
-    ):
-        arrays |= found
+    missing = [name for name in names if name not in known]
+    jobs = Parallel(options.jobs, return_as="generator", verbose=1)
+    tasks = (
+        delayed(measure_direction)(n, candidates, options.features_cache) for n in missing
+    )
+    for name, result in zip(missing, jobs(tasks), strict=True):
+        known[name] = result
         if options.out:
-            np.savez_compressed(options.out, **arrays)
-    print(format_accuracies(arrays, names, options.candidates))
+            save(known, options.out)
+    results = {name: known[name] for name in names}
+    print(format_accuracies(results, candidates))
+    print("\nReweighted and aligned:\n")
+    print(format_choices(results, LIGHT))
+    if not options.light:
+        print("\nNetworks as well:\n")
+        print(format_choices(results, [name for name in candidates if name != HEAD]))
 
 
 if __name__ == "__main__":

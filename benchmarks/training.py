@@ -19,7 +19,7 @@ from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer._modalities.image.transforms import center
 from sklearn_transfer._networks.weights import read_packaged_weights
 from sklearn_transfer.datasets import load_photo_crops
-from sklearn_transfer.finetuning.objectives import DeepJDOT
+from sklearn_transfer.finetuning.objectives import DANN, DeepCORAL, DeepJDOT
 
 NETWORK, SIZE, SCALED, BATCH, LR = "tf_efficientnet_lite0", 128, 146, 32, 3e-4
 FROZEN = "blocks.5"  # the last stage and the head are trained
@@ -129,8 +129,11 @@ def build_discriminator(n_features):
 def build_skada_net(word, module, **options):
     from skada import deep
 
+    # Both train with the factors that are the defaults here.
     if word == "jdot":
-        options["reg_dist"] = DeepJDOT().alpha
+        options |= {"reg_dist": DeepJDOT().alpha, "reg_cl": DeepJDOT().lambda_t}
+    else:
+        options["reg"] = {"coral": DeepCORAL, "dann": DANN}[word]().weight
     if word == "dann":
         discriminator = build_discriminator(module.num_features)
         options["domain_classifier"] = discriminator

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 MODULES = sorted(
     path.stem
@@ -93,20 +92,58 @@ def test_oracle_gains_nothing_from_candidates_of_equal_accuracy():
     assert np.mean([estimate_oracle(hits) for hits in draws]) == pytest.approx(0.7, abs=0.01)
 
 
-def test_probabilities_of_folds_are_those_of_models_without_their_rows():
-    from benchmarks.adaptation import CANDIDATES, N_FOLDS, measure_candidate
+@pytest.fixture(scope="module")
+def result():
+    """Of a target that has moved, whose labels the benchmark knows."""
+    from benchmarks import adaptation
     from benchmarks.shifts import Shift
-    from sklearn_transfer.weighting._classifiers import build_default_classifier
 
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(60, 3)), np.repeat(["a", "b"], 30)
-    X[:, 0] += 2 * (y == "b")
-    shift = Shift("", X, y, X[:20] + 1, y[:20])
-    found = measure_candidate(CANDIDATES["none"], shift)
-    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-    model = build_default_classifier()
-    expected = cross_val_predict(model, X, y, cv=folds, method="predict_proba")
-    np.testing.assert_allclose(found["source"], expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        found["target"], model.fit(X, y).predict_proba(X[:20] + 1), rtol=1e-6
+    y, y_target = (
+        np.repeat([["a", "b", "c"]], 40, axis=0).ravel(),
+        np.tile(["a", "b", "c"], 30),
     )
+    X, T = (4 * np.eye(3)[np.unique(v, return_inverse=True)[1]] for v in (y, y_target))
+    X, T = X + rng.normal(size=X.shape), T + rng.normal(size=T.shape) + [5, -5, 0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adaptation, "load_features", lambda *_: Shift("", X, y, T, y_target))
+        return adaptation.measure_direction("moved", ["none", "mean", "kmm"], None)
+
+
+def test_accuracies_are_those_on_target_labels(result):
+    none, mean, kmm = result.accuracies
+    assert mean > 0.9
+    assert max(none, kmm) < 0.5
+    assert result.choose_by_rule() == "mean"
+    gain, half = result.compare("mean")
+    assert gain == pytest.approx(mean - none)
+    assert 0.05 < half < 0.15
+
+
+def test_some_candidates_can_be_compared(result):
+    rest = result.take(["none", "kmm"])
+    assert rest.choose_by_rule() == "none"
+    assert len(rest.accuracies) == 2
+
+
+def test_each_score_chooses_its_best_and_source_only_wins_ties(result):
+    from benchmarks.adaptation import Result
+
+    rows = {
+        name: {"scores": {"bnm": score}, "collapsed": name == "c"}
+        for name, score in {"none": 0.5, "a": 0.5, "b": 0.4, "c": 0.9}.items()
+    }
+    assert Result([*rows], rows, np.ones((4, 2), bool)).choose_by_score("bnm") == "none"
+    assert result.choose_by_score("neighbors") == "mean"
+
+
+def test_results_are_stored(result, tmp_path):
+    from benchmarks import adaptation
+
+    adaptation.save({"moved": result}, tmp_path / "found.npz")
+    again = adaptation.load(tmp_path / "found.npz")["moved"]
+    np.testing.assert_array_equal(again.correct, result.correct)
+    assert again.rows == result.rows
+    table = adaptation.format_choices({"moved": again}, ["none", "mean", "kmm"])
+    assert "| moved | " in table
+    assert f"mean {100 * result.compare('mean')[0]:+.1f}" in table

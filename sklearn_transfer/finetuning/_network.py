@@ -17,14 +17,16 @@ from sklearn_transfer._store.digests import digest
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 BOTTLENECK_UNITS = 256
-# Below this share of the mean, the standard deviation of a feature is taken for noise.
-_SCALE_FLOOR = 1e-2
-# Below this share of the feature's own mean, it comes from rounding in float32.
+# Below this share of the mean of a feature, its deviation comes from rounding in float32.
 _ROUNDING = 1e-5
 
 
 class _Standardized(nn.Module):
-    """Module that takes features to mean 0 and scale 1."""
+    """Module that takes features to mean 0, and those that vary most to scale 1.
+
+    Features that vary less than the median one are divided by its scale: they may vary more
+    in other domains, where their own scale would make them large.
+    """
 
     def __init__(self, width):
         super().__init__()
@@ -35,10 +37,10 @@ class _Standardized(nn.Module):
         """Take mean and scale from features (n_samples, width), with row weights of sum 1."""
         mean = weights @ features
         deviation = (weights @ (features - mean) ** 2).sqrt()
-        deviation = torch.where(deviation > _ROUNDING * mean.abs(), deviation, 0.0)
-        floor = _SCALE_FLOOR * deviation.mean()
+        varying = deviation[deviation > _ROUNDING * mean.abs()]
+        floor = varying.median() if len(varying) else 1.0
         self.mean.copy_(mean)
-        self.scale.copy_(torch.where(deviation > floor, deviation, 1.0).clamp(min=floor))
+        self.scale.copy_(deviation.clamp(min=floor))
 
     def standardize_features(self, features):
         """Features (n_samples, width) in units of their scale."""

@@ -1,11 +1,12 @@
 """Ways to adapt a classifier to a target, by name, as estimators of tables of features."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer._validation import shorten, suggest_near
 from sklearn_transfer.alignment import (
@@ -22,7 +23,6 @@ from sklearn_transfer.weighting import (
     LabelShiftWeights,
     NearestNeighborWeights,
 )
-from sklearn_transfer.weighting._classifiers import build_default_classifier
 
 SOURCE_ONLY = "none"
 
@@ -40,27 +40,22 @@ class Named:
     estimator: object
     takes_features: bool = True
 
+    def standardize(self):
+        """The same on standardized features, unless it is given samples."""
+        if not self.takes_features:
+            return self
+        return replace(self, estimator=make_pipeline(StandardScaler(), self.estimator))
+
 
 def _build_weighted(weighter, classifier, seed):
     weighter = weighter()
     if "random_state" in weighter.get_params():
         weighter.set_params(random_state=seed)
-    return ImportanceWeighted(_make_classifier(classifier), weighter=weighter)
+    return ImportanceWeighted(classifier, weighter=weighter)
 
 
 def _build_aligned(aligner, classifier, seed):
-    return make_pipeline(aligner(), _make_classifier(classifier))
-
-
-def _build_on_components(aligner, classifier, seed):
-    return make_pipeline(aligner(), _make_classifier(classifier, of_components=True))
-
-
-def _make_classifier(classifier, of_components=False):
-    """Clone of a user's classifier; the default one where it is None."""
-    if classifier is None:
-        return build_default_classifier(of_components=of_components)
-    return clone(classifier)
+    return make_pipeline(aligner(), classifier)
 
 
 def _build_adapted(word, classifier, seed):
@@ -73,7 +68,7 @@ def _build_adapted(word, classifier, seed):
 
 
 def _build_alone(classifier, seed):
-    return _make_classifier(classifier)
+    return classifier
 
 
 _WAYS = {
@@ -91,8 +86,8 @@ _WAYS = {
         partial(_build_aligned, partial(MeanAlignment, match_scale=True)),
     ),
     "coral": ("aligned", partial(_build_aligned, CORAL)),
-    "subspace": ("aligned", partial(_build_on_components, SubspaceAlignment)),
-    "tca": ("aligned", partial(_build_on_components, TransferComponentAnalysis)),
+    "subspace": ("aligned", partial(_build_aligned, SubspaceAlignment)),
+    "tca": ("aligned", partial(_build_aligned, TransferComponentAnalysis)),
     "transport": ("aligned", partial(_build_aligned, OptimalTransport)),
     "mcc": ("adapted", partial(_build_adapted, "mcc")),
     "infomax": ("adapted", partial(_build_adapted, "infomax")),
@@ -122,14 +117,23 @@ AUTO = tuple(word for word, (kind, _) in _WAYS.items() if kind != "adapted")
 
 
 def name_candidates(candidates, classifier, seed):
-    """`Named` candidates, source-only first, of what a user asked for."""
+    """`Named` candidates, source-only first, of what a user asked for.
+
+    Those asked for by a word use clones of the classifier.
+    """
     if isinstance(candidates, str):
         candidates = AUTO if candidates == "auto" else [candidates]
     if isinstance(candidates, Mapping):
         entries = [(str(name), value) for name, value in candidates.items()]
     else:
         entries = [(_name_entry(value), value) for value in candidates]
-    named = [_build(name, value, classifier, seed) for name, value in entries]
+
+    def build(name, value):
+        if not isinstance(value, str):
+            return _check_given(name, value)
+        return _build_word(name, value, clone(classifier), seed)
+
+    named = [build(name, value) for name, value in entries]
     names = [candidate.name for candidate in named]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
@@ -139,16 +143,14 @@ def name_candidates(candidates, classifier, seed):
         )
     given = [candidate for candidate in named if candidate.name != SOURCE_ONLY]
     alone = [candidate for candidate in named if candidate.name == SOURCE_ONLY]
-    return [*(alone or [_build(SOURCE_ONLY, SOURCE_ONLY, classifier, seed)]), *given]
+    return [*(alone or [build(SOURCE_ONLY, SOURCE_ONLY)]), *given]
 
 
 def _name_entry(value):
     return value if isinstance(value, str) else type(value).__name__
 
 
-def _build(name, value, classifier, seed):
-    if not isinstance(value, str):
-        return _check_given(name, value)
+def _build_word(name, value, classifier, seed):
     if value not in _WAYS:
         raise ValueError(
             f"candidates holds {shorten(value)}, which is none of {list(_WAYS)}: give one of"

@@ -32,6 +32,7 @@ class AdaptationCandidate:
     agreement: float | None = None
     seconds: float | None = None
     collapsed: bool = False
+    supported: bool = False
     problem: str | None = None
 
     def format_cells(self):

@@ -32,6 +32,10 @@ from sklearn_transfer.selection._collapse import (
     estimate_target_shares,
     find_collapse,
 )
+from sklearn_transfer.selection._feature_classifier import (
+    build_feature_classifier,
+    find_different_units,
+)
 from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
 from sklearn_transfer.selection._representation import extract_features
@@ -111,7 +115,9 @@ def rank_adaptations(
         is fitted on the source. None means that X is a table of features.
     estimator : classifier with `predict_proba`, default=None
         What is reweighted, or fitted on aligned features. None is a logistic regression on
-        standardized features, and on the components of "subspace" and "tca" as they are.
+        centered features divided by one number, the standard deviation along their first
+        principal component. They are standardized before everything else if cross-validation
+        on the source makes fewer errors so, as where columns of a table differ in unit.
     score : {"neighbors", "infomax", "bnm"}, default="neighbors"
         Score by which candidates are sorted and chosen, see Notes.
     cv : int or None, default=3
@@ -146,6 +152,8 @@ def rank_adaptations(
             - `seconds` (float): time of the fit;
             - `collapsed` (bool): whether classes that the target holds are hardly predicted;
               such a candidate is never chosen;
+            - `supported` (bool): whether the gain counts, see Notes; of the candidates with a
+              supported gain the one with the largest is chosen;
             - `problem` (str): why the candidate could not be rated, or None.
         chosen : AdaptationCandidate
             The one to use.
@@ -229,13 +237,16 @@ def rank_adaptations(
     True
     """
     random_state = check_random_state(random_state)
-    named = name_candidates(candidates, estimator, draw_seed(random_state))
+    classifier = build_feature_classifier() if estimator is None else estimator
+    named = name_candidates(candidates, classifier, draw_seed(random_state))
     X, y, X_target = split_domains(X, y, X_target, None)
     y = _validate_labels(X, y, task)
     comparison = _compare_domains(X, y, X_target, representation, cv, random_state)
     few = max(len(y), len(comparison.neighbors)) <= FEW_ROWS
     with one_blas_thread(few):
         p_value = comparison.test_shift(random_state)
+        if estimator is None and find_different_units(comparison.table.X, y, random_state):
+            named = [candidate.standardize() for candidate in named]
         rated = [comparison.rate(candidate) for candidate in named]
     return _choose(rated, score, p_value)
 
@@ -349,11 +360,10 @@ def _choose(rated, score, p_value):
             f" {source_only.candidate.problem}"
         )
     rows = [replace(source_only.candidate, gain=0.0, gain_error=0.0, agreement=1.0)]
-    rows += [_compare(other, source_only, score) for other in others]
+    rows += [_compare(other, source_only, score, p_value) for other in others]
     _warn_of_problems(rows)
     found = [row for row in rows[1:] if row.problem is None]
-    differ = p_value <= _LEVEL
-    supported = [row for row in found if differ and _is_supported(row)]
+    supported = [row for row in found if row.supported]
     chosen = max(supported, key=lambda row: row.gain) if supported else rows[0]
     # Source-only stands before candidates of the same score, since sorting is stable.
     rows.sort(key=lambda row: (row.problem is not None, -row.scores.get(score, 0)))
@@ -362,18 +372,16 @@ def _choose(rated, score, p_value):
     )
 
 
-def _compare(rated, source_only, score):
+def _compare(rated, source_only, score, p_value):
+    """`AdaptationCandidate` with its gain over source-only, and whether that counts."""
     row = rated.candidate
     if row.problem is not None:
         return row
     gain, error = compare_parts(rated.parts[score], source_only.parts[score])
     agreement = float(np.mean(rated.predicted == source_only.predicted))
-    return replace(row, gain=gain, gain_error=error, agreement=agreement)
-
-
-def _is_supported(row):
-    enough = row.gain >= _LEAST_GAIN and row.gain > _ERRORS * row.gain_error
-    return enough and not row.collapsed
+    counts = gain >= _LEAST_GAIN and gain > _ERRORS * error
+    supported = bool(counts and p_value <= _LEVEL and not row.collapsed)
+    return replace(row, gain=gain, gain_error=error, agreement=agreement, supported=supported)
 
 
 def _explain(chosen, found, score, p_value):

@@ -29,9 +29,22 @@ def _takes_target_in_fit(estimator):
 
 
 def _list_steps(estimator):
+    """Steps of a Pipeline that take the target, also those of Pipelines in it."""
     if not isinstance(estimator, Pipeline):
         return []
-    return [s for _, s in estimator.steps if hasattr(s, "fit") and _takes_target_in_fit(s)]
+    steps = [step for _, step in estimator.steps if hasattr(step, "fit")]
+    inner = [found for step in steps for found in _list_steps(step)]
+    return inner + [
+        step for step in steps if not isinstance(step, Pipeline) and _takes_target_in_fit(step)
+    ]
+
+
+def _list_pipelines(estimator):
+    """The Pipeline and those in it that have a step which takes the target."""
+    if not _list_steps(estimator):
+        return []
+    inner = [found for _, step in estimator.steps for found in _list_pipelines(step)]
+    return [estimator, *inner]
 
 
 def fit_alone(estimator, X, y):
@@ -52,7 +65,8 @@ def fit_for_target(estimator, X, y, *, X_target):
         return estimator.fit(X, y, X_target=TargetDomain(X_target))
     # Only routing sends the target through the steps before the one that takes it.
     with config_context(enable_metadata_routing=True):
-        estimator.set_params(transform_input=["X_target"])
+        for pipeline in _list_pipelines(estimator):
+            pipeline.set_params(transform_input=["X_target"])
         for step in steps:
             step.set_fit_request(X_target=True)
         return estimator.fit(X, y, X_target=X_target)

@@ -8,13 +8,9 @@ from sklearn.preprocessing import StandardScaler
 _FLOOR = 1e-300  # probabilities are numbers whose logarithm is one
 
 
-def build_default_classifier(*, of_components=False):
-    """Logistic regression on scaled features, which takes features of any unit.
-
-    Components of an aligner have a common unit of their own, and are taken as they are.
-    """
-    logistic = LogisticRegression(max_iter=1000)
-    return logistic if of_components else make_pipeline(StandardScaler(), logistic)
+def build_default_classifier():
+    """Logistic regression on scaled features, which takes features of any unit."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
 def predict_log_probabilities(model, X, n_classes):

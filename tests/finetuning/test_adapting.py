@@ -212,7 +212,7 @@ def test_saved_and_pickled_networks_predict_the_same(tmp_path, freeze):
     loaded = FineTunedClassifier.load(model.save(tmp_path) and tmp_path, model=make_module())
     for other in (loaded, pickle.loads(pickle.dumps(model))):
         np.testing.assert_allclose(other.predict_proba(T), model.predict_proba(T), atol=1e-6)
-        np.testing.assert_allclose(other.transform(T), model.transform(T), atol=1e-6)
+        np.testing.assert_allclose(other.transform(T), model.transform(T), 1e-5, 1e-6)
         np.testing.assert_array_equal(other.target_classes_, model.target_classes_)
         assert other.adapt_report_ == model.adapt_report_
 

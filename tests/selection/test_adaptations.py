@@ -2,13 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_transfer import CORAL, KMM, ImportanceWeighted, TargetDomain, rank_adaptations
-from sklearn_transfer.selection._adaptation_candidates import AUTO, name_candidates
+from sklearn_transfer.selection._adaptation_candidates import AUTO
+from sklearn_transfer.selection._feature_classifier import (
+    CommonUnitScaler,
+    build_feature_classifier,
+)
 
 LABELS = np.array(["ash", "elm", "oak"])
 
@@ -74,8 +77,7 @@ def test_equal_domains_keep_the_model_as_it_is():
 
 def test_source_only_is_always_compared_and_wins_ties():
     X, y, T, _ = draw_domains()
-    same = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    ranking = rank_adaptations({"copy": same}, X, y, T)
+    ranking = rank_adaptations({"copy": build_feature_classifier()}, X, y, T)
     assert [row.name for row in ranking.candidates] == ["none", "copy"]
     assert ranking.chosen.name == "none"
     assert ranking.candidates[1].gain == 0
@@ -227,11 +229,36 @@ def test_auto_leaves_networks_out():
     assert not {"mcc", "infomax", "dann"} & set(AUTO)
 
 
-def test_components_are_not_standardized_by_the_default_classifier():
-    classifiers = {
-        candidate.name: candidate.estimator[-1]
-        for candidate in name_candidates(["mean", "subspace", "tca"], None, 0)
-    }
-    assert type(classifiers["mean"][0]) is StandardScaler
-    for name in ("subspace", "tca"):
-        assert type(classifiers[name]) is LogisticRegression
+def test_columns_of_different_units_are_standardized_first():
+    """The classes lie in a column that varies a thousand times less than another."""
+    X, y, T, _ = draw_domains()
+    rng = np.random.default_rng(1)
+    far, near = ([rng.normal(0, 1e4, (len(rows), 1)), rows] for rows in (X, T))
+    wide, wide_target = np.hstack(far), np.hstack(near)
+    ranking = rank_adaptations(["coral"], wide, y, wide_target, cv=None)
+    assert [type(row.estimator[0]) for row in ranking.candidates] == [StandardScaler] * 2
+    assert ranking.candidates[0].name == "coral"
+
+
+def test_columns_of_one_unit_are_not_standardized():
+    X, y, T, _ = draw_domains()
+    ranking = rank_adaptations(["coral"], X, y, T, cv=None)
+    types = {type(row.estimator[0]) for row in ranking.candidates}
+    assert types == {CORAL, CommonUnitScaler}
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_unit_of_all_features_does_not_matter(factor):
+    X, y, T, _ = draw_domains()
+    found, scaled = (rank_adaptations("auto", c * X, y, c * T, cv=None) for c in (1, factor))
+    for row in found.candidates:
+        other = next(one for one in scaled.candidates if one.name == row.name)
+        assert other.scores["neighbors"] == pytest.approx(row.scores["neighbors"], abs=1e-3)
+
+
+def test_steps_of_inner_pipelines_get_the_target():
+    X, y, T, truth = draw_domains()
+    inner = make_pipeline(CORAL(), build_feature_classifier())
+    ranking = rank_adaptations({"nested": make_pipeline(StandardScaler(), inner)}, X, y, T)
+    assert ranking.chosen.name == "nested"
+    assert ranking.chosen.estimator.score(T, truth) > 0.95

@@ -24,6 +24,7 @@ from sklearn_transfer import (
     TargetDomain,
     negative_transfer_test,
 )
+from sklearn_transfer.finetuning.objectives import DeepJDOT
 from sklearn_transfer.selection._target_difference import compute_target_interval
 from tests import small_networks
 
@@ -190,8 +191,9 @@ def test_network_that_adapts_is_compared_with_source_only():
     X, T = X.astype(np.float32), T.astype(np.float32)
     names = np.array(["cat", "dog"])
     options = {"preprocess": None, "freeze": None, "max_epochs": 20, "batch_size": 16}
+    adapt = DeepJDOT(alpha=0.01, lambda_t=1.0)  # strong, for features of few columns
     model = FineTunedClassifier(
-        small_networks.perceptron, adapt="jdot", lr=0.01, random_state=0, **options
+        small_networks.perceptron, adapt=adapt, lr=0.01, random_state=0, **options
     )
     found = negative_transfer_test(
         model, "source-only", X, names[y], X_target=T, y_target=names[y_target], cv=FOLDS

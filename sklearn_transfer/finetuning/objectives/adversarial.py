@@ -115,8 +115,9 @@ class DANN(_AdversarialObjective):
 
     Parameters
     ----------
-    weight : float, default=1.0
-        Factor of the reversed gradient, the paper's lambda after the warm-up.
+    weight : float, default=0.3
+        Factor of the reversed gradient, the lambda after the warm-up, which the paper sets
+        to 1.
     n_hidden : int, default=256
         Units of each of the two hidden layers of the discriminator.
 
@@ -145,9 +146,13 @@ class DANN(_AdversarialObjective):
     that cannot be told apart. The mean does not depend on `batch_size`, its noise does.
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
-    draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
-    (source-only 0.84) it is 0.99. A regression on such data did not gain, while `MMD` and
-    `DeepJDOT` took off most of its error.
+    draws, source-only 0.88) the accuracy is 0.96. With 80 % of the target in one class
+    (source-only 0.84) it is 0.99. A regression on such data gained little, while `MMD` and
+    `DeepJDOT` took off nine tenths and two fifths of its error. On fourteen directions of real
+    images, with frozen features (source-only 60.5 %), the accuracy is 63.7 %; it is 61.8 %
+    with a weight of 1 and 57.2 %, a loss, with 3. The largest loss was 10 points, on blurred
+    textiles, and 27 with another seed; with class shares of 9:1 in the target against equal
+    ones it lost 5, with equal domains nothing.
 
     *When it hurts.* With shifted or partial labels, rows of one class are moved onto another
     to hide the domain. The game of two networks may not settle. In the published results of
@@ -174,7 +179,7 @@ class DANN(_AdversarialObjective):
     ['discriminator_accuracy']
     """
 
-    def __init__(self, weight=1.0, *, n_hidden=256):
+    def __init__(self, weight=0.3, *, n_hidden=256):
         self.weight = weight
         self.n_hidden = n_hidden
 
@@ -231,7 +236,11 @@ class CDAN(_AdversarialObjective):
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
-    (source-only 0.84) it is 0.99.
+    (source-only 0.84) it is 0.99. On fourteen directions of real images, with frozen features
+    (source-only 60.5 %), the accuracy is 63.5 %, and 63.0 to 63.8 % for weights from 0.1 to 3.
+    The largest loss was 24 points, on blurred textiles, of which the bottleneck alone had lost
+    13; with class shares of 9:1 in the target against equal ones it lost 3, with equal domains
+    nothing.
 
     *When it hurts.* As `DANN` it is a game that may not settle and needs equal class shares;
     where predictions for the target are wrong, rows are compared with those of another class.

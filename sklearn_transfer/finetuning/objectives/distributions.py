@@ -13,7 +13,7 @@ class DeepCORAL(AdaptationObjective):
 
     Parameters
     ----------
-    weight : float, default=1.0
+    weight : float, default=10.0
         Factor of the term. The paper chooses it so that this term and the supervised loss
         end at about the same size; because of the division by d^2 that is often far above 1.
 
@@ -39,7 +39,10 @@ class DeepCORAL(AdaptationObjective):
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
-    (source-only 0.84) it is 0.99.
+    (source-only 0.84) it is 0.99. On fourteen directions of real images, with frozen features
+    (source-only 60.5 %), the accuracy is 66.9 %, and 64.5 % with `weight=1`; from 10 to 100
+    it is about the same, at 1000 the gain is lost. The largest loss was 6 points, where style
+    and class shares differed at once; with equal domains it lost nothing.
 
     *When it hurts.* With shifted or partial labels the covariance should differ, and is made
     equal. In the published results of skada-bench it is, with `MCC` and `DeepJDOT`, among the
@@ -62,6 +65,9 @@ class DeepCORAL(AdaptationObjective):
     0.0000
     0.0469
     """
+
+    def __init__(self, weight=10.0):
+        self.weight = weight
 
     def compute(self, step):
         """Squared distance of the covariances of both batches.
@@ -124,7 +130,10 @@ class MMD(AdaptationObjective):
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
-    (source-only 0.84) it is 0.96.
+    (source-only 0.84) it is 0.96. On fourteen directions of real images, with frozen features
+    (source-only 60.5 %), the accuracy is 68.3 %, and between 67.2 and 68.8 % for weights from
+    0.3 to 10. The gain was 28 points under noise and 33 under darkness; with class shares of
+    9:1 in the target against equal ones it lost 4 points, with equal domains 1.
 
     *When it hurts.* With shifted or partial labels the distributions should differ, and rows
     of one class are moved onto another to make them equal. Classes are not looked at, so that

@@ -32,8 +32,8 @@ class MCC(_PredictionObjective):
 
     Parameters
     ----------
-    weight : float, default=1.0
-        Factor of the term.
+    weight : float, default=3.0
+        Factor of the term, which the paper sets to 1.
     temperature : float, default=2.5
         Divides the logits, so that confident predictions still say what they could be confused
         with. Towards infinity all predictions become equal and nothing is learned; small
@@ -58,7 +58,11 @@ class MCC(_PredictionObjective):
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
-    (source-only 0.84) it is 0.99.
+    (source-only 0.84) it is 0.99. On fourteen directions of real images, with frozen features
+    (source-only 60.5 %), the accuracy is 67.7 %, and 66.8 and 68.8 % with weights of 1 and 10.
+    With class shares of 9:1 in the target against equal ones, or with equal domains, it lost
+    nothing. Where style and class shares differed at once it lost 11 points, of which the
+    bottleneck alone had lost 8, and 3 with another seed.
 
     *When it hurts.* Where most rows of a class are taken for another, the mistake is made
     firm. All rows in one class also have a value near (K - 1) / K only, so that a collapse is
@@ -88,7 +92,7 @@ class MCC(_PredictionObjective):
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, weight=1.0, *, temperature=2.5):
+    def __init__(self, weight=3.0, *, temperature=2.5):
         self.weight = weight
         self.temperature = temperature
 
@@ -144,7 +148,11 @@ class InfoMax(_PredictionObjective):
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.99. With 80 % of the target in one class
-    (source-only 0.84) it is 0.88, and 0.66 in one of the draws.
+    (source-only 0.84) it is 0.88, and 0.66 in one of the draws. On fourteen directions of real
+    images, with frozen features (source-only 60.5 %), the accuracy is 69.5 %, the best of the
+    objectives, and 69.0 and 68.7 % with weights of 0.3 and 3. No direction lost more than 1
+    point, not even that with class shares of 9:1 in the target against equal ones; with a
+    weight of 10 that one lost 8, and equal domains 7.
 
     *When it hurts.* With shifted or partial labels it moves rows to classes that are rare or
     absent in the target. Where the source's classifier is poor, mistakes are made firm. Its
@@ -228,7 +236,10 @@ class BNM(_PredictionObjective):
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
     draws, source-only 0.88) the accuracy is 0.98. With 80 % of the target in one class
-    (source-only 0.84) it is 0.77.
+    (source-only 0.84) it is 0.77. On fourteen directions of real images, with frozen features
+    (source-only 60.5 %), the accuracy is 68.5 %, and between 66.9 and 69.5 % for weights from
+    0.3 to 10. With class shares of 9:1 in the target against equal ones it lost 3 points, with
+    equal domains nothing.
 
     *When it hurts.* The square root rewards equal frequencies: with shifted or partial labels
     rows move to classes that are rare or absent in the target. Where the source's classifier

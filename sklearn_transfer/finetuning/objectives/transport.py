@@ -19,12 +19,14 @@ class DeepJDOT(AdaptationObjective):
     ----------
     weight : float, default=1.0
         Factor of the term.
-    alpha : float, default=0.01
+    alpha : float, default=0.003
         Factor of the squared distance of features, whose size grows with their width and
         scale: for features of variance v it is about 2 v d in d dimensions. At 0 only labels
-        are coupled, large values couple by features alone.
-    lambda_t : float, default=1.0
-        Factor of the loss between source label and target prediction.
+        are coupled, large values couple by features alone. The default suits some hundreds of
+        features; with tens of them 0.01, and a `lambda_t` of up to 1, adapt more.
+    lambda_t : float, default=0.03
+        Factor of the loss between source label and target prediction. With large values the
+        labels of pairs that were coupled wrongly are learned too.
 
     See Also
     --------
@@ -51,8 +53,12 @@ class DeepJDOT(AdaptationObjective):
     program (8 ms for 32 rows, 50 ms for 128), on the CPU.
 
     *Evidence.* On two Gaussians that turn by 65 degrees between the domains (mean of three
-    draws, source-only 0.88) the accuracy is 0.97. With 80 % of the target in one class
-    (source-only 0.84) it is 0.71.
+    draws, source-only 0.88) the accuracy is 0.96. With 80 % of the target in one class
+    (source-only 0.84) it is 0.71. On fourteen directions of real images, with frozen features
+    (source-only 60.5 %), the accuracy is 68.4 %; with ``alpha=0.01, lambda_t=0.1`` it is
+    67.8 %, and 65.6 % with ``alpha=0.01, lambda_t=1``. The gain was 35 points under noise and
+    33 under darkness. With class shares of 9:1 in the target against equal ones it lost 7
+    points, and 19 with the largest factors; with equal domains 1 and 4.
 
     *When it hurts.* All mass of the source must go to all of the target: with shifted or
     partial labels rows of one class are coupled with another. In the published results of
@@ -71,7 +77,7 @@ class DeepJDOT(AdaptationObjective):
     >>> y, even = (torch.tensor([0, 1]),), torch.ones(2)
     >>> for target_logits in (logits, -logits):
     ...     step = Step(rows, logits, y, even, 1.0, None, rows, target_logits)
-    ...     print(f"{DeepJDOT(alpha=1.0).compute(step):.2f}")
+    ...     print(f"{DeepJDOT(alpha=1.0, lambda_t=1.0).compute(step):.2f}")
     0.00
     2.00
     """
@@ -82,7 +88,7 @@ class DeepJDOT(AdaptationObjective):
         "lambda_t": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, weight=1.0, *, alpha=0.01, lambda_t=1.0):
+    def __init__(self, weight=1.0, *, alpha=0.003, lambda_t=0.03):
         self.weight = weight
         self.alpha = alpha
         self.lambda_t = lambda_t

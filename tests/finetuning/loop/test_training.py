@@ -65,12 +65,30 @@ def test_the_first_head_of_lp_ft_is_logistic_regression(images):
     model = small_networks.staged()
     fitted = visual(model, freeze="all", schedule="lp-ft").fit(images, labels)
     features = PretrainedFeatures(model, engine="torch", cache=None).fit_transform(images)
-    scaled = StandardScaler().fit_transform(features)
+    scales = features.std(axis=0)
+    scaled = (features - features.mean(axis=0)) / np.maximum(scales, np.median(scales))
     expected = LogisticRegression(C=1.0, tol=1e-8, max_iter=5000).fit(scaled, labels)
     np.testing.assert_allclose(
         fitted.predict_proba(images), expected.predict_proba(scaled), atol=1e-3
     )
     assert [row["phase"] for row in fitted.history_] == ["probe"]
+
+
+def test_features_that_hardly_vary_are_not_enlarged():
+    """The two that vary least get the scale of the third."""
+    table = np.random.default_rng(0).normal(size=(40, 5)) * [9, 3, 2, 1e-2, 1e-4] + 1
+    network = tabular(model=nn.Identity(), freeze="all").fit(table, CLASSES).net_.module_
+    expected = table.std(axis=0)
+    expected[3:] = expected[2]
+    np.testing.assert_allclose(network.head.scale, expected, rtol=1e-4)
+
+
+def test_constant_features_are_left_out_of_the_typical_scale():
+    table = np.random.default_rng(0).normal(size=(40, 5)) * [3, 2, 0, 0, 0] + 1
+    network = tabular(model=nn.Identity(), freeze="all").fit(table, CLASSES).net_.module_
+    expected = table.std(axis=0)
+    expected[2:] = expected[1]
+    np.testing.assert_allclose(network.head.scale, expected, rtol=1e-4)
 
 
 def test_the_first_head_of_lp_ft_is_ridge_regression():
