@@ -57,11 +57,15 @@ class TokenFormat(PayloadFormat):
         return dict(batch)
 
     def example(self, n, signature):
-        """Return random tokens; all texts but the first have a quarter of padding."""
-        shape = (n, self.example_length)
+        """Return random tokens; all texts but the first have a quarter of padding.
+
+        Examples of other sizes have other lengths too, so that a compiled graph which holds
+        for one length alone fails its check.
+        """
+        shape = (n, max(self.example_length + 1 - n, 1))
         ids = np.random.default_rng(0).integers(0, self.n_known, shape)
         mask = np.ones(shape, dtype=np.int64)
-        mask[1:, -self.example_length // 4 :] = 0
+        mask[1:, shape[1] - shape[1] // 4 :] = 0
         return {"attention_mask": mask, "input_ids": np.where(mask, ids, self.padding)}
 
 
