@@ -103,8 +103,7 @@ def _describe_unknown_model(name, known):
     return (
         f"model={shorten(name)} is no network that timm or torchvision knows."
         f"{suggest_near(name, names)} List them with timm.list_models('*resnet*');"
-        " those of torchvision are written 'torchvision/alexnet', and those of texts"
-        " 'sentence-transformers/NAME' or 'transformers/NAME'"
+        " those of torchvision are written 'torchvision/alexnet'"
     )
 
 

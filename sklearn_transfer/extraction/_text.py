@@ -202,12 +202,20 @@ class PretrainedTextFeatures(_BasePretrained):
         return samples
 
     def _load_backbone(self, n_outputs=None):
-        backbone = super()._load_backbone(n_outputs)
+        try:
+            backbone = super()._load_backbone(n_outputs)
+        except ValueError as error:
+            if isinstance(self.model, str) and "/" not in self.model:
+                error.add_note(
+                    "Networks of texts are named 'sentence-transformers/NAME' or"
+                    " 'transformers/NAME', and folders by a path such as './folder'"
+                )
+            raise
         if not backbone.layout.is_text:
             raise ValueError(
                 f"model={shorten(backbone.label)} does not take texts; expected the name or"
                 " folder of a network of sentence-transformers or transformers, or a module"
-                " with an attribute 'tokenizer'. PretrainedFeatures takes networks of images"
+                " with an attribute 'tokenizer'; PretrainedFeatures takes networks of images"
             )
         return backbone
 

@@ -206,6 +206,7 @@ def test_limit_is_in_no_key_of_a_short_text(folder):
         (["cat"], "is of type list"),
         ("cat \ud83d", "lone surrogate"),
     ],
+    ids=["None", "nan", "NA", "int", "bytes", "list", "surrogate"],
 )
 def test_bad_sample_is_named(features, sample, reason):
     with pytest.raises(ValueError, match=rf"row 1 .*{reason}"):
@@ -257,6 +258,12 @@ def test_paths_are_warned_of(features, folder):
 def test_network_of_images_is_refused():
     with pytest.raises(ValueError, match="'test_resnet' does not take texts"):
         PretrainedTextFeatures("test_resnet", weights=None).fit(X)
+
+
+def test_bare_name_of_a_text_network_is_explained():
+    with pytest.raises(ValueError, match="no network that timm") as caught:
+        PretrainedTextFeatures("bert-base-uncased").fit(X)
+    assert "'transformers/NAME'" in caught.value.__notes__[0]
 
 
 def test_search_passes_each_text_once(folder, tmp_path):

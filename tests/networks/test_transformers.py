@@ -47,6 +47,7 @@ def wrap_tokenizer(transformers):
         ("max_tokens", lambda s: s.amax(0)),
         ("mean_tokens", lambda s: s.mean(0)),
     ],
+    ids=["cls", "last", "max", "mean"],
 )
 def test_pooling_is_that_of_the_folder(tmp_path, pooling, reduce):
     folder = small_texts.write_bert(tmp_path / "net", pooling=pooling, normalize=False)
