@@ -100,10 +100,10 @@ def rank_adaptations(
         - "mcc", "infomax", "bnm", "jdot", "deep-coral", "mmd", "cdan", "dann": a bottleneck
           adapted by `FineTunedClassifier(freeze="all", adapt=...)`, in place of `estimator`.
 
-        "auto" takes all of these but the last line, whose networks have to be named: with few
-        rows they start from a weaker model, which the scores do not show. A classifier is
-        cloned and fitted on the samples as they are, with `X_target` if it or a step of
-        it takes that. A dict gives names. Warnings of the fits are not shown.
+        "auto" takes all of these but "cdan" and "dann", whose results differ too much from
+        run to run. A classifier is cloned and fitted on the samples as they are, with
+        `X_target` if it or a step of it takes that. A dict gives names. Warnings of the fits
+        are not shown.
     X : sequence of n_samples samples, or array-like of shape (n_samples, n_features)
         Source samples.
     y : array-like of shape (n_samples,)
