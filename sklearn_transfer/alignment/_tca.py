@@ -190,6 +190,4 @@ def find_leading_components(K, e, mu, n_components):
     weights = vectors - c * np.outer(direction, direction @ vectors)
     weights *= np.sqrt(n / np.sqrt(values * values[0]))
     largest = np.abs(weights).argmax(axis=0)
-    return values / mu, weights * np.compute_signature(
-        weights[largest, np.arange(len(values))]
-    )
+    return values / mu, weights * np.sign(weights[largest, np.arange(len(values))])
