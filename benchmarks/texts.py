@@ -2,9 +2,9 @@
 
 The four domains are tweets, sentences of film reviews, sentences of product reviews, and
 sentences of newspaper editorials, each rated from -4 to 4 by twenty people. They are those of
-Hutto and Gilbert, "VADER: a parsimonious rule-based model for sentiment analysis of social media
-text", ICWSM, 2014, and come in the source archive of PyPI's package `vaderSentiment`, which
-`fetch_archive` gets by pip. Its content is checked against a known digest.
+Hutto and Gilbert, "VADER: a parsimonious rule-based model for sentiment analysis of social
+media text", ICWSM, 2014, and come in the source archive of PyPI's package `vaderSentiment`,
+which `fetch_archive` gets by pip. Its content is checked against a known digest.
 """
 
 import argparse
@@ -77,17 +77,18 @@ def parse_ratings(content):
     return list(found), np.array(list(found.values()))
 
 
-def load_sentiment(domain, n_train=350, n_test=1000, *, seed=0, folder=None):
+def load_sentiment(domain, n_train=350, n_test=600, *, least=1.0, seed=0, folder=None):
     """Return training texts and classes, then test texts and classes, of one domain.
 
-    Classes are the signs of the ratings, in equal numbers; texts that are rated 0 are left
-    out. Training texts of the same seed contain one another: those of a smaller number are
-    the first ones of a larger one.
+    Classes are the signs of the ratings, in equal numbers, of texts that are rated at least
+    `least` above or below 0. Training texts of the same seed contain one another: those of a
+    smaller number are the first ones of a larger one.
     """
     texts, ratings = read_ratings(folder)[domain]
     rng = np.random.default_rng([seed, DOMAINS.index(domain)])
-    signs = {"negative": ratings < 0, "positive": ratings > 0}
-    orders = [rng.permutation(np.flatnonzero(rows)) for rows in signs.values()]
+    clear = np.abs(ratings) >= least
+    signs = [clear & (ratings < 0), clear & (ratings > 0)]
+    orders = [rng.permutation(np.flatnonzero(rows)) for rows in signs]
     n_each = min(map(len, orders))
     # Alternating classes, so that each even number of first rows holds as many of both.
     rows = np.stack([order[:n_each] for order in orders], axis=1).ravel()
