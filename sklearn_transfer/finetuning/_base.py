@@ -1,5 +1,6 @@
 """The estimator that classification and regression share."""
 
+import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -249,7 +250,7 @@ class _BaseFineTuned(
         """Function that makes random views of images, or None."""
         if isinstance(self.augment, str) and self.augment == "none":
             return None
-        preprocess = self._get_source().preprocess
+        preprocess = getattr(self._get_source(), "preprocess", "auto")
         if preprocess != "auto":
             raise ValueError(
                 f"augment={shorten(self.augment)} needs preprocess='auto', got"
@@ -281,14 +282,16 @@ class _BaseFineTuned(
     def _make_caption(self):
         source = self._get_source()
         model = source.model
-        if not isinstance(model, str):
+        if isinstance(model, os.PathLike):
+            model = os.fspath(model)
+        elif not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
         if source.weights is None:
             weights = "random"
         elif isinstance(source.weights, Mapping) or source.weights != "pretrained":
             weights = "given"
         else:
-            weights = "pretrained" if isinstance(source.model, str) else "its own"
+            weights = "pretrained" if self._has_name() else "its own"
         freeze = shorten(self.freeze)
         adapt = "" if self.adapt is None else f", adapt={shorten(self.adapt)}"
         return f"{model}, {weights} weights, freeze={freeze}{adapt}, {self.max_epochs} epochs"
@@ -297,7 +300,7 @@ class _BaseFineTuned(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.target_tags.required = True
-        if self._get_source().preprocess is not None:
+        if not self._takes_rows():
             tags.input_tags.two_d_array = False
             tags.input_tags.three_d_array = True
             tags.input_tags.string = True

@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
-from sklearn_transfer._modalities.payloads import collate, compute_signature
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer._store.base import read_limit
@@ -46,7 +45,7 @@ def allocate(shape, dtype, folder=None):
 
 
 def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
-    """Payloads of samples, collated.
+    """Payloads of samples: collated, or a list of them where they differ in length.
 
     Raises ValueError that names the row of a sample that cannot be read.
     """
@@ -65,17 +64,26 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
     with Threads(n_threads) as pool:
         for row, prepared in enumerate(_run_ahead(pool, read, len(samples), n_threads)):
             payload = finish(row, prepared)
-            signature = compute_signature(payload)
+            signature = reader.format.compute_signature(payload)
             if output is None:
-                first, output = signature, allocate_batch(signature, len(samples), folder)
+                first = signature
+                output = _make_output(reader.format, signature, len(samples), folder)
             if signature != first:
                 raise ValueError(
                     reader.describe_mismatch(first, row_label(0), signature, row_label(row))
                 )
+            if reader.format.is_ragged:
+                output.append(payload)
+                continue
             for name, array in payload.items():
                 output[name][row] = array
     remarks.warn(len(samples), row_label, reader.unit)
     return output
+
+
+def _make_output(format, signature, n_rows, folder):
+    """What payloads of a signature are put into."""
+    return [] if format.is_ragged else allocate_batch(signature, n_rows, folder)
 
 
 def allocate_batch(signature, n_rows, folder=None):
@@ -195,9 +203,9 @@ class Views:
 class Augmented:
     """A new view of each image in every epoch, a function of the seed, epoch and row."""
 
-    def __init__(self, images, augmentation, seed, n_threads, row_label=label_row):
+    def __init__(self, images, augmentation, seed, n_threads, format, row_label=label_row):
         self.images, self.augmentation, self.seed = images, augmentation, seed
-        self.n_threads, self.row_label = n_threads, row_label
+        self.n_threads, self.format, self.row_label = n_threads, format, row_label
 
     def __len__(self):
         return len(self.images)
@@ -207,7 +215,7 @@ class Augmented:
             return self.view(int(row), epoch)
 
         with Threads(self.n_threads) as pool:
-            batch = collate(list(pool.map(view, rows)))
+            batch = self.format.collate(list(pool.map(view, rows)))
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def view(self, row, epoch):
@@ -229,7 +237,7 @@ def make_once(views, n_views, n_threads, folder):
         for k, made in enumerate(pool.map(view, range(n_views * len(views)))):
             if output is None:
                 n_rows = n_views * len(views)
-                output = allocate_batch(compute_signature(made), n_rows, folder)
+                output = allocate_batch(views.format.compute_signature(made), n_rows, folder)
             for name, array in made.items():
                 output[name][k] = array
     return output

@@ -113,6 +113,8 @@ def find_prefix(boundary, network, backbone, noise):
     """
     if boundary == EMBEDDING:
         return FrozenPrefix(boundary, None, backbone)
+    if backbone.layout.is_text:
+        return None
     training = network.training
     network.eval()
     found = split(network, network.compute_logits, noise, boundary)

@@ -1,0 +1,145 @@
+"""Fine-tuning of networks of texts."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_transfer import (
+    FineTunedClassifier,
+    FineTunedRegressor,
+    PretrainedTextFeatures,
+)
+from tests.small_texts import TokenTable, write_bert
+
+RUN = {"max_epochs": 2, "lr": 1e-2, "engine": "torch", "batch_size": 8}
+RNG = np.random.default_rng(0)
+COLORS, ANIMALS = ["red", "green", "blue"], ["cat", "dog", "fish"]
+# A text of another length in each row; the class is what it names more of.
+TEXTS = [
+    " ".join(RNG.choice([COLORS, ANIMALS][i % 2], 1 + i % 8)) + " is" * (i % 3)
+    for i in range(24)
+]
+CLASSES = np.array(["color", "animal"])[np.arange(24) % 2]
+NUMBERS = np.array([len(text) for text in TEXTS], dtype=float)
+# Whatever is frozen, and however it is trained.
+WAYS = {
+    "head alone": {"freeze": "all"},
+    "middle": {"freeze": "middle"},
+    "all but the last": {"freeze": 1},
+    "the whole encoder": {"freeze": "deep"},
+    "embeddings by name": {"freeze": "network.embeddings"},
+    "patterns": {"freeze": ["network.embeddings", "network.encoder.layer.0"]},
+    "nothing": {"freeze": None},
+    "lp-ft": {"freeze": "middle", "schedule": "lp-ft"},
+    "gradual": {"freeze": "shallow", "schedule": "gradual", "max_epochs": 4},
+    "low rank": {"lora_rank": 2},
+    "stopping": {"freeze": "middle", "early_stopping": 1, "validation_fraction": 0.3},
+}
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return str(write_bert(tmp_path_factory.mktemp("networks") / "bert"))
+
+
+def fit(bert, y=CLASSES, kind=FineTunedClassifier, **options):
+    return kind(bert, **{**RUN, **options}).fit(TEXTS, y)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_outputs_do_not_depend_on_the_batch(way, bert):
+    model = fit(bert, **WAYS[way])
+    together = model.predict_proba(TEXTS)
+    alone = np.concatenate([model.predict_proba([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pickles_and_folders_predict_alike(way, bert, tmp_path):
+    model = fit(bert, **WAYS[way])
+    expected = model.predict_proba(TEXTS)
+    found = pickle.loads(pickle.dumps(model)).predict_proba(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    model.save(tmp_path)
+    found = FineTunedClassifier.load(tmp_path).predict_proba(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*tokens beyond max_length:UserWarning")
+def test_an_estimator_of_features_brings_its_options(bert):
+    model = PretrainedTextFeatures(bert, max_length=5, prompt="is ")
+    found = FineTunedClassifier(model, **RUN).fit(TEXTS, CLASSES)
+    reader = found._make_reader(found._backbone)
+    assert (reader.tokenization.max_length, reader.tokenization.prompt) == (5, "is ")
+    np.testing.assert_array_equal(found.predict(["red cat dog"]), found.predict(["red cat"]))
+
+
+@pytest.mark.filterwarnings("ignore:.*tokens beyond max_length:UserWarning")
+def test_an_estimator_of_features_is_saved_with_the_network(bert, tmp_path):
+    model = PretrainedTextFeatures(bert, max_length=5)
+    found = FineTunedClassifier(model, **RUN).fit(TEXTS, CLASSES)
+    found.save(tmp_path)
+    loaded = FineTunedClassifier.load(tmp_path)
+    assert loaded.model.max_length == 5
+    np.testing.assert_allclose(loaded.transform(TEXTS), found.transform(TEXTS), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*tokens beyond max_length:UserWarning")
+def test_options_of_reading_are_searched(bert):
+    model = FineTunedClassifier(PretrainedTextFeatures(bert), **RUN)
+    search = GridSearchCV(model, {"model__max_length": [3, 12]}, cv=2, error_score="raise")
+    search.fit(TEXTS, CLASSES)
+    assert search.best_params_["model__max_length"] in (3, 12)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"long_text": "windows"}, r"long_text='windows'\) cannot be fine-tuned.*truncate"),
+        ({"n_dimensions": 8}, r"n_dimensions=8\) cannot be fine-tuned"),
+        ({"layers": "middle"}, "freeze names layers"),
+    ],
+)
+def test_options_without_meaning_are_refused(options, match, bert):
+    model = FineTunedClassifier(PretrainedTextFeatures(bert, **options), **RUN)
+    with pytest.raises(ValueError, match=match):
+        model.fit(TEXTS, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"augment": "flip"}, "augment='flip'.*'text'; use augment='none'"),
+        ({"mixup": 0.2}, "mixup=0.2.* a text is tokens, of any number: set both to 0"),
+        ({"cutmix": 1.0}, "cutmix=1.* a text is tokens, of any number: set both to 0"),
+    ],
+)
+def test_mixing_and_views_of_images_are_refused(options, match, bert):
+    with pytest.raises(ValueError, match=match):
+        fit(bert, **options)
+
+
+def test_parameters_of_images_are_refused_beside_an_estimator_of_texts(bert):
+    model = FineTunedClassifier(PretrainedTextFeatures(bert), input_size=64, **RUN)
+    with pytest.raises(ValueError, match="input_size=64.*reads no images: leave input_size"):
+        model.fit(TEXTS, CLASSES)
+
+
+@pytest.mark.parametrize("freeze", ["all", "middle", None])
+def test_a_missing_text_is_named_by_its_row(freeze, bert):
+    texts = [*TEXTS[:5], None, *TEXTS[6:]]
+    model = FineTunedClassifier(PretrainedTextFeatures(bert), freeze=freeze, **RUN)
+    with pytest.raises(ValueError, match=r"row 5.*is missing, expected a string"):
+        model.fit(texts, CLASSES)
+
+
+def test_a_number_is_predicted_for_each_text(bert):
+    model = fit(bert, NUMBERS, FineTunedRegressor)
+    assert model.predict(TEXTS[:3]).shape == (3,)
+
+
+def test_a_module_with_a_tokenizer_is_trained():
+    model = FineTunedClassifier(TokenTable(), freeze="middle", **RUN).fit(TEXTS, CLASSES)
+    assert model.predict_proba(TEXTS).shape == (24, 2)
