@@ -15,11 +15,21 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from benchmarks.shifts import CONFIRMATION, DEVELOPMENT, load_features, locate_default_folder
+from benchmarks.shifts import (
+    CONFIRMATION,
+    DEVELOPMENT,
+    SECOND_CONFIRMATION,
+    load_features,
+    locate_default_folder,
+)
 from sklearn_transfer import rank_adaptations
 from sklearn_transfer.selection._adaptation_candidates import AUTO
 
-SETS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
+SETS = {
+    "development": DEVELOPMENT,
+    "confirmation": CONFIRMATION,
+    "second-confirmation": SECOND_CONFIRMATION,
+}
 NETWORKS = ("mcc", "infomax", "bnm", "jdot", "deep-coral", "mmd")
 LIGHT = tuple(word for word in AUTO if word not in NETWORKS)
 ADVERSARIAL = ("cdan", "dann")  # not in "auto"
@@ -70,12 +80,13 @@ def make_head():
     return FineTunedClassifier(nn.Identity(), freeze="all", preprocess=None)
 
 
-def measure_direction(name, candidates, features):
+def measure_direction(name, candidates, features, cv=3):
     """Return the `Result` of one direction."""
     warnings.simplefilter("ignore")  # warnings of collapse and convergence are of no use here
     shift = load_features(name, features)
     given = {word: make_head() if word == HEAD else word for word in candidates}
-    ranking = rank_adaptations(given, shift.X, shift.y, shift.X_target, task="classification")
+    options = {"cv": cv, "task": "classification"}
+    ranking = rank_adaptations(given, shift.X, shift.y, shift.X_target, **options)
     by_name = {row.name: row for row in ranking.candidates}
     names = [word for word in candidates if by_name[word].problem is None]
     correct = [
@@ -83,7 +94,7 @@ def measure_direction(name, candidates, features):
     ]
     kept = ("scores", "gain", "gain_error", "collapsed", "supported", "seconds")
     rows = {word: {k: getattr(by_name[word], k) for k in kept} for word in names}
-    for word in names:
+    for word in names if cv else ():
         rows[word]["scores"]["atc"] = by_name[word].accuracy
     return Result(names, rows, np.array(correct))
 
@@ -129,6 +140,7 @@ def format_choices(results, candidates):
     ways |= {
         f"best {score}": lambda result, score=score: result.choose_by_score(score)
         for score in SCORES
+        if all(score in result.rows["none"]["scores"] for result in results.values())
     }
     lines = ["| direction | oracle | " + " | ".join(ways) + " |"]
     lines.append("| --- " * (len(ways) + 2) + "|")
@@ -174,6 +186,11 @@ def main():
     parser.add_argument("--set", choices=SETS, default="development")
     parser.add_argument("--directions", nargs="+", metavar="NAME", help="some of the set")
     parser.add_argument("--light", action="store_true", help="leave networks out")
+    parser.add_argument(
+        "--no-folds",
+        action="store_true",
+        help="leave out scores that need folds of the source",
+    )
     parser.add_argument(
         "--features-cache",
         type=Path,

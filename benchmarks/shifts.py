@@ -7,7 +7,8 @@ PyPI's package `conformal-clip-data`, and crops of photos. `fetch_packages` gets
 packages by npm, apt-get and pip; their content is checked against known digests.
 
 Methods and their defaults are chosen on the directions in `DEVELOPMENT`. Those in
-`CONFIRMATION`, which use other images and other changes, are for one final measurement.
+`CONFIRMATION` and `SECOND_CONFIRMATION`, which use other images and other changes, are for one
+final measurement each.
 """
 
 import argparse
@@ -153,7 +154,33 @@ CONFIRMATION = {
         Domain("textiles"), Domain("textiles", shares=(0.05, 0.05, 0.9)), 240, 400
     ),
 }
-DIRECTIONS = DEVELOPMENT | CONFIRMATION
+# Fixed after the first confirmation, in which adapting made textiles of other shares worse,
+# and after the rule that mends this, but before anything was measured on them.
+SECOND_CONFIRMATION = {
+    "mnist-rotated": Direction(MNIST, Domain("mnist", "rotated", 25)),
+    "mnist-inverted-pixels": Direction(MNIST, Domain("mnist", "inverted", 0.7), pixels=True),
+    "garments-blurred": Direction(GARMENT, Domain("garments", "blurred", 1.5), n=400),
+    "gravel-garments": Direction(Domain("garments", "gravel", 0.6), GARMENT),
+    "dark-photos": Direction(Domain("photos", "dark", 1.0), PHOTO, n=450),
+    "noisy-dark-photos": Direction(
+        Domain("photos", "noisy", 0.7), Domain("photos", "dark", 0.7), n=450
+    ),
+    # Label shift
+    "mnist-shares": Direction(MNIST, Domain("mnist", shares=TEN_SKEWED)),
+    "garments-shares-reversed": Direction(
+        GARMENT, Domain("garments", shares=TEN_SKEWED[::-1]), n=300
+    ),
+    "photos-shares": Direction(
+        Domain("photos", "noisy", 0.6),
+        Domain("photos", "noisy", 0.6, shares=(0.12,) * 7 + (0.02,) * 8),
+        *(300, 400),
+    ),
+    # Other style and other shares at once
+    "garments-inverted-shares": Direction(
+        GARMENT, Domain("garments", "inverted", shares=TEN_SKEWED)
+    ),
+}
+DIRECTIONS = DEVELOPMENT | CONFIRMATION | SECOND_CONFIRMATION
 
 
 def locate_default_folder():
@@ -356,7 +383,7 @@ def load_shift(name, folder=None):
     """Return the `Shift` of a direction; the folder has the files of `fetch_packages`."""
     direction = DIRECTIONS[name]
     folder = locate_default_folder() / "data" if folder is None else Path(folder)
-    half = int(name in CONFIRMATION)
+    half = int(name not in DEVELOPMENT)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     X, y, rows = draw_domain(direction.source, direction.n, half, folder, rng)
     taken = rows if direction.source.data == direction.target.data else ()

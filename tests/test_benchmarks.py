@@ -19,14 +19,14 @@ def test_benchmark_is_importable(name):
     assert Path(module.__file__).stem == name
 
 
-def test_directions_are_fixed_in_two_sets():
-    from benchmarks.shifts import CONFIRMATION, DEVELOPMENT
+def test_directions_are_fixed_in_separate_sets():
+    from benchmarks.shifts import CONFIRMATION, DEVELOPMENT, DIRECTIONS, SECOND_CONFIRMATION
 
-    assert len(DEVELOPMENT) >= 8
-    assert len(CONFIRMATION) >= 6
-    assert not set(DEVELOPMENT) & set(CONFIRMATION)
+    sets = DEVELOPMENT, CONFIRMATION, SECOND_CONFIRMATION
+    assert [len(names) for names in sets] == [14, 12, 10]
+    assert len(DIRECTIONS) == 36
     pairs = {(d.source, d.target, d.pixels) for d in DEVELOPMENT.values()}
-    for direction in CONFIRMATION.values():
+    for direction in (CONFIRMATION | SECOND_CONFIRMATION).values():
         same = direction.source == direction.target and direction.source.data != "photos"
         assert same or (direction.source, direction.target, direction.pixels) not in pairs
 

@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_transfer import CORAL, KMM, ImportanceWeighted, TargetDomain, rank_adaptations
 from sklearn_transfer.selection._adaptation_candidates import AUTO
@@ -262,3 +263,35 @@ def test_steps_of_inner_pipelines_get_the_target():
     ranking = rank_adaptations({"nested": make_pipeline(StandardScaler(), inner)}, X, y, T)
     assert ranking.chosen.name == "nested"
     assert ranking.chosen.estimator.score(T, truth) > 0.95
+
+
+def draw_shares(seed=0, n=400):
+    """Overlapping clusters, alike in both domains, of equal shares and of 9 to 1."""
+    rng = np.random.default_rng(seed)
+    domains = []
+    for share in (0.5, 0.1):
+        codes = (rng.random(n) < share).astype(int)
+        rows = rng.normal(size=(n, 6))
+        rows[:, 0] += 2.5 * codes
+        domains += [rows, LABELS[codes]]
+    return domains
+
+
+def test_other_shares_of_classes_are_no_reason_to_align():
+    X, y, T, _ = draw_shares()
+    aligned = make_pipeline(CORAL(), build_feature_classifier())
+    ranking = rank_adaptations(
+        {"mcc": "mcc", "infomax": "infomax", "transport": "transport", "own": aligned},
+        *(X, y, T),
+        cv=None,
+    )
+    assert max(row.gain - 2 * row.gain_error for row in ranking.candidates) > 0.02
+    assert not any(row.supported for row in ranking.candidates)
+    assert ranking.chosen.kind == "none"
+    assert "only the shares of the classes differ" in ranking.reason
+
+
+def test_reweighted_candidates_are_chosen_where_shares_differ():
+    X, y, T, _ = draw_shares()
+    own = ImportanceWeighted(DecisionTreeClassifier(max_depth=3), KMM())
+    assert rank_adaptations({"own": own}, X, y, T, cv=None).chosen.name == "own"
