@@ -44,8 +44,10 @@ def allocate(shape, dtype, folder=None):
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
 
 
-def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
+def read_payloads(samples, reader, n_threads, folder, row_label=label_row, warns=True):
     """Payloads of samples: collated, or a list of them where they differ in length.
+
+    `warns` says whether remarks about samples become warnings.
 
     Raises ValueError that names the row of a sample that cannot be read.
     """
@@ -77,7 +79,8 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
                 continue
             for name, array in payload.items():
                 output[name][row] = array
-    remarks.warn(len(samples), row_label, reader.unit)
+    if warns:
+        remarks.warn(len(samples), row_label, reader.unit)
     return output
 
 
@@ -115,7 +118,7 @@ def read_images(samples, reader, n_threads, folder, row_label=label_row):
 
         return _call_guarded(read_picture, samples[row], row_label(row))
 
-    images = KeptImages(folder)
+    images = KeptArrays(folder)
     with Threads(n_threads) as pool:
         for image in _run_ahead(pool, read, len(samples), n_threads):
             images.append(image)
@@ -136,11 +139,14 @@ def _call_guarded(function, sample, row_label):
         raise
 
 
-class KeptImages:
-    """Images of any size, in memory or, above a limit, in a file that is deleted with them."""
+class KeptArrays:
+    """Arrays of any size, in memory or, above a limit, in a file that is deleted with them.
 
-    def __init__(self, folder):
-        self.folder, self.arrays, self.n_bytes = folder, [], 0
+    `n_rows` of them are known beforehand, and are assigned in any order.
+    """
+
+    def __init__(self, folder, n_rows=0):
+        self.folder, self.arrays, self.n_bytes = folder, [None] * n_rows, 0
         self.limit = read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
         self.file, self.offset = None, 0
 
@@ -148,24 +154,31 @@ class KeptImages:
         return len(self.arrays)
 
     def append(self, array):
+        self.arrays.append(self._keep(array))
+
+    def __setitem__(self, row, array):
+        self.arrays[row] = self._keep(array)
+
+    def _keep(self, array):
+        """The array, or where in the file it is."""
         self.n_bytes += array.nbytes
         if self.n_bytes <= self.limit:
-            self.arrays.append(array)
-            return
+            return array
         if self.file is None:
             self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - kept open
             weakref.finalize(self, self.file.close)
         self.file.write(np.ascontiguousarray(array))
         self.file.flush()
-        self.arrays.append((self.offset, array.shape))
+        place = (self.offset, array.shape, array.dtype)
         self.offset += array.nbytes
+        return place
 
     def __getitem__(self, row):
         array = self.arrays[row]
         if isinstance(array, np.ndarray):
             return array
-        offset, shape = array
-        return np.memmap(self.file, np.uint8, "r", offset, shape)
+        offset, shape, dtype = array
+        return np.memmap(self.file, dtype, "r", offset, shape)
 
 
 class Fixed:

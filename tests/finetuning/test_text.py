@@ -11,6 +11,7 @@ from sklearn_transfer import (
     FineTunedRegressor,
     PretrainedTextFeatures,
 )
+from sklearn_transfer._store.choice import choose_store
 from tests.small_texts import TokenTable, write_bert
 
 RUN = {"max_epochs": 2, "lr": 1e-2, "engine": "torch", "batch_size": 8}
@@ -65,6 +66,12 @@ def test_pickles_and_folders_predict_alike(way, bert, tmp_path):
     model.save(tmp_path)
     found = FineTunedClassifier.load(tmp_path).predict_proba(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_frozen_prefix_changes_nothing(way, bert):
+    found, expected = (fit(bert, cache=cache, **WAYS[way]) for cache in ("memory", None))
+    np.testing.assert_allclose(found.transform(TEXTS), expected.transform(TEXTS), atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:.*tokens beyond max_length:UserWarning")
@@ -133,6 +140,65 @@ def test_a_missing_text_is_named_by_its_row(freeze, bert):
     model = FineTunedClassifier(PretrainedTextFeatures(bert), freeze=freeze, **RUN)
     with pytest.raises(ValueError, match=r"row 5.*is missing, expected a string"):
         model.fit(texts, CLASSES)
+
+
+def test_lower_layers_run_once_for_each_text(bert):
+    model = fit(bert, freeze="middle", max_epochs=3)
+    info = choose_store("memory", activations=True).info()
+    assert (info.hits, info.misses) == (24 - len(set(TEXTS)), len(set(TEXTS)))
+    model.predict(TEXTS)
+    assert choose_store("memory", activations=True).info().misses == len(set(TEXTS))
+
+
+def test_activations_beyond_a_limit_are_kept_in_a_file(bert, monkeypatch):
+    expected = fit(bert, freeze="middle").transform(TEXTS)
+    monkeypatch.setenv("SKLEARN_TRANSFER_TRAINING_BYTES", "1000")
+    found = fit(bert, freeze="middle").transform(TEXTS)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("freeze", ["all", "middle"])
+@pytest.mark.parametrize("adapt", ["mcc", "coral", "dann"])
+def test_networks_adapt_to_texts_of_another_domain(adapt, freeze, bert):
+    target = [f"is {text}" for text in TEXTS[:10]]
+    model = FineTunedClassifier(bert, freeze=freeze, adapt=adapt, **RUN)
+    model.fit(TEXTS, CLASSES, X_target=target)
+    assert model.adapt_report_.n_steps == 6
+    together = model.predict_proba(target)
+    alone = np.concatenate([model.predict_proba([text]) for text in target])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_labels_of_several_tasks_are_learned(bert):
+    y = np.column_stack([CLASSES, np.where(NUMBERS > 12, "long", "short")])
+    model = fit(bert, y, freeze="middle")
+    assert [len(p[0]) for p in model.predict_proba(TEXTS)] == [2, 2]
+
+
+def test_a_weight_of_two_counts_as_two_texts(bert):
+    weights = np.where(np.arange(24) < 4, 2.0, 1.0)
+    options = {"freeze": "middle", "batch_size": 64, "schedule": "lp-ft"}
+    found = FineTunedClassifier(bert, **{**RUN, **options})
+    found.fit(TEXTS, CLASSES, sample_weight=weights)
+    twice = FineTunedClassifier(bert, **{**RUN, **options})
+    twice.fit([*TEXTS, *TEXTS[:4]], [*CLASSES, *CLASSES[:4]])
+    assert found.history_[0]["train_loss"] == pytest.approx(
+        twice.history_[0]["train_loss"], abs=1e-5
+    )
+
+
+def test_training_goes_on(bert):
+    model = FineTunedClassifier(bert, freeze="middle", **RUN)
+    model.partial_fit(TEXTS, CLASSES).partial_fit(TEXTS[:9], CLASSES[:9])
+    assert [entry["phase"] for entry in model.history_] == ["partial_fit"] * 2
+
+
+def test_the_net_takes_tokens_by_name(bert):
+    model = fit(bert, freeze=None)
+    tokens = {"input_ids": [[2, 4, 3]], "attention_mask": [[1, 1, 1]]}
+    logits = model.net_.predict(tokens)
+    found = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(found, model.predict_proba(["red"]), atol=1e-5)
 
 
 def test_a_number_is_predicted_for_each_text(bert):

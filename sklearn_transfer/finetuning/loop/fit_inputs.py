@@ -119,7 +119,10 @@ class FitInputs:
             if self.reader.format.is_ragged:
                 return Ragged(payloads, self.reader.format)
             return _inputs.Fixed(payloads)
-        return _inputs.Fixed({"input": self.compute_activations(part, prefix)})
+        activations = self.compute_activations(part, prefix)
+        if isinstance(activations, Ragged):
+            return activations
+        return _inputs.Fixed({"input": activations})
 
     def compute_activations(self, part, prefix):
         """Activations of the samples of a part at the end of a frozen prefix."""
@@ -141,6 +144,8 @@ class FitInputs:
                 EMBEDDING_TAP,
                 part.label_row,
             )
+        if isinstance(inputs, Ragged):
+            return prefix.embed(network, inputs)
         chunks = np.array_split(np.arange(len(part)), -(-len(part) // _ROWS_AT_ONCE))
         activations = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
         return np.concatenate([prefix.embed(network, array) for array in activations])

@@ -6,8 +6,8 @@ from functools import partial
 
 import torch
 
-from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._networks.inputs import map_tensors
+from sklearn_transfer.finetuning._ragged import Ragged
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
 from sklearn_transfer.finetuning.freezing.policies import (
     BODY,
@@ -269,19 +269,20 @@ class Fitting:
         """Outputs of the trained network for the rows of a part."""
         inputs = self.inputs.make_fixed_inputs(part, self.prefix)
         if self.prefix is not None:
-            return self.prefix.compute_outputs(self.network, inputs.batch["input"], "logits")
+            known = inputs if isinstance(inputs, Ragged) else inputs.batch["input"]
+            return self.prefix.compute_outputs(self.network, known, "logits")
         self.net.feed_ = Feed(format=self.inputs.reader.format)
         return run_network(self.net, inputs)
 
     def _make_feed(self):
-        valid, score = self.parts.valid, None
+        valid, score, given = self.parts.valid, None, self.inputs.reader.format
         if valid is not None:
             valid = valid.make_rows(self.inputs.make_fixed_inputs(valid, self.prefix))
             score = self._score
         return Feed(
             valid=valid,
             score=score,
-            format=self.inputs.reader.format if self.prefix is None else InputFormat(),
+            format=given if self.prefix is None else self.prefix.find_format(given),
             target=self.inputs.draw_target_batches(self.prefix, self.net),
             array_name="input" if self.prefix is not None else self.inputs.signature[0][0],
         )
