@@ -66,7 +66,8 @@ class _BaseFineTuned(
         Parameters
         ----------
         X : sequence of n_samples samples
-            As `PretrainedFeatures` takes them: see there.
+            As `PretrainedFeatures` takes them, and networks of texts as
+            `PretrainedTextFeatures` does: see there.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Targets; see the class.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -207,6 +208,7 @@ class _BaseFineTuned(
         from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         backbone, owns_head = self._load_backbone()
+        self._check_reading(backbone, parts.train.samples)
         with torch.inference_mode(False):
             network = Network(backbone, self._targets.n_outputs, owns_head)
         backbone = make_embedding_backbone(backbone, network)

@@ -5,6 +5,7 @@ import os
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from sklearn_transfer._modalities.text.samples import warn_of_paths
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._text import PretrainedTextFeatures
@@ -111,6 +112,20 @@ class ReadsAsFeatures:
         X = validate_data(self, X, reset=reset, dtype=np.float32, allow_nd=True)
         self._n_inputs = X.shape[1]
         return X
+
+    def _check_reading(self, backbone, samples):
+        """Raise or warn where a network of texts, given by name, is told to read images."""
+        if self._get_source() is not self or not backbone.layout.is_text:
+            return
+        for name, default in _BROUGHT.items():
+            value = getattr(self, name)
+            if name != "weights" and not _is_default(value, default):
+                raise ValueError(
+                    f"{name}={shorten(value)} is for images, and {backbone.label} takes texts:"
+                    f" leave {name} at {default!r}; options of reading texts are those of"
+                    " model=PretrainedTextFeatures(...)"
+                )
+        warn_of_paths(samples)
 
     def _make_reader(self, backbone):
         return self._make_features()._make_reader(backbone)

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_transfer import (
@@ -132,6 +133,30 @@ def test_parameters_of_images_are_refused_beside_an_estimator_of_texts(bert):
     model = FineTunedClassifier(PretrainedTextFeatures(bert), input_size=64, **RUN)
     with pytest.raises(ValueError, match="input_size=64.*reads no images: leave input_size"):
         model.fit(TEXTS, CLASSES)
+
+
+@pytest.mark.parametrize("option", [{"input_size": 64}, {"background": "red"}])
+def test_parameters_of_images_are_refused_beside_a_name(option, bert):
+    with pytest.raises(ValueError, match=r"is for images, and .* takes texts: leave"):
+        fit(bert, **option)
+
+
+@pytest.mark.filterwarnings("ignore:.*tokens beyond max_length:UserWarning")
+def test_paths_are_warned_of(bert, tmp_path):
+    paths = [tmp_path / f"{i}.txt" for i in range(4)]
+    for path in paths:
+        path.write_text("red")
+    with pytest.warns(UserWarning, match="X looks like a column of file paths"):
+        FineTunedClassifier(bert, **RUN).fit(list(map(str, paths)), [0, 1, 0, 1])
+
+
+def test_files_of_skops_hold_the_network(bert):
+    model = FineTunedClassifier(PretrainedTextFeatures(bert), freeze="middle", **RUN)
+    model.fit(TEXTS, CLASSES)
+    content = skops.io.dumps(model)
+    trusted = skops.io.get_untrusted_types(data=content)
+    found = skops.io.loads(content, trusted=trusted)
+    np.testing.assert_allclose(found.transform(TEXTS), model.transform(TEXTS), atol=1e-5)
 
 
 @pytest.mark.parametrize("freeze", ["all", "middle", None])
