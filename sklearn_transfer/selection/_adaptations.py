@@ -313,8 +313,8 @@ class _Shift:
     p_value: float
     is_of_shares: bool
 
-    def permits(self, row):
-        """Whether a candidate can help: none can on equal domains.
+    def is_reason_for(self, row):
+        """Whether to choose a candidate that gains enough: none on equal domains.
 
         Aligning domains that differ in the shares of their classes moves rows of one class
         onto those of another, and objectives of adaptation do the same.
@@ -407,7 +407,7 @@ def _compare(rated, source_only, score, shift):
     gain, error = compare_parts(rated.parts[score], source_only.parts[score])
     agreement = float(np.mean(rated.predicted == source_only.predicted))
     counts = gain >= _LEAST_GAIN and gain > _ERRORS * error
-    supported = bool(counts and not row.collapsed and shift.permits(row))
+    supported = bool(counts and not row.collapsed and shift.is_reason_for(row))
     return replace(row, gain=gain, gain_error=error, agreement=agreement, supported=supported)
 
 
