@@ -109,7 +109,7 @@ class _BaseFineTuned(
     def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, **target):
         self._check_precision()
         domains = read_domains(self, X, y, sample_weight, reset=True, **target)
-        self._learn_targets(domains.add_labeled(domains.source))
+        self._learn_targets(domains)
         self._check_adapt(domains)
         run_here(self._train, self._make_parts(domains, X_val, y_val))
 
@@ -118,7 +118,7 @@ class _BaseFineTuned(
         is_first = not hasattr(self, "history_")
         domains = read_domains(self, X, y, sample_weight, reset=is_first, **target)
         if is_first:
-            self._learn_targets(domains.add_labeled(domains.source), classes)
+            self._learn_targets(domains, classes)
         elif classes is not None:
             self._check_same_classes(classes)
         self._check_adapt(domains)
@@ -149,11 +149,21 @@ class _BaseFineTuned(
         fitting = self._make_fitting(parts) if is_first else Fitting.resume(self, parts)
         self._keep(fitting.run_once())
 
-    def _learn_targets(self, rows, classes=None):
+    def _learn_targets(self, domains, classes=None):
         """Learn what y means, and draw the seed of all that is random."""
-        with rename_rows(rows.numbers):
-            self._targets = self._make_targets(rows.y, rows.weights, classes)
+        source = domains.source
+        try:
+            self._targets = self._read_targets(domains.add_labeled(source), classes)
+        except ValueError as error:
+            if domains.labeled is None or "y_target" in str(error):
+                raise
+            self._read_targets(source, classes)  # an error of y alone is raised as such
+            raise ValueError(f"y together with y_target: {error}") from error
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+
+    def _read_targets(self, rows, classes):
+        with rename_rows(rows.numbers):
+            return self._make_targets(rows.y, rows.weights, classes)
 
     def _make_parts(self, domains, X_val=None, y_val=None, may_split=True):
         """`Parts`: what is trained on, validated on, and the samples of a target domain."""

@@ -22,6 +22,9 @@ from sklearn_transfer.finetuning.targets.rows import (
     take_targets,
 )
 
+# What missing labels become where an array of strings is made of them.
+_MARKS = ("nan", "None", "<NA>")
+
 
 @dataclass(frozen=True, eq=False)
 class Domains:
@@ -74,8 +77,14 @@ def read_domains(
     if y_target is None:
         return found
     found = replace(found, labeled=_label(found, y_target))
-    if is_classifier(estimator) and estimator.tasks is None and found.labeled is not None:
-        _check_same_kind(make_table(found.source.y), make_table(found.labeled.y))
+    if found.labeled is None:
+        return found
+    if is_classifier(estimator) and estimator.tasks is None:
+        table, labeled = make_table(found.source.y), make_table(found.labeled.y)
+        _check_same_kind(table, labeled)
+        _check_no_marks(table, labeled)
+    if estimator._get_source().preprocess is None:
+        _check_same_shape(found.source.samples, found.labeled.samples)
     return found
 
 
@@ -128,6 +137,28 @@ def _check_same_kind(table, labeled):
         raise ValueError(
             "y holds several labels per row, as 0 and 1, and y_target holds other entries:"
             " give 0, 1, or NaN where an entry is missing"
+        )
+
+
+def _check_no_marks(table, labeled):
+    """Raise where marks of missing labels would become a class of their own."""
+    for column, others in zip(table.columns, labeled.columns, strict=False):
+        known = set(column[~find_missing(column)].tolist())
+        for label in others[~find_missing(others)].tolist():
+            if label not in known and (label in _MARKS or label == -1):
+                raise ValueError(
+                    f"y_target holds {label!r}, which is no label of y but often marks a"
+                    " missing one: give None or NaN where a label is missing"
+                )
+
+
+def _check_same_shape(samples, labeled):
+    """Raise where labeled rows of both domains cannot be in one batch."""
+    if samples.shape[1:] != labeled.shape[1:]:
+        raise ValueError(
+            f"y_target labels rows of shape {labeled.shape[1:]}, and rows of X have shape"
+            f" {samples.shape[1:]}: rows with a label are trained on together, so bring them"
+            " to one shape"
         )
 
 
