@@ -145,10 +145,12 @@ None, default=None
         `sklearn_transfer.finetuning.objectives`, whose objects have options. It is a second
         term of the loss, on batches of target rows in a pass of their own; without a target a
         warning says that nothing is adapted. With `freeze="all"` a bottleneck of 256 units
-        trains between embedding and head. All assume that each class of the target lies nearer
-        to the same class of the source than to others. On frozen features of the fourteen
-        development pairs of `benchmarks/adaptation.py` they changed the accuracy of a head
-        alone by these points on average: "infomax" 9.0, "bnm" 8.0, "jdot" 7.9, "mmd" 7.8,
+        trains between embedding and head. `mixup` and `cutmix` mix rows of the source only.
+        `early_stopping` judges by labeled rows of the source alone, and may go back to an
+        epoch in which little was adapted yet. All assume that each class of the target lies
+        nearer to the same class of the source than to others. On frozen features of the
+        fourteen development pairs of `benchmarks/adaptation.py` they changed the accuracy of a
+        head alone by these points on average: "infomax" 9.0, "bnm" 8.0, "jdot" 7.9, "mmd" 7.8,
         "mcc" 7.2, "coral" 6.4, "dann" 3.2, "cdan" 3.0. With other class shares "jdot" lost 7;
         only "infomax" lost no more than 2 on any. Choose with `rank_adaptations`.
 
@@ -170,7 +172,9 @@ None, default=None
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
     target_classes_ : ndarray of shape (n_classes,)
-        Shares of the predicted classes on the target. Set where the network was adapted.
+        Shares of the predicted classes on the target, those of single labels where there are
+        several per row; with several tasks a list, None for numbers. Set where the network was
+        adapted.
     adapt_report_ : AdaptationReport
         Steps taken, and predictions for the target beside those of a head without adaptation.
         It prints itself. Set where the network was adapted.

@@ -457,3 +457,16 @@ def test_partial_fit_shows_other_views_of_the_target_in_each_call(monkeypatch):
     for _ in range(6):
         model.partial_fit(images[:1], [0], classes=[0, 1], X_target=images[6:7])
     assert len({batch["pixels"].numpy().tobytes() for batch in drawn}) == 2
+
+
+class Infinite(AdaptationObjective):
+    """A term that is never finite."""
+
+    def compute(self, step):
+        return step.target_features.sum() * np.inf
+
+
+def test_an_infinite_term_of_adaptation_is_told_from_the_loss():
+    X, y, T, _ = draw_domains()
+    with pytest.raises(FloatingPointError, match="finite without the term of adapt$"):
+        make_classifier(adapt=Infinite()).fit(X, y, X_target=T)
