@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
 from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
-from sklearn_transfer.finetuning._domains import read_domains
+from sklearn_transfer.finetuning._domains import check_no_marks, read_domains
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
@@ -152,6 +152,8 @@ class _BaseFineTuned(
     def _learn_targets(self, domains, classes=None):
         """Learn what y means, and draw the seed of all that is random."""
         source = domains.source
+        if is_classifier(self) and self.tasks is None and classes is None:
+            check_no_marks(domains)
         try:
             self._targets = self._read_targets(domains.add_labeled(source), classes)
         except ValueError as error:

@@ -80,12 +80,26 @@ def read_domains(
     if found.labeled is None:
         return found
     if is_classifier(estimator) and estimator.tasks is None:
-        table, labeled = make_table(found.source.y), make_table(found.labeled.y)
-        _check_same_kind(table, labeled)
-        _check_no_marks(table, labeled)
+        _check_same_kind(make_table(found.source.y), make_table(found.labeled.y))
     if estimator._get_source().preprocess is None:
         _check_same_shape(found.source.samples, found.labeled.samples)
     return found
+
+
+def check_no_marks(domains):
+    """Raise where marks of missing labels in y_target would become a class of their own."""
+    if domains.labeled is None:
+        return
+    tables = make_table(domains.source.y), make_table(domains.labeled.y)
+    for column, others in zip(*(table.columns for table in tables), strict=False):
+        known = set(column[~find_missing(column)].tolist())
+        for label in others[~find_missing(others)].tolist():
+            if label not in known and (label in _MARKS or label == -1):
+                raise ValueError(
+                    f"y_target holds {label!r}, which is no label of y but often marks a"
+                    " missing one: give None or NaN where a label is missing, or another name"
+                    " to the class"
+                )
 
 
 def _open_target(X_target, y_target):
@@ -138,18 +152,6 @@ def _check_same_kind(table, labeled):
             "y holds several labels per row, as 0 and 1, and y_target holds other entries:"
             " give 0, 1, or NaN where an entry is missing"
         )
-
-
-def _check_no_marks(table, labeled):
-    """Raise where marks of missing labels would become a class of their own."""
-    for column, others in zip(table.columns, labeled.columns, strict=False):
-        known = set(column[~find_missing(column)].tolist())
-        for label in others[~find_missing(others)].tolist():
-            if label not in known and (label in _MARKS or label == -1):
-                raise ValueError(
-                    f"y_target holds {label!r}, which is no label of y but often marks a"
-                    " missing one: give None or NaN where a label is missing"
-                )
 
 
 def _check_same_shape(samples, labeled):

@@ -63,3 +63,11 @@ def test_labeled_target_rows_of_another_shape_are_an_error():
     X, T, y = make_pictures(6, 16, 0), make_pictures(4, 12, 1), [0, 1] * 3
     with pytest.raises(ValueError, match=r"rows of shape \(3, 12, 12\), and rows of X have"):
         make_picture_classifier().fit(X, y, X_target=T, y_target=[1, None, None, None])
+
+
+def test_a_class_that_partial_fit_is_told_of_is_no_mark():
+    X, y, T, _ = draw_domains()
+    few = [-1] + [None] * 49
+    model = make_classifier()
+    model.partial_fit(X, np.searchsorted(LABELS, y), [-1, 0, 1, 2], X_target=T, y_target=few)
+    assert model.adapt_report_.n_labeled == 61
