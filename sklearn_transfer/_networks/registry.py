@@ -167,8 +167,13 @@ def _make_model_key(model, sizes):
     if isinstance(model, str):
         return model
     if isinstance(model, torch.nn.Module):
-        return digest(model)
+        return (digest(model), _list_untrained(model))
     return (digest(model), *sizes)
+
+
+def _list_untrained(module):
+    """Names of the parameters of a module that do not require gradients."""
+    return frozenset(name for name, p in module.named_parameters() if not p.requires_grad)
 
 
 def _make_weights_key(weights):
@@ -204,8 +209,7 @@ def _build(model, request):
 
 def _finish(backbone, model, device):
     """Return the backbone in evaluation mode, in float32, on its device, with its digest."""
-    parameters = backbone.module.named_parameters()
-    untrained = frozenset(name for name, p in parameters if not p.requires_grad)
+    untrained = _list_untrained(backbone.module)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = compute_state_digest(module.state_dict())
