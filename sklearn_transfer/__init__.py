@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
         TransferComponentAnalysis as TransferComponentAnalysis,
     )
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
+    from sklearn_transfer.extraction import PretrainedTextFeatures as PretrainedTextFeatures
     from sklearn_transfer.finetuning import AutoencoderFeatures as AutoencoderFeatures
     from sklearn_transfer.finetuning import FineTunedClassifier as FineTunedClassifier
     from sklearn_transfer.finetuning import FineTunedRegressor as FineTunedRegressor
@@ -95,6 +96,7 @@ _HOME = {
     "NeighborInformationScorer": "sklearn_transfer.selection",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedFeatures": "sklearn_transfer.extraction",
+    "PretrainedTextFeatures": "sklearn_transfer.extraction",
     "PrototypeClassifier": "sklearn_transfer.heads",
     "RankingDisplay": "sklearn_transfer.plotting",
     "ReverseValidationScorer": "sklearn_transfer.selection",

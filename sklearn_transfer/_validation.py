@@ -4,13 +4,14 @@ import difflib
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from inspect import signature
 from numbers import Number
 
 import numpy as np
 from sklearn.utils import _safe_indexing, validation
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
@@ -192,9 +193,8 @@ def resolve_task(y, task="auto"):
         return task
     y = as_target(y)
     assert_all_finite(np.asarray(y), input_name="y")
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        # numbers beyond int64 are cast to it there, and many classes are no fault
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+    with _allow_many_classes(), np.errstate(invalid="ignore"):
+        # numbers beyond int64 are cast to it there
         kind = type_of_target(y, input_name="y")
     if kind.startswith("continuous"):
         return "regression"
@@ -210,6 +210,20 @@ def resolve_task(y, task="auto"):
             "task='classification'"
         )
     return "classification"
+
+
+@contextmanager
+def _allow_many_classes():
+    """Silence scikit-learn on classes of one or two samples, which are no fault here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        yield
+
+
+def check_class_labels(y):
+    """Raise scikit-learn's error where labels are not classes but continuous numbers."""
+    with _allow_many_classes():
+        check_classification_targets(y)
 
 
 def check_classes(y, task, user, instead=""):

@@ -25,6 +25,7 @@ from sklearn_transfer import (
     NearestNeighborWeights,
     OptimalTransport,
     PretrainedFeatures,
+    PretrainedTextFeatures,
     PrototypeClassifier,
     SubspaceAlignment,
     TransferComponentAnalysis,
@@ -38,7 +39,7 @@ from sklearn_transfer.testing._extractors import (
     check_output,
 )
 from sklearn_transfer.weighting._base import BaseWeighter
-from tests import small_networks
+from tests import small_networks, small_texts
 
 # (network, pixels, reason for being slow or None); sizes are small to save time.
 FAMILIES = [
@@ -163,6 +164,24 @@ def test_extractor_contract(form, check, crops, tmp_path, state_dict_file):
     find_check(check, estimator, samples)(estimator)
 
 
+TEXTS = ["", "red", "cat", "red cat", "is", "green dog is blue", "fish fish", "blue", "dog"]
+
+
+def _make_text_form(form, folder):
+    if form == "module":
+        return {"model": small_texts.TokenTable()}
+    options = {"model": str(small_texts.write_bert(folder))}
+    return {**options, "max_length": 4, "long_text": form} if form == "windows" else options
+
+
+@pytest.mark.parametrize("form", ["folder", "windows", "module"])
+@pytest.mark.parametrize("check", name_checks(PretrainedTextFeatures()))
+def test_text_extractor_contract(form, check, tmp_path):
+    options = _make_text_form(form, tmp_path / "net")
+    estimator = PretrainedTextFeatures(**options)
+    find_check(check, estimator, TEXTS)(estimator)
+
+
 # Estimators that take tables, with the minimum number of checks that they pass.
 TABULAR = [
     (PretrainedFeatures(small_networks.mlp, preprocess=None), 41),
@@ -239,7 +258,8 @@ def test_scikit_learn_checks_pass_in_full(estimator, n_checks):
 def test_every_public_estimator_is_checked():
     public = {getattr(sklearn_transfer, name) for name in sklearn_transfer.__all__}
     estimators = {c for c in public if isinstance(c, type) and hasattr(c, "fit")}
-    assert {type(estimator) for estimator, _ in TABULAR} == estimators
+    checked = {type(estimator) for estimator, _ in TABULAR}
+    assert checked | {PretrainedTextFeatures} == estimators
 
 
 RATIOS = [

@@ -196,3 +196,14 @@ def test_easy_samples_first_do_not_help(tmp_path):
     assert gains["photos"] < -3
     assert gains["digits"] < 0
     assert abs(gains["wrong labels"]) < 4
+
+
+@pytest.mark.slow
+def test_objectives_adapt_to_noise_and_a_few_labels_help_too(tmp_path):
+    lines = run("finetuning/plot_adaptation.py", tmp_path)
+    rows = re.findall(r"^ *(\S.*?)  +(0\.\d+)", lines, re.MULTILINE)
+    accuracies = {name: float(accuracy) for name, accuracy in rows}
+    assert len(accuracies) == 11
+    none = accuracies.pop("none")
+    assert all(accuracy > none + 0.05 for accuracy in accuracies.values())
+    assert accuracies["infomax, 3 labels"] > max(accuracies["infomax"], accuracies["3 labels"])

@@ -114,8 +114,9 @@ for shift, rows in scores.items():
 # Results
 # -------
 #
-# No method helps against every shift. CORAL and subspace alignment reverse a move, and optimal
-# transport reverses most of it; if the plane is stretched, turned or bent, they gain little.
+# No method helps against every shift. CORAL, subspace alignment and optimal transport reverse
+# most of a move; if the plane is stretched and turned they gain less, and CORAL, a linear map,
+# gains nothing if it is bent.
 # Subspace alignment benefits from its two components, which exclude the noise. Transfer
 # components exclude the directions that distinguish the domains. This helps if these
 # directions are noise or a bend, but not if the moons themselves have moved. If the class

@@ -4,9 +4,21 @@ The payload of one sample is a mapping of names to arrays without an axis for sa
 `{"pixels": array}`. Payloads of equal signature can be collated into a batch.
 """
 
+import math
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
+
+
+class Windows(NamedTuple):
+    """Payloads of one sample that is longer than a network takes, and their weights.
+
+    Features of the sample are the weighted mean of those of its windows.
+    """
+
+    payloads: list
+    weights: list
 
 
 def compute_signature(payload):
@@ -27,7 +39,38 @@ class PayloadFormat(ABC):
 
     A format is plain data with equality and a hash, since it is part of the key under which
     engines are kept.
+
+    Attributes
+    ----------
+    is_ragged : bool
+        Whether payloads differ in length, as those of texts do. Then the first axis of their
+        arrays is None in signatures, and `collate` pads.
+    example_length : int
+        Length of such an axis in examples.
     """
+
+    is_ragged = False
+    example_length = 1
+
+    def compute_signature(self, payload):
+        """Return the signature of a payload; all payloads of one pass have the same."""
+        return compute_signature(payload)
+
+    def get_length(self, payload):
+        """Return the length of a payload of a ragged format."""
+        return self.example_length
+
+    def collate(self, payloads):
+        """Return payloads of equal signature as one dict of arrays (n_samples, ...)."""
+        return collate(payloads)
+
+    def count_elements(self, signature):
+        """Return the number of elements of the arrays of one payload, of example length."""
+        return sum(math.prod(self.fill_shape(shape)) for _, shape, _ in signature)
+
+    def fill_shape(self, shape):
+        """Return a shape of a signature with the example length for axes of any length."""
+        return tuple(self.example_length if edge is None else edge for edge in shape)
 
     @abstractmethod
     def to_input(self, batch):

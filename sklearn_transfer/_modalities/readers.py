@@ -8,8 +8,6 @@ from sklearn_transfer._modalities.contents import BadSampleError, describe_sampl
 from sklearn_transfer._modalities.payloads import (
     InputFormat,
     PayloadFormat,
-    collate,
-    compute_signature,
 )
 from sklearn_transfer._store.digests import digest_array
 
@@ -70,7 +68,7 @@ class Reader(ABC):
 
     def collate(self, payloads):
         """Return payloads of equal signature as one dict of arrays (n_samples, ...)."""
-        return collate(payloads)
+        return self.format.collate(payloads)
 
     def find_signature(self, samples):
         """Return the signature of payloads.
@@ -79,7 +77,9 @@ class Reader(ABC):
         """
         for sample in samples:
             try:
-                return compute_signature(self.finish(self.prepare(self.read(sample)[1])))
+                return self.format.compute_signature(
+                    self.finish(self.prepare(self.read(sample)[1]))
+                )
             except BadSampleError:
                 continue
         return None

@@ -13,8 +13,18 @@ _N_LEVELS = 256
 _told = ContextVar("told", default=None)
 
 
+class Remark:
+    """Base class of remarks: `kind` groups them, and `describe` says what a warning says."""
+
+    share = 0.0
+
+    def merge(self, other):
+        """Return the remark that stands for two of one kind: that of the larger share."""
+        return max(self, other, key=lambda known: known.share)
+
+
 @dataclass(frozen=True)
-class Narrow:
+class Narrow(Remark):
     """Remark that values use a small part of the range by which they are scaled.
 
     `largest` is the largest value, and `full` is the value that becomes white.
@@ -44,20 +54,20 @@ class Narrow:
 
 
 @dataclass(frozen=True)
-class Bright:
+class Bright(Remark):
     """Remark that an 8-bit picture uses most of its range.
 
     It is never shown. It shows that the dark pictures of the same call are truly dark.
     """
 
-    kind, share = "bright", 0.0
+    kind = "bright"
 
 
 @dataclass(frozen=True)
-class Invisible:
+class Invisible(Remark):
     """Remark that an alpha channel is 0 everywhere."""
 
-    kind, share = "invisible", 0.0
+    kind = "invisible"
 
     def describe(self):
         return (
@@ -68,13 +78,13 @@ class Invisible:
 
 
 @dataclass(frozen=True)
-class Blended:
+class Blended(Remark):
     """Remark that a fourth channel was taken for alpha though its values make that unlikely.
 
     Neither the file nor the array says what the channel is.
     """
 
-    kind, share = "blended", 0.0
+    kind = "blended"
 
     def describe(self):
         return (
@@ -89,8 +99,8 @@ class Blended:
 class Remarks:
     """Remarks on the samples of one call, to which several threads may add.
 
-    `noticed` has for each kind the number of remarks, the first row, and the remark of the
-    largest `share`, which is the one that is shown.
+    `noticed` has for each kind the number of remarks, the first row, and the remark that
+    stands for all of them.
     """
 
     def __init__(self):
@@ -98,9 +108,11 @@ class Remarks:
 
     def add(self, row, remark):
         with self.lock:
-            count, first, told = self.noticed.get(remark.kind, (0, row, remark))
-            told = max(told, remark, key=lambda known: known.share)
-            self.noticed[remark.kind] = (count + 1, min(first, row), told)
+            if remark.kind not in self.noticed:
+                self.noticed[remark.kind] = (1, row, remark)
+                return
+            count, first, told = self.noticed[remark.kind]
+            self.noticed[remark.kind] = (count + 1, min(first, row), told.merge(remark))
 
     def warn(self, n_samples, row_label, unit="image"):
         """Give one warning for each kind of remark.

@@ -28,7 +28,9 @@ class Description:
     weights_sha256 : str, default=""
         SHA-256 of its weights.
     digest : bytes, default=b""
-        Digest of its structure and weights, which the keys of cached vectors contain.
+        Digest of its structure and weights, which the keys of cached vectors contain. A
+        loader may give one of the structure, to which the registry adds the weights; without
+        one a name stands for the structure.
     """
 
     layout: Layout

@@ -30,3 +30,11 @@ def map_tensors(function, inputs):
     if isinstance(inputs, Mapping):
         return {name: function(tensor) for name, tensor in inputs.items()}
     return function(inputs)
+
+
+def get_states(output):
+    """Return the states of the last layer from the output of a network of transformers.
+
+    Other outputs are returned unchanged.
+    """
+    return getattr(output, "last_hidden_state", output)

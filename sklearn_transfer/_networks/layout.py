@@ -50,7 +50,7 @@ class Layout:
         Its stages, the shallowest first.
     family : {"module", "timm", "wrapper"}, default="module"
         The class in `families` that runs a forward pass.
-    pooling : {"avg", "max", "cls"}, default="avg"
+    pooling : {"avg", "max", "cls", "last"}, default="avg"
         What `pooling="auto"` means: the pooling of the network's own head.
     prefix_tokens : int, default=0
         Tokens that precede those of the patches in a sequence.
@@ -65,6 +65,11 @@ class Layout:
         methods that return them.
     final_relu : bool, default=False
         Whether a ReLU that is no module follows the last map.
+    is_text : bool, default=False
+        Whether sequences are the tokens of a text, of any number. Then all tokens count in
+        averages, and the class token is the first one that is no padding.
+    is_normalized : bool, default=False
+        Whether embeddings are meant to be scaled to norm 1.
     """
 
     label: str
@@ -79,6 +84,8 @@ class Layout:
     final_map: Place = OUTPUT
     logits: Place = OUTPUT
     final_relu: bool = False
+    is_text: bool = False
+    is_normalized: bool = False
 
 
 def list_children(module, skip=None):

@@ -7,12 +7,15 @@ import torch
 
 from sklearn_transfer._networks import timm as timm_networks
 from sklearn_transfer._networks import torchvision as torchvision_networks
+from sklearn_transfer._networks import transformers as text_networks
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.checkpoints import refuse_quantized
 from sklearn_transfer._networks.layout import Layout, list_children
 from sklearn_transfer._networks.weights import load_strictly
 
-_LIBRARIES = ("torch.nn.", "torchvision.", "timm.")
+_LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "transformers.")
+# Wrapped around networks of texts.
+_LIBRARIES += ("sklearn_transfer._networks.text", "sklearn_transfer._networks.bert")
 
 
 def takes_outputs(model):
@@ -51,6 +54,8 @@ def build_from_object(model, request):
 
 
 def _wrap_module(module, label, origin, size):
+    if text_networks.is_given_text_network(module):
+        return text_networks.wrap_given_text_network(module, label, origin)
     config = getattr(module, "pretrained_cfg", None)
     if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
         return timm_networks.wrap_module(module, label, origin, size)

@@ -27,12 +27,16 @@ class _Graph(torch.nn.Module):
 
 
 def export_plan(plan, path):
-    """Write the graph for one sample, up to the deepest tap, to an ONNX file.
+    """Write the graph up to the deepest tap to an ONNX file.
+
+    It is for one sample; for payloads that differ in length it is for any number of samples
+    of any length.
 
     The older exporter of torch.onnx (`dynamo=False`) takes 0.4 s for the default network. The
     one that is based on torch.export takes 5 s.
     """
-    example = to_tensors(plan.example(1))
+    ragged = plan.ragged_names
+    example = to_tensors(plan.example(2 if ragged else 1))
     _register_rms_norm()
     with _exporting, warnings.catch_warnings(), _avoid_fused_attention(), _silence_exporter():
         warnings.simplefilter("ignore")
@@ -41,6 +45,7 @@ def export_plan(plan, path):
             tuple(example[name] for name in plan.names),
             path,
             input_names=plan.names,
+            dynamic_axes={name: {0: "samples", 1: "positions"} for name in ragged},
             opset_version=_OPSET,
             do_constant_folding=False,
             dynamo=False,

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-POOLINGS = ("auto", "avg", "max", "gem", "cls", "flatten")
+POOLINGS = ("auto", "avg", "max", "gem", "cls", "last", "flatten")
 _GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
 
 
@@ -16,9 +16,10 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     activation : torch.Tensor of shape (n, ...)
         A vector, a map with its channels first or last, or a sequence of tokens, which may
         begin with class and register tokens. Only "cls" and "flatten" use these.
-    pooling : {"auto", "avg", "max", "gem", "cls", "flatten", "raw"}
+    pooling : {"auto", "avg", "max", "gem", "cls", "last", "flatten", "raw"}
         As the parameter of the same name. "gem" is the generalized mean of power 3
-        [Radenovic 2018]; "raw" keeps all values in the order of memory.
+        [Radenovic 2018]; "last" is the last token of a text; "raw" keeps all values in the
+        order of memory.
     layout : Layout
         What is known of the network.
     stage : Stage
@@ -35,10 +36,12 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     """
     activation = activation.float()
     if activation.ndim <= 2 or pooling == "raw":
-        return activation.reshape(len(activation), -1)
+        return activation.reshape(activation.shape[0], -1)  # `len` is a constant in exports
     maps, n_prefix = _convert_to_positions(activation, layout, stage, spatial)
     if mask is not None and mask.shape[1] != maps.shape[1]:
         mask = None  # the positions of this activation are not those of the input
+    if layout.is_text:
+        return pool_tokens(maps, layout.pooling if pooling == "auto" else pooling, mask)
     if pooling == "auto":
         has_token = n_prefix and layout.class_token
         pooling = layout.pooling
@@ -54,8 +57,25 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
             )
         return maps[:, 0]
     maps = maps[:, n_prefix:]
+    return _reduce(maps, pooling, None if mask is None else mask[:, n_prefix:])
+
+
+def pool_tokens(states, pooling, mask):
+    """Pool the states (n, positions, width) of texts, whichever side is padded."""
+    if pooling in ("cls", "last"):
+        mask = torch.ones_like(states[:, :, 0]) if mask is None else mask.to(states.dtype)
+        positions = torch.arange(1, states.shape[1] + 1, device=states.device) * mask
+        if pooling == "cls":  # the first position, as it is the largest in reverse order
+            positions = (states.shape[1] + 1 - positions) * mask
+        chosen = positions == positions.amax(1, keepdim=True)
+        return torch.where(chosen[:, :, None], states, 0.0).sum(1)
+    return _reduce(states, pooling, mask)
+
+
+def _reduce(maps, pooling, mask):
+    """Return "avg", "max" or "gem" of (n, positions, channels) over unmasked positions."""
     if mask is not None:
-        mask = mask[:, n_prefix:, None].bool()
+        mask = mask[:, :, None].bool()
     if pooling == "max":
         if mask is None:
             return maps.amax(1)

@@ -10,6 +10,7 @@ import torch
 
 from sklearn_transfer._networks import timm as timm_networks
 from sklearn_transfer._networks import torchvision as torchvision_networks
+from sklearn_transfer._networks import transformers as text_networks
 from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.checkpoints import (
     read_checkpoint,
@@ -76,10 +77,21 @@ def register_loader(prefix, loader):
     _loaders[prefix] = loader
 
 
+def _load_from_hub(name, request):
+    """Load a network of images or of texts from a hub, as its configuration says."""
+    repo = name.partition(":")[2]
+    if text_networks.is_text_repository(repo):
+        return text_networks.load_repository(repo, request, name)
+    return timm_networks.load_from_hub(name, request)
+
+
 register_loader("", timm_networks.load)
-register_loader("hf-hub:", timm_networks.load_from_hub)
-register_loader("hf_hub:", timm_networks.load_from_hub)
+register_loader("hf-hub:", _load_from_hub)
+register_loader("hf_hub:", _load_from_hub)
 register_loader("torchvision/", torchvision_networks.load)
+register_loader(text_networks.DEFAULT, text_networks.load)
+register_loader("sentence-transformers/", text_networks.load)
+register_loader("transformers/", text_networks.load)
 
 
 def load_backbone(
@@ -101,6 +113,7 @@ def load_backbone(
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
     if weights are not available.
     """
+    model = _name_folder(model)
     if isinstance(model, torch.nn.Module):
         refuse_quantized(model, type(model).__name__)
     device = resolve_device(device)
@@ -119,10 +132,22 @@ def load_backbone(
     return backbone
 
 
-def is_loaded(model, weights, *, input_size, random_state, device, n_channels, n_features_in):
+def is_loaded(
+    model,
+    weights,
+    *,
+    input_size=None,
+    random_state=0,
+    device="auto",
+    n_channels=None,
+    n_features_in=3,
+):
     """Whether the registry holds the network that these parameters describe."""
     request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
-    return _make_key(model, request, random_state, resolve_device(device)) in _registry
+    return (
+        _make_key(_name_folder(model), request, random_state, resolve_device(device))
+        in _registry
+    )
 
 
 def _make_key(model, request, random_state, device):
@@ -165,7 +190,8 @@ def _clear_engines(forgotten):
 
 def _make_model_key(model, sizes):
     if isinstance(model, str):
-        return model
+        folder = _find_folder(model)
+        return model if folder is None else (model, *_list_files(folder))
     if isinstance(model, torch.nn.Module):
         return (digest(model), _list_untrained(model))
     return (digest(model), *sizes)
@@ -174,6 +200,37 @@ def _make_model_key(model, sizes):
 def _list_untrained(module):
     """Names of the parameters of a module that do not require gradients."""
     return frozenset(name for name, p in module.named_parameters() if not p.requires_grad)
+
+
+def _name_folder(model):
+    """Return the name of the folder that a path object stands for; other models unchanged."""
+    return (
+        os.path.abspath(os.path.expanduser(model)) if hasattr(model, "__fspath__") else model
+    )
+
+
+def _find_prefix(model):
+    return max((known for known in _loaders if model.startswith(known)), key=len)
+
+
+def _find_folder(model):
+    """Return the path of a local folder that a name stands for, else None.
+
+    Such a name has a separator, so that no folder hides a network of timm.
+    """
+    path = os.path.expanduser(model)
+    is_path = os.sep in path and not _find_prefix(model) and "\0" not in path
+    return os.path.realpath(path) if is_path and os.path.isdir(path) else None
+
+
+def _list_files(folder):
+    """Return what tells whether the files of a folder have changed."""
+    found = []
+    for base, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            status = os.stat(os.path.join(base, name))
+            found.append((base, name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
 
 
 def _make_weights_key(weights):
@@ -203,8 +260,10 @@ def _validate_size(input_size):
 def _build(model, request):
     if not isinstance(model, str):
         return build_from_object(model, request)
-    prefix = max((known for known in _loaders if model.startswith(known)), key=len)
-    return _loaders[prefix](model, request)
+    folder = _find_folder(model)
+    if folder is not None:
+        return text_networks.load_folder(folder, request, model)
+    return _loaders[_find_prefix(model)](model, request)
 
 
 def _finish(backbone, model, device):
@@ -214,7 +273,7 @@ def _finish(backbone, model, device):
     refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = compute_state_digest(module.state_dict())
     is_named = isinstance(model, str)
-    structure = model if is_named else digest(module)
+    structure = backbone.description.digest or (model if is_named else digest(module))
     module = module.to(device=device)
     stateful = not is_named and not is_library_code(module)
     # Convolutions are faster on a CPU with channels last. A user's own code may call `view`,

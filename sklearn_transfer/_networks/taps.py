@@ -10,7 +10,12 @@ from numbers import Integral
 import torch
 
 from sklearn_transfer._networks.families import get_family
-from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_spatial_size
+from sklearn_transfer._networks.inputs import (
+    get_first_tensor,
+    get_mask,
+    get_spatial_size,
+    get_states,
+)
 from sklearn_transfer._networks.layout import Place, Stage
 from sklearn_transfer._networks.pooling import POOLINGS, pool
 from sklearn_transfer._process.locks import RLock
@@ -63,6 +68,7 @@ def _resolve(backbone, choice, pooling):
         raise ValueError(
             f"pooling='cls': {backbone.label} has no class token; use 'avg', 'max' or 'gem'"
         )
+    _check_token_pooling(backbone, pooling)
     if choice is None:
         kind = "embedding" if pooling == "auto" else "final_map"
         return Tap(kind, "", pooling, "embedding")
@@ -78,6 +84,21 @@ def _resolve(backbone, choice, pooling):
     if isinstance(choice, Integral):
         label = f"stage{choice % len(backbone.layout.stages)}"
     return Tap("module", name, pooling, label)
+
+
+def _check_token_pooling(backbone, pooling):
+    """Raise ValueError for a pooling that networks of texts, or all others, do not have."""
+    label = backbone.label
+    if pooling == "last" and not backbone.layout.is_text:
+        raise ValueError(
+            f"pooling='last' is the last token of a text, but {label} takes no texts; use"
+            " 'avg', 'max', 'gem' or 'cls'"
+        )
+    if pooling == "flatten" and backbone.layout.is_text:
+        raise ValueError(
+            f"pooling='flatten' keeps every token, but texts of {label} differ in length; use"
+            " 'avg', 'max', 'gem', 'cls' or 'last'"
+        )
 
 
 def find_module_name(backbone, choice, parameter="layers", others=("logits", None)):
@@ -296,6 +317,7 @@ def _take_tensor(activation, tap, backbone):
             f" {len(activation)} tensors, which are not a single layer; choose among"
             f" {_list_stages(backbone)}"
         )
+    activation = get_states(activation)
     if isinstance(activation, (tuple, list)) and activation:
         activation = activation[0]
     if not isinstance(activation, torch.Tensor):

@@ -18,7 +18,7 @@ def find_width(backbone, tap, reader, signature):
         plan = Plan(backbone, [tap], reader.format, "float32", signature)
         shape = reader.format.input_shape(signature)
         with add_input_note(backbone.label, shape, reader.input_source):
-            blank = _make_blank(signature, backbone.device)
+            blank = _make_blank(reader.format, signature, backbone.device)
             (features,) = run_apart(plan.forward, blank)
         backbone.widths[tap, signature] = features.shape[1]
     return backbone.widths[tap, signature]
@@ -35,14 +35,17 @@ def infer_widths(backbone, taps, reader, signature):
             backbone.description, _copy_to_meta(backbone.module), torch.device("meta")
         )
         plan = Plan(outline, taps, reader.format, "float32", signature)
-        features = plan.forward(_make_blank(signature, outline.device))
+        features = plan.forward(_make_blank(reader.format, signature, outline.device))
         for tap, matrix in zip(taps, features, strict=True):
             backbone.widths.setdefault((tap, signature), matrix.shape[1])
     return [backbone.widths[tap, signature] for tap in taps]
 
 
-def _make_blank(signature, device):
-    blank = {name: np.zeros((1, *shape), dtype) for name, shape, dtype in signature}
+def _make_blank(format, signature, device):
+    blank = {
+        name: np.zeros((1, *format.fill_shape(shape)), dtype)
+        for name, shape, dtype in signature
+    }
     return to_tensors(blank, device)
 
 

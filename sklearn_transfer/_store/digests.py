@@ -48,6 +48,7 @@ KEY_VERSION = 3
 
 # Libraries with versions: their classes are digested by name, others by their members.
 _LIBRARIES = {"builtins", "abc", "torch", "torchvision", "timm", "PIL", "numpy"}
+_LIBRARIES |= {"transformers", "sentence_transformers", "tokenizers"}
 _METHODS = types.FunctionType | staticmethod | classmethod | property
 _METHODS |= functools.cached_property | functools.partialmethod
 _CONSTANTS = int | float | complex | str | bytes | tuple | list | dict | set | frozenset

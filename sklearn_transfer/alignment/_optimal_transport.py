@@ -7,10 +7,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_transfer._process.blas import one_blas_thread
-from sklearn_transfer._validation import column_or_1d, count_doubtful_values, import_optional
+from sklearn_transfer._validation import (
+    check_class_labels,
+    column_or_1d,
+    count_doubtful_values,
+    import_optional,
+)
 from sklearn_transfer.alignment import _couplings
 from sklearn_transfer.alignment._base import ColumnAligner, center_rows
 
@@ -188,7 +192,7 @@ class OptimalTransport(ColumnAligner):
                 f"class_reg={self.class_reg!r} got {wrong}: it takes labels of the source "
                 "rows as y, and a reg above 0. Without them set class_reg=None."
             )
-        check_classification_targets(y)
+        check_class_labels(y)
         if n_values := count_doubtful_values(y):
             warnings.warn(
                 f"class_reg={self.class_reg!r} takes the {n_values} distinct whole numbers in "

@@ -1,5 +1,6 @@
 """Raw samples to feature matrices; pretrained weights never change here."""
 
 from sklearn_transfer.extraction._features import PretrainedFeatures
+from sklearn_transfer.extraction._text import PretrainedTextFeatures
 
-__all__ = ["PretrainedFeatures"]
+__all__ = ["PretrainedFeatures", "PretrainedTextFeatures"]

@@ -1,6 +1,7 @@
 """The estimator that every modality shares: fit, transform, cache, names, repr."""
 
 import os
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from numbers import Integral
@@ -68,12 +69,23 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         """Sequence of samples from X; `reset` as in scikit-learn's validate_data."""
 
     @abstractmethod
-    def _load_backbone(self):
-        """Backbone that the parameters describe."""
+    def _collect_network_options(self):
+        """Arguments of `load_backbone` beside model and weights, as a dict."""
 
-    @abstractmethod
+    def _load_backbone(self, n_outputs=None):
+        """Backbone that the parameters describe."""
+        from sklearn_transfer._networks.registry import load_backbone
+
+        options = {**self._collect_network_options(), "n_outputs": n_outputs}
+        return load_backbone(self.model, self.weights, **options)
+
     def _has_backbone(self):
         """Whether that network is in memory, so that nothing needs to be loaded."""
+        if "sklearn_transfer._networks.registry" not in sys.modules:
+            return False
+        from sklearn_transfer._networks.registry import is_loaded
+
+        return is_loaded(self.model, self.weights, **self._collect_network_options())
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -124,7 +136,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         samples = self._check_samples(X, reset=False)
         backbone = self._load_checked_backbone()
         taps = self._resolve(backbone, self.layers)
-        return self._extract(samples, backbone, taps).output
+        done = self._extract(samples, backbone, taps)
+        return self._finish_features(backbone, taps, done.output, done.widths)[0]
 
     def precompute(self, X, layers=None):
         """Put the features of several layer choices into the cache, in one pass.
@@ -175,13 +188,25 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         if not taps:
             return LayerFeatures(choices, 0, 0.0, backbone.n_parameters)
         done = self._extract(samples, backbone, taps)
-        pieces = np.split(done.output, np.cumsum(done.widths)[:-1], axis=1)
+        output, widths = self._finish_features(backbone, taps, done.output, done.widths)
+        pieces = np.split(output, np.cumsum(widths)[:-1], axis=1)
         columns = dict(zip(taps, pieces, strict=True))
         features = [
             taps if isinstance(taps, ValueError) else np.hstack([columns[tap] for tap in taps])
             for taps in choices
         ]
         return LayerFeatures(features, done.n_computed, done.seconds, backbone.n_parameters)
+
+    def _finish_features(self, backbone, taps, output, widths):
+        """Features and their widths from what a pass gave, or the store; nothing is stored.
+
+        `widths` has one number per tap. A modality may scale or shorten features here.
+        """
+        return output, widths
+
+    def _finish_widths(self, backbone, taps, widths):
+        """Widths of the features that `_finish_features` returns."""
+        return widths
 
     def _resolve_or_error(self, backbone, layers):
         try:
@@ -245,11 +270,15 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         names = [f"{label}_{i}" for label, width in widths for i in range(width)]
         return np.asarray(names, dtype=object)
 
+    def _has_name(self):
+        """Whether the network is given by its name or folder, not as an object."""
+        return isinstance(self.model, (str, os.PathLike))
+
     def _find_widths(self):
         """Label and width of each tap, from the network."""
         is_fitted = hasattr(self, "weights_sha256_")
         # A module or a callable is at hand in a fitted estimator.
-        if not self._has_backbone() and not (is_fitted and not isinstance(self.model, str)):
+        if not self._has_backbone() and not (is_fitted and not self._has_name()):
             check_is_fitted(self, "weights_sha256_")
             raise NotFittedError(
                 f"The network of this {type(self).__name__} is not in memory, and fit recorded"
@@ -271,7 +300,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         from sklearn_transfer._networks.widths import find_width
 
         taps = self._resolve(backbone, self.layers)
-        return [(tap.label, find_width(backbone, tap, reader, signature)) for tap in taps]
+        widths = [find_width(backbone, tap, reader, signature) for tap in taps]
+        widths = self._finish_widths(backbone, taps, widths)
+        return [(tap.label, width) for tap, width in zip(taps, widths, strict=True)]
 
     def _record_widths(self, backbone):
         """Key of the parameters that names depend on, and widths, for use without the network.
@@ -287,13 +318,15 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             widths = infer_widths(backbone, taps, reader, self._signature)
         except Exception:  # of a network that needs content; transform raises all others
             return None, None
+        widths = self._finish_widths(backbone, taps, widths)
         labels = [tap.label for tap in taps]
         return self._compute_widths_key(), list(zip(labels, widths, strict=True))
 
     def _compute_widths_key(self):
         """Digest of the parameters that names depend on."""
         names = ("model", "weights", "layers", "pooling", "input_size", "n_channels")
-        values = [getattr(self, name, None) for name in (*names, "preprocess")]
+        names += ("preprocess", "n_dimensions")
+        values = [getattr(self, name, None) for name in names]
         return digest(*(os.fspath(v) if isinstance(v, os.PathLike) else v for v in values))
 
     def _make_reader(self, backbone):
@@ -344,7 +377,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 
     def _make_caption(self):
         model = self.model
-        if not isinstance(model, str):
+        if isinstance(model, os.PathLike):
+            model = os.fspath(model)
+        elif not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
         weights = self.weights
         if weights is None:
@@ -352,7 +387,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         elif isinstance(weights, Mapping):
             weights = "weights from a mapping"
         elif weights == "pretrained":
-            named = isinstance(self.model, str)
+            named = self._has_name()
             weights = "pretrained weights" if named else "its own weights"
         digest_seen = getattr(self, "weights_sha256_", "")
         seen = f" {digest_seen[:8]}" if digest_seen else ""

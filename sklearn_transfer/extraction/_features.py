@@ -1,6 +1,5 @@
 """Images to features."""
 
-import sys
 from numbers import Integral
 
 import numpy as np
@@ -243,19 +242,6 @@ class PretrainedFeatures(_BasePretrained):
 
     def _check_samples(self, X, reset):
         return check_images(self, X, reset)
-
-    def _load_backbone(self, n_outputs=None):
-        from sklearn_transfer._networks.registry import load_backbone
-
-        options = {**self._collect_network_options(), "n_outputs": n_outputs}
-        return load_backbone(self.model, self.weights, **options)
-
-    def _has_backbone(self):
-        if "sklearn_transfer._networks.registry" not in sys.modules:
-            return False
-        from sklearn_transfer._networks.registry import is_loaded
-
-        return is_loaded(self.model, self.weights, **self._collect_network_options())
 
     def _collect_network_options(self):
         return {

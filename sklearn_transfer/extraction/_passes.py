@@ -6,8 +6,13 @@ from collections import deque
 import numpy as np
 
 from sklearn_transfer._modalities.contents import add_input_note
-from sklearn_transfer._modalities.payloads import compute_signature
 from sklearn_transfer._process.threads import Threads, limit_to_one_core
+from sklearn_transfer.extraction._batches import (
+    SortedWaiting,
+    Waiting,
+    WindowMeans,
+    list_parts,
+)
 
 
 class Passes:
@@ -43,8 +48,9 @@ class Passes:
     def __init__(self, reader, backbone, taps, options, keep):
         self.reader, self.backbone, self.taps = reader, backbone, taps
         self.options, self.keep = options, keep
-        self.engine, self.signature, self.batch_size, self.first_row = None, None, 1, None
-        self.pending, self.running, self.pool = [], deque(), None
+        self.engine, self.signature, self.first_row = None, None, None
+        self.waiting, self.windows = None, WindowMeans()
+        self.running, self.pool = deque(), None
         self.n_computed, self.started = 0, None
 
     def __enter__(self):
@@ -60,36 +66,36 @@ class Passes:
         A batch is (keys, features, finite): digests, one matrix per tap, and which rows are
         finite. Raises ValueError if a payload has another signature than the first one.
         """
-        signature = compute_signature(payload)
-        if self.engine is None:
-            self._start(row, signature)
-        if signature != self.signature:
-            label = self.options.row_label
-            raise ValueError(
-                self.reader.describe_mismatch(
-                    self.signature, label(self.first_row), signature, label(row)
-                )
-            )
-        self.pending.append((key, payload))
-        return self.flush() if len(self.pending) >= self.batch_size else []
-
-    def flush(self):
-        """Hand the pending batch to the workers; returns the batches that are finished."""
-        if not self.pending:
-            return []
-        keys, payloads = zip(*self.pending, strict=True)
-        self.pending = []
-        self.running.append((keys, self.pool.submit(self._run, keys, payloads)))
         finished = []
-        while len(self.running) > self.engine.n_workers:
-            finished.append(self._finish_oldest())
+        for part in list_parts(key, payload):
+            signature = self.reader.format.compute_signature(part.payload)
+            if self.engine is None:
+                self._start(row, signature)
+            if signature != self.signature:
+                label = self.options.row_label
+                raise ValueError(
+                    self.reader.describe_mismatch(
+                        self.signature, label(self.first_row), signature, label(row)
+                    )
+                )
+            if self.waiting.add(part):
+                finished += self._feed_workers(self.waiting.take())
         return finished
 
     def drain(self):
         """Yield all remaining batches, in order."""
-        yield from self.flush()
+        while self.waiting is not None and (parts := self.waiting.take()):
+            yield from self._feed_workers(parts)
         while self.running:
             yield self._finish_oldest()
+
+    def _feed_workers(self, parts):
+        """Hand a batch to the workers; returns the batches that are finished."""
+        self.running.append(self.pool.submit(self._run, parts))
+        finished = []
+        while len(self.running) > self.engine.n_workers:
+            finished.append(self._finish_oldest())
+        return finished
 
     def _start(self, row, signature):
         """Make the engine for payloads like the first one."""
@@ -108,19 +114,32 @@ class Passes:
             )
         n_workers = self.engine.n_workers
         self.pool = Threads(n_workers, limit_to_one_core if n_workers > 1 else None)
-        self.batch_size = self.engine.choose_batch_size(options.batch_size)
+        self.waiting = self._make_waiting(self.engine.choose_batch_size(options.batch_size))
         self.started = time.perf_counter()
+
+    def _make_waiting(self, batch_size):
+        format = self.reader.format
+        if not format.is_ragged:
+            return Waiting(format, batch_size)
+        is_free = self.options.batch_size == "auto"
+        most = batch_size * format.example_length if is_free else None
+        return SortedWaiting(format, batch_size, most)
 
     def _add_input_note(self):
         shape = self.reader.format.input_shape(self.signature)
         return add_input_note(self.backbone.label, shape, self.reader.input_source)
 
-    def _run(self, keys, payloads):
-        """Compute features of a batch and store finite rows; returns features and `finite`."""
+    def _run(self, parts):
+        """Compute features of a batch and store finite rows.
+
+        Returns keys, features and `finite` of the samples that are complete.
+        """
         with self._add_input_note():
-            features = self.engine.run(self.reader.collate(payloads))
+            batch = self.reader.collate([part.payload for part in parts])
+            features = self.engine.run(batch)
         for tap, matrix in zip(self.taps, features, strict=True):
             self.backbone.widths[tap, self.signature] = matrix.shape[1]
+        keys, features = self.windows.join(parts, features)
         finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
         # If the requested engine could not run the network, PyTorch did. Its features are
         # stored under the key of the requested engine only in float32, in which engines agree.
@@ -128,10 +147,9 @@ class Passes:
         is_kept = options.precision == "float32" or self.engine.name == options.engine
         rows = np.flatnonzero(finite) if is_kept else []
         self.keep(keys, [(keys[i], [f[i] for f in features]) for i in rows])
-        return features, finite
+        return keys, features, finite
 
     def _finish_oldest(self):
-        keys, future = self.running.popleft()
-        features, finite = future.result()
+        keys, features, finite = self.running.popleft().result()
         self.n_computed += len(keys)
         return keys, features, finite

@@ -9,12 +9,12 @@ from scipy.stats import t as student
 from sklearn.base import clone, is_regressor
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import (
     _safe_indexing,
+    check_class_labels,
     column_or_1d,
     count_doubtful_values,
     format_one_line,
@@ -141,7 +141,7 @@ def episodes(
         )
     X, y = indexable(X, column_or_1d(y))
     assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
+    check_class_labels(y)
     members = _find_members(y, n_way, n_shot + n_query)
     random_state = check_random_state(random_state)
     estimator = PrototypeClassifier() if estimator is None else estimator

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
@@ -15,6 +15,7 @@ from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     as_target,
     check_array,
+    check_class_labels,
     column_or_1d,
     forget_fit,
     validate_data,
@@ -198,7 +199,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         first = not hasattr(self, "classes_")
         y = as_target(y)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
-        check_classification_targets(y)
+        check_class_labels(y)
         weights = validate_sample_weight(sample_weight, X)
         labels = self._merge_labels(y, classes)
         if first:

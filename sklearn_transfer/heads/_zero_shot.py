@@ -8,12 +8,12 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     as_target,
+    check_class_labels,
     column_or_1d,
     forget_fit,
     format_list,
@@ -225,7 +225,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
                 )
                 return X, labels[:0], np.empty(0, dtype=int)
         X, y = validate_data(self, X, as_target(y), **options)
-        check_classification_targets(y)
+        check_class_labels(y)
         return X, *np.unique(y, return_inverse=True)
 
     def _describe_classes(self, seen, attributes):

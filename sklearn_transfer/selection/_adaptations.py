@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer._validation import (
+    check_class_labels,
     check_classes,
     column_or_1d,
     shorten,
@@ -255,7 +255,7 @@ def _validate_labels(X, y, task):
     check_consistent_length(X, y)
     check_classes(y, task, "rank_adaptations")
     y = column_or_1d(y)
-    check_classification_targets(y)
+    check_class_labels(y)
     if len(np.unique(y)) < 2:
         raise ValueError(
             f"y holds one class, {shorten(y[:1].tolist()[0])}: at least two are needed"

@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._validation import (
+    check_class_labels,
     check_classes,
     column_or_1d,
     format_one_line,
@@ -136,7 +136,7 @@ def label_shift_test(
     if estimator is None:
         check_classes(y, task, "label_shift_test", ", else give bins of them")
     y = column_or_1d(y)
-    check_classification_targets(y)
+    check_class_labels(y)
     X, T = validate_domains(X, X_target)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:

@@ -6,10 +6,9 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length
 
-from sklearn_transfer._validation import check_classes, column_or_1d
+from sklearn_transfer._validation import check_class_labels, check_classes, column_or_1d
 
 _TASK = StrOptions({"auto", "classification"})
 _SUM_TOLERANCE = 1e-3  # float16 softmax over many classes stays within
@@ -350,9 +349,7 @@ def encode_classes(X, y, task="classification", user="a score"):
 def _encode(labels, name):
     labels = column_or_1d(labels)
     assert_all_finite(labels, input_name=name)
-    with warnings.catch_warnings():  # many classes are no fault: few samples of each do
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        check_classification_targets(labels)
+    check_class_labels(labels)
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return codes.reshape(-1), counts
 

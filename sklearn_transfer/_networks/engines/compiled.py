@@ -12,10 +12,12 @@ from sklearn_transfer._networks.onnx import export_plan
 class CompiledEngine(ABC):
     """Engine with a compiled graph that takes one sample at a time, on one core per worker.
 
-    The features of a sample are therefore bit-identical whatever batch it is in.
+    The features of a sample are therefore bit-identical whatever batch it is in. Payloads
+    that differ in length, which are small, are taken in batches of similar length.
     """
 
     rows = 2  # samples that a worker is handed at once
+    ragged_rows = 16  # the same for payloads of example length that differ in length
 
     def __init__(self, plan):
         self.plan, self.process = plan, os.getpid()
@@ -35,11 +37,15 @@ class CompiledEngine(ABC):
 
     def choose_batch_size(self, batch_size):
         """Return the number of samples per batch for a value of `batch_size`."""
+        if self.plan.ragged_names:
+            return self.ragged_rows if batch_size == "auto" else batch_size
         return self.rows if batch_size == "auto" else min(self.rows, batch_size)
 
     def run(self, batch):
         """Return pooled activations of a batch: one (n, width) float32 array per tap."""
         arrays = [batch[name] for name in self.plan.names]
+        if self.plan.ragged_names:
+            return self.infer([arrays])[0]
         inputs = [
             [np.ascontiguousarray(array[i : i + 1]) for array in arrays]
             for i in range(len(arrays[0]))

@@ -38,9 +38,14 @@ class Plan:
         return [name for name, _, _ in self.signature]
 
     @property
+    def ragged_names(self):
+        """Names of the arrays whose length differs between payloads."""
+        return [name for name, shape, _ in self.signature if None in shape]
+
+    @property
     def n_elements(self):
         """Elements of the arrays of one payload."""
-        return sum(int(np.prod(shape, dtype=int)) for _, shape, _ in self.signature)
+        return self.format.count_elements(self.signature)
 
     def to_input(self, batch):
         """Return the input of the network for a batch of tensors."""

@@ -9,10 +9,10 @@ from numbers import Number
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_transfer._validation import (
     as_target,
+    check_class_labels,
     check_consistent_length,
     format_list,
     shorten,
@@ -206,7 +206,7 @@ def check_labels(labels, where):
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name=where)
     try:
-        check_classification_targets(labels)
+        check_class_labels(labels)
     except ValueError as error:
         if where == "y":
             raise

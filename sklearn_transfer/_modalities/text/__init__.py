@@ -1,0 +1,1 @@
+"""Texts: samples, tokens and the payloads that networks of texts take."""

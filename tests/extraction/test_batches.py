@@ -1,0 +1,57 @@
+"""Batches of payloads of different lengths, and means over windows."""
+
+import numpy as np
+import pytest
+
+from sklearn_transfer._modalities.payloads import Windows
+from sklearn_transfer._modalities.text.reader import TokenFormat
+from sklearn_transfer.extraction._batches import SortedWaiting, WindowMeans, list_parts
+
+FORMAT = TokenFormat(0, 11)
+
+
+def make_part(length, key=b""):
+    ids = np.zeros(length, dtype=np.int64)
+    return list_parts(key, {"attention_mask": ids, "input_ids": ids})[0]
+
+
+def take_lengths(waiting):
+    batches = []
+    while parts := waiting.take():
+        batches.append([FORMAT.get_length(part.payload) for part in parts])
+    return batches
+
+
+@pytest.mark.parametrize(
+    ("most_positions", "batches"),
+    [(None, [[9, 7], [5, 3], [3, 2]]), (12, [[9], [7], [5, 3], [3, 2]]), (1, 6 * [1])],
+)
+def test_batches_have_similar_lengths(most_positions, batches):
+    waiting = SortedWaiting(FORMAT, 2, most_positions)
+    for length in (3, 9, 2, 7, 3, 5):
+        assert not waiting.add(make_part(length))
+    found = take_lengths(waiting)
+    assert (found if most_positions != 1 else [len(batch) for batch in found]) == batches
+
+
+def test_only_so_many_parts_wait():
+    waiting = SortedWaiting(FORMAT, 2, None)
+    full = [waiting.add(make_part(4)) for _ in range(64)]
+    assert full.index(True) == 63
+
+
+def test_windows_of_several_batches_are_joined():
+    parts = list_parts(b"long", Windows([{}, {}], [3, 1])) + list_parts(b"short", {})
+    features = np.array([[4.0, 0.0], [0.0, 8.0], [1.0, 1.0]], dtype=np.float32)
+    means = WindowMeans()
+    keys, found = means.join(parts[1:], [features[1:]])
+    assert (keys, found[0].tolist()) == ([b"short"], [[1.0, 1.0]])
+    keys, found = means.join(parts[:1], [features[:1]])
+    assert (keys, found[0].tolist()) == ([b"long"], [[3.0, 2.0]])
+    assert found[0].dtype == np.float32
+
+
+def test_batch_without_a_complete_sample_is_empty():
+    part = list_parts(b"long", Windows([{}, {}], [1, 1]))[0]
+    keys, found = WindowMeans().join([part], [np.zeros((1, 5), np.float32)])
+    assert (keys, found[0].shape) == ([], (0, 5))
