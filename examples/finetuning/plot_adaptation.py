@@ -87,14 +87,14 @@ for name, adapt in {"3 labels": None, "infomax, 3 labels": "infomax"}.items():
 # Results
 # -------
 #
-# All eight objectives help on these images, whose noise changes the features of every class in
-# much the same way. Which one is best differs from shift to shift, and on some shifts an
-# objective is worse than no adaptation. Without labels, all scores prefer five objectives to no
-# adaptation, though they do not find the very best. The negative scores are those of models
-# that hardly predict one of the classes, which the scores take for a collapse.
-# :func:`~sklearn_transfer.rank_adaptations` chooses by the first score, and also compares ways
-# to adapt that need no network. Three labels per class help about as much as an objective does,
-# and both together help most.
+# All eight objectives help on these images, whose noise changes the features of every class
+# in much the same way. Which one is best differs from shift to shift, and on some shifts an
+# objective is worse than no adaptation. Without labels, all scores prefer five objectives
+# to no adaptation, though they do not find the very best. The negative scores are those of
+# models that hardly predict one of the classes, which the scores take for a collapse.
+# :func:`~sklearn_transfer.rank_adaptations` chooses by the first score, and also compares
+# ways to adapt that need no network. Three labels per class help about as much as an
+# objective does, and both together help most.
 
 figure, (ax, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
 ax.barh(list(accuracies), accuracies.values(), color="tab:blue")
