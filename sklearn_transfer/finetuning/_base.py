@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
 from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
-from sklearn_transfer.finetuning._domains import read_domains
+from sklearn_transfer.finetuning._domains import check_no_marks, read_domains
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
@@ -111,7 +111,7 @@ class _BaseFineTuned(
     def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, **target):
         self._check_precision()
         domains = read_domains(self, X, y, sample_weight, reset=True, **target)
-        self._learn_targets(domains.add_labeled(domains.source))
+        self._learn_targets(domains)
         self._check_adapt(domains)
         run_here(self._train, self._make_parts(domains, X_val, y_val))
 
@@ -120,7 +120,7 @@ class _BaseFineTuned(
         is_first = not hasattr(self, "history_")
         domains = read_domains(self, X, y, sample_weight, reset=is_first, **target)
         if is_first:
-            self._learn_targets(domains.add_labeled(domains.source), classes)
+            self._learn_targets(domains, classes)
         elif classes is not None:
             self._check_same_classes(classes)
         self._check_adapt(domains)
@@ -151,11 +151,23 @@ class _BaseFineTuned(
         fitting = self._make_fitting(parts) if is_first else Fitting.resume(self, parts)
         self._keep(fitting.run_once())
 
-    def _learn_targets(self, rows, classes=None):
+    def _learn_targets(self, domains, classes=None):
         """Learn what y means, and draw the seed of all that is random."""
-        with rename_rows(rows.numbers):
-            self._targets = self._make_targets(rows.y, rows.weights, classes)
+        source = domains.source
+        if is_classifier(self) and self.tasks is None and classes is None:
+            check_no_marks(domains)
+        try:
+            self._targets = self._read_targets(domains.add_labeled(source), classes)
+        except ValueError as error:
+            if domains.labeled is None or "y_target" in str(error):
+                raise
+            self._read_targets(source, classes)  # an error of y alone is raised as such
+            raise ValueError(f"y together with y_target: {error}") from error
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+
+    def _read_targets(self, rows, classes):
+        with rename_rows(rows.numbers):
+            return self._make_targets(rows.y, rows.weights, classes)
 
     def _make_parts(self, domains, X_val=None, y_val=None, may_split=True):
         """`Parts`: what is trained on, validated on, and the samples of a target domain."""

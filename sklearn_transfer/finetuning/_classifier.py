@@ -146,12 +146,14 @@ None, default=None
         `sklearn_transfer.finetuning.objectives`, whose objects have options. It is a second
         term of the loss, on batches of target rows in a pass of their own; without a target a
         warning says that nothing is adapted. With `freeze="all"` a bottleneck of 256 units
-        trains between embedding and head. All assume that each class of the target lies nearer
-        to the same class of the source than to others. On frozen features of the fourteen
-        development pairs of `benchmarks/adaptation.py` they changed the accuracy of a head
-        alone by these points on average: "infomax" 11.6, "mcc" 10.9, "bnm" 10.7, "mmd" 10.3,
-        "jdot" 9.9, "coral" 8.8, "dann" and "cdan" 3.7. On twelve others these were 7.8, 8.4,
-        8.1, 5.4, 5.9, 5.6, 5.2 and 5.2. Where class shares differ, most of them lose.
+        trains between embedding and head. `mixup` and `cutmix` mix rows of the source only.
+        `early_stopping` judges by labeled rows of the source alone, and may go back to an
+        epoch in which little was adapted yet. All assume that each class of the target lies
+        nearer to the same class of the source than to others. On frozen features of the
+        fourteen development pairs of `benchmarks/adaptation.py` they changed the accuracy of a
+        head alone by these points on average: "infomax" 11.6, "mcc" 10.9, "bnm" 10.7, "mmd"
+        10.3, "jdot" 9.9, "coral" 8.8, "dann" and "cdan" 3.7. On twelve others these were 7.8,
+        8.4, 8.1, 5.4, 5.9, 5.6, 5.2 and 5.2. Where class shares differ, most of them lose.
         Choose with `rank_adaptations`.
 
     Attributes
@@ -172,7 +174,9 @@ None, default=None
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
     target_classes_ : ndarray of shape (n_classes,)
-        Shares of the predicted classes on the target. Set where the network was adapted.
+        Shares of the predicted classes on the target, those of single labels where there are
+        several per row; with several tasks a list, None for numbers. Set where the network was
+        adapted.
     adapt_report_ : AdaptationReport
         Steps taken, and predictions for the target beside those of a head without adaptation.
         It prints itself. Set where the network was adapted.
@@ -196,7 +200,8 @@ None, default=None
 
     Everything is built in `fit`, from a copy of the pretrained network: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardized on the training samples, and starts at zero.
+    standardized on the training samples, and starts at zero. Features that vary less than the
+    median one are divided by its standard deviation instead of their own.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
     training samples. Where layers are frozen and views do not change, activations of the

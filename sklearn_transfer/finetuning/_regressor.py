@@ -167,7 +167,8 @@ default="tf_efficientnet_lite0"
 
     Everything is built in `fit`, from a copy of the pretrained network: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardized on the training samples, and starts at zero.
+    standardized on the training samples, and starts at zero. Features that vary less than the
+    median one are divided by its standard deviation instead of their own.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
     training samples. Where layers are frozen and views do not change, activations of the

@@ -221,10 +221,14 @@ class Steps:
         loss = total = self.criterion_.loss(step)
         for objective in self.objectives:
             total = total + objective.loss(step)
+        unadapted = total
         if step.target_logits is not None:
             total = total + self._compute_adaptation(step)
         if not torch.isfinite(total):
-            raise FloatingPointError(self._describe_bad_loss(total.item(), n_rows))
+            message = self._describe_bad_loss(total.item(), n_rows)
+            if torch.isfinite(unadapted):
+                message += ", and in X_target: it is finite without the term of adapt"
+            raise FloatingPointError(message)
         self._backward(total)
         return {"loss": loss, "y_pred": step.logits}
 
