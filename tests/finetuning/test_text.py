@@ -5,7 +5,9 @@ import pickle
 import numpy as np
 import pytest
 import skops.io
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sklearn_transfer import (
     FineTunedClassifier,
@@ -234,3 +236,41 @@ def test_a_number_is_predicted_for_each_text(bert):
 def test_a_module_with_a_tokenizer_is_trained():
     model = FineTunedClassifier(TokenTable(), freeze="middle", **RUN).fit(TEXTS, CLASSES)
     assert model.predict_proba(TEXTS).shape == (24, 2)
+
+
+def make_reviews(n, seed):
+    """Sentences whose class is what they say, with a denial or without."""
+    rng = np.random.default_rng(seed)
+    words = [
+        ["good", "great", "superb", "brilliant", "charming", "moving", "clever", "delightful"],
+        ["bad", "poor", "awful", "terrible", "boring", "clumsy", "silly", "disappointing"],
+    ]
+    things = ["film", "plot", "camera", "battery", "book", "hotel", "song", "soup"]
+    forms = [
+        ("the {} was {}", False),
+        ("what a {1} {0}", False),
+        ("nobody would call this {} {}", True),
+        ("this {} is anything but {}", True),
+        ("I expected a {1} {0}, and got one", False),
+        ("the {} was never {}, not even once", True),
+    ]
+    texts, classes = [], []
+    for _ in range(n):
+        form, denies = forms[rng.integers(len(forms))]
+        kind = rng.integers(2)
+        texts.append(form.format(rng.choice(things), rng.choice(words[kind])))
+        classes.append(["good", "bad"][kind ^ denies])
+    return texts, np.array(classes)
+
+
+@pytest.mark.slow
+def test_fine_tuning_is_at_least_as_good_as_frozen_features():
+    X, y = make_reviews(350, 0)
+    X_new, y_new = make_reviews(500, 1)
+    frozen = make_pipeline(PretrainedTextFeatures(), LogisticRegression(max_iter=1000))
+    expected = frozen.fit(X, y).score(X_new, y_new)
+    model = FineTunedClassifier("all-MiniLM-L6-v2", max_epochs=10).fit(X, y)
+    assert model.score(X_new, y_new) >= expected - 0.02
+    together = model.predict_proba(X_new)
+    alone = np.concatenate([model.predict_proba([text]) for text in X_new[:40]])
+    np.testing.assert_allclose(alone, together[:40], atol=1e-4)
