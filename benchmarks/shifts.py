@@ -215,8 +215,12 @@ def read_verified(folder, name):
         raise FileNotFoundError(
             f"{path} is missing; run python -m benchmarks.shifts --data {folder}"
         )
-    content = path.read_bytes()
-    found, expected = hashlib.sha256(content).hexdigest(), (ARCHIVES | GARMENTS)[name]
+    return check_digest(path, path.read_bytes(), (ARCHIVES | GARMENTS)[name])
+
+
+def check_digest(path, content, expected):
+    """Return the content of a file if its digest is the expected one."""
+    found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise ValueError(
             f"{path} has the SHA-256 digest {found}; expected {expected}. Delete the file"

@@ -192,10 +192,8 @@ default="tf_efficientnet_lite0"
     the network by `model`, as `load` does; modules and mappings of tensors as parameters are
     refused.
 
-    Texts are taken as by `PretrainedTextFeatures`, which as `model` sets `max_length`,
-    `prompt` and `long_text`, though not to "windows". `augment`, `mixup` and `cutmix` are not
-    for texts, which the dropout of trained layers varies.
-
+    Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
+    are `augment`, `mixup` and `cutmix`: the dropout of trained layers varies texts.
     With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
     `value_range`, `preprocess`, `background` and, for random weights and callables,
     `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this

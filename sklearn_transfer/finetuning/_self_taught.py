@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._modalities.image.samples import check_images
+from sklearn_transfer._modalities.image.samples import check_images, refuse_texts
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.readers import RowReader
 from sklearn_transfer._process.threads import run_here
@@ -35,7 +35,8 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
     samples: other kinds of images, or tables. A small network turns each sample into a code
     from which a second one must rebuild it, from a damaged copy where `noise` or `mask` ask
     for that. Codes are features for any estimator, and `encoder_` is a network that
-    `PretrainedFeatures` and `FineTunedClassifier` take as `model`.
+    `PretrainedFeatures` and `FineTunedClassifier` take as `model`. It is not for texts, which
+    have no fixed size: see `PretrainedTextFeatures`.
 
     Parameters
     ----------
@@ -284,7 +285,9 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         return array
 
     def _check_samples(self, X, reset):
-        return check_images(self, X, reset)
+        samples = check_images(self, X, reset)
+        refuse_texts(samples, type(self).__name__)
+        return samples
 
     def _make_spec(self):
         """How images become input, before their mean is known."""

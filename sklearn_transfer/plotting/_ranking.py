@@ -6,7 +6,7 @@ from sklearn_transfer._validation import shorten
 from sklearn_transfer.plotting._axes import prepare_axes
 
 _AXES = {
-    "seconds": "Milliseconds per image",
+    "seconds": "Milliseconds per sample",
     "n_parameters": "Parameters, millions",
     "n_features": "Features",
     "cv_mean": "Cross-validated score",

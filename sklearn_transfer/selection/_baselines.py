@@ -10,8 +10,10 @@ from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.values import parse_value_range
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
-from sklearn_transfer.extraction import PretrainedFeatures
+from sklearn_transfer.extraction import PretrainedFeatures, PretrainedTextFeatures
+from sklearn_transfer.extraction._base import _BasePretrained
 from sklearn_transfer.finetuning._base import _BaseFineTuned
+from sklearn_transfer.selection._tfidf import TfidfFeatures
 
 _LARGEST = 32  # pixels of an edge
 
@@ -25,7 +27,7 @@ def replace_pretrained(estimator):
         if name.split("__")[-1] == "weights"
         and name[: -len("weights")] + "model" in parameters
         # The model of a fine-tuner may be an estimator, which is one of these itself.
-        and not isinstance(parameters[name[: -len("weights")] + "model"], PretrainedFeatures)
+        and not isinstance(parameters[name[: -len("weights")] + "model"], _BasePretrained)
     ]
     pretrained = [n for n in networks if _is_pretrained(parameters, n)]
     if not pretrained:
@@ -51,19 +53,39 @@ def _asks_for_pretrained(weights):
 
 def replace_features(estimator):
     """The same estimator with `RawPixels` instead of each PretrainedFeatures."""
-    parameters = estimator.get_params()
-    found = {
-        name: RawPixels(**value.get_params(deep=False))
-        for name, value in parameters.items()
-        if isinstance(value, PretrainedFeatures) and not _is_trained(estimator, name)
-    }
-    if not found:
+    found = _replace_each(estimator, PretrainedFeatures, RawPixels)
+    if found is None:
+        has_texts = _replace_each(estimator, PretrainedTextFeatures, TfidfFeatures) is not None
+        other = "tfidf" if has_texts else "scratch"
         raise ValueError(
             f"baseline='raw' looked in {type(estimator).__name__} for PretrainedFeatures to "
             "put pixels in their place, and found none (a fine-tuner cannot do without its "
-            "network). Give an estimator as baseline, or 'scratch'."
+            f"network). Give an estimator as baseline, or {other!r}."
         )
-    return clone(estimator).set_params(**found)
+    return found
+
+
+def replace_texts(estimator):
+    """The same estimator with `TfidfFeatures` instead of each PretrainedTextFeatures."""
+    found = _replace_each(estimator, PretrainedTextFeatures, TfidfFeatures)
+    if found is None:
+        raise ValueError(
+            f"baseline='tfidf' looked in {type(estimator).__name__} for PretrainedTextFeatures"
+            " to put counts of words in their place, and found none (a fine-tuner cannot do "
+            "without its network). Give an estimator as baseline, such as "
+            "make_pipeline(TfidfVectorizer(), LogisticRegression()), or 'scratch'."
+        )
+    return found
+
+
+def _replace_each(estimator, kind, other):
+    """The same estimator with another kind of features in place of one, or None."""
+    found = {
+        name: other(**value.get_params(deep=False))
+        for name, value in estimator.get_params().items()
+        if isinstance(value, kind) and not _is_trained(estimator, name)
+    }
+    return clone(estimator).set_params(**found) if found else None
 
 
 def _is_trained(estimator, name):

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -76,12 +77,14 @@ def rank_backbones(
 
     Parameters
     ----------
-    models : list or dict of str, module, callable or PretrainedFeatures
-        The networks: what `PretrainedFeatures` takes as `model`, or one with parameters of
-        its own, of which `layers` is not used. A dict gives their names in the table. One
-        network alone compares its layers.
+    models : list or dict of str, module, callable or extractor
+        The networks, all of images or all of texts: what `PretrainedFeatures` or
+        `PretrainedTextFeatures` takes as `model`, or one of these with parameters of its own,
+        of which `layers` is not used. "tfidf" is no network but the baseline for texts,
+        counts of words. A dict gives names in the table. One network alone compares its
+        layers.
     X : sequence of n_samples samples
-        Samples as `PretrainedFeatures` takes them; a few hundred are enough.
+        Samples as the networks take them; a few hundred are enough.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Labels of any kind, or numbers, where `score` takes them.
     layers : sequence of layer choices, str, int or None, default=(None,)
@@ -104,8 +107,8 @@ def rank_backbones(
         regression where y holds fractions, and raises an error for many distinct whole
         numbers, such as ages, by the rule of `logme`.
     features_params : dict, default=None
-        Parameters of `PretrainedFeatures` for models that are not one already, such as
-        `{"cache": "folder"}`.
+        Parameters of `PretrainedFeatures`, or `PretrainedTextFeatures` for texts, for models
+        that are not one already, such as `{"cache": "folder"}`.
     n_jobs : int, default=None
         Processes in cross-validation, as in scikit-learn. Up to 4000 rows of X, fits in
         this process run on one thread of BLAS, since more of them would wait for each other.
@@ -124,12 +127,13 @@ def rank_backbones(
             - `name`, `layer` (str): network, and "embedding" or the name of the layer;
             - `score` (float), or None where `problem` (str) says why there is none;
             - `n_features` (int): width of the features;
-            - `seconds` (float): time per image in the pass through all of the layers, decoding
-              included, or None where all came from the cache;
+            - `seconds` (float): time per sample in the pass through all of the layers,
+              reading included, or None where all came from the cache;
             - `n_parameters` (int): of the whole network;
             - `cv_mean`, `cv_std` (float): of the estimator's own score, accuracy or R2, over
               the folds, or None without `cv`;
-            - `features` (PretrainedFeatures): the candidate, ready for a Pipeline.
+            - `features` (PretrainedFeatures or PretrainedTextFeatures): the candidate, ready
+              for a Pipeline.
         best : Candidate
             The first of them.
         score_name : str
@@ -153,12 +157,17 @@ def rank_backbones(
 
     Notes
     -----
+    "tfidf" has one row, whatever `layers`: frequencies of words in the texts of X, at most
+    the 10,000 most frequent, weighted by their rarity. Networks that rank below it do not pay
+    for these texts. In cross-validation its words and weights are those of all of X, which
+    uses no labels.
+
     A network that cannot be loaded or run, or lacks the layer, keeps its row with the
     reason, and one warning names all of them. Features stay in the cache: a second call, or
     a search over the best, computes nothing. With `on_error="nan"` among the parameters rows
     without features are left out.
 
-    `seconds` is the time between the first and the last image that this call computed, on
+    `seconds` is the time between the first and the last sample that this call computed, on
     this machine under its load; building the network and its engine is not part of it.
 
     References
@@ -256,21 +265,57 @@ def _is_collection(models):
 
 
 def _build_extractor(model, params, verbose):
-    from sklearn_transfer.extraction import PretrainedFeatures
-
     if isinstance(model, BaseEstimator):
         if not hasattr(model, "_extract_layers"):
             raise TypeError(
                 f"models holds a {type(model).__name__}: expected a network's name, a module, "
-                "a callable that makes one, or a PretrainedFeatures"
+                "a callable that makes one, a PretrainedFeatures or a PretrainedTextFeatures"
             )
         extractor = copy.copy(model)
     else:
-        extractor = _build_with_params(PretrainedFeatures, model, params)
+        extractor = _build_named(model, params)
     if verbose:
         extractor.verbose = verbose
     extractor._validate_params()
     return extractor
+
+
+def _build_named(model, params):
+    """Extractor of a network that the user gave without one.
+
+    Without a parameter that only texts have it is one of images, which `_match_network` makes
+    one of texts when the network is loaded.
+    """
+    from sklearn_transfer.extraction import PretrainedFeatures, PretrainedTextFeatures
+    from sklearn_transfer.selection._tfidf import NAME, TfidfFeatures
+
+    if isinstance(model, str) and model == NAME:
+        return _build_with_params(TfidfFeatures, model, params)
+    of_images, of_texts = (
+        set(kind._get_param_names()) for kind in (PretrainedFeatures, PretrainedTextFeatures)
+    )
+    if set(params) & (of_texts - of_images):
+        return _build_with_params(PretrainedTextFeatures, model, params)
+    return _build_with_params(PretrainedFeatures, model, params)
+
+
+def _match_network(extractor):
+    """The extractor, or for a network of texts one of texts with the same parameters."""
+    from sklearn_transfer.extraction import PretrainedFeatures, PretrainedTextFeatures
+
+    if type(extractor) is not PretrainedFeatures:
+        return extractor
+    if not extractor._load_backbone().layout.is_text:
+        return extractor
+    params = extractor.get_params(deep=False)
+    known, usual = PretrainedTextFeatures._get_param_names(), PretrainedFeatures().get_params()
+    for name in [name for name in params if name not in known]:
+        if params.pop(name) != usual[name]:
+            raise ValueError(
+                f"{name} is no parameter of PretrainedTextFeatures, and this network takes"
+                " texts: leave it out of features_params"
+            )
+    return PretrainedTextFeatures(**params)
 
 
 def _build_with_params(kind, model, params):
@@ -334,18 +379,23 @@ class _Task:
 
     def rate_network(self, name, extractor):
         """Rows of one network."""
-        asked = [*self.layers, "logits"] if self.rates_logits else self.layers
+        layers = self.layers if _has_layers(extractor) else [None]
+        asked = [*layers, "logits"] if self.rates_logits else layers
         rows = [
             Candidate(name, _label_layer(layer), _take_layer(extractor, layer))
-            for layer in self.layers
+            for layer in layers
         ]
         try:
+            extractor = _match_network(extractor)
             done = extractor._extract_layers(self.X, asked)
         except Exception as error:  # whatever a network raises, the others go on
             if _is_of_samples(error):
                 raise
             return [row.add_problem(error) for row in rows]
-        rows = [row.add_costs(done) for row in rows]
+        rows = [
+            replace(row.add_costs(done), features=_take_layer(extractor, layer))
+            for row, layer in zip(rows, layers, strict=True)
+        ]
         logits = done.features[-1] if self.rates_logits else None
         return [
             self._rate(row, features, features if logits is None else logits)
@@ -385,6 +435,12 @@ class _Task:
         options = {"cv": self.folds[key], "n_jobs": self.n_jobs, "error_score": "raise"}
         with one_blas_thread(len(y) <= FEW_ROWS):
             return cross_val_score(self.estimator, features, y, **options)
+
+
+def _has_layers(extractor):
+    from sklearn_transfer.selection._tfidf import TfidfFeatures
+
+    return not isinstance(extractor, TfidfFeatures)
 
 
 def _name_callable(score):

@@ -12,7 +12,7 @@ _COLUMNS = {
     "score": None,  # its own name
     "cv_mean": "cross-validated",
     "n_features": "features",
-    "seconds": "ms per image",
+    "seconds": "ms per sample",
     "n_parameters": "parameters",
 }
 _TEXTS = ("name", "layer")

@@ -20,7 +20,7 @@ def extract_features(user, representation, X, y, X_target, least=1):
         raise ValueError(
             f"{user} compares samples by X itself, which must then be a table of numbers, and"
             f" got {type(X).__name__} of samples: pass representation=PretrainedFeatures() for"
-            " images, or another transformer"
+            " images, PretrainedTextFeatures() for texts, or another transformer"
         )
     elif issparse(X):
         raise ValueError(

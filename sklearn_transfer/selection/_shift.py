@@ -4,12 +4,12 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_transfer._sampling import draw_rows, draw_seed
-from sklearn_transfer._validation import column_or_1d, resolve_task, validate_domains
+from sklearn_transfer._validation import column_or_1d, resolve_task
 from sklearn_transfer.alignment._coral import match_moments
 from sklearn_transfer.selection._adaptations import rank_adaptations
 from sklearn_transfer.selection._label_shift import label_shift_test
@@ -21,6 +21,7 @@ from sklearn_transfer.selection._overlap import (
 )
 from sklearn_transfer.selection._permutation import compute_p_value
 from sklearn_transfer.selection._report import ShiftReport
+from sklearn_transfer.selection._representation import extract_features
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test, split_rows
 from sklearn_transfer.selection._within_classes import compare_within_classes
 from sklearn_transfer.weighting._domain_ratio import estimate_domain_ratio
@@ -43,9 +44,10 @@ _WAYS = ("kmm", "label-shift", "mean", "mean-scale", "coral")
 
 @validate_params(
     {
-        "X": ["array-like"],
+        "X": "no_validation",
         "X_target": "no_validation",
         "y": ["array-like", None],
+        "representation": [HasMethods(["fit", "transform"]), None],
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
         "max_samples": [Interval(Integral, 4, None, closed="left"), None],
@@ -59,6 +61,7 @@ def shift_report(
     X_target,
     y=None,
     *,
+    representation=None,
     alpha=0.05,
     n_permutations=999,
     max_samples=2000,
@@ -69,14 +72,18 @@ def shift_report(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
+    X : sequence of n_samples samples, or array-like of shape (n_samples, n_features)
         Source samples, at least two.
-    X_target : array-like of shape (n_target, n_features) or TargetDomain
+    X_target : sequence of n_target samples, or TargetDomain
         Target samples, at least two.
     y : array-like of shape (n_samples,), default=None
         Classes of the source rows, which let the report look for differences in class
         shares. Numbers of a regression, one class, or more classes than half the rows are
         not used.
+    representation : transformer, default=None
+        Turns samples of both domains into features, such as `PretrainedFeatures()` or
+        `PretrainedTextFeatures()`; a clone is fitted on the source. None means that X is a
+        table of features.
     alpha : float, default=0.05
         Probability of finding a difference where there is none, over all tests together.
     n_permutations : int, default=999
@@ -201,7 +208,7 @@ def shift_report(
     >>> shift_report(X, X_target + 20, random_state=0).action
     'collect'
     """
-    X, T = validate_domains(X, X_target, least=2)
+    X, T, _ = extract_features("shift_report", representation, X, y, X_target, least=2)
     random_state = check_random_state(random_state)
     rows = draw_rows(len(X), max_samples, random_state)
     labels = _validate_classes(X, y, rows, task)

@@ -32,7 +32,7 @@ def places(display):
 def test_candidates_are_points_of_cost_and_score(ranking):
     display = RankingDisplay.from_ranking(ranking)
     np.testing.assert_allclose(places(display), [(30, 0.9), (2, 0.7), (2, 0.4)])
-    assert display.ax_.get_xlabel() == "Milliseconds per image"
+    assert display.ax_.get_xlabel() == "Milliseconds per sample"
     assert display.ax_.get_ylabel() == "logme"
 
 

@@ -1,11 +1,16 @@
 """Containers of images: a list of them, or a numeric array."""
 
+import os
+
 import numpy as np
 from PIL import Image
 from sklearn.utils.validation import validate_data
 
 from sklearn_transfer._modalities.image.contents import SAMPLE_KINDS
 from sklearn_transfer._modalities.samples import as_samples
+from sklearn_transfer._validation import shorten
+
+_N_PROBED = 20
 
 
 def check_images(estimator, X, reset):
@@ -35,6 +40,27 @@ def as_images(X):
         )
     samples = as_samples(X, SAMPLE_KINDS)
     return _check_array(samples) if isinstance(samples, np.ndarray) else samples
+
+
+def refuse_texts(samples, name):
+    """Raise a ValueError if samples are texts, which the estimator of this name cannot take.
+
+    Strings are paths where one of them is a file or ends like one, or where none has a space.
+    """
+    probed = list(samples[:_N_PROBED])
+    if not probed or not all(isinstance(sample, str) for sample in probed):
+        return
+    if any(map(_is_like_path, probed)) or not any(" " in text.strip() for text in probed):
+        return
+    raise ValueError(
+        f"{name} takes images or tables of numbers, and X holds texts, such as"
+        f" {shorten(probed[0])}: take PretrainedTextFeatures for texts"
+    )
+
+
+def _is_like_path(text):
+    suffix = os.path.splitext(text)[1]
+    return text.startswith("data:") or len(suffix) > 1 or os.path.exists(text)
 
 
 def _check_array(X):
