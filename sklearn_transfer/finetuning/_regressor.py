@@ -188,9 +188,8 @@ default="tf_efficientnet_lite0"
     pickle gives, in any process, and differ where a bit of a weight does. Durations in
     `history_` are content too, so two fits differ. A file of skops holds arrays and builtins:
     the types to trust are those of this estimator, of one of features given as `model`,
-    and of your own functions and classes among the parameters. Whoever reads it builds
-    the network by `model`, as `load` does; modules and mappings of tensors as parameters are
-    refused.
+    and of your own functions and classes among the parameters. Whoever reads it builds the
+    network by `model`, as `load` does; modules and mappings of tensors are refused.
 
     Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
     are `augment`, `mixup` and `cutmix`: the dropout of trained layers varies texts.
