@@ -206,9 +206,9 @@ def main():
     names = [name for name in SETS[options.set] if name in (options.directions or [name])]
     missing = [name for name in names if name not in known]
     jobs = Parallel(options.jobs, return_as="generator", verbose=1)
-    tasks = (
-        delayed(measure_direction)(n, candidates, options.features_cache) for n in missing
-    )
+    cv = None if options.no_folds else 3
+    measure = delayed(measure_direction)
+    tasks = (measure(name, candidates, options.features_cache, cv) for name in missing)
     for name, result in zip(missing, jobs(tasks), strict=True):
         known[name] = result
         if options.out:

@@ -235,6 +235,9 @@ def test_objectives_adapt_to_noise_and_a_few_labels_help_too(tmp_path):
     rows = re.findall(r"^ *(\S.*?)  +(0\.\d+)", lines, re.MULTILINE)
     accuracies = {name: float(accuracy) for name, accuracy in rows}
     assert len(accuracies) == 11
+    scores = re.findall(r"^ *(\w+)  +0\.\d+  +(-?\d\.\d+)", lines, re.MULTILINE)
+    scores = {name: float(score) for name, score in scores}
+    assert sum(score > scores["none"] for score in scores.values()) >= 4
     none = accuracies.pop("none")
     assert all(accuracy > none + 0.05 for accuracy in accuracies.values())
     assert accuracies["infomax, 3 labels"] > max(accuracies["infomax"], accuracies["3 labels"])

@@ -101,7 +101,10 @@ class PayloadFormat(ABC):
 
 
 class InputFormat(PayloadFormat):
-    """Payloads `{"input"}` that are the input of the network already."""
+    """Payloads that are the input of the network already.
+
+    They are `{"input"}`, or arrays that are passed by name.
+    """
 
     def __eq__(self, other):
         return type(other) is InputFormat
@@ -110,7 +113,7 @@ class InputFormat(PayloadFormat):
         return hash(InputFormat)
 
     def to_input(self, batch):
-        return batch["input"]
+        return batch["input"] if "input" in batch else dict(batch)
 
 
 def _draw_values(n, shape, dtype):

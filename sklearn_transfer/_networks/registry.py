@@ -193,8 +193,13 @@ def _make_model_key(model, sizes):
         folder = _find_folder(model)
         return model if folder is None else (model, *_list_files(folder))
     if isinstance(model, torch.nn.Module):
-        return digest(model)
+        return (digest(model), _list_untrained(model))
     return (digest(model), *sizes)
+
+
+def _list_untrained(module):
+    """Names of the parameters of a module that do not require gradients."""
+    return frozenset(name for name, p in module.named_parameters() if not p.requires_grad)
 
 
 def _name_folder(model):
@@ -263,8 +268,7 @@ def _build(model, request):
 
 def _finish(backbone, model, device):
     """Return the backbone in evaluation mode, in float32, on its device, with its digest."""
-    parameters = backbone.module.named_parameters()
-    untrained = frozenset(name for name, p in parameters if not p.requires_grad)
+    untrained = _list_untrained(backbone.module)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = compute_state_digest(module.state_dict())

@@ -42,6 +42,10 @@ class Split:
     shape: tuple
     passed: tuple
 
+    def resume(self, module):
+        """Context in which a network goes on from here."""
+        return Resumption(module, self)
+
 
 def find_upstream(module, run, inputs, name):
     """`Upstream` of the module `name`, from one pass of `run(inputs)` in `module`.
@@ -50,7 +54,7 @@ def find_upstream(module, run, inputs, name):
     any module count as well; those that take no gradient are left out. Raises ValueError where
     the module does not run exactly once.
     """
-    events = _Events(module)
+    events = Events(module)
     with torch.enable_grad():
         with events:
             run(inputs)
@@ -89,7 +93,7 @@ def split(module, run, inputs, boundary):
         Name of the module, which runs once in a pass.
     """
     with torch.no_grad():
-        events = _Events(module)
+        events = Events(module)
         with events:
             whole = run(inputs)
         n_rows = len(get_first_tensor(inputs))
@@ -97,8 +101,12 @@ def split(module, run, inputs, boundary):
         activation = events.outputs[end]
         if not _has_rows(activation, n_rows) or not _has_rows(whole, n_rows):
             return None
-        passed = events.list_passed(begin, n_rows)
-        shapes = map_tensors(partial(_describe_tensor, n_rows=n_rows), inputs)
+        describe = partial(_describe_tensor, n_rows=n_rows)
+        passed = tuple(
+            (name, tuple(tree_map(describe, output) for output in outputs))
+            for name, outputs in events.list_passed(begin).items()
+        )
+        shapes = map_tensors(describe, inputs)
         record = Split(boundary, shapes, tuple(activation.shape[1:]), passed)
         try:
             with Resumption(module, record) as resumed:
@@ -106,7 +114,7 @@ def split(module, run, inputs, boundary):
                 again = resumed(run, activation.clone())
         except (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError):
             return None
-    same = _is_close(again, whole) and _is_close(fewer, whole[:2])
+    same = is_close(again, whole) and is_close(fewer, whole[:2])
     return record if same else None
 
 
@@ -151,11 +159,14 @@ class Resumption:
         """Result of `run(inputs)` where the boundary's output is `activation`."""
         self.injection.activation = activation
         self.n_rows = len(activation)
-        ghosts = tree_map(lambda item: _make_ghosts(item, self.n_rows), self.split.inputs)
-        result = run(ghosts)
+        result = run(self.make_ghosts(self.split.inputs))
         if isinstance(result, _Ghost):
             raise ValueError(f"The output does not come from {self.split.boundary!r} alone")
         return result
+
+    def make_ghosts(self, output):
+        """What a module before the split returned, as tensors without content."""
+        return tree_map(lambda item: _make_ghosts(item, self.n_rows), output)
 
     def _replace_forward(self, name, forward):
         module = self.module.get_submodule(name)
@@ -183,8 +194,7 @@ class _Passed:
     def __call__(self, *args, **kwargs):
         output = self.outputs[self.n_calls % len(self.outputs)]
         self.n_calls += 1
-        n_rows = self.resumption.n_rows
-        return tree_map(lambda item: _make_ghosts(item, n_rows), output)
+        return self.resumption.make_ghosts(output)
 
 
 @dataclass(frozen=True)
@@ -228,7 +238,7 @@ def _to_ghost(item):
     return item
 
 
-class _Events:
+class Events:
     """Hooks that note which modules begin and end in a pass, and what they return."""
 
     def __init__(self, module):
@@ -270,7 +280,7 @@ class _Events:
             )
         return self.begins[calls[0]], calls[0]
 
-    def list_passed(self, begin, n_rows):
+    def list_passed(self, begin):
         """Outermost modules that ended in the first `begin` events, with their outputs."""
         calls = Counter(self.names)
         before = Counter(self.names[:begin])
@@ -279,9 +289,8 @@ class _Events:
         outputs = {}
         for name, output in zip(self.names[:begin], self.outputs[:begin], strict=True):
             if name in outer:
-                shapes = tree_map(lambda item: _describe_tensor(item, n_rows), output)
-                outputs.setdefault(name, []).append(shapes)
-        return tuple((name, tuple(shapes)) for name, shapes in outputs.items())
+                outputs.setdefault(name, []).append(output)
+        return outputs
 
 
 def _is_inside(name, names):
@@ -312,7 +321,8 @@ def _has_rows(output, n_rows):
     return isinstance(output, torch.Tensor) and output.ndim > 0 and len(output) == n_rows
 
 
-def _is_close(found, expected):
+def is_close(found, expected):
+    """Whether outputs agree per row, relative to their norm."""
     if found.shape != expected.shape:
         return False
     found, expected = found.flatten(1), expected.flatten(1)

@@ -50,9 +50,13 @@ class MeanAlignment(ColumnAligner):
 
     **Assumption.** The difference of the means is that of all classes alike. Where class
     shares differ, means differ with them, and part of what is removed tells classes apart.
-    On the fourteen development pairs of `benchmarks/adaptation.py`, a logistic regression on
-    features that were standardized on the source gained 2.3 points of accuracy on average by
-    the means and 5.9 by means and deviations, and lost up to 7 by the means alone.
+
+    **Evidence.** On fourteen directions of real images (`python -m benchmarks.adaptation`) a
+    logistic regression had a mean accuracy of 64.2 % without adaptation, 67.2 % with the means
+    and 67.9 % with means and deviations; on twelve others, which nothing was chosen on, it was
+    72.7, 74.2 and 73.5 %. It lost 12 and 15 points on textiles with other class shares. Its
+    features have one unit: with a StandardScaler, which enlarges those that hardly vary in the
+    source, the accuracy without adaptation was 60.4 %.
 
     References
     ----------

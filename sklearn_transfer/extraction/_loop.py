@@ -20,7 +20,7 @@ from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
-from sklearn_transfer.extraction._matrix import Matrix
+from sklearn_transfer.extraction._matrix import Matrix, RaggedMatrix
 from sklearn_transfer.extraction._passes import Passes
 
 # Number of samples that are looked up at once, and that a thread is handed at most.
@@ -59,7 +59,8 @@ class PassOptions:
     advice : str, default=""
         End of messages about a sample.
     allocate : callable, default=numpy.empty
-        Makes the matrix of features.
+        Makes the matrix of features. Where samples differ in length and activations are kept
+        as they are, its shape is (n_rows, None), and a vector is assigned to each row.
     """
 
     engine: str
@@ -111,7 +112,9 @@ class Extraction:
         contexts = compute_contexts(backbone, reader, taps, options)
         self.dialogue = Dialogue(store, contexts)
         self.passes = Passes(reader, backbone, taps, options, self.dialogue.keep)
-        self.matrix = Matrix(len(samples), options.collect, options.allocate)
+        self.is_ragged = reader.format.is_ragged and any(t.pooling == "raw" for t in taps)
+        kind = RaggedMatrix if self.is_ragged else Matrix
+        self.matrix = kind(len(samples), options.collect, options.allocate)
         self.digests, self.bad, self.remarks = {}, [], Remarks()
         self.n_cached, self.seconds = 0, 0.0
         is_quick = all(map(reader.is_quick, samples))
@@ -282,7 +285,8 @@ class Extraction:
     def _allocate(self, vectors):
         if self.matrix.array is None:
             self.matrix.allocate([len(vector) for vector in vectors])
-            self.dialogue.warn_if_too_small(len(self.samples), self.matrix.widths)
+            if not self.is_ragged:  # the first vector is the longest one
+                self.dialogue.warn_if_too_small(len(self.samples), self.matrix.widths)
 
     def _show(self, n):
         self.bar.update(n)

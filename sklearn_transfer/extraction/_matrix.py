@@ -51,3 +51,25 @@ class Matrix:
         """Fill rows that have no features with NaN."""
         if self.collect:
             self.array[rows] = np.nan
+
+
+class RaggedMatrix(Matrix):
+    """Features of samples that differ in length: a vector of its own length per sample.
+
+    `allocate((n_rows, None), dtype)` makes what vectors are assigned to, by the number of the
+    row.
+    """
+
+    def allocate(self, widths):
+        self.widths = widths
+        n_rows = self.n_rows if self.collect else 0
+        self.array = self.make_array((n_rows, None), dtype=np.float32)
+
+    def write(self, rows, vectors):
+        if self.collect:
+            for row in rows:
+                self.array[row] = np.concatenate(vectors)
+
+    def write_run(self, first, vectors):
+        for i, found in enumerate(vectors):
+            self.write([first + i], found)

@@ -137,10 +137,9 @@ class Passes:
         with self._add_input_note():
             batch = self.reader.collate([part.payload for part in parts])
             features = self.engine.run(batch)
-        for tap, matrix in zip(self.taps, features, strict=True):
-            self.backbone.widths[tap, self.signature] = matrix.shape[1]
+        features = self._cut(parts, features)
         keys, features = self.windows.join(parts, features)
-        finite = np.logical_and.reduce([np.isfinite(f).all(axis=1) for f in features])
+        finite = np.logical_and.reduce([_find_finite(matrix) for matrix in features])
         # If the requested engine could not run the network, PyTorch did. Its features are
         # stored under the key of the requested engine only in float32, in which engines agree.
         options = self.options
@@ -149,7 +148,31 @@ class Passes:
         self.keep(keys, [(keys[i], [f[i] for f in features]) for i in rows])
         return keys, features, finite
 
+    def _cut(self, parts, features):
+        """Features without those of padding, where activations are kept as they are.
+
+        These are then a list of vectors.
+        """
+        format, found = self.reader.format, []
+        for tap, matrix in zip(self.taps, features, strict=True):
+            if not (format.is_ragged and tap.pooling == "raw"):
+                self.backbone.widths[tap, self.signature] = matrix.shape[1]
+                found.append(matrix)
+                continue
+            lengths = [format.get_length(part.payload) for part in parts]
+            width = matrix.shape[1] // max(lengths)
+            pairs = zip(matrix, lengths, strict=True)
+            found.append([row[: length * width] for row, length in pairs])
+        return found
+
     def _finish_oldest(self):
         keys, features, finite = self.running.popleft().result()
         self.n_computed += len(keys)
         return keys, features, finite
+
+
+def _find_finite(matrix):
+    """Which rows are finite."""
+    if isinstance(matrix, list):
+        return np.array([np.isfinite(vector).all() for vector in matrix], dtype=bool)
+    return np.isfinite(matrix).all(axis=1)

@@ -32,8 +32,8 @@ class AdaptationReport:
     n_labeled, n_target : int
         Labeled rows that the network was trained on, and rows of the target.
     agreement : float or None
-        Share of target rows for which both predict the same class; for numbers, their
-        correlation.
+        Share of target rows for which both predict the same class, or of entries where there
+        are several labels per row; for numbers, their correlation.
     classes : list or None
         The classes, in the order of all shares.
     source_shares : list or None
@@ -47,6 +47,8 @@ class AdaptationReport:
         The same of the mean predicted probabilities for the target.
     source_only_score, adapted_score : float or None
         Scores on the validation samples of the source.
+    kind : {"multiclass", "multilabel", "regression"} or None
+        What both predict; None where kinds differ or there are several tasks of classes.
     """
 
     objective: str
@@ -63,6 +65,7 @@ class AdaptationReport:
     adapted_effective: float | None = None
     source_only_score: float | None = None
     adapted_score: float | None = None
+    kind: str | None = None
 
     @property
     def is_collapsed(self):
@@ -87,16 +90,17 @@ class AdaptationReport:
                 f"{self._describe_before()} and {self.source_effective:.1f} in the source: the"
                 " adaptation has probably collapsed."
             )
+        adapted = f"Adapted in {self.n_steps} step{'' if self.n_steps == 1 else 's'}"
         if self.agreement is None:
-            return f"Adapted in {self.n_steps} steps."
-        if self.adapted_effective is None:
+            return f"{adapted}."
+        if self.kind == "regression":
             return (
-                f"Adapted in {self.n_steps} steps; predictions for the target with and without"
-                f" it have a correlation of {self.agreement:.2f}."
+                f"{adapted}; predictions for the target with and without it have a correlation"
+                f" of {self.agreement:.2f}."
             )
         return (
-            f"Adapted in {self.n_steps} steps; {1 - self.agreement:.0%} of the predictions for"
-            " the target differ from those without it."
+            f"{adapted}; {1 - self.agreement:.0%} of the predictions for the target differ"
+            " from those without it."
         )
 
     def to_dict(self):
@@ -120,9 +124,10 @@ class AdaptationReport:
         yield "Steps", str(self.n_steps)
         yield "Rows", f"{self.n_labeled} labeled, {self.n_target} of the target"
         if self.agreement is not None:
-            name = "Equal predictions" if self.classes is not None else "Correlation"
-            text = f"{self.agreement:.0%}" if self.classes is not None else None
-            yield f"{name}, source-only and adapted", text or f"{self.agreement:.2f}"
+            is_number = self.kind == "regression"
+            name = "Correlation" if is_number else "Equal predictions"
+            text = f"{self.agreement:.2f}" if is_number else f"{self.agreement:.0%}"
+            yield f"{name}, source-only and adapted", text
         if self.adapted_score is not None:
             yield (
                 "Score on validation samples",
@@ -165,7 +170,8 @@ def publish_adaptation(estimator, comparison, parts):
     """Set the attributes of a fitted estimator that tell of its adaptation; may warn."""
     targets, baseline = estimator._targets, comparison.baseline
     found = {
-        "objective": shorten(estimator.adapt),
+        "objective": _name_objective(estimator.adapt),
+        "kind": _find_kind(targets),
         "n_steps": comparison.n_steps,
         "n_labeled": len(parts.train),
         "n_target": len(parts.target),
@@ -219,6 +225,20 @@ def read_adaptation(estimator, written):
         )
 
 
+def _name_objective(adapt):
+    """The parameter `adapt` as text, in which there is no address of memory."""
+    if type(adapt).__repr__ is object.__repr__:
+        return f"{type(adapt).__name__}()"
+    return shorten(adapt)
+
+
+def _find_kind(targets):
+    """What a report says of the kind of all that is predicted."""
+    kinds = {task.kind for task in targets.tasks}
+    is_clear = kinds == {"regression"} or len(targets.tasks) == 1
+    return kinds.pop() if is_clear else None
+
+
 def _compute_shares(task, outputs):
     """Shares of the predicted classes or labels; None for numbers."""
     outputs = outputs[:, task.columns]
@@ -229,7 +249,7 @@ def _compute_shares(task, outputs):
 
 def _compute_agreement(targets, before, after):
     """Share of equal entries of two predictions, or the mean correlation of numbers."""
-    if all(task.kind == "regression" for task in targets.tasks):
+    if _find_kind(targets) == "regression":
         pairs = zip(before.T, after.T, strict=True)
         found = [np.corrcoef(pair)[0, 1] for pair in pairs if min(map(np.ptp, pair)) > 0]
         return float(np.mean(found)) if found else None

@@ -1,19 +1,20 @@
 """The estimator that classification and regression share."""
 
+import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
 from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
-from sklearn_transfer.finetuning._domains import read_domains
+from sklearn_transfer.finetuning._domains import check_no_marks, read_domains
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
@@ -65,7 +66,8 @@ class _BaseFineTuned(
         Parameters
         ----------
         X : sequence of n_samples samples
-            As `PretrainedFeatures` takes them: see there.
+            As `PretrainedFeatures` takes them, and networks of texts as
+            `PretrainedTextFeatures` does: see there.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Targets; see the class.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -109,7 +111,7 @@ class _BaseFineTuned(
     def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, **target):
         self._check_precision()
         domains = read_domains(self, X, y, sample_weight, reset=True, **target)
-        self._learn_targets(domains.add_labeled(domains.source))
+        self._learn_targets(domains)
         self._check_adapt(domains)
         run_here(self._train, self._make_parts(domains, X_val, y_val))
 
@@ -118,7 +120,7 @@ class _BaseFineTuned(
         is_first = not hasattr(self, "history_")
         domains = read_domains(self, X, y, sample_weight, reset=is_first, **target)
         if is_first:
-            self._learn_targets(domains.add_labeled(domains.source), classes)
+            self._learn_targets(domains, classes)
         elif classes is not None:
             self._check_same_classes(classes)
         self._check_adapt(domains)
@@ -149,11 +151,23 @@ class _BaseFineTuned(
         fitting = self._make_fitting(parts) if is_first else Fitting.resume(self, parts)
         self._keep(fitting.run_once())
 
-    def _learn_targets(self, rows, classes=None):
+    def _learn_targets(self, domains, classes=None):
         """Learn what y means, and draw the seed of all that is random."""
-        with rename_rows(rows.numbers):
-            self._targets = self._make_targets(rows.y, rows.weights, classes)
+        source = domains.source
+        if is_classifier(self) and self.tasks is None and classes is None:
+            check_no_marks(domains)
+        try:
+            self._targets = self._read_targets(domains.add_labeled(source), classes)
+        except ValueError as error:
+            if domains.labeled is None or "y_target" in str(error):
+                raise
+            self._read_targets(source, classes)  # an error of y alone is raised as such
+            raise ValueError(f"y together with y_target: {error}") from error
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+
+    def _read_targets(self, rows, classes):
+        with rename_rows(rows.numbers):
+            return self._make_targets(rows.y, rows.weights, classes)
 
     def _make_parts(self, domains, X_val=None, y_val=None, may_split=True):
         """`Parts`: what is trained on, validated on, and the samples of a target domain."""
@@ -206,6 +220,7 @@ class _BaseFineTuned(
         from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         backbone, owns_head = self._load_backbone()
+        self._check_reading(backbone, parts.train.samples)
         with torch.inference_mode(False):
             network = Network(backbone, self._targets.n_outputs, owns_head)
         backbone = make_embedding_backbone(backbone, network)
@@ -249,7 +264,7 @@ class _BaseFineTuned(
         """Function that makes random views of images, or None."""
         if isinstance(self.augment, str) and self.augment == "none":
             return None
-        preprocess = self._get_source().preprocess
+        preprocess = getattr(self._get_source(), "preprocess", "auto")
         if preprocess != "auto":
             raise ValueError(
                 f"augment={shorten(self.augment)} needs preprocess='auto', got"
@@ -281,14 +296,16 @@ class _BaseFineTuned(
     def _make_caption(self):
         source = self._get_source()
         model = source.model
-        if not isinstance(model, str):
+        if isinstance(model, os.PathLike):
+            model = os.fspath(model)
+        elif not isinstance(model, str):
             model = getattr(model, "__qualname__", type(model).__name__)
         if source.weights is None:
             weights = "random"
         elif isinstance(source.weights, Mapping) or source.weights != "pretrained":
             weights = "given"
         else:
-            weights = "pretrained" if isinstance(source.model, str) else "its own"
+            weights = "pretrained" if self._has_name() else "its own"
         freeze = shorten(self.freeze)
         adapt = "" if self.adapt is None else f", adapt={shorten(self.adapt)}"
         return f"{model}, {weights} weights, freeze={freeze}{adapt}, {self.max_epochs} epochs"
@@ -297,7 +314,7 @@ class _BaseFineTuned(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.target_tags.required = True
-        if self._get_source().preprocess is not None:
+        if not self._takes_rows():
             tags.input_tags.two_d_array = False
             tags.input_tags.three_d_array = True
             tags.input_tags.string = True

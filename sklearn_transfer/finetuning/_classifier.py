@@ -22,14 +22,15 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
 
     Parameters
     ----------
-    model : str, Module, callable or PretrainedFeatures, default="tf_efficientnet_lite0"
-        Network, as `PretrainedFeatures` takes it. A module of torch is copied, never changed.
+    model : str, Module, callable, PretrainedFeatures or PretrainedTextFeatures, \
+default="tf_efficientnet_lite0"
+        Network, as `PretrainedFeatures` takes it, or one of texts, as "all-MiniLM-L6-v2"; see
+        the notes. A module of torch is copied, never changed.
         An importable callable `(n_features_in)` returns a module on which a linear head is
         put; one that takes `(n_features_in, n_outputs)` one that ends in the outputs.
         Parameters of a module that do not require gradients stay as they are.
-        A `PretrainedFeatures`, which is never fitted or changed, brings network, weights and
-        all options of reading, also those that are no parameters here (`n_channels`,
-        `value_range`); they are searched as `model__input_size`. See the notes.
+        An estimator of features, which is never fitted or changed, brings network, weights and
+        all options of reading, such as `max_length`; they are searched as `model__max_length`.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
@@ -145,12 +146,12 @@ None, default=None
         `sklearn_transfer.finetuning.objectives`, whose objects have options. It is a second
         term of the loss, on batches of target rows in a pass of their own; without a target a
         warning says that nothing is adapted. With `freeze="all"` a bottleneck of 256 units
-        trains between embedding and head. All assume that each class of the target lies nearer
-        to the same class of the source than to others. On frozen features of the fourteen
-        development pairs of `benchmarks/adaptation.py` they changed the accuracy of a head
-        alone by these points on average: "infomax" 9.0, "bnm" 8.0, "jdot" 7.9, "mmd" 7.8,
-        "mcc" 7.2, "coral" 6.4, "dann" 3.2, "cdan" 3.0. With other class shares "jdot" lost 7;
-        only "infomax" lost no more than 2 on any. Choose with `rank_adaptations`.
+        trains between embedding and head. `mixup` and `cutmix` mix rows of the source only.
+        `early_stopping` judges by labeled rows of the source alone, and may go back to an
+        epoch in which little was adapted yet. All assume that each class of the target lies
+        nearer to the same class of the source than to others. On frozen features of images
+        they gained 4 ("dann", "cdan") to 12 points ("infomax") of accuracy on average; most of
+        them lost where class shares differed. Choose with `rank_adaptations`.
 
     Attributes
     ----------
@@ -170,7 +171,9 @@ None, default=None
     weights_sha256_ : str
         SHA-256 of the weights that training began with.
     target_classes_ : ndarray of shape (n_classes,)
-        Shares of the predicted classes on the target. Set where the network was adapted.
+        Shares of the predicted classes on the target, those of single labels where there are
+        several per row; with several tasks a list, None for numbers. Set where the network was
+        adapted.
     adapt_report_ : AdaptationReport
         Steps taken, and predictions for the target beside those of a head without adaptation.
         It prints itself. Set where the network was adapted.
@@ -194,7 +197,8 @@ None, default=None
 
     Everything is built in `fit`, from a copy of the pretrained network: nothing that was
     trained in one fit reaches another. The head is a linear layer on the embedding,
-    standardized on the training samples, and starts at zero.
+    standardized on the training samples, and starts at zero. Features that vary less than the
+    median one are divided by its standard deviation instead of their own.
 
     The loss is the mean over a batch of weight times loss; weights have mean 1 over the
     training samples. Where layers are frozen and views do not change, activations of the
@@ -213,11 +217,12 @@ None, default=None
     content alone: `joblib.hash` and tokens of dask are equal for an estimator and for what its
     pickle gives, in any process, and differ where a bit of a weight does. Durations in
     `history_` are content too, so two fits differ. A file of skops holds arrays and builtins:
-    the types to trust are those of this estimator, of a `PretrainedFeatures` given as `model`,
-    and of your own functions and classes among the parameters. Whoever reads it builds
-    the network by `model`, as `load` does; modules and mappings of tensors as parameters are
-    refused.
+    the types to trust are those of this estimator, of one of features given as `model`,
+    and of your own functions and classes among the parameters. Whoever reads it builds the
+    network by `model`, as `load` does; modules and mappings of tensors are refused.
 
+    Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
+    are `augment`, `mixup` and `cutmix`: the dropout of trained layers varies texts.
     With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
     `value_range`, `preprocess`, `background` and, for random weights and callables,
     `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this

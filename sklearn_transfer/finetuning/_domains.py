@@ -22,6 +22,9 @@ from sklearn_transfer.finetuning.targets.rows import (
     take_targets,
 )
 
+# What missing labels become where an array of strings is made of them.
+_MARKS = ("nan", "None", "<NA>")
+
 
 @dataclass(frozen=True, eq=False)
 class Domains:
@@ -74,9 +77,29 @@ def read_domains(
     if y_target is None:
         return found
     found = replace(found, labeled=_label(found, y_target))
-    if is_classifier(estimator) and estimator.tasks is None and found.labeled is not None:
+    if found.labeled is None:
+        return found
+    if is_classifier(estimator) and estimator.tasks is None:
         _check_same_kind(make_table(found.source.y), make_table(found.labeled.y))
+    if estimator._get_source().preprocess is None:
+        _check_same_shape(found.source.samples, found.labeled.samples)
     return found
+
+
+def check_no_marks(domains):
+    """Raise where marks of missing labels in y_target would become a class of their own."""
+    if domains.labeled is None:
+        return
+    tables = make_table(domains.source.y), make_table(domains.labeled.y)
+    for column, others in zip(*(table.columns for table in tables), strict=False):
+        known = set(column[~find_missing(column)].tolist())
+        for label in others[~find_missing(others)].tolist():
+            if label not in known and (label in _MARKS or label == -1):
+                raise ValueError(
+                    f"y_target holds {label!r}, which is no label of y but often marks a"
+                    " missing one: give None or NaN where a label is missing, or another name"
+                    " to the class"
+                )
 
 
 def _open_target(X_target, y_target):
@@ -128,6 +151,16 @@ def _check_same_kind(table, labeled):
         raise ValueError(
             "y holds several labels per row, as 0 and 1, and y_target holds other entries:"
             " give 0, 1, or NaN where an entry is missing"
+        )
+
+
+def _check_same_shape(samples, labeled):
+    """Raise where labeled rows of both domains cannot be in one batch."""
+    if samples.shape[1:] != labeled.shape[1:]:
+        raise ValueError(
+            f"y_target labels rows of shape {labeled.shape[1:]}, and rows of X have shape"
+            f" {samples.shape[1:]}: rows with a label are trained on together, so bring them"
+            " to one shape"
         )
 
 

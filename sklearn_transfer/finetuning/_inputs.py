@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
-from sklearn_transfer._modalities.payloads import collate, compute_signature
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer._store.base import read_limit
@@ -45,8 +44,10 @@ def allocate(shape, dtype, folder=None):
         return np.memmap(file, dtype=dtype, shape=shape, mode="w+")
 
 
-def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
-    """Payloads of samples, collated.
+def read_payloads(samples, reader, n_threads, folder, row_label=label_row, warns=True):
+    """Payloads of samples: collated, or a list of them where they differ in length.
+
+    `warns` says whether remarks about samples become warnings.
 
     Raises ValueError that names the row of a sample that cannot be read.
     """
@@ -65,17 +66,27 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row):
     with Threads(n_threads) as pool:
         for row, prepared in enumerate(_run_ahead(pool, read, len(samples), n_threads)):
             payload = finish(row, prepared)
-            signature = compute_signature(payload)
+            signature = reader.format.compute_signature(payload)
             if output is None:
-                first, output = signature, allocate_batch(signature, len(samples), folder)
+                first = signature
+                output = _make_output(reader.format, signature, len(samples), folder)
             if signature != first:
                 raise ValueError(
                     reader.describe_mismatch(first, row_label(0), signature, row_label(row))
                 )
+            if reader.format.is_ragged:
+                output.append(payload)
+                continue
             for name, array in payload.items():
                 output[name][row] = array
-    remarks.warn(len(samples), row_label, reader.unit)
+    if warns:
+        remarks.warn(len(samples), row_label, reader.unit)
     return output
+
+
+def _make_output(format, signature, n_rows, folder):
+    """What payloads of a signature are put into."""
+    return [] if format.is_ragged else allocate_batch(signature, n_rows, folder)
 
 
 def allocate_batch(signature, n_rows, folder=None):
@@ -107,7 +118,7 @@ def read_images(samples, reader, n_threads, folder, row_label=label_row):
 
         return _call_guarded(read_picture, samples[row], row_label(row))
 
-    images = KeptImages(folder)
+    images = KeptArrays(folder)
     with Threads(n_threads) as pool:
         for image in _run_ahead(pool, read, len(samples), n_threads):
             images.append(image)
@@ -128,11 +139,14 @@ def _call_guarded(function, sample, row_label):
         raise
 
 
-class KeptImages:
-    """Images of any size, in memory or, above a limit, in a file that is deleted with them."""
+class KeptArrays:
+    """Arrays of any size, in memory or, above a limit, in a file that is deleted with them.
 
-    def __init__(self, folder):
-        self.folder, self.arrays, self.n_bytes = folder, [], 0
+    `n_rows` of them are known beforehand, and are assigned in any order.
+    """
+
+    def __init__(self, folder, n_rows=0):
+        self.folder, self.arrays, self.n_bytes = folder, [None] * n_rows, 0
         self.limit = read_limit(_LIMIT_VARIABLE, _DEFAULT_LIMIT)
         self.file, self.offset = None, 0
 
@@ -140,24 +154,31 @@ class KeptImages:
         return len(self.arrays)
 
     def append(self, array):
+        self.arrays.append(self._keep(array))
+
+    def __setitem__(self, row, array):
+        self.arrays[row] = self._keep(array)
+
+    def _keep(self, array):
+        """The array, or where in the file it is."""
         self.n_bytes += array.nbytes
         if self.n_bytes <= self.limit:
-            self.arrays.append(array)
-            return
+            return array
         if self.file is None:
             self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - kept open
             weakref.finalize(self, self.file.close)
         self.file.write(np.ascontiguousarray(array))
         self.file.flush()
-        self.arrays.append((self.offset, array.shape))
+        place = (self.offset, array.shape, array.dtype)
         self.offset += array.nbytes
+        return place
 
     def __getitem__(self, row):
         array = self.arrays[row]
         if isinstance(array, np.ndarray):
             return array
-        offset, shape = array
-        return np.memmap(self.file, np.uint8, "r", offset, shape)
+        offset, shape, dtype = array
+        return np.memmap(self.file, dtype, "r", offset, shape)
 
 
 class Fixed:
@@ -195,9 +216,9 @@ class Views:
 class Augmented:
     """A new view of each image in every epoch, a function of the seed, epoch and row."""
 
-    def __init__(self, images, augmentation, seed, n_threads, row_label=label_row):
+    def __init__(self, images, augmentation, seed, n_threads, format, row_label=label_row):
         self.images, self.augmentation, self.seed = images, augmentation, seed
-        self.n_threads, self.row_label = n_threads, row_label
+        self.n_threads, self.format, self.row_label = n_threads, format, row_label
 
     def __len__(self):
         return len(self.images)
@@ -207,7 +228,7 @@ class Augmented:
             return self.view(int(row), epoch)
 
         with Threads(self.n_threads) as pool:
-            batch = collate(list(pool.map(view, rows)))
+            batch = self.format.collate(list(pool.map(view, rows)))
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def view(self, row, epoch):
@@ -229,7 +250,7 @@ def make_once(views, n_views, n_threads, folder):
         for k, made in enumerate(pool.map(view, range(n_views * len(views)))):
             if output is None:
                 n_rows = n_views * len(views)
-                output = allocate_batch(compute_signature(made), n_rows, folder)
+                output = allocate_batch(views.format.compute_signature(made), n_rows, folder)
             for name, array in made.items():
                 output[name][k] = array
     return output

@@ -51,7 +51,7 @@ class Head(_Standardized):
     """Linear layer on standardized features, all zeros at first.
 
     Its first outputs are therefore equal, whatever the network, and one learning rate fits
-    features of any scale.
+    embeddings of any scale.
     """
 
     def __init__(self, width, n_outputs):

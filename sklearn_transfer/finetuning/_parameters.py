@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer.extraction._features import PretrainedFeatures
+from sklearn_transfer.finetuning._reading import SOURCES
 from sklearn_transfer.finetuning.objectives.base import Objective
 
 
@@ -14,7 +14,7 @@ class FineTunerParameters:
     """Mixin of fine-tuners with the parameters that they share, and what is valid for them."""
 
     _parameter_constraints: dict = {
-        "model": [str, callable, PretrainedFeatures],
+        "model": [str, callable, *SOURCES],
         "weights": [str, os.PathLike, Mapping, None],
         "freeze": [str, Integral, list, tuple, None],
         "schedule": [StrOptions({"constant", "lp-ft", "gradual"})],

@@ -11,13 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_transfer._networks.checkpoints import refuse_bad_numbers
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import shorten
-from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.finetuning._adaptation import (
     PUBLISHED,
     read_adaptation,
     write_adaptation,
 )
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
+from sklearn_transfer.finetuning._reading import SOURCES
 from sklearn_transfer.finetuning._states import (
     PLAIN,
     check_is_plain,
@@ -38,6 +38,7 @@ _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs")
 _KEPT += ("_seed", "_factors")
+_KINDS = {kind.__name__: kind for kind in SOURCES}
 
 
 # Attributes that each process makes anew.
@@ -127,7 +128,7 @@ class Saved(Pickled):
         from sklearn_transfer.finetuning._network import Network, count_bottleneck_units
         from sklearn_transfer.finetuning.freezing import policies
 
-        weights = None if isinstance(self._get_source().model, str) else "pretrained"
+        weights = None if self._has_name() else "pretrained"
         backbone, owns_head = self._load_backbone(weights=weights)
         network = Network(backbone, self._targets.n_outputs, owns_head)
         network.to(backbone.device).eval()
@@ -161,7 +162,7 @@ def save(estimator, folder):
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     params, objects = _divide_params(estimator.get_params(deep=False))
     features = None
-    if type(estimator.model) is PretrainedFeatures:
+    if type(estimator.model) in SOURCES:
         features, inner = _divide_params(estimator.model.get_params(deep=False))
         objects.remove("model")
         objects += [f"{_OF_MODEL}{name}" for name in inner]
@@ -170,6 +171,7 @@ def save(estimator, folder):
         "class": type(estimator).__name__,
         "params": params,
         "features": features,
+        "features_class": None if features is None else type(estimator.model).__name__,
         "objects": objects,
         "targets": estimator._targets.to_json(),
         "frozen": [sorted(part) for part in _list_frozen(estimator._frozen)],
@@ -240,7 +242,10 @@ def _restore_state(estimator, plain):
 
 
 def _write_signature(signature):
-    return [[name, [int(edge) for edge in shape], dtype] for name, shape, dtype in signature]
+    return [
+        [name, [None if edge is None else int(edge) for edge in shape], dtype]
+        for name, shape, dtype in signature
+    ]
 
 
 def _read_signature(written, reader):
@@ -276,21 +281,23 @@ def _is_given(name, given):
 
 
 def _add_model(saved, given):
-    """Given parameters, with the saved `PretrainedFeatures` as model where there was one."""
+    """Given parameters, with the saved estimator of features as model where there was one."""
     features = saved.get("features")
     if features is None:
         return given
+    # Files of earlier versions name no kind, since there was one only.
+    kind = _KINDS[saved.get("features_class", "PretrainedFeatures")]
     if "model" in given:
-        if not isinstance(given["model"], PretrainedFeatures):
+        if not isinstance(given["model"], kind):
             raise ValueError(
-                "The network was saved with model=PretrainedFeatures(...), and model="
+                f"The network was saved with model={kind.__name__}(...), and model="
                 f"{shorten(given['model'])} was given, which does not say how samples are"
-                " read: pass model__model=... instead, or a PretrainedFeatures"
+                f" read: pass model__model=... instead, or a {kind.__name__}"
             )
         return given
     inner = {_remove_prefix(n): value for n, value in given.items() if n.startswith(_OF_MODEL)}
     outer = {n: value for n, value in given.items() if not n.startswith(_OF_MODEL)}
-    return {**outer, "model": PretrainedFeatures(**{**_read_params(features), **inner})}
+    return {**outer, "model": kind(**{**_read_params(features), **inner})}
 
 
 def fill_network(network, state, label):

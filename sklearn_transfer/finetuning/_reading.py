@@ -1,11 +1,17 @@
-"""Network and samples of a fine-tuner, loaded and read as `PretrainedFeatures` does."""
+"""Network and samples of a fine-tuner, loaded and read as estimators of features do."""
+
+import os
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from sklearn_transfer._modalities.text.samples import warn_of_paths
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
+from sklearn_transfer.extraction._text import PretrainedTextFeatures
 
+# Estimators that bring network and reading as `model`.
+SOURCES = (PretrainedFeatures, PretrainedTextFeatures)
 # Parameters that an estimator given as `model` sets, which must keep these defaults then.
 _BROUGHT = {
     "weights": "pretrained",
@@ -17,23 +23,41 @@ _BROUGHT = {
 _WITHOUT_MEANING = {
     "layers": (None, "the head is put on the embedding, and freeze names layers"),
     "pooling": ("auto", "the head is put on the embedding as the network pools it"),
+    "n_dimensions": (None, "the head is put on the whole embedding"),
+}
+# Values of such an estimator that cannot be trained on, and why.
+_REFUSED = {
+    "long_text": (
+        "windows",
+        "truncate",
+        "the loss needs one pass of a text, and a mean over windows takes several; features of"
+        " windows are what PretrainedTextFeatures before a linear model gives",
+    ),
 }
 
 
 class ReadsAsFeatures:
-    """Mixin of fine-tuners: network and samples are those of a `PretrainedFeatures`.
+    """Mixin of fine-tuners: network and samples are those of an estimator of features.
 
-    This is built from the estimator given as `model`, or else from the fine-tuner's own
-    parameters of the same names, so that each option of reading has one meaning and is
-    described once.
+    This is a copy of the estimator given as `model`, or else a `PretrainedFeatures` with the
+    fine-tuner's own parameters of the same names, so that each option of reading has one
+    meaning and is described once.
     """
 
     def _get_source(self):
         """The estimator whose parameters describe network and reading: `model`, or this."""
-        return self.model if isinstance(self.model, PretrainedFeatures) else self
+        return self.model if isinstance(self.model, SOURCES) else self
+
+    def _has_name(self):
+        """Whether the network is given by its name or folder, not as an object."""
+        return isinstance(self._get_source().model, (str, os.PathLike))
+
+    def _takes_rows(self):
+        """Whether samples are rows of numbers, which are the network's input as they are."""
+        return getattr(self._get_source(), "preprocess", "auto") is None
 
     def _make_features(self, **changes):
-        """A `PretrainedFeatures` of its own, with other parameters in `changes`.
+        """An estimator of features of its own, with other parameters in `changes`.
 
         Only its device matters for how it runs: nothing is extracted with it.
         """
@@ -46,7 +70,7 @@ class ReadsAsFeatures:
             features = type(source)(**source.get_params(deep=False))
             features._validate_params()
         features.set_params(device=self.device, on_error="raise", **changes)
-        if features.preprocess is None and hasattr(self, "_n_inputs"):
+        if self._takes_rows() and hasattr(self, "_n_inputs"):
             features._n_inputs = self._n_inputs
         return features
 
@@ -62,12 +86,17 @@ class ReadsAsFeatures:
             value = getattr(self, own)
             if not _is_default(value, default):
                 raise ValueError(
-                    f"{own}={shorten(value)} was given beside model={name}(...), which says"
-                    f" that itself: leave {own} at {default!r} and set"
-                    f" model__{own}={shorten(value)}"
+                    f"{own}={shorten(value)} was given beside model={name}(...),"
+                    f" {_explain_source(source, own, value, default)}"
+                )
+        for other, (refused, instead, why) in _REFUSED.items():
+            if getattr(source, other, None) == refused:
+                raise ValueError(
+                    f"model={name}({other}={refused!r}) cannot be fine-tuned: {why}. Set"
+                    f" model__{other}={instead!r}"
                 )
         for other, (default, why) in _WITHOUT_MEANING.items():
-            value = getattr(source, other)
+            value = getattr(source, other, default)
             if not _is_default(value, default):
                 raise ValueError(
                     f"model={name}({other}={shorten(value)}) cannot be fine-tuned: {why}."
@@ -77,12 +106,26 @@ class ReadsAsFeatures:
     def _check_samples(self, X, reset):
         """Sequence of samples from X; `reset` as in scikit-learn's validate_data."""
         features = self._make_features()
-        if features.preprocess is not None:
+        if not self._takes_rows():
             return features._check_samples(X, reset)
         # Columns are checked here, since their names and number belong to this estimator.
         X = validate_data(self, X, reset=reset, dtype=np.float32, allow_nd=True)
         self._n_inputs = X.shape[1]
         return X
+
+    def _check_reading(self, backbone, samples):
+        """Raise or warn where a network of texts, given by name, is told to read images."""
+        if self._get_source() is not self or not backbone.layout.is_text:
+            return
+        for name, default in _BROUGHT.items():
+            value = getattr(self, name)
+            if name != "weights" and not _is_default(value, default):
+                raise ValueError(
+                    f"{name}={shorten(value)} is for images, and {backbone.label} takes texts:"
+                    f" leave {name} at {default!r}; options of reading texts are those of"
+                    " model=PretrainedTextFeatures(...)"
+                )
+        warn_of_paths(samples)
 
     def _make_reader(self, backbone):
         return self._make_features()._make_reader(backbone)
@@ -101,9 +144,19 @@ class ReadsAsFeatures:
         import torch
 
         source = self._get_source()
-        is_factory = not isinstance(source.model, (str, torch.nn.Module))
+        is_factory = not (self._has_name() or isinstance(source.model, torch.nn.Module))
         is_own = isinstance(source.weights, str) and source.weights == "pretrained"
         return source.weights is None or (is_own and is_factory)
+
+
+def _explain_source(source, name, value, default):
+    """End of a message about a parameter that the estimator given as `model` decides."""
+    if name in source.get_params(deep=False):
+        return (
+            f"which says that itself: leave {name} at {default!r} and set"
+            f" model__{name}={shorten(value)}"
+        )
+    return f"which reads no images: leave {name} at {default!r}"
 
 
 def _is_default(value, default):

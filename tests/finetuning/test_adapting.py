@@ -15,7 +15,7 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, TargetDomain
 from sklearn_transfer.finetuning.loop.target import TargetBatches
-from sklearn_transfer.finetuning.objectives import MCC, AdaptationObjective
+from sklearn_transfer.finetuning.objectives import DANN, MCC, AdaptationObjective, Objective
 from tests import small_networks
 
 LABELS = np.array(["ash", "elm", "oak"])
@@ -382,3 +382,91 @@ def test_augmented_networks_see_views_of_the_target_too():
     )
     model.fit(images[:6], [0, 1] * 3, X_target=images[6:])
     assert {image.tobytes() for image in images} <= set(seen)
+
+
+def test_partial_fit_heeds_parameters_of_an_objective_that_were_set():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=MCC(weight=1.0)).partial_fit(X, y, X_target=T)
+    model.set_params(adapt__weight=9.0).partial_fit(X, y, X_target=T)
+    assert model.net_.adaptation.weight == 9.0
+
+
+def test_partial_fit_keeps_the_discriminator_while_nothing_was_set():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=DANN()).partial_fit(X, y, X_target=T)
+    discriminator = model.net_.adaptation.discriminator_
+    model.partial_fit(X, y, X_target=T)
+    assert model.net_.adaptation.discriminator_ is discriminator
+
+
+def test_the_net_of_a_pickle_draws_from_no_generator_of_the_process():
+    X, y, T, _ = draw_domains()
+    model = pickle.loads(pickle.dumps(make_classifier(adapt="dann").fit(X, y, X_target=T)))
+    state = torch.random.get_rng_state()
+    assert model.net_.adaptation.discriminator_ is not None
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_frozen_network_built_without_a_target_warns_that_features_stay():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=None, freeze="all").fit(X, y).set_params(adapt="coral")
+    with pytest.warns(UserWarning, match="cannot change the features"):
+        model.partial_fit(X, y, X_target=T)
+
+
+def test_a_frozen_network_with_a_bottleneck_goes_on_without_a_warning():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(freeze="all").partial_fit(X, y, X_target=T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.partial_fit(X, y, X_target=T)
+
+
+def test_the_report_of_several_labels_counts_equal_entries():
+    X, _, T, _ = draw_domains()
+    model = make_classifier(adapt="coral").fit(X, (X > 0).astype(int), X_target=T)
+    assert "of the predictions for the target differ" in model.adapt_report_.summary
+    assert "Correlation" not in str(model.adapt_report_)
+
+
+class Plain(Objective):
+    """A term that is no estimator and has no text of its own."""
+
+    def loss(self, step):
+        return step.target_logits.square().mean()
+
+
+def test_the_report_names_an_objective_by_its_class():
+    X, y, T, _ = draw_domains()
+    model = make_classifier(adapt=Plain(), max_epochs=1).fit(X, y, X_target=T)
+    assert model.adapt_report_.objective == "Plain()"
+
+
+def test_partial_fit_shows_other_views_of_the_target_in_each_call(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    model = FineTunedClassifier(
+        small_networks.staged(), freeze="early", augment="flip", adapt="mcc", batch_size=1
+    )
+    drawn, take = [], TargetBatches.__next__
+
+    def draw(batches):
+        drawn.append(take(batches))
+        return drawn[-1]
+
+    monkeypatch.setattr(TargetBatches, "__next__", draw)
+    for _ in range(6):
+        model.partial_fit(images[:1], [0], classes=[0, 1], X_target=images[6:7])
+    assert len({batch["pixels"].numpy().tobytes() for batch in drawn}) == 2
+
+
+class Infinite(AdaptationObjective):
+    """A term that is never finite."""
+
+    def compute(self, step):
+        return step.target_features.sum() * np.inf
+
+
+def test_an_infinite_term_of_adaptation_is_told_from_the_loss():
+    X, y, T, _ = draw_domains()
+    with pytest.raises(FloatingPointError, match="finite without the term of adapt$"):
+        make_classifier(adapt=Infinite()).fit(X, y, X_target=T)

@@ -395,3 +395,13 @@ def test_logarithms_of_probabilities_reach_through_weights():
     found = model.predict_log_proba(X)
     np.testing.assert_allclose(np.exp(found), model.predict_proba(X))
     np.testing.assert_array_equal(found, model.estimator_.predict_log_proba(X))
+
+
+def test_a_module_that_was_frozen_before_is_trained_now():
+    """Networks of equal weights may differ in what their owner lets train."""
+    module = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+    X, y = np.random.default_rng(0).normal(size=(12, 4)), [0, 1] * 6
+    options = {"preprocess": None, "freeze": None, "max_epochs": 1}
+    FineTunedClassifier(module.requires_grad_(False), **options).fit(X, y)
+    model = FineTunedClassifier(module.requires_grad_(True), **options).fit(X, y)
+    assert not torch.equal(model.net_.module_.body[0].weight, module[0].weight)

@@ -174,7 +174,8 @@ def test_intervals_are_shorter_than_those_of_random_rows_if_certainty_is_informa
 
 @pytest.mark.slow
 def test_intervals_cover_934_of_1000_and_are_short_in_all_settings():
-    rows = measure_settings(1000, [300, 1000, 5000])
+    """`python -m benchmarks.target_accuracy` does so for targets of 300 and 5000 rows, too."""
+    rows = measure_settings(1000, [1000])
     assert min(row[4] for row in rows) >= 934
     for (name, _, accuracy), group in itertools.groupby(
         sorted(rows, key=lambda row: (row[0], row[1], row[3])),

@@ -4,16 +4,20 @@ import warnings
 from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
 import torch
 
+from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._networks.engines.choice import resolve_engine
-from sklearn_transfer._networks.splits import Resumption, split
+from sklearn_transfer._networks.splits import split
 from sklearn_transfer._networks.taps import Tap
+from sklearn_transfer._networks.text_splits import split_text
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 from sklearn_transfer.finetuning import _inputs
+from sklearn_transfer.finetuning._ragged import ActivationFormat, Activations, Ragged
 from sklearn_transfer.finetuning.freezing.policies import EMBEDDING
 
 EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
@@ -22,10 +26,16 @@ _PREDICTED = 64
 
 
 def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_row):
-    """Activations of a frozen network, float32 (n_samples, n_values)."""
+    """Activations of a frozen network, float32 (n_samples, n_values).
+
+    Those of samples that differ in length are `KeptArrays` of a vector for each.
+    """
 
     def allocate(shape, dtype):
-        return _inputs.allocate(shape, dtype, _inputs.find_folder(estimator.cache))
+        folder = _inputs.find_folder(estimator.cache)
+        if None in shape:
+            return _inputs.KeptArrays(folder, shape[0])
+        return _inputs.allocate(shape, dtype, folder)
 
     options = PassOptions(
         engine=resolve_engine(estimator.engine, "float32", backbone),
@@ -50,9 +60,31 @@ class FrozenPrefix:
         self.tap = EMBEDDING_TAP if split is None else Tap("module", name, "raw", name)
 
     def compute_activations(self, estimator, reader, samples, row_label=_inputs.label_row):
-        """Activation of each sample, float32 (n_samples, ...), from the store where it is."""
-        matrix = extract(estimator, reader, samples, self.backbone, self.tap, row_label)
-        return matrix if self.split is None else matrix.reshape(-1, *self.split.shape)
+        """Activation of each sample, float32 (n_samples, ...), from the store where it is.
+
+        They are `Ragged` inputs where samples differ in length.
+        """
+        found = extract(estimator, reader, samples, self.backbone, self.tap, row_label)
+        if self.split is None:
+            return found
+        if not reader.format.is_ragged:
+            return found.reshape(-1, *self.split.shape)
+        payloads = _inputs.read_payloads(
+            samples,
+            reader,
+            count_threads(estimator.n_jobs),
+            _inputs.find_folder(estimator.cache),
+            row_label,
+            warns=False,  # as the extraction has already
+        )
+        activations = Activations(payloads, found, self.split.shape)
+        return Ragged(activations, self.find_format(reader.format))
+
+    def find_format(self, format):
+        """Format of activations, where that of payloads is given."""
+        if self.split is None or not format.is_ragged:
+            return InputFormat()
+        return ActivationFormat(format)
 
     def compute_outputs(self, network, activations, kind):
         """Outputs ("logits") or features of the head from activations, in evaluation mode."""
@@ -76,11 +108,22 @@ class FrozenPrefix:
     def _compute(self, network, activations, function):
         network.eval()
         outputs = []
+        if isinstance(activations, Ragged):
+            return self._compute_ragged(activations, function)
         with torch.inference_mode():
             for start in range(0, len(activations), _PREDICTED):
                 batch = _to_device(activations[start : start + _PREDICTED], self.backbone)
                 outputs.append(function(batch).float().cpu())
         return torch.cat(outputs).numpy()
+
+    def _compute_ragged(self, inputs, function):
+        outputs, batches = [], inputs.list_batches(_PREDICTED)
+        with torch.inference_mode():
+            for rows in batches:
+                taken = inputs.take(rows, 0).items()
+                batch = {name: t.to(self.backbone.device) for name, t in taken}
+                outputs.append(function(inputs.format.to_input(batch)).float().cpu())
+        return torch.cat(outputs).numpy()[np.argsort(np.concatenate(batches))]
 
     @contextmanager
     def _resume(self, network, run, finish=None):
@@ -92,7 +135,7 @@ class FrozenPrefix:
         if self.split is None:
             yield finish
             return
-        with Resumption(network, self.split) as resumed:
+        with self.split.resume(network) as resumed:
             yield partial(resumed, run)
 
     @contextmanager
@@ -115,7 +158,8 @@ def find_prefix(boundary, network, backbone, noise):
         return FrozenPrefix(boundary, None, backbone)
     training = network.training
     network.eval()
-    found = split(network, network.compute_logits, noise, boundary)
+    divide = split_text if backbone.layout.is_text else split
+    found = divide(network, network.compute_logits, noise, boundary)
     network.train(training)
     if found is None:
         warnings.warn(

@@ -15,8 +15,9 @@ def fit_head(head, features, criterion, encoded, weights, total):
     """Minimize the loss plus an L2 penalty on the weights by L-BFGS; returns the loss.
 
     The head standardizes features (n_samples, width) itself, so that this is logistic
-    regression (C = 1) after StandardScaler where the loss is cross-entropy. As there, the
-    penalty is weighed against `total`, the sum of the weights of the rows as given.
+    regression (C = 1) on what `Head.standardize_features` gives where the loss is
+    cross-entropy. As there, the penalty is weighed against `total`, the sum of the weights of
+    the rows as given.
     """
     # In single precision the loss is flat long before its optimum. A loss of the user may hold
     # tensors of that type.

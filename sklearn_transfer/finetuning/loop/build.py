@@ -11,6 +11,7 @@ from sklearn_transfer.finetuning.loop.options import Setting, TrainingOptions
 from sklearn_transfer.finetuning.loop.skorch_params import check_params, copy_callbacks
 from sklearn_transfer.finetuning.objectives.l2_sp import L2SP, copy_parameters
 from sklearn_transfer.finetuning.objectives.supervised import SupervisedLoss
+from sklearn_transfer.finetuning.objectives.words import describe_adapt
 
 
 def build_net(
@@ -51,7 +52,7 @@ def build_net(
         **where,
         **params,
     )
-    net.adapt_ = estimator.adapt
+    net.adapt_ = describe_adapt(estimator.adapt)
     return net.initialize()
 
 
@@ -78,16 +79,18 @@ def rebuild_net(estimator):
     factors = getattr(estimator, "_factors", None) or [1.0] * len(targets.tasks)
     pull = build_pull(estimator, network, backbone.device, estimator._start)
     objectives = [] if pull is None else [pull]
-    net = build_net(
-        estimator,
-        targets,
-        factors,
-        network,
-        backbone,
-        estimator._seed,
-        [*objectives, *estimator._make_objectives()],
-        estimator._make_adaptation(),
-    )
+    with torch.random.fork_rng(devices=[]):  # discriminators draw their weights on the CPU
+        torch.manual_seed(estimator._seed)
+        net = build_net(
+            estimator,
+            targets,
+            factors,
+            network,
+            backbone,
+            estimator._seed,
+            [*objectives, *estimator._make_objectives()],
+            estimator._make_adaptation(),
+        )
     net.state_.n_passes = len(estimator.history_)
     net.history_ = _make_history(
         [entry for entry in estimator.history_ if entry["phase"] != "probe"]

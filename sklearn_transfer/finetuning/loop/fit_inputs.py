@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer.extraction._loop import count_threads
 from sklearn_transfer.finetuning import _inputs
+from sklearn_transfer.finetuning._ragged import Ragged
 from sklearn_transfer.finetuning.freezing.prefix import (
     EMBEDDING_TAP,
     PayloadReader,
@@ -56,6 +57,12 @@ class FitInputs:
         self.signature = self.reader.find_signature(train.samples)
         if self.signature is None:  # no sample can be read: the error of the first is raised
             self._load_payloads(train)
+        if self.reader.format.is_ragged and (self.estimator.mixup or self.estimator.cutmix):
+            raise ValueError(
+                f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} mix"
+                f" numbers of two samples, but a {self.reader.unit} is tokens, of any number:"
+                " set both to 0"
+            )
         shape = self.reader.format.input_shape(self.signature)
         if self.estimator.cutmix and len(shape) < 2:
             raise ValueError(
@@ -85,7 +92,12 @@ class FitInputs:
             return self.make_fixed_inputs(part, prefix)
         images = self._read_images(part)
         views = _inputs.Augmented(
-            images, self.augmentation, self.seed, self.n_threads, part.label_row
+            images,
+            self.augmentation,
+            self.seed,
+            self.n_threads,
+            self.reader.format,
+            part.label_row,
         )
         if self.estimator.n_views is None:
             return views
@@ -103,8 +115,14 @@ class FitInputs:
     def make_fixed_inputs(self, part, prefix):
         """Inputs that are the same in all epochs: payloads, or activations of the prefix."""
         if prefix is None:
-            return _inputs.Fixed(self._load_payloads(part))
-        return _inputs.Fixed({"input": self.compute_activations(part, prefix)})
+            payloads = self._load_payloads(part)
+            if self.reader.format.is_ragged:
+                return Ragged(payloads, self.reader.format)
+            return _inputs.Fixed(payloads)
+        activations = self.compute_activations(part, prefix)
+        if isinstance(activations, Ragged):
+            return activations
+        return _inputs.Fixed({"input": activations})
 
     def compute_activations(self, part, prefix):
         """Activations of the samples of a part at the end of a frozen prefix."""
@@ -126,6 +144,8 @@ class FitInputs:
                 EMBEDDING_TAP,
                 part.label_row,
             )
+        if isinstance(inputs, Ragged):
+            return prefix.embed(network, inputs)
         chunks = np.array_split(np.arange(len(part)), -(-len(part) // _ROWS_AT_ONCE))
         activations = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
         return np.concatenate([prefix.embed(network, array) for array in activations])
@@ -147,7 +167,7 @@ class FitInputs:
         return TargetBatches(inputs, net.state_, seed)
 
     def _load_payloads(self, part):
-        """Collated payloads of a part."""
+        """Payloads of a part, as `read_payloads` gives them."""
         if part.payloads is None:
             if isinstance(part.samples, np.ndarray) and self.reader.unit == "row":
                 part.payloads = {"input": np.ascontiguousarray(part.samples)}

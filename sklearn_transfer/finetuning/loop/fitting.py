@@ -1,13 +1,15 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
 import time
+import warnings
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 
-from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._networks.inputs import map_tensors
+from sklearn_transfer._validation import shorten
+from sklearn_transfer.finetuning._ragged import Ragged
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
 from sklearn_transfer.finetuning.freezing.policies import (
     BODY,
@@ -33,6 +35,7 @@ from sklearn_transfer.finetuning.loop.target import (
     run_network,
 )
 from sklearn_transfer.finetuning.objectives.l2_sp import L2SP
+from sklearn_transfer.finetuning.objectives.words import are_equal, describe_adapt
 
 
 class Fitting:
@@ -115,6 +118,7 @@ class Fitting:
         with train_alone(self.backbone.device, self.seed + len(self.entries)):
             if self.is_continued:
                 self.inputs.read()
+                self._warn_of_fixed_features()
             else:
                 self.frozen = self._prepare()[0]
             self._train([Phase("partial_fit", self.frozen, 1, is_constant=True)], is_one=True)
@@ -138,6 +142,18 @@ class Fitting:
         fixed = frozen.parameters | self.network.untrained
         names = (name for name, _ in self.network.named_parameters())
         return all(name in fixed for name in names if name.startswith(BODY))
+
+    def _warn_of_fixed_features(self):
+        """Warn where a network got no bottleneck, since it was built without a target."""
+        if self.network.bottleneck is not None or not self._needs_bottleneck(self.frozen):
+            return
+        warnings.warn(
+            f"adapt={shorten(self.estimator.adapt)} cannot change the features, since all of"
+            " the network is frozen and it was built without a target, so without a"
+            " bottleneck: give X_target in fit, or in the first call of partial_fit",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _find_frozen(self, noise):
         estimator = self.estimator
@@ -171,8 +187,8 @@ class Fitting:
         others = [o for o in self.net.objectives if not isinstance(o, L2SP)]
         options = self.net.options.renew(self.estimator)
         self.net.renew_options(options, [*self._build_pull(), *others])
-        adapt = self.estimator.adapt
-        if self.net.adapt_ is not adapt and self.net.adapt_ != adapt:
+        adapt = describe_adapt(self.estimator.adapt)
+        if not are_equal(self.net.adapt_, adapt):
             self.net.renew_adaptation(self.estimator._make_adaptation())
             self.net.adapt_ = adapt
 
@@ -269,19 +285,20 @@ class Fitting:
         """Outputs of the trained network for the rows of a part."""
         inputs = self.inputs.make_fixed_inputs(part, self.prefix)
         if self.prefix is not None:
-            return self.prefix.compute_outputs(self.network, inputs.batch["input"], "logits")
+            known = inputs if isinstance(inputs, Ragged) else inputs.batch["input"]
+            return self.prefix.compute_outputs(self.network, known, "logits")
         self.net.feed_ = Feed(format=self.inputs.reader.format)
         return run_network(self.net, inputs)
 
     def _make_feed(self):
-        valid, score = self.parts.valid, None
+        valid, score, given = self.parts.valid, None, self.inputs.reader.format
         if valid is not None:
             valid = valid.make_rows(self.inputs.make_fixed_inputs(valid, self.prefix))
             score = self._score
         return Feed(
             valid=valid,
             score=score,
-            format=self.inputs.reader.format if self.prefix is None else InputFormat(),
+            format=given if self.prefix is None else self.prefix.find_format(given),
             target=self.inputs.draw_target_batches(self.prefix, self.net),
             array_name="input" if self.prefix is not None else self.inputs.signature[0][0],
         )

@@ -1,6 +1,7 @@
 """Steps of skorch's loop, with weights in the loss, phases, and care for small data."""
 
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -103,6 +104,9 @@ class Steps:
         """Rows as a training has them, or an array of what the network takes."""
         if isinstance(X, Rows):
             return X
+        if isinstance(X, Mapping):  # arrays that the network takes by name
+            arrays = {name: np.asarray(values) for name, values in X.items()}
+            return Rows(Fixed(arrays), (), np.ones(len(next(iter(arrays.values())))))
         return Rows(Fixed({self.feed_.array_name: np.asarray(X)}), (), np.ones(len(X)))
 
     def get_iterator(self, dataset, training=False):
@@ -217,10 +221,14 @@ class Steps:
         loss = total = self.criterion_.loss(step)
         for objective in self.objectives:
             total = total + objective.loss(step)
+        unadapted = total
         if step.target_logits is not None:
             total = total + self._compute_adaptation(step)
         if not torch.isfinite(total):
-            raise FloatingPointError(self._describe_bad_loss(total.item(), n_rows))
+            message = self._describe_bad_loss(total.item(), n_rows)
+            if torch.isfinite(unadapted):
+                message += ", and in X_target: it is finite without the term of adapt"
+            raise FloatingPointError(message)
         self._backward(total)
         return {"loss": loss, "y_pred": step.logits}
 

@@ -25,6 +25,8 @@ class TargetBatches:
 
     def __init__(self, inputs, state, seed):
         self.inputs, self.state, self.seed = inputs, state, seed
+        # So that a later phase or call of partial_fit goes on with other views of the rows.
+        self.n_before = state.n_passes
         self.n_drawn, self._batch_size, self._pending = 0, None, []
 
     def __iter__(self):
@@ -49,7 +51,8 @@ class TargetBatches:
             found = [rng.integers(n_rows, size=batch_size)]
         else:
             found = np.array_split(rng.permutation(n_rows), -(-n_rows // batch_size))
-        self._pending = [(self.n_drawn, rows) for rows in found]
+        number = self.n_before + self.n_drawn
+        self._pending = [(number, rows) for rows in found]
         self._batch_size = batch_size
         self.n_drawn += 1
 

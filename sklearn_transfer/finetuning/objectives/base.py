@@ -153,7 +153,7 @@ class Objective(ABC):
 
     @property
     def measures(self):
-        """Numbers of the latest step for the history, by name; none by default."""
+        """Numbers of the latest step for the history, by names that it does not have yet."""
         return {}
 
 

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from sklearn_transfer._validation import format_list, shorten, suggest_near
@@ -21,6 +22,24 @@ _WORDS = {
     "mcc": MCC,
     "mmd": MMD,
 }
+
+
+def describe_adapt(adapt):
+    """What tells values of `adapt` apart, as they are now: kind or object, and parameters."""
+    if isinstance(adapt, BaseEstimator):
+        return type(adapt), adapt.get_params()
+    return adapt, {}
+
+
+def are_equal(first, second):
+    """Whether two results of `describe_adapt` name the same objective."""
+    (kind, params), (other, others) = first, second
+    if kind is not other and kind != other:
+        return False
+    return params.keys() == others.keys() and all(
+        params[name] is others[name] or np.array_equal(params[name], others[name])
+        for name in params
+    )
 
 
 def resolve_adapt(adapt):

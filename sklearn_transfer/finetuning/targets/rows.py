@@ -66,10 +66,17 @@ def join_rows(rows, more):
 
 
 def _join_samples(samples, more):
-    both = (samples, more)
-    if all(isinstance(s, np.ndarray) and s.ndim <= 2 for s in both):
-        return np.concatenate(both)
+    are_arrays = all(_may_be_input(part) for part in (samples, more))
+    if are_arrays and samples.shape[1:] == more.shape[1:]:
+        return np.concatenate([samples, more])
     return [*samples, *more]  # of arrays of images, views that take no memory
+
+
+def _may_be_input(samples):
+    """Whether samples may be an array that the network takes, which has to stay an array."""
+    return isinstance(samples, np.ndarray) and (
+        samples.ndim <= 2 or samples.dtype == np.float32
+    )
 
 
 def _join_targets(table, more):
@@ -114,7 +121,8 @@ def _join_column(column, more):
 def _are_equal(values, dtype):
     """Whether numbers do not change by conversion to a type."""
     try:
-        return bool((values.astype(dtype) == values).all())
+        with np.errstate(invalid="ignore"):  # infinity has no integer
+            return bool((values.astype(dtype) == values).all())
     except (TypeError, ValueError, OverflowError):
         return False
 
