@@ -26,6 +26,7 @@ LIBRARIES = (
     "embetter",
     "skada",
     "skorch",
+    "sentence-transformers",
 )
 
 

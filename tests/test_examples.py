@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.texts import locate_archive
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -18,6 +20,11 @@ def run(name, folder, *options):
         command, capture_output=True, text=True, check=True, cwd=folder, env=environment
     )
     return result.stdout
+
+
+needs_texts = pytest.mark.skipif(
+    not locate_archive().exists(), reason="python -m benchmarks.texts fetches the texts"
+)
 
 
 @pytest.mark.slow
@@ -36,6 +43,19 @@ def test_images_and_numbers_predict_better_together(tmp_path):
     photo, numbers, both = (float(re.search(r"0\.\d+", line).group()) for line in lines)
     assert both > 0.9
     assert max(photo, numbers) < 0.85
+
+
+@needs_texts
+@pytest.mark.slow
+def test_fifty_labels_of_texts_are_worth_more_than_350_without_a_network(tmp_path):
+    lines = run("extraction/plot_text.py", tmp_path)
+    curves = {
+        name: [float(accuracy) for accuracy in accuracies.split()]
+        for name, accuracies in re.findall(r"^(\S+) .*labels: (.*)$", lines, re.MULTILINE)
+    }
+    assert curves["frozen"][2] > curves["TF-IDF"][5]
+    assert curves["frozen"][5] > curves["TF-IDF"][5] + 0.08
+    assert float(re.search(r"descriptions alone: (\S+)", lines).group(1)) > 0.7
 
 
 @pytest.mark.slow
@@ -89,6 +109,17 @@ def test_weighted_scores_are_closer_to_the_accuracy_at_dusk(tmp_path):
     day, dusk = (float(gap) for gap in re.findall(r"off by (0\.\d+)", lines))
     assert dusk < 0.75 * day
     assert float(re.search(r"chosen .*: (0\.\d+)", lines).group(1)) > 0.85
+
+
+@needs_texts
+@pytest.mark.slow
+def test_weights_hurt_on_texts_and_the_chosen_way_helps(tmp_path):
+    lines = run("weighting/plot_text_shift.py", tmp_path)
+    without, weighted = map(float, re.findall(r"weights *: (0\.\d+) on products", lines))
+    assert weighted < without - 0.05
+    accuracy = dict(re.findall(r"^(\S+) +(0\.\d{3})(?:  \(chosen\))?$", lines, re.MULTILINE))
+    [chosen] = re.findall(r"^(\S+) +0\.\d{3}  \(chosen\)$", lines, re.MULTILINE)
+    assert float(accuracy[chosen]) > float(accuracy["none"]) + 0.03
 
 
 @pytest.mark.slow

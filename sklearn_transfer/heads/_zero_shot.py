@@ -61,8 +61,9 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     ----------
     method : {"eszsl", "cosine"}, default="eszsl"
         "eszsl" learns how features and attributes are related, in closed form. "cosine" is
-        for encoders of two kinds of data into one space, such as images and texts: X and
-        attributes have the same columns, and the score is the cosine between them.
+        for features and attributes in one space, with the same columns, and the score is the
+        cosine between them: those of an encoder of images and texts, or of texts and
+        descriptions of classes, both embedded by `PretrainedTextFeatures`. It needs no labels.
     gamma : float or "auto", default="auto"
         Penalty on the side of the features, above 0. "auto" chooses among five values from
         0.001 to 10 times the mean eigenvalue of X'X; see Notes. Not used by "cosine".
@@ -105,6 +106,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     --------
     PrototypeClassifier : For classes of at least one sample.
     PretrainedFeatures : Features of images.
+    PretrainedTextFeatures : Features of texts, and of descriptions of their classes.
 
     Notes
     -----
