@@ -265,12 +265,12 @@ def make_reviews(n, seed):
 
 @pytest.mark.slow
 def test_fine_tuning_is_at_least_as_good_as_frozen_features():
-    X, y = make_reviews(350, 0)
-    X_new, y_new = make_reviews(500, 1)
+    X, y = make_reviews(120, 0)
+    X_new, y_new = make_reviews(200, 1)
     frozen = make_pipeline(PretrainedTextFeatures(), LogisticRegression(max_iter=1000))
     expected = frozen.fit(X, y).score(X_new, y_new)
-    model = FineTunedClassifier("all-MiniLM-L6-v2", max_epochs=10).fit(X, y)
+    model = FineTunedClassifier("all-MiniLM-L6-v2", max_epochs=8).fit(X, y)
     assert model.score(X_new, y_new) >= expected - 0.02
     together = model.predict_proba(X_new)
-    alone = np.concatenate([model.predict_proba([text]) for text in X_new[:40]])
-    np.testing.assert_allclose(alone, together[:40], atol=1e-4)
+    alone = np.concatenate([model.predict_proba([text]) for text in X_new[:20]])
+    np.testing.assert_allclose(alone, together[:20], atol=1e-4)
