@@ -211,11 +211,11 @@ def rank_adaptations(
     at level 0.05. Where only the shares of the classes differ, as tests of rows drawn from the
     source in the estimated shares say, only reweighted candidates can be chosen: the others
     move rows of common classes onto rare ones. The numbers were chosen on fourteen pairs of
-    domains of digits, garments, photos and textiles. On ten others, fixed before they were measured, the
-    choice gained 7.8 points of accuracy on average, of 9.5 that the best choice by half of the
-    labels gains, and lost 1.3 at the most (`python -m benchmarks.adaptation --set
-    second-confirmation`). On the twelve of an earlier confirmation it gained 6.7 of 10.3, but
-    lost 13 on one with other shares of the classes, which led to the rule on these.
+    domains of digits, garments, photos and textiles. On ten others, fixed before they were
+    measured, the choice gained 7.8 points of accuracy on average, of 9.5 that the best choice
+    by half of the labels gains, and lost 1.3 at the most (`python -m benchmarks.adaptation
+    --set second-confirmation`). On the twelve of an earlier confirmation it gained 6.7 of
+    10.3, but lost 13 on one with other shares of the classes, which led to the rule on these.
 
     The assumption is that classes form clusters in the features of the target. Where they do
     not, such as a defect that is a detail of the image, or where labels depend on inputs as
