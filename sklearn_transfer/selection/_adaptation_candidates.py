@@ -122,6 +122,11 @@ def name_candidates(candidates, classifier, seed):
     """
     if isinstance(candidates, str):
         candidates = AUTO if candidates == "auto" else [candidates]
+    if not isinstance(candidates, Mapping | list | tuple):
+        raise TypeError(
+            f"candidates={shorten(candidates)} is neither 'auto' nor a list nor a dict: give a"
+            " list of words and classifiers, such as ['coral', classifier]"
+        )
     if isinstance(candidates, Mapping):
         entries = [(str(name), value) for name, value in candidates.items()]
     else:
@@ -138,7 +143,8 @@ def name_candidates(candidates, classifier, seed):
     if repeated:
         raise ValueError(
             f"candidates holds {shorten(repeated[0])} {names.count(repeated[0])} times: name"
-            " them by a dict, such as {'mild': CORAL(reg=0.5), 'full': CORAL()}"
+            " them by a dict, such as {'mild': make_pipeline(CORAL(reg=0.5), classifier),"
+            " 'full': make_pipeline(CORAL(), classifier)}"
         )
     given = [candidate for candidate in named if candidate.name != SOURCE_ONLY]
     alone = [candidate for candidate in named if candidate.name == SOURCE_ONLY]
@@ -164,6 +170,11 @@ def _check_given(name, value):
         raise TypeError(
             f"candidates[{name!r}] is {shorten(value)}: expected a word such as 'coral', or a"
             " classifier that takes X_target in fit"
+        )
+    if not (hasattr(value, "predict") or hasattr(value, "predict_proba")):
+        raise TypeError(
+            f"candidates[{name!r}] is {shorten(value)}, which does not predict: put it before"
+            " a classifier, such as make_pipeline(CORAL(), classifier)"
         )
     kind = SOURCE_ONLY if name == SOURCE_ONLY else "given"
     return Named(name, kind, clone(value), takes_features=False)

@@ -41,6 +41,12 @@ class Domains:
     def predict_target(self, model):
         """Probabilities of the classes for target rows."""
         found = np.asarray(model.predict_proba(self.X_target), dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"predict_proba is not finite in row {bad[0]} of X_target: give a classifier"
+                " that can predict every target row"
+            )
         return _align(found, model, self.classes)
 
     def predict_source(self, model):
@@ -64,7 +70,7 @@ class FoldScores:
 
 
 def score_folds(estimator, domains, folds, ratio):
-    """`FoldScores` of an estimator, refitted without each fold.
+    """`FoldScores` of an estimator, refitted without each fold that leaves two classes.
 
     Parameters
     ----------
@@ -80,12 +86,16 @@ def score_folds(estimator, domains, folds, ratio):
     found = [
         _score_fold(estimator, domains, folds == fold, ratio[folds == fold])
         for fold in range(folds.max() + 1)
+        if len(np.unique(domains.codes[folds != fold])) > 1
     ]
+    if not found:
+        return FoldScores()
     means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
     accuracies = np.array([one["atc"] for one in found])
     # Folds share target rows and most source rows, so their spread alone is too small.
     least = np.sqrt(max(means["atc"] * (1 - means["atc"]), 0) / len(domains.y))
-    error = max(float(accuracies.std(ddof=1)), float(least))
+    spread = accuracies.std(ddof=1) if len(accuracies) > 1 else 0.0
+    error = max(float(spread), float(least))
     accuracy = means.pop("atc")
     return FoldScores(means, accuracy, error)
 

@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_consistent_length
@@ -39,6 +40,7 @@ from sklearn_transfer.selection._feature_classifier import (
 from sklearn_transfer.selection._label_free import PARTS
 from sklearn_transfer.selection._neighbors import compare_parts, find_neighbors
 from sklearn_transfer.selection._representation import extract_features
+from sklearn_transfer.selection._target_fit import NO_TARGET
 from sklearn_transfer.selection._two_sample import classifier_two_sample_test
 from sklearn_transfer.weighting import ImportanceWeighted
 from sklearn_transfer.weighting._classifiers import draw_stratified_folds
@@ -103,8 +105,9 @@ def rank_adaptations(
 
         "auto" takes all of these but "cdan" and "dann", whose results differ too much from
         run to run. A classifier is cloned and fitted on the samples as they are, with
-        `X_target` if it or a step of it takes that. A dict gives names. Warnings of the fits
-        are not shown.
+        `X_target` if it or a step of it takes that; one with an aligner that cannot get it,
+        as inside a search of Pipelines, is not rated. A dict gives names. Warnings of the
+        fits are not shown.
     X : sequence of n_samples samples, or array-like of shape (n_samples, n_features)
         Source samples.
     y : array-like of shape (n_samples,)
@@ -123,8 +126,8 @@ def rank_adaptations(
         Score by which candidates are sorted and chosen, see Notes.
     cv : int or None, default=3
         Folds of the source for the scores that need rows which a model has not seen, each of
-        which costs two more fits of every candidate. None leaves these scores out; the
-        choice does not depend on them.
+        which costs two more fits of every candidate. Folds without which one class is left
+        are passed over. None leaves these scores out; the choice does not depend on them.
     task : {"auto", "classification"}, default="auto"
         "auto" refuses many distinct whole numbers as y, such as ages, by the rule of
         `logme`.
@@ -203,16 +206,16 @@ def rank_adaptations(
     was fitted on the candidate's own predictions for the target [4]_. Source rows pass
     aligners as rows of the source. `accuracy` is too high where the shift is strong.
 
-    A candidate is chosen if its gain is the largest and at least 0.02 and two standard
-    errors, and if `classifier_two_sample_test` tells the domains apart at level 0.05. Where
-    only the shares of the classes differ, as tests of rows drawn from the source in the
-    estimated shares say, only reweighted candidates can be chosen: the others move rows of
-    common classes onto rare ones. The numbers were chosen on fourteen pairs of domains of
-    digits, garments, photos and textiles. On ten others, fixed before they were measured, the
-    choice gained 7.8 points of accuracy on average, of 9.5 that the best choice by half of the
-    labels gains, and lost 1.3 at the most (`python -m benchmarks.adaptation --set
-    second-confirmation`). On the twelve of an earlier confirmation it gained 6.7 of 10.3, but
-    lost 13 on one with other shares of the classes, which led to the rule on these.
+    The candidate with the largest gain is chosen, of those that are not collapsed and gain at
+    least 0.02 and two standard errors, if `classifier_two_sample_test` tells the domains apart
+    at level 0.05. Where only the shares of the classes differ, as tests of rows drawn from the
+    source in the estimated shares say, only reweighted candidates can be chosen: the others
+    move rows of common classes onto rare ones. The numbers were chosen on fourteen pairs of
+    domains of digits, garments, photos and textiles. On ten others, fixed before they were
+    measured, the choice gained 7.8 points of accuracy on average, of 9.5 that the best choice
+    by half of the labels gains, and lost 1.3 at the most (`python -m benchmarks.adaptation
+    --set second-confirmation`). On the twelve of an earlier confirmation it gained 6.7 of
+    10.3, but lost 13 on one with other shares of the classes, which led to the rule on these.
 
     The assumption is that classes form clusters in the features of the target. Where they do
     not, such as a defect that is a detail of the image, or where labels depend on inputs as
@@ -277,6 +280,9 @@ def _compare_domains(X, y, X_target, representation, cv, random_state):
     features, others, representation = extract_features(
         "rank_adaptations", representation, X, y, X_target, least=3
     )
+    if representation is None and hasattr(X, "columns"):
+        # Models of the table are fitted on an array, and this knows the names of its columns.
+        representation = FunctionTransformer(validate=True).fit(X)
     folds, ratio = None, None
     if cv is not None:
         ratio = estimate_domain_ratio(features, others, random_state)
@@ -355,6 +361,8 @@ class _Comparison:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                # Inside a search or a calibration, an aligner would not get the target.
+                warnings.filterwarnings("error", message=NO_TARGET)
                 model = domains.fit(named.estimator)
                 seconds = time.perf_counter() - start
                 found = domains.predict_target(model)
@@ -421,7 +429,8 @@ def _explain(chosen, found, score, shift):
         return (
             f"Choose {chosen.name!r}: its score {score!r} is {chosen.gain:.3f} above that of"
             f" the model without adaptation (standard error {chosen.gain_error:.3f}), the"
-            f" largest gain of {len(found)} candidates, and it predicts"
+            f" largest gain that counts among {len(found)}"
+            f" candidate{'s' * (len(found) != 1)}, and it predicts"
             f" {1 - chosen.agreement:.0%} of the target rows differently."
         )
     if shift.p_value > _LEVEL:
@@ -437,10 +446,19 @@ def _explain(chosen, found, score, shift):
             " so that only the shares of the classes differ, and no reweighted candidate has a"
             " gain that counts. Aligned and adapted ones would mix classes up."
         )
-    best = max(found, key=lambda row: row.gain)
+    whole = [row for row in found if not row.collapsed]
+    if not whole:
+        return (
+            "Keep the model without adaptation: the predictions of all other candidates leave"
+            " out classes that the target holds."
+        )
+    best = max(whole, key=lambda row: row.gain)
+    collapsed = ""
+    if len(whole) < len(found):
+        collapsed = ", leaving aside candidates that hardly predict a class of the target,"
     return (
         f"Keep the model without adaptation: no gain in the score {score!r} counts. The"
-        f" largest is {best.gain:+.3f} of {best.name!r} (standard error"
+        f" largest{collapsed} is {best.gain:+.3f} of {best.name!r} (standard error"
         f" {best.gain_error:.3f}), and a gain counts from {_LEAST_GAIN} and"
         f" {_ERRORS:g} standard errors on."
     )
@@ -454,5 +472,5 @@ def _warn_of_problems(rows):
         warnings.warn(
             f"{n} of {len(rows)} candidates could not be rated:\n{reasons}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -18,6 +18,7 @@ from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
 from sklearn_transfer._validation import _safe_indexing, as_target, shorten, suggest_near
 from sklearn_transfer.selection._negative_result import NegativeTransferResult
 from sklearn_transfer.selection._target_difference import (
+    check_labels_known,
     compute_target_interval,
     select_labeled,
 )
@@ -132,8 +133,8 @@ def negative_transfer_test(
     ------
     ValueError
         If a named baseline does not fit `transferred`, if `X_target` is given and nothing
-        takes it, if a score is not finite, or if `y_target` has fewer than two labels or not
-        an entry for each target row.
+        takes it, if a score is not finite, or if `y_target` has fewer than two labels, no
+        label that is among the classes in y, or not an entry for each target row.
 
     See Also
     --------
@@ -210,6 +211,8 @@ def negative_transfer_test(
     labeled = None
     if y_target is not None:
         labeled = select_labeled(X_target, y_target, scorers[0], random_state)
+        if is_classifier(transferred):
+            check_labels_known(labeled.y, y)
     jobs = list(zip((transferred, reference), fits, scorers, strict=True))
     with one_blas_thread(len(y) <= FEW_ROWS):
         scored = Parallel(n_jobs=n_jobs)(

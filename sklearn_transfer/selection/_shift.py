@@ -334,6 +334,8 @@ def _weigh_evidence(X, T, y, action, random_state):
     if is_settled or min(len(X), len(T)) < _FEWEST:
         return {}
     rows = draw_rows(len(X), _RANKED, random_state)
+    if len(np.unique(y[rows])) < 2:  # rows of a rare class were not drawn
+        return {}
     ranking = rank_adaptations(
         _WAYS,
         X[rows],

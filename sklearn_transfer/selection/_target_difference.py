@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import t as student
 from sklearn.metrics import accuracy_score
 
-from sklearn_transfer._validation import TargetDomain, _safe_indexing
+from sklearn_transfer._validation import TargetDomain, _safe_indexing, format_list
 
 _MOST_GROUPS = 20  # of rows, each of which is left out once
 
@@ -71,6 +71,19 @@ def select_labeled(X_target, y_target, scorer, random_state):
     return LabeledTarget(_safe_indexing(X, rows), y, groups)
 
 
+def check_labels_known(labels, y):
+    """Raise where no label of the target is a class of the source, as of another type."""
+    y = np.asarray(y)
+    if labels.ndim > 1 or y.ndim > 1:
+        return
+    given, known = np.unique(labels).tolist(), np.unique(y).tolist()
+    if not set(given) & set(known):
+        raise ValueError(
+            f"y_target holds {format_list(given, 3)}, and y {format_list(known, 3)}: no label"
+            " of the target is among the classes of the source. Give labels of the same type."
+        )
+
+
 def is_accuracy(scorer):
     """Whether a scorer is plain accuracy, which is a mean over rows."""
     plain = getattr(scorer, "_score_func", None) is accuracy_score
@@ -106,7 +119,10 @@ def compute_target_interval(differences, parts, sizes, confidence, of_rows):
     terms = of_target**2 / (n_parts - 1) + of_training**2 / (n_fits / 2)
     degrees, error = variance**2 / terms, math.sqrt(variance)
     half = error * float(student.ppf((1 + confidence) / 2, degrees))
-    result["interval"] = (float(center - half), float(center + half))
+    low, high = center - half, center + half
+    if of_rows:
+        low, high = max(low, -1.0), min(high, 1.0)
+    result["interval"] = (float(low), float(high))
     result["p_value"] = float(2 * student.sf(abs(center) / error, degrees))
     if center - half > 0 or center + half < 0:
         result["verdict"] = "helps" if center > 0 else "hurts"

@@ -13,6 +13,9 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_transfer._validation import TargetDomain
 
+# Of the warning of estimators that adapt and are fitted without a target.
+NO_TARGET = ".*no target samples, so nothing"
+
 
 def takes_target(estimator):
     """Whether the target can be given to the `fit` of an estimator, or of a step of it."""
@@ -50,7 +53,7 @@ def _list_pipelines(estimator):
 def fit_alone(estimator, X, y):
     """The estimator, fitted without a target on purpose."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*no target samples, so nothing")
+        warnings.filterwarnings("ignore", message=NO_TARGET)
         return estimator.fit(X, y)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -9,6 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_transfer import CORAL, KMM, ImportanceWeighted, TargetDomain, rank_adaptations
 from sklearn_transfer.selection._adaptation_candidates import AUTO
+from sklearn_transfer.selection._adaptation_scores import Domains, FoldScores, score_folds
 from sklearn_transfer.selection._feature_classifier import (
     CommonUnitScaler,
     build_feature_classifier,
@@ -192,7 +194,10 @@ def test_a_representation_is_needed_for_what_is_no_table():
     [
         ("corl", ValueError, "Did you mean 'coral'"),
         (["coral", "coral"], ValueError, "holds 'coral' 2 times: name them by a dict"),
-        ([CORAL(), 3], TypeError, "candidates\\['int'\\] is 3: expected a word"),
+        ([GaussianNB(), 3], TypeError, "candidates\\['int'\\] is 3: expected a word"),
+        ([CORAL()], TypeError, "is CORAL\\(\\), which does not predict: put it before"),
+        (GaussianNB(), TypeError, "candidates=GaussianNB\\(\\) is neither 'auto' nor a list"),
+        (None, TypeError, "candidates=None is neither 'auto' nor a list"),
     ],
 )
 def test_bad_candidates(candidates, kind, match):
@@ -295,3 +300,63 @@ def test_reweighted_candidates_are_chosen_where_shares_differ():
     X, y, T, _ = draw_shares()
     own = ImportanceWeighted(DecisionTreeClassifier(max_depth=3), KMM())
     assert rank_adaptations({"own": own}, X, y, T, cv=None).chosen.name == "own"
+
+
+def test_models_of_frames_know_the_columns():
+    X, y, T, _ = draw_domains()
+    X, T = (pd.DataFrame(rows, columns=["p", "q", "r"]) for rows in (X, T))
+    ranking = rank_adaptations(["mean", "kmm"], X, y, T, cv=None)
+    for row in ranking.candidates:
+        row.estimator.predict_proba(T)  # without a warning about names
+        with pytest.raises(ValueError, match="feature names should match"):
+            row.estimator.predict(T[["q", "p", "r"]])
+
+
+class Undefined(GaussianNB):
+    def predict_proba(self, X):
+        return np.where(np.arange(len(X))[:, None] == 4, np.nan, super().predict_proba(X))
+
+
+def test_candidates_whose_probabilities_are_not_finite_are_not_rated():
+    X, y, T, _ = draw_domains()
+    with pytest.warns(UserWarning, match="bad: predict_proba is not finite in row 4"):
+        ranking = rank_adaptations({"bad": Undefined(), "mean": "mean"}, X, y, T, cv=None)
+    assert ranking.chosen.name == "mean"
+
+
+def test_an_aligner_that_the_target_does_not_reach_is_not_rated():
+    X, y, T, _ = draw_domains()
+    hidden = CalibratedClassifierCV(make_pipeline(CORAL(), GaussianNB()))
+    with pytest.warns(UserWarning, match="hidden: CORAL got no target samples"):
+        ranking = rank_adaptations({"hidden": hidden}, X, y, T, cv=None)
+    assert ranking.chosen.name == "none"
+
+
+def test_problems_are_warned_of_where_the_ranking_is_asked_for():
+    X, y, T, _ = draw_domains()
+    with pytest.warns(UserWarning, match="not be rated") as caught:
+        rank_adaptations({"bad": Failing()}, X, y, T, cv=None)
+    assert caught[0].filename == __file__
+
+
+def test_a_class_of_one_row_leaves_its_fold_out():
+    X, _, T, _ = draw_domains()
+    y = np.where(np.arange(len(X)) == 7, "rare", "common")
+    ranking = rank_adaptations(["mean"], X, y, T)
+    for row in ranking.candidates:
+        assert row.problem is None
+        assert row.scores["importance-weighted"] > 0.9
+
+
+def test_folds_that_all_leave_one_class_give_no_scores():
+    X, y = np.arange(6.0)[:, None], np.arange(6) == 5
+    folds = np.where(y, 1, 0)
+    found = score_folds(GaussianNB(), Domains(X, y, X, np.unique(y)), folds, np.ones(6))
+    assert found == FoldScores()
+
+
+def test_the_reason_does_not_count_gains_of_collapsed_candidates():
+    X, y, T, _ = draw_domains(shift=20.0)
+    ranking = rank_adaptations({"bad": Collapsed()}, X, y, T, cv=None)
+    assert ranking.chosen.name == "none"
+    assert "of all other candidates leave out classes" in ranking.reason

@@ -81,7 +81,8 @@ def test_interval_of_rows_by_hand():
     degrees = (rows + fits) ** 2 / (rows**2 / 3 + fits**2 / 1)
     half = student.ppf(0.975, degrees) * math.sqrt(rows + fits)
     assert found["mean_difference"] == pytest.approx(0.375)
-    assert found["interval"] == pytest.approx((0.25 - half, 0.25 + half))
+    assert found["interval"] == pytest.approx((0.25 - half, 1.0))
+    assert 0.25 + half > 1  # which no difference of accuracies is
     error = math.sqrt(rows + fits)
     assert found["p_value"] == pytest.approx(2 * student.sf(0.25 / error, degrees))
 
@@ -295,6 +296,14 @@ def test_result_says_how_many_labels_it_rests_on():
     np.testing.assert_allclose(display.intervals_[0].get_xdata(), found.interval)
 
 
+def test_differences_of_accuracies_lie_between_minus_one_and_one():
+    found = compute_target_interval(
+        np.array([0.5, 0.0]), np.array([[1.0, 0.0], [0.0, 0.0]]), np.ones((2, 2)), 0.95, True
+    )
+    assert found["interval"] == (-1.0, 1.0)
+    assert found["verdict"] == "undecided"
+
+
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
@@ -302,6 +311,7 @@ def test_result_says_how_many_labels_it_rests_on():
         ({"X_target": np.zeros((3, 2)), "y_target": [0, 1]}, "y_target has 2 entries and X_t"),
         ({"X_target": np.zeros((2, 2)), "y_target": [0, None]}, "y_target has 1 label: at le"),
         ({"X_target": np.zeros((2, 2)), "y_target": [None] * 2}, "y_target has 0 labels"),
+        ({"X_target": np.zeros((2, 2)), "y_target": ["a", "b"]}, "no label of the target is"),
     ],
 )
 def test_unsuitable_labels_are_refused(domain, message):

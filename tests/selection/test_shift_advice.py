@@ -121,3 +121,15 @@ def test_ways_to_adapt_are_not_compared_on_a_handful_of_rows(n):
     assert report.action == "collect"
     assert report.ranking is None
     assert report.method is None
+
+
+def test_classes_too_rare_to_be_compared_leave_the_ranking_out():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1200, 1))
+    y = np.arange(1200) == 0
+    found = [
+        shift_report(X, X[:100] + 9, y, n_permutations=99, random_state=seed)
+        for seed in range(8)
+    ]
+    assert {report.action for report in found} <= {"collect", "align", "reweight"}
+    assert any(report.ranking is None for report in found)
