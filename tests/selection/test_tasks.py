@@ -20,7 +20,15 @@ from sklearn_transfer import (
 )
 from sklearn_transfer._validation import count_doubtful_values
 from sklearn_transfer.heads import episodes
-from sklearn_transfer.selection import gbc, h_score, label_shift_test, leep, logme, nce
+from sklearn_transfer.selection import (
+    _ranking,
+    gbc,
+    h_score,
+    label_shift_test,
+    leep,
+    logme,
+    nce,
+)
 
 NOISE = np.random.default_rng(0).normal(size=(600, 3))
 QUESTION = r"y holds {} distinct whole numbers in {} rows.*task='regression'"
@@ -154,6 +162,8 @@ def networks(monkeypatch):
         return LayerFeatures([tables[self.model] for _ in layers], 0, 0.0, 1)
 
     monkeypatch.setattr(PretrainedFeatures, "_extract_layers", extract_layers)
+    # There are no networks, of which it could be asked whether they take texts.
+    monkeypatch.setattr(_ranking, "_match_network", lambda extractor: extractor)
     return tables
 
 
