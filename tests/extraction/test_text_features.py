@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,11 @@ def test_truncation_is_told_once(features):
 
 
 def test_nothing_is_told_where_nothing_is_cut(features):
-    features.fit_transform([" ".join(LONG.split()[:10])])
+    words = LONG.split()[:10]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = features.fit_transform([" ".join(words)])
+    assert_rows(found, embed(words)[None])
 
 
 def test_windows_are_averaged_by_their_tokens(features):

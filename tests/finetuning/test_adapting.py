@@ -417,9 +417,11 @@ def test_a_frozen_network_built_without_a_target_warns_that_features_stay():
 def test_a_frozen_network_with_a_bottleneck_goes_on_without_a_warning():
     X, y, T, _ = draw_domains()
     model = make_classifier(freeze="all").partial_fit(X, y, X_target=T)
+    before = model.transform(T)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.partial_fit(X, y, X_target=T)
+    assert not np.allclose(model.transform(T), before)
 
 
 def test_the_report_of_several_labels_counts_equal_entries():
