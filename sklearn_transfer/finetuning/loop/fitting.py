@@ -1,18 +1,15 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
 import time
-import warnings
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 
 from sklearn_transfer._networks.inputs import map_tensors
-from sklearn_transfer._validation import shorten
 from sklearn_transfer.finetuning._ragged import Ragged
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
 from sklearn_transfer.finetuning.freezing.policies import (
-    BODY,
     EMBEDDING,
     Frozen,
     add_lora,
@@ -23,6 +20,10 @@ from sklearn_transfer.finetuning.freezing.policies import (
 )
 from sklearn_transfer.finetuning.freezing.prefix import find_prefix
 from sklearn_transfer.finetuning.freezing.probe import fit_head_to_part, validate_head
+from sklearn_transfer.finetuning.loop.bottleneck import (
+    needs_bottleneck,
+    warn_of_fixed_features,
+)
 from sklearn_transfer.finetuning.loop.build import build_net, build_pull
 from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
@@ -118,7 +119,8 @@ class Fitting:
         with train_alone(self.backbone.device, self.seed + len(self.entries)):
             if self.is_continued:
                 self.inputs.read()
-                self._warn_of_fixed_features()
+                if self.parts.target is not None:
+                    warn_of_fixed_features(self.network, self.frozen, self.estimator.adapt)
             else:
                 self.frozen = self._prepare()[0]
             self._train([Phase("partial_fit", self.frozen, 1, is_constant=True)], is_one=True)
@@ -131,29 +133,9 @@ class Fitting:
         self.network.to(self.backbone.device).eval()
         self.network.add_head(noise, self.inputs.reader.input_source)
         frozen = self._find_frozen(noise)
-        if self._needs_bottleneck(frozen):
+        if self.parts.target is not None and needs_bottleneck(self.network, frozen):
             self.network.add_bottleneck()
         return frozen, noise
-
-    def _needs_bottleneck(self, frozen):
-        """Whether features that objectives of adaptation act on would never change."""
-        if self.parts.target is None or not has_linear_head(self.network):
-            return False
-        fixed = frozen.parameters | self.network.untrained
-        names = (name for name, _ in self.network.named_parameters())
-        return all(name in fixed for name in names if name.startswith(BODY))
-
-    def _warn_of_fixed_features(self):
-        """Warn where a network got no bottleneck, since it was built without a target."""
-        if self.network.bottleneck is not None or not self._needs_bottleneck(self.frozen):
-            return
-        warnings.warn(
-            f"adapt={shorten(self.estimator.adapt)} cannot change the features, since all of"
-            " the network is frozen and it was built without a target, so without a"
-            " bottleneck: give X_target in fit, or in the first call of partial_fit",
-            UserWarning,
-            stacklevel=2,
-        )
 
     def _find_frozen(self, noise):
         estimator = self.estimator
