@@ -129,7 +129,12 @@ def interrupt():
 
 
 def press_ctrl_c():
-    signal.raise_signal(signal.SIGINT)
+    """Send the signal of Ctrl-C, which shells ignore for programs in the background."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 @pytest.mark.parametrize("stop", [interrupt, press_ctrl_c])
