@@ -193,15 +193,15 @@ def _resize_by_pillow(lines, size, interpolation):
     return np.asarray(Image.fromarray(lines).resize(size, resample))
 
 
-def _filter_bilinear(x):
+def _weigh_bilinear(x):
     return np.maximum(1.0 - x, 0.0)
 
 
-def _filter_bicubic(x):
+def _weigh_bicubic(x):
     near = (1.5 * x - 2.5) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * -0.5
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 # The function of a filter, and how many pixels away it is not zero.
-_FILTERS = {"bilinear": (_filter_bilinear, 1.0), "bicubic": (_filter_bicubic, 2.0)}
+_FILTERS = {"bilinear": (_weigh_bilinear, 1.0), "bicubic": (_weigh_bicubic, 2.0)}
