@@ -220,7 +220,11 @@ class PretrainedTextFeatures(_BasePretrained):
         return backbone
 
     def _collect_network_options(self):
-        return {"random_state": self.random_state, "device": self.device}
+        return {
+            "random_state": self.random_state,
+            "device": self.device,
+            "modality": "text",
+        }
 
     def _finish_features(self, backbone, taps, output, widths):
         kept = self._finish_widths(backbone, taps, widths)
