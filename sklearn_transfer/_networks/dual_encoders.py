@@ -29,7 +29,7 @@ from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_
 from sklearn_transfer._networks.text_folders import find_max_length
 from sklearn_transfer._networks.weights import load_matching
 from sklearn_transfer._store.digests import digest
-from sklearn_transfer._validation import format_list, import_optional, shorten
+from sklearn_transfer._validation import import_optional, shorten
 
 _KINDS = {"clip": "CLIP", "siglip": "Siglip"}
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -147,7 +147,7 @@ def _find_weights(folder, names):
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise FileNotFoundError(
-            f"{folder} has none of {format_list(names)}; bring one of them, or pass"
+            f"{folder} has none of {', '.join(names)}; bring one of them, or pass"
             " weights=None for random weights"
         )
     return found[0]

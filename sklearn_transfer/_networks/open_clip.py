@@ -59,9 +59,8 @@ def read_open_clip_config(stated, modality, label):
     if other or not isinstance(own["layers"], int):
         raise ValueError(
             f"model={shorten(label)}: the tower of {modality}s in {OPEN_CLIP} is not that of"
-            f" CLIP, as its {name} has {format_list(other or ['layers'])}; take a folder in"
-            " the layout of transformers, or for images the network of timm with the same"
-            " weights and layers='logits'"
+            f" CLIP, as its {name} has {format_list(other or ['layers'])}; take the network in"
+            " the layout of transformers, or for images that of timm with layers='logits'"
         )
     act = "quick_gelu" if stated.get("quick_gelu") else "gelu"
     common = {

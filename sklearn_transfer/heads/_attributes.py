@@ -40,7 +40,7 @@ class Describer:
                 "texts into vectors in the space of X, or give the vectors themselves"
             )
         if not self.is_fitted:
-            self.estimator = clone(self.estimator).fit(texts)
+            self.estimator = clone(self.estimator).fit(texts, None)
             self.is_fitted = True
         vectors = self.estimator.transform(texts)
         vectors = vectors.toarray() if issparse(vectors) else vectors
@@ -96,7 +96,7 @@ def _holds_texts(value):
 
 def _embed_texts(labels, values, describer):
     """Mean of the vectors of the texts of each class."""
-    groups = [[value] if isinstance(value, str) else list(value) for value in values]
+    groups = [[value] if np.ndim(value) == 0 else list(value) for value in values]
     for label, group in zip(labels.tolist(), groups, strict=True):
         for text in group:
             if not isinstance(text, str):
