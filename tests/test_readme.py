@@ -30,11 +30,12 @@ def names(photos, tmp_path):
 def test_recipes_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(recipes) == 11
+    assert len(recipes) == 12
     for recipe in recipes:
         exec(compile(recipe, "README.md", "exec"), names)
     assert names["search"].best_score_ > 0.9
     assert names["tuned"].best_score_ > 0.9
+    assert set(names["named"].predict(names["paths"][1::2])) == {"a flower"}
 
 
 def test_pictures_and_links_exist():

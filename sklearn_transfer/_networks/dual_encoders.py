@@ -1,8 +1,8 @@
 """Dual encoders: networks of images and of texts in one space, such as CLIP [Radford 2021].
 
-Both towers, as the two networks are called, lie in one folder, in the layout of transformers or
-of open_clip. The modality of a request says which of them is loaded. Weights of either layout
-are put into the modules of transformers.
+Both towers, as the two networks are called, lie in one folder, in the layout of transformers
+or of open_clip. The modality of a request says which of them is loaded. Weights of either
+layout are put into the modules of transformers.
 """
 
 import json
@@ -129,7 +129,8 @@ def _build_tower(config, modality, label):
         "image": ("vision_model", "visual_projection"),
         "text": ("text_model", "text_projection"),
     }[modality]
-    return nn.ModuleDict({name: getattr(model, name) for name in names if hasattr(model, name)})
+    found = {name: getattr(model, name, None) for name in names}  # SigLIP has no projections
+    return nn.ModuleDict({name: part for name, part in found.items() if part is not None})
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _refuse_other_input(request, label):
 
 def _wrap_image_tower(tower, config, folder, label, origin):
     kind, own = config["model_type"], tower["vision_model"].config
-    projection = tower["visual_projection"] if "visual_projection" in tower else nn.Identity()
+    projection = getattr(tower, "visual_projection", nn.Identity())
     module = ImageTower(tower["vision_model"], projection)
     has_class_token = kind == "clip"
     layout = Layout(
@@ -226,7 +227,7 @@ def _wrap_text_tower(tower, config, folder, label, origin):
     stated = _read_json(folder / "tokenizer_config.json")
     padding = _find_padding(definition, stated, own)
     n_positions = own.max_position_embeddings
-    projection = tower["text_projection"] if "text_projection" in tower else None
+    projection = getattr(tower, "text_projection", None)
     if config["model_type"] == "siglip":
         network = FixedLength(network, n_positions, padding)
     spec = TextSpec(

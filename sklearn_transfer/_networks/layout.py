@@ -71,7 +71,7 @@ class Layout:
     is_normalized : bool, default=False
         Whether embeddings are meant to be scaled to norm 1.
     is_tower : bool, default=False
-        Whether another network, of another modality, has the same name: that of a dual encoder.
+        Whether it is one of the two networks of a dual encoder, which have one name.
     """
 
     label: str

@@ -62,9 +62,7 @@ class Projection(nn.Module):
         return found + (self.residual(embedding) if known else embedding)
 
 
-def make_text_backbone(
-    module, spec, origin, *, is_normalized, class_token, is_tower=False
-):
+def make_text_backbone(module, spec, origin, *, is_normalized, class_token, is_tower=False):
     """Return the backbone of a `TextNetwork`."""
     stages = list_layers(module.network)
     layout = Layout(

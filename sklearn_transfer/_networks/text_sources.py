@@ -67,7 +67,8 @@ def fetch_hub_config(repo, file="config.json"):
 def fetch_text_snapshot(repo, label, weights=WEIGHTS):
     """Return a folder with all files of a network of a hub, which the cache may have.
 
-    `weights` are the names of its files of weights, safe ones first. Raises FileNotFoundError that says which files to bring if the hub cannot be reached.
+    `weights` are the names of its files of weights, safe ones first. Raises FileNotFoundError
+    that says which files to bring if the hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
 

@@ -26,11 +26,11 @@ class ConSE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TakesCallbacks, B
     """Features of images in a space of texts, to classify them by descriptions.
 
     A network that knows the thousand classes of ImageNet places each image at a convex
-    combination of semantic embeddings (ConSE): the mean of the texts that describe its
-    likeliest classes, weighted by their probabilities. There an image can be compared with any
-    text, so `ZeroShotClassifier(method="cosine")` predicts classes that are described in words,
-    without one labeled image. Both default networks come with their weights and need no
-    download.
+    combination of semantic embeddings (ConSE [1]_): the mean of the vectors of the texts that
+    describe its likeliest classes, weighted by their probabilities. There an image can be
+    compared with any text, so that `ZeroShotClassifier(method="cosine")` predicts classes that
+    are described in words, without one labeled image. The default networks come with this
+    package and its extra `text`, and need no download.
 
     Use it where no image is labeled and your classes are of the kind that ImageNet shows:
     animals, plants, food, clothes, vehicles, tools, buildings. With a few labeled images per
@@ -70,22 +70,24 @@ class ConSE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TakesCallbacks, B
 
     Notes
     -----
-    With probabilities p of the T likeliest classes, which are divided by their sum, and vectors
-    s of length one of their texts, the features of an image are ``sum_t p_t s_t``. Their
-    cosines with descriptions are what is meant to be compared.
+    With probabilities p of the T likeliest classes, divided by their sum, and vectors s of
+    length one of their texts, the features of an image are ``sum_t p_t s_t``. Their cosines
+    with descriptions are what is meant to be compared.
 
-    `fit` learns nothing from X. Logits are cached by `image`, under the layer "logits": a
-    search over `n_top` or over descriptions sends no image through the network again. Where
-    embeddings of the same images are needed too, `PretrainedFeatures().precompute(X,
-    layers=[None, "logits"])` takes one pass for both.
+    `fit` learns nothing from X. It embeds the texts of a thousand classes, which takes a few
+    seconds once per process, or once at all where `text` has a folder as `cache`. Logits are
+    cached by `image`, under the layer "logits": a search over `n_top` or over descriptions
+    sends no image through the network again. Where embeddings of the same images are needed
+    too, `PretrainedFeatures().precompute(X, layers=[None, "logits"])` takes one pass for both.
 
     It cannot tell apart what ImageNet's classes do not show. For ten kinds of garments in the
     gray pictures of Fashion-MNIST, printed dark on white, the accuracy is 0.32 (chance 0.1).
     The defaults, T = 10 and texts with definitions, were chosen there (0.25 with T = 1, 0.27
     with the first synonym alone); a prompt such as "a photo of a" made it worse. On crops of
     15 photos they gave 0.43 with one word per class and 0.48 with a few words (chance 0.07):
-    above 0.9 for a cat, a cup of coffee, a flower, a rocket and a brick wall, and 0 for
-    galaxies, a retina and the surface of the moon. Drawings and emoji are not recognized.
+    above 0.9 for a cat, a cup of coffee, a flower, a rocket and a brick wall, and below 0.1
+    for galaxies, a retina and the surface of the moon. Drawings and emoji are hardly
+    recognized.
 
     References
     ----------

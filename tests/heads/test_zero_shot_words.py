@@ -62,7 +62,8 @@ def test_lengths_of_vectors_do_not_count(rows):
         ZeroShotClassifier(describer=describer, normalize=False, gamma=1.0, alpha=1.0)
         for describer in (TfidfVectorizer(), Scaled())
     ]
-    scores = [model.fit(rows, Y, attributes=PROMPTS).decision_function(rows) for model in models]
+    models = [model.fit(rows, Y, attributes=PROMPTS) for model in models]
+    scores = [model.decision_function(rows) for model in models]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
 
 
@@ -145,7 +146,10 @@ def test_fitted_describer_is_used_as_it_is():
 
 def test_words_travel_through_searches(features):
     model = make_pipeline(features, ZeroShotClassifier(describer=features))
-    grid = {"zeroshotclassifier__gamma": [0.1, 1.0], "pretrainedtextfeatures__pooling": ["avg"]}
+    grid = {
+        "zeroshotclassifier__gamma": [0.1, 1.0],
+        "pretrainedtextfeatures__pooling": ["avg"],
+    }
     search = GridSearchCV(model, grid, cv=2)
     search.fit(X, Y, zeroshotclassifier__attributes=PROMPTS)
     assert set(search.predict(X)) <= set(PROMPTS)
@@ -167,7 +171,10 @@ def test_words_without_describer_say_what_to_pass(rows):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"cat": "cat", "dog": [0.1] * 16}, "describes 'dog' by 0.1, and other classes by text"),
+        (
+            {"cat": "cat", "dog": [0.1] * 16},
+            "describes 'dog' by 0.1, and other classes by text",
+        ),
         ({"cat": ["cat", None]}, "describes 'cat' by None, and other classes by texts"),
         ({"cat": "cat", "dog": []}, "describes 'dog' by no text: give at least one"),
         (["cat", "cat"], "describes 'cat' more than once"),
