@@ -19,11 +19,13 @@ from sklearn_transfer._modalities.text.tokens import build_tokenizer
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.layout import Layout, Place, Stage
 from sklearn_transfer._networks.open_clip import (
+    CLIP_MEAN,
+    CLIP_STD,
     OPEN_CLIP,
     OPEN_CLIP_WEIGHTS,
+    convert_open_clip_weights,
     read_open_clip_config,
     read_open_clip_preprocessing,
-    rename_open_clip_weights,
 )
 from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_backbone
 from sklearn_transfer._networks.text_folders import find_max_length
@@ -37,14 +39,10 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TINY = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
 _TINY |= {"num_attention_heads": 1, "vocab_size": 4, "max_position_embeddings": 4}
 _TINY |= {"image_size": 8, "patch_size": 8, "bos_token_id": 0, "eos_token_id": 1}
-_MEAN = {
-    "clip": (0.48145466, 0.4578275, 0.40821073),
-    "siglip": (0.5, 0.5, 0.5),
-}
-_STD = {
-    "clip": (0.26862954, 0.26130258, 0.27577711),
-    "siglip": (0.5, 0.5, 0.5),
-}
+_MEAN = {"clip": CLIP_MEAN, "siglip": (0.5, 0.5, 0.5)}
+_STD = {"clip": CLIP_STD, "siglip": (0.5, 0.5, 0.5)}
+# Names of Pillow's filters by their numbers.
+_FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
 
 class ImageTower(nn.Module):
@@ -102,7 +100,7 @@ def load_tower(folder, request, label, origin):
     if not is_dual_config(config):
         stated = _read_json(folder / OPEN_CLIP)
         config = read_open_clip_config(stated, request.modality, label)
-        convert = rename_open_clip_weights
+        convert = convert_open_clip_weights
     tower = _build_tower(config, request.modality, label)
     if request.weights == "pretrained":
         names = OPEN_CLIP_WEIGHTS if convert else _WEIGHTS
@@ -184,16 +182,18 @@ def _wrap_image_tower(tower, config, folder, label, origin):
         is_tower=True,
     )
     spec = _read_image_spec(folder, kind, own.image_size)
-    structure = digest("image tower", repr(module), repr(own.to_dict()))
+    structure = digest("image tower", repr(module), own.num_attention_heads)
     return Backbone(Description(layout, spec, origin, digest=structure), module)
 
 
 def _read_image_spec(folder, kind, edge):
     """Return the spec that a folder states, or that of the networks of its kind."""
     stated = _read_json(folder / "preprocessor_config.json")
+    if not stated:  # where transformers 5 may put it
+        stated = _read_json(folder / "processor_config.json").get("image_processor") or {}
     if not stated and (folder / OPEN_CLIP).is_file():
         size = (edge, edge) if isinstance(edge, int) else tuple(edge)
-        return read_open_clip_preprocessing(_read_json(folder / OPEN_CLIP), size, ImageSpec)
+        return read_open_clip_preprocessing(_read_json(folder / OPEN_CLIP), size)
     size = resize = (edge, edge)
     crop_mode = "squash" if kind == "siglip" else "center"
     stated_size = stated.get("size", edge)
@@ -215,10 +215,6 @@ def _read_image_spec(folder, kind, edge):
         _FILTERS[stated.get("resample", 3)],
         crop_mode,
     )
-
-
-# Names of Pillow's filters by their numbers.
-_FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
 
 def _wrap_text_tower(tower, config, folder, label, origin):

