@@ -111,25 +111,14 @@ def read_open_clip_preprocessing(stated, size):
 
 def convert_open_clip_weights(state_dict):
     """Return a state dict of open_clip under the names that transformers gives its tensors."""
+    vision = ("vision_model", "visual_projection", "proj", _OF_VISION)
+    text = ("text_model", "text_projection", "text_projection", _OF_TEXT)
     found = {}
-    is_nested = any(name.startswith("text.") for name in state_dict)
     for name, tensor in state_dict.items():
         if name.startswith("visual."):
-            found.update(
-                _convert_tensor(
-                    name.removeprefix("visual."),
-                    tensor,
-                    ("vision_model", "visual_projection", "proj", _OF_VISION),
-                )
-            )
-        elif name.startswith("text.") or not is_nested:
-            found.update(
-                _convert_tensor(
-                    name.removeprefix("text."),
-                    tensor,
-                    ("text_model", "text_projection", "text_projection", _OF_TEXT),
-                )
-            )
+            found.update(_convert_tensor(name.removeprefix("visual."), tensor, vision))
+        else:  # the tower of texts may lie under a name of its own
+            found.update(_convert_tensor(name.removeprefix("text."), tensor, text))
     return found
 
 
