@@ -56,6 +56,22 @@ class ImageTower(nn.Module):
         return self.projection(self.network(pixel_values=pixels).pooler_output)
 
 
+class Unmasked(nn.Module):
+    """A causal network of texts, called without a mask: no token sees the padding behind it.
+
+    What transformers does with a mask depends on its content, so that widths could not be told
+    from shapes alone.
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids, attention_mask):
+        # The product keeps the mask among the inputs of compiled graphs.
+        return self.network(input_ids=input_ids * attention_mask)
+
+
 class FixedLength(nn.Module):
     """A network of texts that was trained on padding of one length, and attends to it.
 
@@ -226,6 +242,8 @@ def _wrap_text_tower(tower, config, folder, label, origin):
     projection = getattr(tower, "text_projection", None)
     if config["model_type"] == "siglip":
         network = FixedLength(network, n_positions, padding)
+    else:
+        network = Unmasked(network)
     spec = TextSpec(
         label,
         definition,

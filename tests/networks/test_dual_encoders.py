@@ -247,7 +247,14 @@ def test_towers_do_not_share_cached_rows(clip, images):
     np.testing.assert_array_equal(PretrainedTextFeatures(folder).fit_transform(TEXTS), rows)
 
 
-@pytest.mark.parametrize("layers", ["shallow", "deep", 0, "network.encoder.layers.1"])
+def test_names_of_features_need_no_pass(clip, images):
+    for kind, samples in [(PretrainedFeatures, images), (PretrainedTextFeatures, TEXTS)]:
+        features = kind(clip[0]).fit(samples)
+        clear_registry()
+        assert len(features.get_feature_names_out()) == small.DIM
+
+
+@pytest.mark.parametrize("layers", ["shallow", "deep", 0])
 def test_inner_layers_of_both_towers_are_features(clip, images, layers):
     assert embed_texts(clip[0], layers=layers).shape == (len(TEXTS), small.WIDTH)
     assert embed_images(clip[0], images, layers=layers).shape == (3, small.WIDTH)
