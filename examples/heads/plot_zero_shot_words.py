@@ -60,7 +60,8 @@ attempts = {
     "both": {name: [name, text] for name, text in words.items()},
 }
 space = ConSE()
-head = ZeroShotClassifier(method="cosine", describer=PretrainedTextFeatures())
+describer = PretrainedTextFeatures()
+head = ZeroShotClassifier(method="cosine", describer=describer, temperature=0.1)
 model = make_pipeline(space, head)
 for name, attributes in attempts.items():
     model.fit(X, zeroshotclassifier__attributes=attributes)

@@ -88,7 +88,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     temperature : float or "auto", default="auto"
         Probabilities are softmax(scores / temperature). It does not change `predict`. "auto"
         maximizes the likelihood of the training rows, each left out in turn for "eszsl"; it
-        is 0.01 for "cosine" without labels, about that of dual encoders: exp(-logit_scale).
+        is 0.01 for "cosine" without labels, about that of dual encoders: exp(-logit_scale);
+        0.1 is about right for `ConSE`.
     describer : estimator or None, default=None
         Turns texts that describe classes into vectors by `transform`, such as
         `PretrainedTextFeatures()`; for "cosine" into the space of X. A clone is fitted on the
