@@ -6,6 +6,8 @@ layout are put into the modules of transformers.
 """
 
 import json
+import re
+import string
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -237,6 +239,8 @@ def _wrap_text_tower(tower, config, folder, label, origin):
     network, own = tower["text_model"], tower["text_model"].config
     definition = _read_tokenizer(folder, label)
     stated = _read_json(folder / "tokenizer_config.json")
+    if stated.get("tokenizer_class") == "SiglipTokenizer":
+        definition = _remove_punctuation(definition)
     padding = _find_padding(definition, stated, own)
     n_positions = own.max_position_embeddings
     projection = getattr(tower, "text_projection", None)
@@ -250,7 +254,8 @@ def _wrap_text_tower(tower, config, folder, label, origin):
         padding=padding,
         max_length=find_max_length({}, stated, n_positions),
         n_positions=n_positions,
-        lowercase=bool(stated.get("do_lower_case", False)) and projection is None,
+        # The definition of CLIP's tokenizer does so itself.
+        lowercase=stated.get("do_lower_case", False) and projection is None,
     )
     return make_text_backbone(
         # The last token is the one that ends a text, and the only one that has seen all.
@@ -276,6 +281,25 @@ def _read_tokenizer(folder, label):
         f"{folder} has no tokenizer.json; bring it from the repository of the network, or for"
         " CLIP from openai/clip-vit-large-patch14, whose tokenizer open_clip uses"
     )
+
+
+def _remove_punctuation(definition):
+    """Return the definition of a tokenizer that first does what `SiglipTokenizer` does.
+
+    It does so in Python, outside of the definition: lower case, no punctuation of ASCII, and
+    single spaces.
+    """
+    content = json.loads(definition)
+    patterns = [(f"[{re.escape(string.punctuation)}]", ""), (r"\s+", " ")]
+    steps = [
+        {"type": "Lowercase"},
+        *({"type": "Replace", "pattern": {"Regex": p}, "content": c} for p, c in patterns),
+        {"type": "Strip", "strip_left": True, "strip_right": True},
+    ]
+    own = content.get("normalizer")
+    steps += [] if own is None else [own]
+    content["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    return json.dumps(content)
 
 
 def _find_padding(definition, stated, config):

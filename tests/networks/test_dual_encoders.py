@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import string
 
 import numpy as np
 import pytest
@@ -130,6 +131,18 @@ def test_images_of_siglip_are_those_of_transformers(siglip, images):
     pixels = processor(images, return_tensors="pt")["pixel_values"]
     expected = ask(model.get_image_features, pixel_values=pixels)
     assert_equal(embed_images(folder, images), expected)
+
+
+def test_texts_of_siglip_have_no_case_and_no_punctuation(siglip, tmp_path):
+    folder = tmp_path / "net"
+    shutil.copytree(siglip[0], folder)
+    path = folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text()) | {"tokenizer_class": "SiglipTokenizer"}
+    path.write_text(json.dumps(stated))
+    texts = [f"A photo, of  a CAT{string.punctuation}", " fish\n"]
+    clean = embed_texts(siglip[0], ["a photo of a cat", "fish"])
+    np.testing.assert_array_equal(embed_texts(folder, texts), clean)
+    assert not np.allclose(embed_texts(siglip[0], ["a photo, of a cat!"]), clean[:1])
 
 
 @torch.no_grad()
