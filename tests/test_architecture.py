@@ -151,9 +151,9 @@ def test_importing_the_root_loads_no_network_library():
 
 def test_constructing_an_extractor_loads_no_network_library():
     statement = (
-        "from sklearn_transfer import PretrainedFeatures\n"
+        "from sklearn_transfer import ConSE, PretrainedFeatures\n"
         "from sklearn.base import clone\n"
-        "repr(clone(PretrainedFeatures(layers='deep')))"
+        "repr(clone(ConSE(PretrainedFeatures(layers='deep'))))"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 

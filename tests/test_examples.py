@@ -59,6 +59,17 @@ def test_fifty_labels_of_texts_are_worth_more_than_350_without_a_network(tmp_pat
 
 
 @pytest.mark.slow
+def test_photos_are_classified_by_words_where_imagenet_shows_the_like(tmp_path):
+    lines = run("heads/plot_zero_shot_words.py", tmp_path)
+    accuracies = dict(re.findall(r"^(\S.*?) *: accuracy (\S+)$", lines, re.MULTILINE))
+    assert float(accuracies["a few words"]) > 0.4  # chance is 0.067
+    assert float(accuracies["n_top=10"]) > float(accuracies["n_top=1"]) + 0.05
+    often, never = re.findall(r"^(?:recognized nearly always|hardly ever): (.*)$", lines, re.M)
+    assert {"cat", "coffee"} <= set(re.findall(r"\w+", often))
+    assert {"galaxies", "moon"} <= set(re.findall(r"\w+", never))
+
+
+@pytest.mark.slow
 def test_deeper_layers_bring_photos_of_one_class_together(tmp_path):
     lines = run("extraction/plot_embedding_map.py", tmp_path)
     shares = {

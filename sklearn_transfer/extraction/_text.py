@@ -1,6 +1,5 @@
 """Texts to features."""
 
-import os
 from numbers import Integral
 
 import numpy as np
@@ -30,7 +29,9 @@ class PretrainedTextFeatures(_BasePretrained):
         ("hf-hub:OWNER/NAME"), a local folder in either layout (with a separator, as in
         "./folder"), or a module that is called with `input_ids` and `attention_mask` and has
         its tokenizer as attribute `tokenizer`; it is copied and never trained or changed. No
-        code of a repository is executed.
+        code of a repository is executed. Of a dual encoder (CLIP or SigLIP in transformers'
+        layout, CLIP in open_clip's, also beside timm's in "hf-hub:timm/...") it is the network
+        of texts with its projection, in one space with `PretrainedFeatures` of that name.
     weights : "pretrained", None, path or dict, default="pretrained"
         "pretrained" looks into installed packages, then into the local cache, then at the
         hub; for a folder or a module it means the weights that it has. None draws random
@@ -149,7 +150,6 @@ class PretrainedTextFeatures(_BasePretrained):
 
     _parameter_constraints: dict = {
         **_BasePretrained._parameter_constraints,
-        "model": [str, os.PathLike, callable],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "long_text": [StrOptions({"truncate", "windows", "raise"})],
         "prompt": [str, None],
@@ -220,7 +220,11 @@ class PretrainedTextFeatures(_BasePretrained):
         return backbone
 
     def _collect_network_options(self):
-        return {"random_state": self.random_state, "device": self.device}
+        return {
+            "random_state": self.random_state,
+            "device": self.device,
+            "modality": "text",
+        }
 
     def _finish_features(self, backbone, taps, output, widths):
         kept = self._finish_widths(backbone, taps, widths)
