@@ -64,7 +64,9 @@ def _find_sample(X):
             if kind is not None:
                 is_column = names is not None and len(names) > 1
                 at = f" of column {names[column]!r}" if is_column else ""
-                shown = _SHOWN.repr(str(value)) if isinstance(value, str) else type(value).__name__
+                shown = (
+                    _SHOWN.repr(str(value)) if isinstance(value, str) else type(value).__name__
+                )
                 return kind[0], f"{kind[1]}, such as {shown} in row {row}{at}", is_column
     return None
 

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -334,3 +335,19 @@ def test_default_network_loads_no_other_library():
     command = [sys.executable, "-W", "error", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"transformers", "sentence_transformers"} & set(run.stdout.split())
+
+
+def test_rows_are_scaled_without_a_copy_of_the_matrix(features):
+    backbone = features._load_backbone()
+    taps = features._resolve(backbone, None)
+    output = np.random.default_rng(0).normal(size=(20_000, 16)).astype(np.float32)
+    expected = output / np.linalg.norm(output, axis=1, keepdims=True)
+    tracemalloc.start()
+    try:
+        found, widths = features._finish_features(backbone, taps, output, [16])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < output.nbytes / 4
+    assert widths == [16]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
