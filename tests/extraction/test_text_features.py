@@ -207,12 +207,13 @@ def test_limit_is_in_no_key_of_a_short_text(folder):
         (None, "is missing"),
         (float("nan"), "is missing"),
         (pd.NA, "is missing"),
+        (np.float32("nan"), "is missing"),
         (3, "is of type int"),
         (b"cat", "is bytes"),
         (["cat"], "is of type list"),
         ("cat \ud83d", "lone surrogate"),
     ],
-    ids=["None", "nan", "NA", "int", "bytes", "list", "surrogate"],
+    ids=["None", "nan", "NA", "float32", "int", "bytes", "list", "surrogate"],
 )
 def test_bad_sample_is_named(features, sample, reason):
     with pytest.raises(ValueError, match=rf"row 1 .*{reason}"):
