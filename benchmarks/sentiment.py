@@ -6,7 +6,7 @@ these; `--least 0.01` keeps all but 0. The tables show accuracies within a domai
 three others, means over domains and draws of the texts; accuracies for growing numbers of
 labels; and for the 12 pairs of domains what each word of `rank_adaptations` does, and which
 one it chooses without labels of the target. `--fine-tune` shows instead, for each domain, what
-training the network on its labels brings over features of the frozen one; it takes half an
+training the network on its labels brings over features of the frozen one; it takes up to an
 hour on one core.
 """
 
