@@ -340,13 +340,13 @@ def measure_memory_of_texts(data):
     """Measure memory on short texts; the cache of both runs is full before the end."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for cache, words in [
+        for place, words in [
             ("None", "without a cache"),
             ("memory", "with a cache of 10 MB in memory"),
-            (folder, "with a folder"),
+            (folder + "/{}", "with a folder"),  # each number of texts has one of its own
         ]:
             peaks = [
-                int(_run_code(_PEAK_OF_TEXTS, cache, str(n), limit="10000000"))
+                int(_run_code(_PEAK_OF_TEXTS, place.format(n), str(n), limit="10000000"))
                 for n in (100_000, 10_000)
             ]
             what = f"peak memory beyond the output, 100,000 short texts, {words}"
