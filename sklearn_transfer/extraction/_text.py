@@ -9,6 +9,8 @@ from sklearn_transfer._modalities.text.samples import as_texts, warn_of_paths
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._base import _BasePretrained
 
+_ROWS_AT_ONCE = 1024
+
 
 class PretrainedTextFeatures(_BasePretrained):
     """Features of texts from a frozen, pretrained network.
@@ -231,16 +233,15 @@ class PretrainedTextFeatures(_BasePretrained):
 
     def _finish_features(self, backbone, taps, output, widths):
         kept = self._finish_widths(backbone, taps, widths)
-        is_normalized = backbone.layout.is_normalized
-        if kept == widths and not (is_normalized and any(map(_is_embedding, taps))):
-            return output, widths
-        pieces = np.split(output, np.cumsum(widths)[:-1], axis=1)
-        pieces = [piece[:, :width] for piece, width in zip(pieces, kept, strict=True)]
-        for i, tap in enumerate(taps):
-            if is_normalized and _is_embedding(tap):
-                norms = np.linalg.norm(pieces[i], axis=1, keepdims=True)
-                pieces[i] = pieces[i] / np.maximum(norms, 1e-12)
-        return np.ascontiguousarray(np.hstack(pieces)), kept
+        edges = np.cumsum([0, *widths])
+        if kept != widths:
+            columns = [np.arange(e, e + width) for e, width in zip(edges, kept, strict=False)]
+            output, edges = output[:, np.concatenate(columns)], np.cumsum([0, *kept])
+        if backbone.layout.is_normalized:
+            for tap, start, end in zip(taps, edges, edges[1:], strict=False):
+                if _is_embedding(tap):
+                    _normalize_rows(output[:, start:end])
+        return output, kept
 
     def _finish_widths(self, backbone, taps, widths):
         if self.n_dimensions is None:
@@ -267,3 +268,10 @@ class PretrainedTextFeatures(_BasePretrained):
 
 def _is_embedding(tap):
     return tap.label == "embedding"
+
+
+def _normalize_rows(matrix):
+    """Scale rows to norm 1 where they are, a few at a time: a matrix may fill the memory."""
+    for start in range(0, len(matrix), _ROWS_AT_ONCE):
+        rows = matrix[start : start + _ROWS_AT_ONCE]
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
