@@ -32,7 +32,7 @@ from sklearn_transfer._networks.open_clip import (
 from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_backbone
 from sklearn_transfer._networks.text_folders import find_max_length
 from sklearn_transfer._networks.weights import load_matching
-from sklearn_transfer._store.digests import digest
+from sklearn_transfer._store.digests import digest_structure
 from sklearn_transfer._validation import import_optional, shorten
 
 _KINDS = {"clip": "CLIP", "siglip": "Siglip"}
@@ -200,7 +200,7 @@ def _wrap_image_tower(tower, config, folder, label, origin):
         is_tower=True,
     )
     spec = _read_image_spec(folder, kind, own.image_size)
-    structure = digest("image tower", repr(module), own.num_attention_heads)
+    structure = digest_structure(module)
     return Backbone(Description(layout, spec, origin, digest=structure), module)
 
 

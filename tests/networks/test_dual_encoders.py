@@ -260,6 +260,15 @@ def test_towers_do_not_share_cached_rows(clip, images):
     np.testing.assert_array_equal(PretrainedTextFeatures(folder).fit_transform(TEXTS), rows)
 
 
+def test_padding_that_is_seen_is_in_the_key(siglip, tmp_path):
+    shutil.copytree(siglip[0], tmp_path / "net")
+    path = tmp_path / "net" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": "a"}))
+    folders = [str(siglip[0]), str(tmp_path / "net")]
+    first, other = (PretrainedTextFeatures(f).fit_transform(TEXTS) for f in folders)
+    assert not np.allclose(first, other)
+
+
 def test_names_of_features_need_no_pass(clip, images):
     for kind, samples in [(PretrainedFeatures, images), (PretrainedTextFeatures, TEXTS)]:
         features = kind(clip[0]).fit(samples)
