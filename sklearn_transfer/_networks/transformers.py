@@ -304,6 +304,7 @@ def _wrap_sentence_transformer(module, label, origin):
     first = parts["Transformer"]
     network = next(child for child in first.children() if hasattr(child, "config"))
     config = network.config.to_dict()
+    n_positions = find_n_positions(config)
     definition = export_tokenizer(first.tokenizer, label)
     pooling, pools_prompt = None, True
     if "Pooling" in parts:
@@ -315,8 +316,8 @@ def _wrap_sentence_transformer(module, label, origin):
         label,
         definition,
         padding=_find_padding(config),
-        max_length=module.max_seq_length,
-        n_positions=find_n_positions(config),
+        max_length=find_max_length({"max_seq_length": module.max_seq_length}, {}, n_positions),
+        n_positions=n_positions,
         prompts=tuple(prompts.items()),
         prompt=prompts.get(module.default_prompt_name, ""),
         lowercase=bool(getattr(first, "do_lower_case", False)),

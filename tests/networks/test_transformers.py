@@ -229,6 +229,13 @@ def test_side_of_truncation_is_that_of_the_tokenizer(transformers, tmp_path):
     np.testing.assert_allclose(found, features.transform(["cat fish"]), atol=1e-6)
 
 
+def test_limit_is_within_the_positions(tmp_path):
+    folder = small_texts.write_bert(tmp_path / "net", max_length=4000)
+    with pytest.warns(UserWarning, match="tokens beyond max_length=20 are cut"):
+        found = features_of(str(folder)).fit_transform(["cat " * 40])
+    assert np.isfinite(found).all()
+
+
 @pytest.fixture
 def _offline(monkeypatch, tmp_path, fresh):
     from huggingface_hub import constants
