@@ -103,6 +103,32 @@ def test_preprocessing_is_that_of_the_folder(clip, images, tmp_path, file):
     assert_equal(embed_images(folder, images), expected)
 
 
+def copy_preprocessing(folder, target, **changes):
+    """Copy a folder with another preprocessing; returns the copy."""
+    shutil.copytree(folder, target)
+    path = target / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return target
+
+
+def test_images_may_go_without_normalization(clip, images, tmp_path):
+    folder = copy_preprocessing(clip[0], tmp_path / "net", do_normalize=False)
+    processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
+    pixels = processor(images, return_tensors="pt")["pixel_values"]
+    expected = ask(clip[1].get_image_features, pixel_values=pixels)
+    assert_equal(embed_images(folder, images), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("do_resize", False), ("do_rescale", False), ("rescale_factor", 1 / 127.5)],
+)
+def test_other_preprocessing_is_refused(clip, images, tmp_path, name, value):
+    folder = copy_preprocessing(clip[0], tmp_path / "net", **{name: value})
+    with pytest.raises(ValueError, match=f"has {name}={value!r}, and only"):
+        embed_images(folder, images)
+
+
 def test_images_of_clip_are_those_of_transformers(clip, images):
     folder, model, _ = clip
     processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
