@@ -314,7 +314,7 @@ def _crop(photo, size, rng):
     x, y = x - left, y - upper
     start_x, start_y = round(x - side / 2), round(y - side / 2)
     width, height = round(x + side / 2) - start_x, round(y + side / 2) - start_y
-    # The pixels are those of `rotate` and `crop`, but only the ones that are kept are computed.
+    # The pixels are those of `rotate` and `crop`, but only the ones kept are computed.
     cos, sin = math.cos(radians), math.sin(radians)
     dx, dy = start_x - x, start_y - y
     turn = (cos, -sin, x + cos * dx - sin * dy, sin, cos, y + sin * dx + cos * dy)
