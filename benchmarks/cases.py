@@ -1,6 +1,7 @@
 """Measure the rows of the table: each case takes `Data` and returns rows."""
 
 import functools
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,8 @@ def measure_ready_arrays(data):
     """Measure arrays of 256 pixels, which the transform only crops, and of 224 pixels."""
     n = len(data.paths) - len(data.paths) % max(peers.BATCHES)
     loops = {
-        "a raw OpenVINO loop": peers.make_openvino_loop(n),
-        "a raw ONNX Runtime loop": peers.make_onnxruntime_loop(n),
+        "a raw OpenVINO loop in float32": peers.make_openvino_loop(n),
+        "a raw ONNX Runtime loop in float32": peers.make_onnxruntime_loop(n),
     }
     rng = np.random.default_rng(0)
     functions = {
@@ -74,7 +75,10 @@ def measure_ready_arrays(data):
     functions.update({name: loop for name, loop in loops.items() if loop})
     times = time_interleaved(functions, data.rounds)
     notes = {256: "cropped only", 224: "scaled to 256, then cropped"}
-    aims = {(256, "a raw OpenVINO loop"): "at least 0.95"}
+    aims = {
+        (256, "a raw OpenVINO loop in float32"): "at least 0.95",
+        (224, "a raw OpenVINO loop in float32"): "at least 0.9",
+    }
     return [
         Row.from_ratios(
             f"images/s from arrays of {size} x {size} ({notes[size]})",
@@ -85,6 +89,25 @@ def measure_ready_arrays(data):
         for size in (256, 224)
         for name in loops
         if name in times
+    ]
+
+
+def measure_bfloat16(data):
+    """Measure arrays of 256 pixels in bfloat16, on CPUs with instructions for it."""
+    n = len(data.paths) - len(data.paths) % max(peers.BATCHES)
+    loop = peers.make_openvino_loop(n, "bf16")
+    if loop is None or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return []
+    rng = np.random.default_rng(0)
+    arrays = rng.integers(0, 256, (n, 256, 256, 3), dtype=np.uint8)
+    functions = {p: make_pass(arrays, precision=p) for p in ("bfloat16", "float32")}
+    times = time_interleaved({**functions, "loop": loop}, data.rounds)
+    what = "images/s from arrays of 256 x 256 (cropped only), bfloat16"
+    peer = "a raw OpenVINO loop in bfloat16 on prepared tensors, best batch"
+    pairs = ("float32", "the same in float32", 1.65), ("loop", peer, 0.9)
+    return [
+        Row.from_ratios(what, against, divide(times[p], times["bfloat16"]), f"at least {aim}")
+        for p, against, aim in pairs
     ]
 
 
@@ -322,13 +345,51 @@ def measure_peak_memory(data):
     return rows
 
 
+_PEAK_OF_TEXTS = """
+import sys
+import numpy as np
+from sklearn_transfer import PretrainedTextFeatures
+cache, n = sys.argv[1], int(sys.argv[2])
+words = "the battery of this camera is not as good as that screen was on my old phone".split()
+texts = [" ".join(words[(i >> k) % 16] for k in range(0, 20, 4)) + f" {i}" for i in range(n)]
+output = PretrainedTextFeatures(cache=None if cache == "None" else cache).fit_transform(texts)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) * 1024 - output.nbytes)
+"""
+
+
+def measure_memory_of_texts(data):
+    """Measure memory on short texts; the cache of both runs is full before the end."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for place, words in [
+            ("None", "without a cache"),
+            ("memory", "with a cache of 10 MB in memory"),
+            (folder + "/{}", "with a folder"),  # each number of texts has one of its own
+        ]:
+            peaks = [
+                int(_run_code(_PEAK_OF_TEXTS, place.format(n), str(n), limit="10000000"))
+                for n in (100_000, 10_000)
+            ]
+            what = f"peak memory beyond the output, 100,000 short texts, {words}"
+            rows.append(
+                Row.from_ratios(what, "10,000 texts", [peaks[0] / peaks[1]], "at most 1.1")
+            )
+    return rows
+
+
 def _measure_peak(folder, n, cache):
     return int(_run_code(_PEAK, folder, str(n), cache))
 
 
-def _run_code(code, *arguments):
+def _run_code(code, *arguments, limit=None):
+    """Return what a program prints; `limit` is the bound of its cache in memory."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    changes = {} if limit is None else {"SKLEARN_TRANSFER_CACHE_BYTES": limit}
+    environment = {**os.environ, **changes}
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment
+    ).stdout
 
 
 def measure_imports(data):
@@ -460,12 +521,14 @@ def _compute_distance(x, X, X_target, gamma):
 
 CASES = {
     "ready": measure_ready_arrays,
+    "bfloat16": measure_bfloat16,
     "files": measure_files,
     "texts": measure_texts,
     "folding": measure_folding,
     "search": measure_grid_search,
     "joblib": measure_joblib_memory,
     "memory": measure_peak_memory,
+    "text-memory": measure_memory_of_texts,
     "import": measure_imports,
     "hashing": measure_hashing,
     "kmm": measure_kmm,

@@ -50,12 +50,15 @@ class Request:
         Channels of the input; None for the network's own number.
     sizes : tuple of int
         Positional arguments of a callable that makes the network.
+    modality : {"image", "text"}
+        Which network of a dual encoder is asked for. Other networks have one alone.
     """
 
     weights: object
     size: tuple | None = None
     n_channels: int | None = None
     sizes: tuple = (3,)
+    modality: str = "image"
 
 
 # Functions `(name, request)` that load a network, by the prefix of its name.
@@ -80,7 +83,7 @@ def register_loader(prefix, loader):
 def _load_from_hub(name, request):
     """Load a network of images or of texts from a hub, as its configuration says."""
     repo = name.partition(":")[2]
-    if text_networks.is_text_repository(repo):
+    if text_networks.is_text_repository(repo, request.modality):
         return text_networks.load_repository(repo, request, name)
     return timm_networks.load_from_hub(name, request)
 
@@ -104,12 +107,14 @@ def load_backbone(
     n_channels=None,
     n_features_in=3,
     n_outputs=None,
+    modality="image",
 ):
     """Return the backbone that the parameters of an extractor describe.
 
     It is built once per process for equal parameters and content. `n_channels` is the number
     of channels of images; None for the network's own. `n_features_in` is passed to a callable
     that makes the network, and so is `n_outputs` if the callable takes it (`takes_outputs`).
+    `modality` is that of the samples, and says which network of a dual encoder is meant.
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
     if weights are not available.
     """
@@ -118,15 +123,18 @@ def load_backbone(
         refuse_quantized(model, type(model).__name__)
     device = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
-    request = Request(weights, _validate_size(input_size), n_channels, sizes)
-    key = _make_key(model, request, random_state, device)
+    request = Request(weights, _validate_size(input_size), n_channels, sizes, modality)
+    keys = _make_keys(model, request, random_state, device)
     with _registry_lock:
-        is_new = key not in _registry
+        known = [key for key in keys if key in _registry]
+        is_new = not known
         if is_new:
             with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
-                _registry[key] = _finish(_build(model, request), model, device)
-        _registry.move_to_end(key)
-        backbone = _registry[key]
+                backbone = _finish(_build(model, request), model, device)
+            known = [keys[backbone.layout.is_tower]]
+            _registry[known[0]] = backbone
+        _registry.move_to_end(known[0])
+        backbone = _registry[known[0]]
     if is_new:
         trim_registry()
     return backbone
@@ -141,22 +149,24 @@ def is_loaded(
     device="auto",
     n_channels=None,
     n_features_in=3,
+    modality="image",
 ):
     """Whether the registry holds the network that these parameters describe."""
-    request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
-    return (
-        _make_key(_name_folder(model), request, random_state, resolve_device(device))
-        in _registry
-    )
+    size = _validate_size(input_size)
+    request = Request(weights, size, n_channels, (n_features_in,), modality)
+    keys = _make_keys(_name_folder(model), request, random_state, resolve_device(device))
+    return any(key in _registry for key in keys)
 
 
-def _make_key(model, request, random_state, device):
+def _make_keys(model, request, random_state, device):
+    """Return the key of a network that has its name alone, and that of a tower."""
     settings = (request.size, request.n_channels, random_state, str(device))
-    return (
+    key = (
         _make_model_key(model, request.sizes),
         _make_weights_key(request.weights),
         *settings,
     )
+    return key, (*key, request.modality)
 
 
 def clear_registry():
@@ -261,6 +271,8 @@ def _build(model, request):
     if not isinstance(model, str):
         return build_from_object(model, request)
     folder = _find_folder(model)
+    if folder is not None and timm_networks.is_folder(folder):
+        return timm_networks.load_folder(folder, request, model)
     if folder is not None:
         return text_networks.load_folder(folder, request, model)
     return _loaders[_find_prefix(model)](model, request)

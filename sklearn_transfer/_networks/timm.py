@@ -183,10 +183,9 @@ def _list_classifiers(config):
 
 def load_from_hub(name, request):
     """Load a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
-    weights, size, n_channels = request.weights, request.size, request.n_channels
     repo = name.partition(":")[2]
     try:
-        folder = fetch_hub_snapshot(repo, config_only=weights != "pretrained")
+        folder = fetch_hub_snapshot(repo, config_only=request.weights != "pretrained")
     except (OSError, ValueError) as error:  # ValueError for a name that is not allowed
         raise make_missing_weights_error(
             name,
@@ -194,14 +193,28 @@ def load_from_hub(name, request):
             "config.json and model.safetensors",
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error
-    config = json.loads(Path(folder, "config.json").read_text())
+    return load_folder(folder, request, name, f"hub {repo}")
+
+
+def is_folder(folder):
+    """Whether a folder holds a network in the layout in which timm saves it for hubs."""
+    path = Path(folder, "config.json")
+    return path.is_file() and "architecture" in json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_folder(folder, request, name, origin=None):
+    """Load a network from a folder in timm's layout; "pretrained" weights are those in it."""
+    weights, size, n_channels = request.weights, request.size, request.n_channels
+    config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
     options = {"img_size": size} if fixed and size is not None else {}
     if n_channels is not None:
         options["in_chans"] = n_channels
     with misfit(name, folder):
         module = _create(f"local-dir:{folder}", pretrained=weights == "pretrained", **options)
-    origin = f"hub {repo}" if weights == "pretrained" else "random weights"
+    origin = str(folder) if origin is None else origin
+    if weights != "pretrained":
+        origin = "random weights"
     if weights is not None and weights != "pretrained":
         origin = load_strictly(module, weights, name)
     return wrap_module(module, name, origin, size)

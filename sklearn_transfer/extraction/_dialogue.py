@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 
+from sklearn_transfer._networks.arithmetic import describe_arithmetic
 from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.digests import KEY_VERSION, digest
 
@@ -18,7 +19,8 @@ _PATIENCE = 60.0
 def compute_contexts(backbone, reader, taps, options):
     """Return for each tap a digest of all that its vectors depend on beside the sample."""
     setting = (KEY_VERSION, backbone.digest, reader.key, options.precision, options.engine)
-    return [digest(*setting, tap.kind, tap.name, tap.pooling) for tap in taps]
+    arithmetic = describe_arithmetic(options.precision, backbone.device)
+    return [digest(*setting, tap.kind, tap.name, tap.pooling, *arithmetic) for tap in taps]
 
 
 class Dialogue:
@@ -124,17 +126,21 @@ class Dialogue:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return []
 
-    def warn_if_too_small(self, n_samples, widths):
-        """Warn if the vectors of all samples do not fit into the store."""
-        width = sum(widths)
-        if self.store.has_room_for(n_samples * len(widths), 4 * width // len(widths)):
+    def warn_if_too_small(self, n_samples, n_values, content):
+        """Warn if the vectors of all samples do not fit into the store.
+
+        They have `n_values` numbers in all; `content` is what a message calls them.
+        """
+        n_vectors = n_samples * len(self.contexts)
+        if self.store.has_room_for(n_vectors, 4 * n_values // n_vectors):
             return
         bound, variable = self.store.bound
+        repair = ", or pool to fewer features" if content == "features" else ""
         warnings.warn(
-            f"The features of {n_samples} samples, {n_samples * width * 4 / 1e6:.0f} MB,"
+            f"The {content} of {n_samples} samples, {n_values * 4 / 1e6:.0f} MB,"
             f" do not fit into the cache of {bound / 1e6:.0f} MB and will be computed again in"
             f" the next call. Start Python with a larger value of the environment variable"
-            f" {variable}, or pool to fewer features.",
+            f" {variable}{repair}.",
             UserWarning,
             stacklevel=2,
         )

@@ -58,6 +58,8 @@ class PassOptions:
         `row_label(row)` is what messages call a row.
     advice : str, default=""
         End of messages about a sample.
+    content : {"features", "activations"}, default="features"
+        What messages call the vectors.
     allocate : callable, default=numpy.empty
         Makes the matrix of features. Where samples differ in length and activations are kept
         as they are, its shape is (n_rows, None), and a vector is assigned to each row.
@@ -73,6 +75,7 @@ class PassOptions:
     signature: tuple | None = None
     row_label: object = label_row
     advice: str = ""
+    content: str = "features"
     allocate: object = np.empty
 
 
@@ -150,8 +153,10 @@ class Extraction:
                 self.dialogue.release()
         if self.passes.started is not None:
             self.seconds = time.perf_counter() - self.passes.started
+        if self.is_ragged:  # how long vectors are is known by now
+            self._warn_if_too_small(self.matrix.n_values)
         self._settle_bad()
-        self.remarks.warn(len(self.samples), self.options.row_label, self.reader.unit)
+        self.remarks.warn(len(self.samples), self.options.row_label, self.reader)
         return self
 
     def _copy_known(self):
@@ -285,8 +290,11 @@ class Extraction:
     def _allocate(self, vectors):
         if self.matrix.array is None:
             self.matrix.allocate([len(vector) for vector in vectors])
-            if not self.is_ragged:  # the first vector is the longest one
-                self.dialogue.warn_if_too_small(len(self.samples), self.matrix.widths)
+            if not self.is_ragged:
+                self._warn_if_too_small(len(self.samples) * sum(self.matrix.widths))
+
+    def _warn_if_too_small(self, n_values):
+        self.dialogue.warn_if_too_small(len(self.samples), n_values, self.options.content)
 
     def _show(self, n):
         self.bar.update(n)
