@@ -32,7 +32,7 @@ from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 from sklearn_transfer.datasets import load_photo_crops
 
-SIZE, N_EPOCHS, N_DRAWS = 48, 10, 6
+SIZE, N_EPOCHS, N_DRAWS = 48, 10, 4
 
 
 def draw_photos(n_per_class, seed):
@@ -130,7 +130,7 @@ for data in pools:
 # -------
 #
 # The curriculum does not help. On clean labels it is less accurate than ordinary training, by
-# 3 points on the digits and 9 on the photos, and even less accurate than the opposite order:
+# 4 points on the digits and 12 on the photos, and even less accurate than the opposite order:
 # the network learns more from samples that the probe finds hard. With wrong labels it is as
 # accurate as ordinary training, which sees the wrong labels from the start: the last epochs of
 # the curriculum see them as well. The random order shows that growing sets alone are of no use
