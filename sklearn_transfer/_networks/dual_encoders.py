@@ -241,8 +241,8 @@ def _refuse_other_preprocessing(stated, label):
     """Raise ValueError for a step that images do not go through here, or for one left out."""
     usual = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255}
     for name, value in usual.items():
-        given = stated.get(name, value)
-        if abs(given - value) > 1e-6:
+        given = stated.get(name)
+        if given is not None and abs(given - value) > 1e-6:
             raise ValueError(
                 f"model={shorten(label)}: its preprocessor_config.json has {name}={given!r},"
                 f" and only {value!r} is supported; change it there if the network was trained"
