@@ -4,7 +4,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import torch
 
@@ -23,6 +22,9 @@ from sklearn_transfer._networks.modules import (
     is_library_code,
     takes_outputs,
 )
+from sklearn_transfer._networks.questions import BUILTIN_PREFIXES, find_folder, name_folder, validate_size
+from sklearn_transfer._networks.recorded import forget_recorded
+from sklearn_transfer._networks.sources import collect_sources
 from sklearn_transfer._networks.weights import compute_state_digest
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._process.threads import limit_to_one_core
@@ -113,23 +115,32 @@ def load_backbone(
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
     if weights are not available.
     """
-    model = _name_folder(model)
+    model = name_folder(model)
     if isinstance(model, torch.nn.Module):
         refuse_quantized(model, type(model).__name__)
     device = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
-    request = Request(weights, _validate_size(input_size), n_channels, sizes)
+    request = Request(weights, validate_size(input_size), n_channels, sizes)
     key = _make_key(model, request, random_state, device)
     with _registry_lock:
         is_new = key not in _registry
         if is_new:
             with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
-                _registry[key] = _finish(_build(model, request), model, device)
+                with collect_sources() as sources:
+                    backbone = _build(model, request)
+                _registry[key] = _finish(backbone, model, device)
+                if is_library_code(_registry[key].module):
+                    _registry[key].sources = sources
         _registry.move_to_end(key)
         backbone = _registry[key]
     if is_new:
         trim_registry()
     return backbone
+
+
+def has_own_loader(model):
+    """Return whether a loader that is not of this package loads the networks of that name."""
+    return isinstance(model, str) and _find_prefix(model) not in BUILTIN_PREFIXES
 
 
 def is_loaded(
@@ -143,9 +154,9 @@ def is_loaded(
     n_features_in=3,
 ):
     """Whether the registry holds the network that these parameters describe."""
-    request = Request(weights, _validate_size(input_size), n_channels, (n_features_in,))
+    request = Request(weights, validate_size(input_size), n_channels, (n_features_in,))
     return (
-        _make_key(_name_folder(model), request, random_state, resolve_device(device))
+        _make_key(name_folder(model), request, random_state, resolve_device(device))
         in _registry
     )
 
@@ -164,6 +175,7 @@ def clear_registry():
     with _registry_lock:
         forgotten = list(_registry.values())
         _registry.clear()
+        forget_recorded()
     _clear_engines(forgotten)
 
 
@@ -190,7 +202,7 @@ def _clear_engines(forgotten):
 
 def _make_model_key(model, sizes):
     if isinstance(model, str):
-        folder = _find_folder(model)
+        folder = find_folder(model, _loaders)
         return model if folder is None else (model, *_list_files(folder))
     if isinstance(model, torch.nn.Module):
         return (digest(model), _list_untrained(model))
@@ -202,25 +214,8 @@ def _list_untrained(module):
     return frozenset(name for name, p in module.named_parameters() if not p.requires_grad)
 
 
-def _name_folder(model):
-    """Return the name of the folder that a path object stands for; other models unchanged."""
-    return (
-        os.path.abspath(os.path.expanduser(model)) if hasattr(model, "__fspath__") else model
-    )
-
-
 def _find_prefix(model):
     return max((known for known in _loaders if model.startswith(known)), key=len)
-
-
-def _find_folder(model):
-    """Return the path of a local folder that a name stands for, else None.
-
-    Such a name has a separator, so that no folder hides a network of timm.
-    """
-    path = os.path.expanduser(model)
-    is_path = os.sep in path and not _find_prefix(model) and "\0" not in path
-    return os.path.realpath(path) if is_path and os.path.isdir(path) else None
 
 
 def _list_files(folder):
@@ -246,21 +241,10 @@ def _make_weights_key(weights):
     return (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _validate_size(input_size):
-    if input_size is None:
-        return None
-    pair = (input_size,) * 2 if isinstance(input_size, Integral) else tuple(input_size)
-    if len(pair) != 2 or not all(isinstance(v, Integral) and v > 0 for v in pair):
-        raise ValueError(
-            f"input_size={shorten(input_size)}: expected pixels as an int or (height, width)"
-        )
-    return (int(pair[0]), int(pair[1]))
-
-
 def _build(model, request):
     if not isinstance(model, str):
         return build_from_object(model, request)
-    folder = _find_folder(model)
+    folder = find_folder(model, _loaders)
     if folder is not None:
         return text_networks.load_folder(folder, request, model)
     return _loaders[_find_prefix(model)](model, request)

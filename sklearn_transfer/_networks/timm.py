@@ -15,6 +15,12 @@ from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
+from sklearn_transfer._networks.sources import (
+    note_all_known,
+    note_revision,
+    note_source,
+    note_unknown,
+)
 from sklearn_transfer._networks.weights import (
     download_hub_weights,
     fetch_hub_snapshot,
@@ -37,6 +43,8 @@ def load(name, request):
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
         raise ValueError(_describe_unknown_model(name, timm.list_models()))
+    if timm.models.model_entrypoint(arch).__module__.startswith("timm."):
+        note_all_known()
     config = timm.models.get_pretrained_cfg(arch)
     if name != arch:
         _check_tag(name, arch)
@@ -143,6 +151,7 @@ def _find_weights(name, weights, config, options):
         except OSError as error:
             wanted, url = file or "model.safetensors", f"https://huggingface.co/{repo}"
             raise make_missing_weights_error(name, error, wanted, url) from error
+    note_revision(os.path.dirname(path), repo.partition("@")[2] or "main")
     return f"hub {repo}", read_weights(path)
 
 
@@ -150,7 +159,9 @@ def _download_with_timm(name, config):
     """Return the origin and None after a check that timm can find or download the file."""
     cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(config.url))
     if os.path.exists(cached):
+        note_source(cached)
         return cached, None
+    note_unknown()
     try:
         require_host(config.url)
     except OSError as error:
@@ -194,6 +205,8 @@ def load_from_hub(name, request):
             "config.json and model.safetensors",
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error
+    note_revision(folder, repo.partition("@")[2] or "main")
+    note_all_known()
     config = json.loads(Path(folder, "config.json").read_text())
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
     options = {"img_size": size} if fixed and size is not None else {}

@@ -10,6 +10,7 @@ from sklearn_transfer._modalities.text.spec import TextSpec
 from sklearn_transfer._modalities.text.tokens import build_tokenizer
 from sklearn_transfer._networks.bert import Bert, read_bert_config
 from sklearn_transfer._networks.checkpoints import read_checkpoint
+from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
 from sklearn_transfer._networks.text import (
     Projection,
     TextNetwork,
@@ -67,11 +68,15 @@ def is_text_repository(repo):
 
 def load_repository(repo, request, label):
     """Load a network from a repository of a hub."""
-    return load_folder(fetch_text_snapshot(repo, label), request, label, f"hub {repo}")
+    folder = fetch_text_snapshot(repo, label)
+    note_revision(folder, repo.partition("@")[2] or "main")
+    return load_folder(folder, request, label, f"hub {repo}")
 
 
 def load_folder(folder, request, label, origin=None):
     """Load a network from a folder; "pretrained" weights are those in it."""
+    note_folder(os.path.expanduser(folder))
+    note_all_known()
     found = read_text_folder(os.path.expanduser(folder), label)
     is_pretrained = request.weights == "pretrained"
     origin = str(folder) if origin is None else origin

@@ -4,17 +4,18 @@ import copy
 from collections import OrderedDict
 
 import numpy as np
-import torch
 
 from sklearn_transfer._modalities.contents import add_input_note
 from sklearn_transfer._networks.backbone import Backbone
-from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer._process.threads import run_apart
 
 
 def find_width(backbone, tap, reader, signature):
     """Return the number of features at a tap for payloads of a signature."""
     if (tap, signature) not in backbone.widths:
+        from sklearn_transfer._networks.engines.plan import Plan
+
+        backbone = backbone.load()
         plan = Plan(backbone, [tap], reader.format, "float32", signature)
         shape = reader.format.input_shape(signature)
         with add_input_note(backbone.label, shape, reader.input_source):
@@ -31,8 +32,13 @@ def infer_widths(backbone, taps, reader, signature):
     content. Code that needs the content raises an error of any type.
     """
     if any((tap, signature) not in backbone.widths for tap in taps):
+        import torch
+
+        from sklearn_transfer._networks.engines.plan import Plan
+
+        network = backbone.load()
         outline = Backbone(
-            backbone.description, _copy_to_meta(backbone.module), torch.device("meta")
+            network.description, _copy_to_meta(network.module), torch.device("meta")
         )
         plan = Plan(outline, taps, reader.format, "float32", signature)
         features = plan.forward(_make_blank(reader.format, signature, outline.device))
@@ -46,10 +52,14 @@ def _make_blank(format, signature, device):
         name: np.zeros((1, *format.fill_shape(shape)), dtype)
         for name, shape, dtype in signature
     }
+    from sklearn_transfer._networks.engines.plan import to_tensors
+
     return to_tensors(blank, device)
 
 
 def _copy_to_meta(module):
+    import torch
+
     # `deepcopy` takes what its memo holds for the copy, so no tensor is copied.
     memo = {
         id(p): torch.nn.Parameter(p.detach().to("meta"), requires_grad=False)

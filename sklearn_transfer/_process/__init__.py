@@ -10,6 +10,8 @@ Environment variables, each a number of bytes unless it says otherwise
     SKLEARN_TRANSFER_TRAINING_BYTES : samples of one fit before they go to a temporary file,
     read by each fit.
     SKLEARN_TRANSFER_KEEP_MEMORY : 0 leaves the allocator alone.
+    SKLEARN_TRANSFER_HOME : the user's cache folder of this package, 0 for none, read by each call.
+    SKLEARN_TRANSFER_HOME_BYTES : files about networks in one folder, read when one is written.
 
 Allocator (`allocator`)
     From the first training, or the first pass of a named network, glibc keeps freed memory

@@ -202,8 +202,15 @@ class PretrainedTextFeatures(_BasePretrained):
         return samples
 
     def _load_backbone(self, n_outputs=None):
+        return self._require_texts(super()._load_backbone, n_outputs)
+
+    def _open_backbone(self):
+        return self._require_texts(super()._open_backbone)
+
+    def _require_texts(self, load_network, *args):
+        """Return the network that a function loads; raises ValueError unless it takes texts."""
         try:
-            backbone = super()._load_backbone(n_outputs)
+            backbone = load_network(*args)
         except ValueError as error:
             if isinstance(self.model, str) and "/" not in self.model:
                 error.add_note(
