@@ -1,10 +1,10 @@
-"""Opening of networks: the recorded one where a manifest is at hand, else the network itself."""
+"""Opening of networks: a recorded one where a manifest is at hand, else the network itself."""
 
 import os
 import sys
 from functools import partial
 
-from sklearn_transfer._networks.devices import Device, find_device
+from sklearn_transfer._networks.devices import find_device
 from sklearn_transfer._networks.questions import are_versions_loaded, compute_question
 from sklearn_transfer._networks.recorded import find_recorded, is_recorded, keep_manifest
 
@@ -51,7 +51,7 @@ def is_open(model, weights, **options):
     return question is not None and is_recorded(question)
 
 
-def remember(backbone, shelves):
+def keep_record(backbone, shelves):
     """Write a manifest of what is known about a network by now, where one is possible."""
     if backbone.question is not None:
         keep_manifest(backbone, shelves)

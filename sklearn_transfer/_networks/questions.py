@@ -136,7 +136,7 @@ def _describe_package(name):
     except (ImportError, ValueError):  # a module that was put into sys.modules by hand
         spec = None
     origin = spec and spec.origin
-    return [name, _find_version(name), origin, _stat_file(origin)]
+    return [name, _find_version(name), origin, _identify_file(origin)]
 
 
 def _find_version(name):
@@ -152,12 +152,12 @@ def _identify_own_code():
     folders = (root / "_networks", root / "_modalities", root / "_store")
     files = sorted(path for folder in folders for path in folder.rglob("*.py"))
     files.append(root / "__init__.py")  # which states the version
-    stated = [[str(path.relative_to(root)), *(_stat_file(path) or ())] for path in files]
+    stated = [[str(path.relative_to(root)), *(_identify_file(path) or ())] for path in files]
     text = json.dumps(stated)
     return ["sklearn_transfer", xxhash.xxh3_128_hexdigest(text.encode())]
 
 
-def _stat_file(path):
+def _identify_file(path):
     try:
         status = os.stat(path)
     except (OSError, TypeError, ValueError):

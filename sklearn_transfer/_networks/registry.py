@@ -22,14 +22,18 @@ from sklearn_transfer._networks.modules import (
     is_library_code,
     takes_outputs,
 )
-from sklearn_transfer._networks.questions import BUILTIN_PREFIXES, find_folder, name_folder, validate_size
+from sklearn_transfer._networks.questions import (
+    BUILTIN_PREFIXES,
+    find_folder,
+    name_folder,
+    validate_size,
+)
 from sklearn_transfer._networks.recorded import forget_recorded
 from sklearn_transfer._networks.sources import collect_sources
 from sklearn_transfer._networks.weights import compute_state_digest
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
-from sklearn_transfer._validation import shorten
 
 # Bytes of weights, engines included, that are kept for later fits. The network used last is
 # always kept.

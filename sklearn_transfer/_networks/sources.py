@@ -97,7 +97,7 @@ def note_unknown():
 
 
 def check_again(entries):
-    """Return entries with present identities if the files hold what was recorded, else None."""
+    """Return entries with present identities, or None if a file holds something else."""
     found = []
     for path, identity, digest in entries:
         present = identify(path)

@@ -104,8 +104,8 @@ def limit_to_one_core():
 
     OpenMP has a number of threads for each thread that starts a parallel section.
     """
-    # Without a question torch sets its own number at the first operation. Another thread may be
-    # importing it just now.
+    # Unless it is asked, torch sets its own number at the first operation. Another thread may
+    # be importing it just now.
     ask = getattr(sys.modules.get("torch"), "get_num_threads", None)
     if ask is not None:
         ask()

@@ -59,7 +59,7 @@ class Shelf:
         except OSError:
             return None
         if checksum != _compute_checksum(name, content):
-            self._tell_damage(path)
+            self._warn_of_damage(path)
             return None
         if time.time() - status.st_mtime > _NOTED_EVERY:
             with suppress(OSError):
@@ -134,7 +134,7 @@ class Shelf:
                 stacklevel=2,
             )
 
-    def _tell_damage(self, path):
+    def _warn_of_damage(self, path):
         if path in _told:
             return
         _told.add(path)

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
-from sklearn_transfer._networks.opening import is_open, open_backbone, remember
+from sklearn_transfer._networks.opening import is_open, keep_record, open_backbone
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._store.shelves import find_shelves
@@ -83,7 +83,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def _open_backbone(self):
         """Network that the parameters describe, recorded where nothing else is needed."""
         options = self._collect_network_options()
-        return open_backbone(self.model, self.weights, self._shelves(), **options)
+        return open_backbone(self.model, self.weights, self._find_shelves(), **options)
 
     def _has_backbone(self):
         """Whether what the network would be asked for is known without loading it."""
@@ -113,7 +113,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._signature = self._make_reader(backbone).find_signature(samples)
         self._widths = self._record_widths(backbone)
         self.weights_sha256_ = backbone.weights_sha256
-        remember(backbone, self._shelves())
+        keep_record(backbone, self._find_shelves())
         return self
 
     def transform(self, X):
@@ -355,7 +355,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def _store(self):
         return choose_store(self.cache)
 
-    def _shelves(self):
+    def _find_shelves(self):
         return find_shelves(self.cache)
 
     def _resolve_engine(self, backbone):
@@ -364,7 +364,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return resolve_engine(self.engine, self.precision, backbone)
 
     def _extract(self, samples, backbone, taps, collect=True):
-        shelves = self._shelves()
+        shelves = self._find_shelves()
         options = PassOptions(
             engine=self._resolve_engine(backbone),
             precision=self.precision,
@@ -379,7 +379,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         )
         reader = self._make_reader(backbone)
         done = Extraction(samples, reader, self._store(), backbone, taps, options).run()
-        remember(backbone, shelves)
+        keep_record(backbone, shelves)
         return done
 
     def _sk_visual_block_(self):

@@ -18,7 +18,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
-from sklearn_transfer._process.cores import count_cores
+from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
 from sklearn_transfer.extraction._matrix import Matrix, RaggedMatrix

@@ -21,9 +21,9 @@ from torch import nn
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image.reader import PixelFormat
 from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks import onnx as onnx_export
 from sklearn_transfer._networks import registry
 from sklearn_transfer._networks.backbone import Backbone, Description
-from sklearn_transfer._networks import onnx as onnx_export
 from sklearn_transfer._networks.engines import choice
 from sklearn_transfer._networks.engines import torch as torch_engine
 from sklearn_transfer._networks.engines.choice import resolve_engine

@@ -10,8 +10,8 @@ from sklearn_transfer._networks.engines.graphs import keep_graph, name_graph
 from sklearn_transfer._networks.engines.onnxruntime import ONNXRuntimeEngine
 from sklearn_transfer._networks.engines.openvino import OpenVINOEngine
 from sklearn_transfer._networks.engines.task import Task
+from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.allocator import return_memory
-from sklearn_transfer._process.cores import count_cores
 from sklearn_transfer._process.threads import run_apart
 from sklearn_transfer._validation import import_optional
 
@@ -83,7 +83,7 @@ def make_engine(name, precision, backbone, taps, format, signature, shelves=()):
         backbone.engines.move_to_end(key)
         engine = backbone.engines[key]
     if is_new:
-        _free_memory()
+        _release_memory()
     return engine
 
 
@@ -114,8 +114,8 @@ def _make_anew(name, backbone, task, shelves):
     return engine
 
 
-def _free_memory():
-    """Drop the networks used longest ago if they take too much, and what making one has left."""
+def _release_memory():
+    """Drop networks used longest ago if they take too much, and what making one has left."""
     if "sklearn_transfer._networks.registry" in sys.modules:
         from sklearn_transfer._networks.registry import trim_registry
 

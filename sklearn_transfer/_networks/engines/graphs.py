@@ -4,8 +4,8 @@ import json
 
 import xxhash
 
+from sklearn_transfer._networks.machine import describe_cpu
 from sklearn_transfer._networks.questions import list_engine_versions
-from sklearn_transfer._process.cpu import describe_cpu
 from sklearn_transfer._store.digests import digest
 
 # Bytes of a graph that is kept at most.

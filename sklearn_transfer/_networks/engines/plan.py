@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from sklearn_transfer._networks.inputs import map_tensors
 from sklearn_transfer._networks.engines.task import Task
 from sklearn_transfer._networks.forward import forward
+from sklearn_transfer._networks.inputs import map_tensors
 
 # Norm-wise relative difference of a row from what PyTorch gives in float32.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}

@@ -1,6 +1,6 @@
 """Task: what an engine computes, without the network that computes it."""
 
-from sklearn_transfer._process.cores import count_cores
+from sklearn_transfer._networks.machine import count_cores
 
 
 class Task:

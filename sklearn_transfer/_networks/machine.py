@@ -1,8 +1,11 @@
-"""Number of cores that a process may use, as torch counts them, without importing it."""
+"""Cores of this machine, as torch counts them, and its kind of CPU."""
 
+import functools
 import os
+import platform
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import joblib
@@ -41,3 +44,14 @@ def _identify_core(number):
     return tuple(
         int((topology / name).read_text()) for name in ("physical_package_id", "core_id")
     )
+
+
+@functools.cache
+def describe_cpu():
+    """Return a text that differs between CPUs with different instructions."""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text()
+        found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+        if found:
+            return f"{platform.machine()} {' '.join(sorted(found[1].split()))}"
+    return f"{platform.machine()} {platform.processor()}"
