@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sklearn_transfer._validation import shorten
 
-# What the driver of an accelerator that torch calls "cuda" leaves: that of NVIDIA, that of AMD,
-# and either one in the Linux inside Windows.
+# What the driver of an accelerator that torch calls "cuda" leaves: that of NVIDIA, that of
+# AMD, and either one in the Linux inside Windows.
 _TRACES = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 _TRACES += ("/dev/nvhost-gpu", "/dev/nvmap")
 

@@ -46,8 +46,21 @@ class Manifest:
 
 def write_manifest(question, manifest):
     """Return the bytes of a manifest, or None if reading them would not give the same one."""
+    try:
+        stated = _state_manifest(question, manifest)
+    except TypeError:  # a spec or a name that is no plain data
+        return None
+    content = json.dumps(stated).encode()
+    found = read_manifest(question, content)
+    # Keys of readers contain the text of a spec.
+    same_text = found is not None and repr(found.description) == repr(manifest.description)
+    return content if same_text and found == manifest else None
+
+
+def _state_manifest(question, manifest):
+    """Return a manifest as mappings, lists and plain values."""
     description = manifest.description
-    stated = {
+    return {
         "question": question,
         "layout": _encode(description.layout),
         "spec": _encode(description.spec),
@@ -55,28 +68,20 @@ def write_manifest(question, manifest):
         "untrained": sorted(description.untrained),
         "weights_sha256": description.weights_sha256,
         "digest": description.digest.hex(),
-        "module_names": manifest.module_names,
+        "module_names": _encode(manifest.module_names),
         "n_parameters": manifest.n_parameters,
-        "files": manifest.files,
+        "files": _encode(manifest.files),
         "widths": [
-            [_encode(tap), signature, width]
+            [_encode(tap), _encode(signature), width]
             for (tap, signature), width in sorted(manifest.widths.items(), key=repr)
         ],
     }
-    try:
-        content = json.dumps(stated).encode("utf-8", "surrogatepass")
-    except (TypeError, ValueError):  # a spec or name that is no plain data
-        return None
-    found = read_manifest(question, content)
-    # Keys of readers contain the text of a spec.
-    same_text = found is not None and repr(found.description) == repr(description)
-    return content if same_text and found == manifest else None
 
 
 def read_manifest(question, content):
     """Return the manifest from bytes, or None if they hold none for this question."""
     try:
-        stated = json.loads(content.decode("utf-8", "surrogatepass"))
+        stated = json.loads(content)
         if stated["question"] != question:
             return None
         description = Description(

@@ -25,7 +25,7 @@ _PACKAGES += ("sentence-transformers", "huggingface-hub")
 _ENGINES = ("openvino", "onnxruntime", "onnx")
 # Variables that say where the caches of hubs are.
 _PLACES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
-_PLACES += ("TORCH_HOME", "HOME", "TIMM_FUSED_ATTN")
+_PLACES += ("TORCH_HOME", "HOME")
 BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", "all-MiniLM-L6-v2")
 BUILTIN_PREFIXES += ("sentence-transformers/", "transformers/")
 
@@ -47,7 +47,7 @@ def compute_question(model, weights, *, input_size, random_state, device, n_chan
     if not isinstance(model, str):
         return None
     if isinstance(weights, (str, os.PathLike)) and weights != "pretrained":
-        path = os.path.expanduser(os.fspath(weights))
+        path = os.path.expanduser(os.fsdecode(weights))
         weights = ["path", os.path.realpath(path) if "\0" not in path else path]
     elif weights not in (None, "pretrained"):
         return None

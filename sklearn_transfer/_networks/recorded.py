@@ -12,7 +12,8 @@ from sklearn_transfer._process.locks import Lock, RLock
 # of their engines that are kept.
 _known, _known_lock = OrderedDict(), RLock()
 _KEPT_BYTES = 2 << 30
-# How many widths were known when a manifest was written, by question and folder.
+# Which manifests are written, by question and folder: of which network and files, and how many
+# widths each states.
 _written = {}
 
 
@@ -88,16 +89,14 @@ def find_recorded(question, device, shelves, load_network):
                 load_network,
                 widths=dict(manifest.widths),
             )
-            for shelf in shelves:
-                _written[question, shelf.folder] = len(manifest.widths)
+            state = _describe_state(found)
+            _written.update({(question, s.folder): state for s in shelves})
         files = check_again(found.files)
         if files is None:
             _known.pop(question, None)
             return None
         if files != found.files:  # written anew, so that the next process need not digest
             found.files = files
-            for shelf in shelves:
-                _written.pop((question, shelf.folder), None)
         _known[question] = found
         _known.move_to_end(question)
         while len(_known) > 1 and _count_bytes() > _KEPT_BYTES:
@@ -123,8 +122,8 @@ def keep_manifest(backbone, shelves):
     question, files = backbone.question, backbone.files
     if question is None or files is None:
         return
-    count = len(backbone.widths)
-    lacking = [s for s in shelves if _written.get((question, s.folder)) != count]
+    state = _describe_state(backbone)
+    lacking = [s for s in shelves if _written.get((question, s.folder)) != state]
     if not lacking:
         return
     content = write_manifest(
@@ -138,9 +137,14 @@ def keep_manifest(backbone, shelves):
         ),
     )
     for shelf in lacking:
-        _written[question, shelf.folder] = count
+        _written[question, shelf.folder] = state
         if content is not None:
             shelf.write(name_manifest(question), content)
+
+
+def _describe_state(backbone):
+    """Return what tells whether a manifest of a network is up to date."""
+    return (backbone.digest, backbone.files, len(backbone.widths))
 
 
 def forget_recorded():

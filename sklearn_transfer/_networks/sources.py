@@ -74,12 +74,16 @@ def note_folder(folder):
             note_source(os.path.join(base, name))
 
 
-def note_revision(folder, revision):
-    """Note a snapshot of a hub in the local cache, and which one the revision stands for."""
-    note_folder(folder)
-    reference = os.path.join(os.path.dirname(os.path.dirname(folder)), "refs", revision)
+def note_revision(path, revision):
+    """Note a snapshot of a hub that has a path, and which one the revision stands for."""
+    repository, found, inner = os.path.abspath(path).rpartition(f"{os.sep}snapshots{os.sep}")
+    commit = inner.partition(os.sep)[0]
+    reference = os.path.join(repository, "refs", revision)
     if os.path.isfile(reference):
         note_source(reference)
+    elif revision != commit or not found:  # it is not clear how the hub came from one to other
+        note_unknown()
+    note_folder(os.path.join(repository, "snapshots", commit))
 
 
 def note_all_known():

@@ -151,7 +151,7 @@ def _find_weights(name, weights, config, options):
         except OSError as error:
             wanted, url = file or "model.safetensors", f"https://huggingface.co/{repo}"
             raise make_missing_weights_error(name, error, wanted, url) from error
-    note_revision(os.path.dirname(path), repo.partition("@")[2] or "main")
+    note_revision(path, repo.partition("@")[2] or "main")
     return f"hub {repo}", read_weights(path)
 
 

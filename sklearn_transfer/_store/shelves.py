@@ -8,6 +8,7 @@ which nothing is executed.
 """
 
 import os
+import re
 import sys
 import time
 import uuid
@@ -25,6 +26,8 @@ _DEFAULT_LIMIT = 2 << 30
 _FOLDER, _NAME = "networks", "sklearn_transfer"
 _CHECKSUM = 16  # bytes
 _TEMPORARY = ".part"
+# The folder may be one that the user fills too; nothing else in it is ever removed.
+_OWN_NAME = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 # Seconds after which a file that a killed process was writing is removed, and between two
 # notes of when a file was used.
 _ABANDONED, _NOTED_EVERY = 3600.0, 3600.0
@@ -66,17 +69,14 @@ class Shelf:
                 os.utime(path)
         return content
 
-    def has(self, name):
-        """Return whether there is a file of that name, sound or not."""
-        return os.path.isfile(os.path.join(self.folder, name))
-
     def write(self, name, content):
         """Write a file whole or not at all; where that is impossible, none is written."""
         if self.folder in _unwritable:
             return
         try:
             os.makedirs(self.folder, exist_ok=True)
-            self._make_room(_CHECKSUM + len(content))
+            if not self._make_room(_CHECKSUM + len(content)):
+                return
             part = os.path.join(self.folder, f"{uuid.uuid4().hex}{_TEMPORARY}")
             try:
                 with open(part, "xb") as file:
@@ -92,16 +92,17 @@ class Shelf:
         except OSError as error:
             self._give_up(error)
 
-    def remove(self, name):
-        """Remove a file, if there is one."""
-        with suppress(OSError):
-            os.remove(os.path.join(self.folder, name))
-
     def _make_room(self, n_bytes):
-        """Remove files used longest ago, and what killed processes have left."""
+        """Remove files used longest ago, and what killed processes have left.
+
+        Returns whether there is room then.
+        """
+        limit = read_limit(_LIMIT, _DEFAULT_LIMIT)
         found, now = [], time.time()
         with os.scandir(self.folder) as entries:
             for entry in entries:
+                if not _OWN_NAME.fullmatch(entry.name):
+                    continue
                 with suppress(OSError):  # others may have removed it
                     status = entry.stat(follow_symlinks=False)
                     age = now - status.st_mtime
@@ -109,7 +110,6 @@ class Shelf:
                         os.remove(entry.path)
                     elif entry.is_file(follow_symlinks=False):
                         found.append((status.st_mtime, status.st_size, entry.path))
-        limit = read_limit(_LIMIT, _DEFAULT_LIMIT)
         excess = sum(size for _, size, _ in found) + n_bytes - limit
         for _, size, path in sorted(found):
             if excess <= 0:
@@ -117,6 +117,7 @@ class Shelf:
             with suppress(OSError):
                 os.remove(path)
             excess -= size
+        return n_bytes <= limit
 
     def _give_up(self, error):
         """Write no more to this folder in this process.
@@ -178,10 +179,6 @@ class Shelves:
     def write(self, name, content):
         for shelf in self.shelves:
             shelf.write(name, content)
-
-    def remove(self, name):
-        for shelf in self.shelves:
-            shelf.remove(name)
 
 
 def find_shelves(cache):

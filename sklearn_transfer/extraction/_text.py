@@ -208,7 +208,7 @@ class PretrainedTextFeatures(_BasePretrained):
         return self._require_texts(super()._open_backbone)
 
     def _require_texts(self, load_network, *args):
-        """Return the network that a function gives; raises ValueError unless it takes texts."""
+        """Return what a function gives; raises ValueError unless it is a network of texts."""
         try:
             backbone = load_network(*args)
         except ValueError as error:

@@ -91,7 +91,7 @@ def _open_engine(name, task, backbone, shelves):
     """Return an engine that runs a graph from the shelves, or None."""
     if name not in _KINDS or backbone.question is None:
         return None
-    graph = shelves and shelves.read(name_graph(backbone.question, name, task))
+    graph = shelves and shelves.read(name_graph(backbone, name, task))
     if not graph:
         return None
     try:
@@ -110,7 +110,7 @@ def _make_anew(name, backbone, task, shelves):
     if problem:
         warnings.warn(problem, UserWarning, stacklevel=2)
     elif graph and shelves and backbone.question is not None:
-        keep_graph(shelves, name_graph(backbone.question, name, task), graph)
+        keep_graph(shelves, name_graph(backbone, name, task), graph)
     return engine
 
 

@@ -12,13 +12,14 @@ from sklearn_transfer._store.digests import digest
 _LARGEST = 1 << 30
 
 
-def name_graph(question, engine, task):
-    """Return the name of the file with the graph for a task.
+def name_graph(backbone, engine, task):
+    """Return the name of the file with the graph of a network for a task.
 
     It depends on the CPU too, since the engine's results were compared with PyTorch's there.
     """
     parts = {
-        "question": question,
+        "question": backbone.question,
+        "network": backbone.digest.hex(),
         "engine": engine,
         "precision": task.precision,
         "taps": [(tap.kind, tap.name, tap.pooling) for tap in task.taps],
