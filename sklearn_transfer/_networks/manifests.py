@@ -47,7 +47,7 @@ class Manifest:
 def write_manifest(question, manifest):
     """Return the bytes of a manifest, or None if reading them would not give the same one."""
     try:
-        stated = _state_manifest(question, manifest)
+        stated = _encode_manifest(question, manifest)
     except TypeError:  # a spec or a name that is no plain data
         return None
     content = json.dumps(stated).encode()
@@ -57,7 +57,7 @@ def write_manifest(question, manifest):
     return content if same_text and found == manifest else None
 
 
-def _state_manifest(question, manifest):
+def _encode_manifest(question, manifest):
     """Return a manifest as mappings, lists and plain values."""
     description = manifest.description
     return {

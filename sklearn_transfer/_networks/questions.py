@@ -26,8 +26,8 @@ _ENGINES = ("openvino", "onnxruntime", "onnx")
 # Variables that say where the caches of hubs are.
 _PLACES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
 _PLACES += ("TORCH_HOME", "HOME")
-BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", "all-MiniLM-L6-v2")
-BUILTIN_PREFIXES += ("sentence-transformers/", "transformers/")
+TEXT_PREFIXES = ("all-MiniLM-L6-v2", "sentence-transformers/", "transformers/")
+BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", *TEXT_PREFIXES)
 
 
 def compute_question(model, weights, *, input_size, random_state, device, n_channels=None):

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sklearn_transfer._networks import timm as timm_networks
-from sklearn_transfer._networks import torchvision as torchvision_networks
-from sklearn_transfer._networks import transformers as text_networks
 from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.checkpoints import (
     read_checkpoint,
@@ -24,6 +21,7 @@ from sklearn_transfer._networks.modules import (
 )
 from sklearn_transfer._networks.questions import (
     BUILTIN_PREFIXES,
+    TEXT_PREFIXES,
     find_folder,
     name_folder,
     validate_size,
@@ -83,21 +81,43 @@ def register_loader(prefix, loader):
     _loaders[prefix] = loader
 
 
+# The libraries take seconds to import, so each is imported for its own networks alone.
+def _load_with_timm(name, request):
+    from sklearn_transfer._networks import timm as timm_networks
+
+    return timm_networks.load(name, request)
+
+
+def _load_with_torchvision(name, request):
+    from sklearn_transfer._networks import torchvision as torchvision_networks
+
+    return torchvision_networks.load(name, request)
+
+
+def _load_text_network(name, request):
+    from sklearn_transfer._networks import transformers as text_networks
+
+    return text_networks.load(name, request)
+
+
 def _load_from_hub(name, request):
     """Load a network of images or of texts from a hub, as its configuration says."""
+    from sklearn_transfer._networks import transformers as text_networks
+
     repo = name.partition(":")[2]
     if text_networks.is_text_repository(repo):
         return text_networks.load_repository(repo, request, name)
+    from sklearn_transfer._networks import timm as timm_networks
+
     return timm_networks.load_from_hub(name, request)
 
 
-register_loader("", timm_networks.load)
+register_loader("", _load_with_timm)
 register_loader("hf-hub:", _load_from_hub)
 register_loader("hf_hub:", _load_from_hub)
-register_loader("torchvision/", torchvision_networks.load)
-register_loader(text_networks.DEFAULT, text_networks.load)
-register_loader("sentence-transformers/", text_networks.load)
-register_loader("transformers/", text_networks.load)
+register_loader("torchvision/", _load_with_torchvision)
+for _prefix in TEXT_PREFIXES:
+    register_loader(_prefix, _load_text_network)
 
 
 def load_backbone(
@@ -250,6 +270,8 @@ def _build(model, request):
         return build_from_object(model, request)
     folder = find_folder(model, _loaders)
     if folder is not None:
+        from sklearn_transfer._networks import transformers as text_networks
+
         return text_networks.load_folder(folder, request, model)
     return _loaders[_find_prefix(model)](model, request)
 

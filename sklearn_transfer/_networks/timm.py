@@ -10,7 +10,6 @@ import timm
 import torch
 
 from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
-from sklearn_transfer._networks import torchvision as torchvision_networks
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
@@ -107,6 +106,8 @@ def _find_own_channels(name, state_dict, config, n_channels, origin):
 
 
 def _describe_unknown_model(name, known):
+    from sklearn_transfer._networks import torchvision as torchvision_networks
+
     names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.list_names())]
     return (
         f"model={shorten(name)} is no network that timm or torchvision knows."

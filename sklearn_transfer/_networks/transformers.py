@@ -251,11 +251,6 @@ def _has_class_token(definition, network):
     return bool(encoding.special_tokens_mask[:1] == [1]) and not is_causal(network)
 
 
-def is_given_text_network(module):
-    """Whether a module that a user gives brings its own tokenizer."""
-    return getattr(module, "tokenizer", None) is not None
-
-
 def wrap_given_text_network(module, label, origin):
     """Return the backbone of a module with an attribute `tokenizer`.
 
