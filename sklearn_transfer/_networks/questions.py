@@ -22,6 +22,7 @@ _LAYOUT = 1  # of what is stored under a key
 # Packages whose versions decide what a name stands for, and how it is computed.
 _PACKAGES = ("torch", "timm", "torchvision", "transformers", "tokenizers", "safetensors")
 _PACKAGES += ("sentence-transformers", "huggingface-hub")
+_OWN = "sklearn_transfer"
 _ENGINES = ("openvino", "onnxruntime", "onnx")
 # Variables that say where the caches of hubs are.
 _PLACES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
@@ -113,19 +114,19 @@ def list_engine_versions():
 
 
 def are_versions_loaded():
-    """Return whether the libraries in memory are those that are installed.
+    """Return whether the libraries in memory are those of which questions speak.
 
-    They are not if one was upgraded after this process had imported it.
+    They are not if one was exchanged after this process had imported it, or before it did.
     """
-    for name in (*_PACKAGES, *_ENGINES):
+    stated = [*list_versions(), *list_engine_versions()]
+    for name, version in (entry[:2] for entry in stated):
         loaded = getattr(sys.modules.get(name.replace("-", "_")), "__version__", None)
-        installed = _find_version(name)
-        if None not in (loaded, installed) and not _are_same_version(loaded, installed):
+        if name != _OWN and None not in (loaded, version) and not _are_same(loaded, version):
             return False
     return True
 
 
-def _are_same_version(loaded, installed):
+def _are_same(loaded, installed):
     # OpenVINO adds its build, and torch a local part that the name of a wheel may lack.
     return loaded.partition("+")[0].partition("-")[0] == installed.partition("+")[0]
 
@@ -154,7 +155,7 @@ def _identify_own_code():
     files.append(root / "__init__.py")  # which states the version
     stated = [[str(path.relative_to(root)), *(_identify_file(path) or ())] for path in files]
     text = json.dumps(stated)
-    return ["sklearn_transfer", xxhash.xxh3_128_hexdigest(text.encode())]
+    return [_OWN, xxhash.xxh3_128_hexdigest(text.encode())]
 
 
 def _identify_file(path):
@@ -165,6 +166,7 @@ def _identify_file(path):
     return [status.st_size, status.st_mtime_ns]
 
 
+@functools.lru_cache(maxsize=1000)
 def _find_weights_version(model):
     """Return the version of the package with the weights of a network, None without one."""
     name = model.rpartition("/")[2].partition(".")[0]

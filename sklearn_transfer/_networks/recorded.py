@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sklearn_transfer._networks.backbone import Described
 from sklearn_transfer._networks.manifests import Manifest, read_manifest, write_manifest
+from sklearn_transfer._networks.questions import are_versions_loaded
 from sklearn_transfer._networks.sources import check_again
 from sklearn_transfer._process.locks import Lock, RLock
 
@@ -63,7 +64,9 @@ class RecordedBackbone(Described):
             )
         for key, width in self.widths.items():
             backbone.widths.setdefault(key, width)
-        self.widths, backbone.question = backbone.widths, self.question
+        self.widths = backbone.widths
+        if are_versions_loaded():
+            backbone.question = self.question
         with backbone.engines_lock:
             for key, engine in self.engines.items():
                 backbone.engines.setdefault(key, engine)

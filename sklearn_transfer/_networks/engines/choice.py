@@ -109,8 +109,8 @@ def _make_anew(name, backbone, task, shelves):
     engine, problem, graph = run_apart(_make, name, plan, task)
     if problem:
         warnings.warn(problem, UserWarning, stacklevel=2)
-    elif graph and shelves and backbone.question is not None:
-        keep_graph(shelves, name_graph(backbone, name, task), graph)
+    elif graph and shelves and network.question is not None:
+        keep_graph(shelves, name_graph(network, name, task), graph)
     return engine
 
 
