@@ -1,6 +1,7 @@
 """Measure the rows of the table: each case takes `Data` and returns rows."""
 
 import functools
+import os
 import subprocess
 import sys
 import tempfile
@@ -323,13 +324,51 @@ def measure_peak_memory(data):
     return rows
 
 
+_PEAK_OF_TEXTS = """
+import sys
+import numpy as np
+from sklearn_transfer import PretrainedTextFeatures
+cache, n = sys.argv[1], int(sys.argv[2])
+words = "the battery of this camera is not as good as that screen was on my old phone".split()
+texts = [" ".join(words[(i >> k) % 16] for k in range(0, 20, 4)) + f" {i}" for i in range(n)]
+output = PretrainedTextFeatures(cache=None if cache == "None" else cache).fit_transform(texts)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) * 1024 - output.nbytes)
+"""
+
+
+def measure_memory_of_texts(data):
+    """Measure memory on short texts; the cache of both runs is full before the end."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for place, words in [
+            ("None", "without a cache"),
+            ("memory", "with a cache of 10 MB in memory"),
+            (folder + "/{}", "with a folder"),  # each number of texts has one of its own
+        ]:
+            peaks = [
+                int(_run_code(_PEAK_OF_TEXTS, place.format(n), str(n), limit="10000000"))
+                for n in (100_000, 10_000)
+            ]
+            what = f"peak memory beyond the output, 100,000 short texts, {words}"
+            rows.append(
+                Row.from_ratios(what, "10,000 texts", [peaks[0] / peaks[1]], "at most 1.1")
+            )
+    return rows
+
+
 def _measure_peak(folder, n, cache):
     return int(_run_code(_PEAK, folder, str(n), cache))
 
 
-def _run_code(code, *arguments):
+def _run_code(code, *arguments, limit=None):
+    """Return what a program prints; `limit` is the bound of its cache in memory."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    changes = {} if limit is None else {"SKLEARN_TRANSFER_CACHE_BYTES": limit}
+    environment = {**os.environ, **changes}
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment
+    ).stdout
 
 
 def measure_imports(data):
@@ -467,6 +506,7 @@ CASES = {
     "search": measure_grid_search,
     "joblib": measure_joblib_memory,
     "memory": measure_peak_memory,
+    "text-memory": measure_memory_of_texts,
     "import": measure_imports,
     "startup": measure_startup,
     "search-startup": measure_search_startup,

@@ -101,13 +101,13 @@ def measure_startup(data):
             "at most 1.5",
         ),
         Row.from_ratios(
-            "seconds of a fresh process until the first new image, graph at hand",
+            "seconds of a fresh process until the first new image, graph stored",
             "beyond import sklearn.linear_model",
             more,
             "at most 1",
         ),
         Row.from_ratios(
-            "time of a fresh process until the first new image, graph at hand",
+            "time of a fresh process until the first new image, graph stored",
             "the same with PyTorch",
             divide(seconds["new"], seconds["torch"]),
         ),
@@ -121,7 +121,7 @@ def measure_startup(data):
 
 
 def measure_search_startup(data):
-    """Measure searches from an empty folder, in which workers begin with the graph at hand."""
+    """Measure searches from an empty folder, in which workers begin with the graph stored."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         write_files(folder, 1000)

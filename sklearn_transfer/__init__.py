@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.alignment import (
         TransferComponentAnalysis as TransferComponentAnalysis,
     )
+    from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
     from sklearn_transfer.extraction import PretrainedTextFeatures as PretrainedTextFeatures
     from sklearn_transfer.finetuning import AutoencoderFeatures as AutoencoderFeatures
@@ -79,6 +80,7 @@ _HOME = {
     "AutoencoderFeatures": "sklearn_transfer.finetuning",
     "BNMScorer": "sklearn_transfer.selection",
     "CORAL": "sklearn_transfer.alignment",
+    "ConSE": "sklearn_transfer.extraction",
     "DEVScorer": "sklearn_transfer.weighting",
     "DomainClassifierWeights": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",

@@ -19,8 +19,9 @@ from sklearn.utils.validation import (
     assert_all_finite,
     check_array,
     check_consistent_length,
-    validate_data,
 )
+
+from sklearn_transfer._tables import BY_FEATURES, explain_samples
 
 try:
     from sklearn.utils._repr_html.estimator import _VisualBlock
@@ -240,6 +241,19 @@ def check_classes(y, task, user, instead=""):
         )
 
 
+def validate_data(estimator, X, *args, **options):
+    """Call scikit-learn's `validate_data`; errors about texts and images say what to do."""
+    repair = getattr(estimator, "_repair_of_samples", BY_FEATURES)
+    with explain_samples(type(estimator).__name__, repair, X=X):
+        return validation.validate_data(estimator, X, *args, **options)
+
+
+def check_table(X, *, user, **options):
+    """Call scikit-learn's `check_array`; errors about texts and images say what to do."""
+    with explain_samples(user, **{options.get("input_name", "X"): X}):
+        return check_array(X, **options)
+
+
 class TargetDomain:
     """Target samples that scikit-learn's searches pass on as a whole.
 
@@ -397,8 +411,11 @@ def read_domain_mask(X, y, sample_domain):
 def _validate_target(estimator, raw, X, X_target, name):
     if hasattr(raw, "columns") and hasattr(X_target, "columns"):
         _check_feature_names(estimator, X_target, reset=False)
+    user = type(estimator).__name__
     try:
-        target = check_array(X_target, dtype=np.float64, input_name=name)
+        repair = getattr(estimator, "_repair_of_samples", BY_FEATURES)
+        with explain_samples(user, repair, **{name: X_target}):
+            target = check_array(X_target, dtype=np.float64, input_name=name)
     except ValueError as error:
         if name in str(error):
             raise
@@ -415,13 +432,17 @@ def _check_same_width(X, target):
         )
 
 
-def validate_domains(X, X_target, least=1):
-    """Return validated rows of source and target, at least `least` each."""
+def validate_domains(X, X_target, user, least=1, repair=BY_FEATURES):
+    """Return validated rows of source and target, at least `least` each.
+
+    Errors about samples that are not numbers name the `user` and say what to do.
+    """
     if isinstance(X_target, TargetDomain):
         X_target = X_target.X
     names = [_get_feature_names(rows) for rows in (X, X_target)]
-    source = check_array(X, dtype=np.float64, input_name="X")
-    target = check_array(X_target, dtype=np.float64, input_name="X_target")
+    with explain_samples(user, repair, X=X, X_target=X_target):
+        source = check_array(X, dtype=np.float64, input_name="X")
+        target = check_array(X_target, dtype=np.float64, input_name="X_target")
     _check_same_width(source, target)
     if all(n is not None for n in names) and list(names[0]) != list(names[1]):
         raise ValueError(

@@ -15,7 +15,8 @@ _BELOW = {"_callbacks", "_validation", "_kernels", "_process"}
 _NETWORKS = _BELOW | {"_store", "_modalities", "_networks"}
 ALLOWED = {
     "_callbacks": set(),
-    "_validation": set(),
+    "_tables": set(),
+    "_validation": {"_tables"},
     "_kernels": set(),
     "_process": set(),
     "_sample_weight": set(),
@@ -27,12 +28,12 @@ ALLOWED = {
     "_modalities": {"_validation", "_process", "_store"},
     "_networks": {"_validation", "_process", "_store", "_modalities"},
     "extraction": _NETWORKS - {"_kernels"},
-    "weighting": _BELOW | {"_sample_weight", "_sampling", "_strays"},
+    "weighting": _BELOW | {"_tables", "_sample_weight", "_sampling", "_strays"},
     "alignment": _BELOW | {"_strays"},
     "heads": _BELOW - {"_kernels"} | {"_sample_weight"},
     "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_store"}
-    | {"_sample_weight", "_sampling", "_html"}
+    | {"_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation"},
     # Every public stage, and nothing imports it.
@@ -151,9 +152,9 @@ def test_importing_the_root_loads_no_network_library():
 
 def test_constructing_an_extractor_loads_no_network_library():
     statement = (
-        "from sklearn_transfer import PretrainedFeatures\n"
+        "from sklearn_transfer import ConSE, PretrainedFeatures\n"
         "from sklearn.base import clone\n"
-        "repr(clone(PretrainedFeatures(layers='deep')))"
+        "repr(clone(ConSE(PretrainedFeatures(layers='deep'))))"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision"}
 

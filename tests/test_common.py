@@ -1,5 +1,8 @@
 """scikit-learn's checks and our own contracts, over every estimator and form."""
 
+from contextlib import nullcontext
+from unittest import SkipTest
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ from sklearn_transfer import (
     KMM,
     ULSIF,
     AutoencoderFeatures,
+    ConSE,
     DomainClassifierWeights,
     FineTunedClassifier,
     FineTunedRegressor,
@@ -34,6 +38,7 @@ from sklearn_transfer import (
 from sklearn_transfer.alignment._base import BaseAligner
 from sklearn_transfer.testing import estimator_checks_generator, parametrize_with_checks
 from sklearn_transfer.testing._extractors import (
+    EXTRACTOR_CHECKS,
     check_batch_size,
     check_depths_of_one_pass,
     check_output,
@@ -182,6 +187,26 @@ def test_text_extractor_contract(form, check, tmp_path):
     find_check(check, estimator, TEXTS)(estimator)
 
 
+@pytest.mark.parametrize("check", EXTRACTOR_CHECKS, ids=lambda check: check.__name__)
+def test_contract_of_images_in_a_space_of_texts(check, crops, tmp_path):
+    text = PretrainedTextFeatures(str(small_texts.write_bert(tmp_path / "net")))
+    image = PretrainedFeatures(small_networks.trained_net())
+    names = ["red", "green", "blue", "cat", "dog"]
+    asks_for_parts = check.__name__ in OF_ONE_NETWORK
+    with pytest.raises(SkipTest) if asks_for_parts else nullcontext():
+        check(ConSE(image, text, class_names=names), crops)
+
+
+# Checks of parameters that the networks have which ConSE is made of.
+OF_ONE_NETWORK = {
+    "check_batch_size",
+    "check_cache",
+    "check_cache_counts",
+    "check_cache_of_another_network",
+    "check_depths",
+    "check_model_untouched",
+}
+
 # Estimators that take tables, with the minimum number of checks that they pass.
 TABULAR = [
     (PretrainedFeatures(small_networks.mlp, preprocess=None), 41),
@@ -259,7 +284,7 @@ def test_every_public_estimator_is_checked():
     public = {getattr(sklearn_transfer, name) for name in sklearn_transfer.__all__}
     estimators = {c for c in public if isinstance(c, type) and hasattr(c, "fit")}
     checked = {type(estimator) for estimator, _ in TABULAR}
-    assert checked | {PretrainedTextFeatures} == estimators
+    assert checked | {ConSE, PretrainedTextFeatures} == estimators
 
 
 RATIOS = [

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.texts import locate_archive
+from benchmarks.texts import ARCHIVE, SHA256, locate_archive
+from tests.text_archive import write_archive
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,6 +20,24 @@ def run(name, folder, *options):
     result = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=folder, env=environment
     )
+    return result.stdout
+
+
+def run_on_generated_texts(name, folder):
+    """Run a copy of an example, whose archive has the layout of the real one."""
+    data = folder / "sklearn_transfer_benchmarks" / "data"
+    digest = write_archive(data / ARCHIVE, 1100)
+    code = (ROOT / "examples" / name).read_text()
+    assert code.count(SHA256) == 1
+    copy = folder / Path(name).name
+    copy.write_text(code.replace(SHA256, digest))
+    environment = {**os.environ, "MPLBACKEND": "Agg", "XDG_CACHE_HOME": str(folder)}
+    # The folder has no model hub, so that a download would be seen.
+    environment["HF_HUB_OFFLINE"] = "1"
+    result = subprocess.run(
+        [sys.executable, copy], capture_output=True, text=True, cwd=folder, env=environment
+    )
+    assert result.returncode == 0, result.stderr
     return result.stdout
 
 
@@ -45,6 +64,23 @@ def test_images_and_numbers_predict_better_together(tmp_path):
     assert max(photo, numbers) < 0.85
 
 
+@pytest.mark.slow
+def test_the_example_of_texts_runs_on_generated_ones(tmp_path):
+    lines = run_on_generated_texts("extraction/plot_text.py", tmp_path)
+    frozen, counted = re.findall(r"^(\S+) .*labels: (.*)$", lines, re.MULTILINE)
+    assert [frozen[0], counted[0]] == ["frozen", "TF-IDF"]
+    assert float(frozen[1].split()[-1]) > 0.9
+    assert float(re.search(r"descriptions alone: (\S+)", lines).group(1)) > 0.6
+
+
+@pytest.mark.slow
+def test_the_example_of_shifted_texts_runs_on_generated_ones(tmp_path):
+    lines = run_on_generated_texts("weighting/plot_text_shift.py", tmp_path)
+    accuracies = map(float, re.findall(r"weights *: (0\.\d+|1\.0+) on products", lines))
+    assert len(list(accuracies)) == 2
+    assert len(re.findall(r"^\S+ +[01]\.\d{3}  \(chosen\)$", lines, re.MULTILINE)) == 1
+
+
 @needs_texts
 @pytest.mark.slow
 def test_fifty_labels_of_texts_are_worth_more_than_350_without_a_network(tmp_path):
@@ -56,6 +92,17 @@ def test_fifty_labels_of_texts_are_worth_more_than_350_without_a_network(tmp_pat
     assert curves["frozen"][2] > curves["TF-IDF"][5]
     assert curves["frozen"][5] > curves["TF-IDF"][5] + 0.08
     assert float(re.search(r"descriptions alone: (\S+)", lines).group(1)) > 0.7
+
+
+@pytest.mark.slow
+def test_photos_are_classified_by_words_where_imagenet_shows_the_like(tmp_path):
+    lines = run("heads/plot_zero_shot_words.py", tmp_path)
+    accuracies = dict(re.findall(r"^(\S.*?) *: accuracy (\S+)$", lines, re.MULTILINE))
+    assert float(accuracies["a few words"]) > 0.4  # chance is 0.067
+    assert float(accuracies["n_top=10"]) > float(accuracies["n_top=1"]) + 0.05
+    often, never = re.findall(r"^(?:recognized nearly always|hardly ever): (.*)$", lines, re.M)
+    assert {"cat", "coffee"} <= set(re.findall(r"\w+", often))
+    assert {"galaxies", "moon"} <= set(re.findall(r"\w+", never))
 
 
 @pytest.mark.slow

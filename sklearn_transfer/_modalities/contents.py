@@ -113,7 +113,7 @@ def decode_data_uri(uri):
 
 def is_missing(sample):
     """Whether a sample is None, NaN or NA."""
-    if isinstance(sample, float):
+    if isinstance(sample, (float, np.floating)):
         return math.isnan(sample)
     return sample is None or type(sample).__name__ in ("NAType", "NaTType")
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from sklearn_transfer._modalities.callers import OF_IMAGES
 from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
 from sklearn_transfer._modalities.payloads import (
     InputFormat,
@@ -28,6 +29,8 @@ class Reader(ABC):
         What payloads hold.
     input_source : str
         Where the shape of the network's input comes from, for messages.
+    caller : Caller
+        Whose options messages recommend.
     is_ordered : bool
         Whether `finish` has work to do. Then few samples are prepared in advance, since
         what `prepare` returned, such as whole pictures, waits in memory.
@@ -37,6 +40,7 @@ class Reader(ABC):
     unit: str
     format: PayloadFormat
     input_source = "as the samples of X are"
+    caller = OF_IMAGES
     is_ordered = False
 
     def is_quick(self, sample):

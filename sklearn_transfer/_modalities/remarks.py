@@ -14,7 +14,10 @@ _told = ContextVar("told", default=None)
 
 
 class Remark:
-    """Base class of remarks: `kind` groups them, and `describe` says what a warning says."""
+    """Base class of remarks: `kind` groups them, and `describe` says what a warning says.
+
+    `describe` recommends only what the `Caller` that it is given takes.
+    """
 
     share = 0.0
 
@@ -42,14 +45,14 @@ class Narrow(Remark):
     def share(self):
         return self.largest / self.full
 
-    def describe(self):
+    def describe(self, caller):
+        suggested = caller.write(f"value_range={_suggest_range(self)}")
         levels = int(_N_LEVELS * self.share) + 1
         return (
             f"{self.dtype} values reach at most {self.largest:g}. Scaled by"
             f" {self.full:g} they use {levels} of {_N_LEVELS} gray levels, and the network"
-            " sees nearly black images. Pass PretrainedFeatures(value_range="
-            f"{_suggest_range(self)}) if that is the range of the source, or"
-            " value_range='dtype' if the images are as dark as that"
+            f" sees nearly black images. Pass {suggested} if that is the range of the"
+            " source, or value_range='dtype' if the images are as dark as that"
         )
 
 
@@ -69,7 +72,7 @@ class Invisible(Remark):
 
     kind = "invisible"
 
-    def describe(self):
+    def describe(self, caller):
         return (
             "the alpha channel is 0 everywhere, so nothing of the image is visible on the"
             " background, and all such images have equal features. If that channel has no"
@@ -86,12 +89,15 @@ class Blended(Remark):
 
     kind = "blended"
 
-    def describe(self):
+    def describe(self, caller):
+        network = ""
+        if caller.takes("n_channels"):
+            network = f", take a network of four, {caller.write('n_channels=4')},"
         return (
             "the fourth channel of an array (H, W, 4), or of a file that does not say what it"
             " is, was taken for alpha and blended the image with the background. If it holds"
-            " something else, such as near infrared, pass image[..., :3], take a network with"
-            " n_channels=4, or with a callable preprocess value_range=None, which hands it the"
+            f" something else, such as near infrared, pass image[..., :3]{network} or with a"
+            f" callable preprocess {caller.write('value_range=None')}, which hands it the"
             " array. If it is alpha, PIL.Image.fromarray(image) says so"
         )
 
@@ -114,10 +120,11 @@ class Remarks:
             count, first, told = self.noticed[remark.kind]
             self.noticed[remark.kind] = (count + 1, min(first, row), told.merge(remark))
 
-    def warn(self, n_samples, row_label, unit="image"):
+    def warn(self, n_samples, row_label, reader):
         """Give one warning for each kind of remark.
 
-        `row_label` names a row in messages, and `unit` is what a sample is called.
+        `row_label` names a row in messages; the reader says what a sample is called, and
+        whose options can be recommended.
 
         There is no warning where dark 8-bit pictures are fewer than bright ones: then the
         range is right, and the dark ones are photos taken at night, for instance.
@@ -132,8 +139,8 @@ class Remarks:
             if known is not None:
                 known.add(kind)
             warnings.warn(
-                f"In {count} of {n_samples} {unit}s, first in {row_label(first)},"
-                f" {told.describe()}",
+                f"In {count} of {n_samples} {reader.unit}s, first in {row_label(first)},"
+                f" {told.describe(reader.caller)}",
                 UserWarning,
                 stacklevel=3,
             )

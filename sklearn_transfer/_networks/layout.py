@@ -68,6 +68,8 @@ class Layout:
         averages, and the class token is the first one that is no padding.
     is_normalized : bool, default=False
         Whether embeddings are meant to be scaled to norm 1.
+    is_tower : bool, default=False
+        Whether it is one of the two networks of a dual encoder, which have one name.
     """
 
     label: str
@@ -84,6 +86,7 @@ class Layout:
     final_relu: bool = False
     is_text: bool = False
     is_normalized: bool = False
+    is_tower: bool = False
 
 
 def list_children(module, skip=None):

@@ -14,6 +14,7 @@ from sklearn_transfer._networks.weights import load_strictly
 _LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "transformers.")
 # Wrapped around networks of texts.
 _LIBRARIES += ("sklearn_transfer._networks.text", "sklearn_transfer._networks.bert")
+_LIBRARIES += ("sklearn_transfer._networks.dual_encoders",)
 
 
 def takes_outputs(model):

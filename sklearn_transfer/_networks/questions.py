@@ -31,7 +31,9 @@ TEXT_PREFIXES = ("all-MiniLM-L6-v2", "sentence-transformers/", "transformers/")
 BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", *TEXT_PREFIXES)
 
 
-def compute_question(model, weights, *, input_size, random_state, device, n_channels=None):
+def compute_question(
+    model, weights, *, input_size, random_state, device, n_channels=None, modality="image"
+):
     """Return the key (hex) of the question for a network, or None.
 
     None means that only loading the network tells which one it is: it is no name or folder,
@@ -39,8 +41,8 @@ def compute_question(model, weights, *, input_size, random_state, device, n_chan
 
     Parameters
     ----------
-    model, weights, input_size, random_state, n_channels
-        As the parameters of extractors.
+    model, weights, input_size, random_state, n_channels, modality
+        As `load_backbone` takes them.
     device : str
         Name of the device, "auto" resolved.
     """
@@ -60,6 +62,7 @@ def compute_question(model, weights, *, input_size, random_state, device, n_chan
         "weights": weights,
         "size": validate_size(input_size),
         "channels": n_channels,
+        "modality": modality,
         "seed": int(random_state),
         "device": device,
         "packages": list_versions(),

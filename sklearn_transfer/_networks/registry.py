@@ -1,9 +1,11 @@
 """Registry of backbones, each of which is built once per process."""
 
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -54,12 +56,15 @@ class Request:
         Channels of the input; None for the network's own number.
     sizes : tuple of int
         Positional arguments of a callable that makes the network.
+    modality : {"image", "text"}
+        Which network of a dual encoder is asked for. Other networks have one alone.
     """
 
     weights: object
     size: tuple | None = None
     n_channels: int | None = None
     sizes: tuple = (3,)
+    modality: str = "image"
 
 
 # Functions `(name, request)` that load a network, by the prefix of its name.
@@ -105,7 +110,7 @@ def _load_from_hub(name, request):
     from sklearn_transfer._networks import transformers as text_networks
 
     repo = name.partition(":")[2]
-    if text_networks.is_text_repository(repo):
+    if text_networks.is_text_repository(repo, request.modality):
         return text_networks.load_repository(repo, request, name)
     from sklearn_transfer._networks import timm as timm_networks
 
@@ -130,12 +135,14 @@ def load_backbone(
     n_channels=None,
     n_features_in=3,
     n_outputs=None,
+    modality="image",
 ):
     """Return the backbone that the parameters of an extractor describe.
 
     It is built once per process for equal parameters and content. `n_channels` is the number
     of channels of images; None for the network's own. `n_features_in` is passed to a callable
     that makes the network, and so is `n_outputs` if the callable takes it (`takes_outputs`).
+    `modality` is that of the samples, and says which network of a dual encoder is meant.
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
     if weights are not available.
     """
@@ -144,19 +151,22 @@ def load_backbone(
         refuse_quantized(model, type(model).__name__)
     device = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
-    request = Request(weights, validate_size(input_size), n_channels, sizes)
-    key = _make_key(model, request, random_state, device)
+    request = Request(weights, validate_size(input_size), n_channels, sizes, modality)
+    keys = _make_keys(model, request, random_state, device)
     with _registry_lock:
-        is_new = key not in _registry
+        known = [key for key in keys if key in _registry]
+        is_new = not known
         if is_new:
             with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
                 with collect_sources() as sources:
                     backbone = _build(model, request)
-                _registry[key] = _finish(backbone, model, device)
-                if is_library_code(_registry[key].module):
-                    _registry[key].sources = sources
-        _registry.move_to_end(key)
-        backbone = _registry[key]
+                backbone = _finish(backbone, model, device)
+                if is_library_code(backbone.module):
+                    backbone.sources = sources
+            known = [keys[backbone.layout.is_tower]]
+            _registry[known[0]] = backbone
+        _registry.move_to_end(known[0])
+        backbone = _registry[known[0]]
     if is_new:
         trim_registry()
     return backbone
@@ -176,22 +186,24 @@ def is_loaded(
     device="auto",
     n_channels=None,
     n_features_in=3,
+    modality="image",
 ):
     """Whether the registry holds the network that these parameters describe."""
-    request = Request(weights, validate_size(input_size), n_channels, (n_features_in,))
-    return (
-        _make_key(name_folder(model), request, random_state, resolve_device(device))
-        in _registry
-    )
+    size = validate_size(input_size)
+    request = Request(weights, size, n_channels, (n_features_in,), modality)
+    keys = _make_keys(name_folder(model), request, random_state, resolve_device(device))
+    return any(key in _registry for key in keys)
 
 
-def _make_key(model, request, random_state, device):
+def _make_keys(model, request, random_state, device):
+    """Return the key of a network that has its name alone, and that of a tower."""
     settings = (request.size, request.n_channels, random_state, str(device))
-    return (
+    key = (
         _make_model_key(model, request.sizes),
         _make_weights_key(request.weights),
         *settings,
     )
+    return key, (*key, request.modality)
 
 
 def clear_registry():
@@ -265,10 +277,20 @@ def _make_weights_key(weights):
     return (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def _is_timm_folder(folder):
+    """Return whether a folder holds a network as timm saves it for hubs."""
+    path = Path(folder, "config.json")
+    return path.is_file() and "architecture" in json.loads(path.read_text(encoding="utf-8"))
+
+
 def _build(model, request):
     if not isinstance(model, str):
         return build_from_object(model, request)
     folder = find_folder(model, _loaders)
+    if folder is not None and _is_timm_folder(folder):
+        from sklearn_transfer._networks import timm as timm_networks
+
+        return timm_networks.load_folder(folder, request, model)
     if folder is not None:
         from sklearn_transfer._networks import transformers as text_networks
 

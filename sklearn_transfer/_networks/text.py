@@ -62,9 +62,9 @@ class Projection(nn.Module):
         return found + (self.residual(embedding) if known else embedding)
 
 
-def make_text_backbone(module, spec, origin, *, is_normalized, class_token):
+def make_text_backbone(module, spec, origin, *, is_normalized, class_token, is_tower=False):
     """Return the backbone of a `TextNetwork`."""
-    stages = _list_layers(module.network)
+    stages = list_layers(module.network)
     layout = Layout(
         spec.label,
         stages=tuple(Stage(f"network.{name}") for name in stages),
@@ -74,6 +74,7 @@ def make_text_backbone(module, spec, origin, *, is_normalized, class_token):
         final_map=Place("network"),
         is_text=True,
         is_normalized=is_normalized,
+        is_tower=is_tower,
     )
     # A folder or a hub may hold another network under the same name some day, so the
     # structure counts by what it is.
@@ -82,7 +83,7 @@ def make_text_backbone(module, spec, origin, *, is_normalized, class_token):
     return Backbone(Description(layout, spec, origin, digest=structure), module)
 
 
-def _list_layers(network):
+def list_layers(network):
     """Return the names of the members of the longest list of equal modules.
 
     These are the layers of a transformer, whatever its library calls them.

@@ -11,8 +11,9 @@ from sklearn_transfer._validation import shorten
 _CONFIGURATION = ("*.json", "*.txt", "*.model", "*/config.json")
 _SAFE = ("model*.safetensors", "*_Dense/model.safetensors")
 _PICKLED = ("pytorch_model*.bin", "*_Dense/pytorch_model.bin")
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-_WEIGHTS += ("pytorch_model.bin.index.json",)
+# The first half needs nothing of Python to be read.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+WEIGHTS += ("pytorch_model.bin.index.json",)
 
 
 def find_packaged_folder(model):
@@ -48,25 +49,26 @@ def describe_requirement(entry):
     return f"{entry['distribution']}=={entry['version']}"
 
 
-def fetch_hub_config(repo):
-    """Return the content of `config.json` of a repository, {} where it is not available."""
+def fetch_hub_config(repo, file="config.json"):
+    """Return the content of a file of a repository, {} where it is not available."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     name, _, revision = repo.partition("@")
     try:
-        path = try_to_load_from_cache(name, "config.json", revision=revision or None)
+        path = try_to_load_from_cache(name, file, revision=revision or None)
         if not isinstance(path, str):
             require_hub()
-            path = hf_hub_download(name, "config.json", revision=revision or None)
+            path = hf_hub_download(name, file, revision=revision or None)
     except (OSError, ValueError):  # ValueError for a name that is not allowed
         return {}
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def fetch_text_snapshot(repo, label):
+def fetch_text_snapshot(repo, label, weights=WEIGHTS):
     """Return a folder with all files of a network of a hub, which the cache may have.
 
-    Raises FileNotFoundError that says which files to bring if the hub cannot be reached.
+    `weights` are the names of its files of weights, safe ones first. Raises FileNotFoundError
+    that says which files to bring if the hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
 
@@ -74,15 +76,17 @@ def fetch_text_snapshot(repo, label):
     wanted = {"repo_id": name, "revision": revision or None}
     try:
         folder = snapshot_download(local_files_only=True, **wanted)
-        if any((Path(folder) / file).exists() for file in _WEIGHTS):
+        if any((Path(folder) / file).exists() for file in weights):
             return folder
     except (OSError, ValueError):  # ValueError for a name that is not allowed
         pass
     try:
         require_hub()
-        folder = snapshot_download(allow_patterns=[*_CONFIGURATION, *_SAFE], **wanted)
-        if not any((Path(folder) / file).exists() for file in _WEIGHTS[:2]):
-            snapshot_download(allow_patterns=list(_PICKLED), **wanted)
+        safe, pickled = weights[: len(weights) // 2], weights[len(weights) // 2 :]
+        patterns = (_SAFE, _PICKLED) if weights == WEIGHTS else (safe, pickled)
+        folder = snapshot_download(allow_patterns=[*_CONFIGURATION, *patterns[0]], **wanted)
+        if not any((Path(folder) / file).exists() for file in safe):
+            snapshot_download(allow_patterns=list(patterns[1]), **wanted)
     except (OSError, ValueError) as error:
         raise _make_missing_error(label, name, error) from error
     return folder
@@ -102,7 +106,7 @@ def _make_missing_error(label, repo, error):
         f"The files of {shorten(label)} are in no installed package and in no local cache, and"
         f" downloading them failed: {shorten(str(error))}. To work offline, {install}copy the"
         f" folder of https://huggingface.co/{repo}, at least config.json, tokenizer.json and"
-        " model.safetensors, and pass PretrainedTextFeatures('path/to/folder')."
+        " model.safetensors, and pass its path, model='path/to/folder'."
     )
 
 

@@ -16,6 +16,7 @@ from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
 from sklearn_transfer._networks.sources import (
     note_all_known,
+    note_folder,
     note_revision,
     note_source,
     note_unknown,
@@ -195,10 +196,9 @@ def _list_classifiers(config):
 
 def load_from_hub(name, request):
     """Load a network by its repository, such as "hf-hub:timm/resnet18.a1_in1k"."""
-    weights, size, n_channels = request.weights, request.size, request.n_channels
     repo = name.partition(":")[2]
     try:
-        folder = fetch_hub_snapshot(repo, config_only=weights != "pretrained")
+        folder = fetch_hub_snapshot(repo, config_only=request.weights != "pretrained")
     except (OSError, ValueError) as error:  # ValueError for a name that is not allowed
         raise make_missing_weights_error(
             name,
@@ -207,15 +207,24 @@ def load_from_hub(name, request):
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error
     note_revision(folder, repo.partition("@")[2] or "main")
+    return load_folder(folder, request, name, f"hub {repo}")
+
+
+def load_folder(folder, request, name, origin=None):
+    """Load a network from a folder in timm's layout; "pretrained" weights are those in it."""
+    note_folder(folder)
     note_all_known()
-    config = json.loads(Path(folder, "config.json").read_text())
+    weights, size, n_channels = request.weights, request.size, request.n_channels
+    config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
     options = {"img_size": size} if fixed and size is not None else {}
     if n_channels is not None:
         options["in_chans"] = n_channels
     with misfit(name, folder):
         module = _create(f"local-dir:{folder}", pretrained=weights == "pretrained", **options)
-    origin = f"hub {repo}" if weights == "pretrained" else "random weights"
+    origin = str(folder) if origin is None else origin
+    if weights != "pretrained":
+        origin = "random weights"
     if weights is not None and weights != "pretrained":
         origin = load_strictly(module, weights, name)
     return wrap_module(module, name, origin, size)

@@ -10,6 +10,8 @@ from sklearn_transfer._modalities.text.spec import TextSpec
 from sklearn_transfer._modalities.text.tokens import build_tokenizer
 from sklearn_transfer._networks.bert import Bert, read_bert_config
 from sklearn_transfer._networks.checkpoints import read_checkpoint
+from sklearn_transfer._networks.dual_encoders import is_dual_folder, load_tower
+from sklearn_transfer._networks.open_clip import OPEN_CLIP, OPEN_CLIP_WEIGHTS
 from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
 from sklearn_transfer._networks.text import (
     Projection,
@@ -26,19 +28,19 @@ from sklearn_transfer._networks.text_folders import (
     read_text_folder,
 )
 from sklearn_transfer._networks.text_sources import (
+    WEIGHTS,
     describe_package,
     fetch_hub_config,
     fetch_text_snapshot,
     find_packaged_folder,
 )
-from sklearn_transfer._networks.weights import load_strictly, misfit
+from sklearn_transfer._networks.weights import load_matching, load_strictly
 from sklearn_transfer._validation import import_optional, shorten
 
 DEFAULT = "all-MiniLM-L6-v2"
 _ORGANIZATION = "sentence-transformers/"
 # Encoders of networks that have a decoder too, which a text alone does not need.
 _ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
-_OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
 def load(name, request):
@@ -58,33 +60,43 @@ def load(name, request):
     return load_repository(name, request, name)
 
 
-def is_text_repository(repo):
-    """Whether a repository of a hub holds a network of texts, by its configuration.
+def is_text_repository(repo, modality="text"):
+    """Whether a repository of a hub holds a network of texts or a dual encoder.
 
-    It is False where the configuration is not available; loading then says so.
+    Its configuration decides. A repository of timm may have the tower of texts beside its
+    network of images, in the layout of open_clip. It is False where no configuration is
+    available; loading then says so.
     """
-    return is_text_config(fetch_hub_config(repo))
+    config = fetch_hub_config(repo)
+    if is_text_config(config):
+        return True
+    return (modality == "text" or not config) and bool(fetch_hub_config(repo, OPEN_CLIP))
 
 
 def load_repository(repo, request, label):
     """Load a network from a repository of a hub."""
-    folder = fetch_text_snapshot(repo, label)
+    is_open = not is_text_config(fetch_hub_config(repo)) and fetch_hub_config(repo, OPEN_CLIP)
+    weights = OPEN_CLIP_WEIGHTS if is_open else WEIGHTS
+    folder = fetch_text_snapshot(repo, label, weights)
     note_revision(folder, repo.partition("@")[2] or "main")
     return load_folder(folder, request, label, f"hub {repo}")
 
 
 def load_folder(folder, request, label, origin=None):
     """Load a network from a folder; "pretrained" weights are those in it."""
-    note_folder(os.path.expanduser(folder))
+    folder = os.path.expanduser(folder)
+    note_folder(folder)
     note_all_known()
-    found = read_text_folder(os.path.expanduser(folder), label)
-    is_pretrained = request.weights == "pretrained"
     origin = str(folder) if origin is None else origin
+    if is_dual_folder(folder):
+        return load_tower(folder, request, label, origin)
+    found = read_text_folder(folder, label)
+    is_pretrained = request.weights == "pretrained"
     if found.tokenizer.is_file() and (config := read_bert_config(found.config)):
         network = Bert(config)
         definition = found.tokenizer.read_text(encoding="utf-8")
         if is_pretrained:
-            _load_network(network, _find_weights(found.path), label)
+            load_matching(network, _find_weights(found.path), label)
     else:
         network, definition = _build_with_transformers(found, is_pretrained, label)
     projection = _build_projection(found, is_pretrained)
@@ -134,29 +146,13 @@ def _find_weights(path):
     return found[0]
 
 
-def _load_network(network, weights, label):
-    """Load weights into a network; tensors of heads that it does not have are left out."""
-    content = read_checkpoint(weights)
-    renamed = {}
-    for name, tensor in content.state_dict.items():
-        for old, new in _OLD_NAMES.items():
-            name = f"{name.removesuffix(old)}{new}" if name.endswith(old) else name
-        renamed[name] = tensor
-    names = list(network.state_dict())
-    checkpoint = content._replace(state_dict=renamed).select_names(names, label)
-    known = {n: checkpoint.state_dict[n] for n in names if n in checkpoint.state_dict}
-    with misfit(label, checkpoint.origin):
-        network.load_state_dict(known)
-    return checkpoint.origin
-
-
 def _load_given(module, weights, label):
     """Load weights that are given for all of a `TextNetwork`, or for its network alone."""
     names = list(module.state_dict())
     held = read_checkpoint(weights).select_names(names, label).state_dict
     if all(name in held for name in names):
         return load_strictly(module, weights, label)
-    return _load_network(module.network, weights, label)
+    return load_matching(module.network, weights, label)
 
 
 def _build_with_transformers(found, is_pretrained, label):
@@ -223,7 +219,7 @@ def _build_projection(found, is_pretrained):
             config.get("use_residual", False),
         )
         if is_pretrained:
-            _load_network(layer, str(weights), str(folder))
+            load_matching(layer, str(weights), str(folder))
         layers.append(layer)
     return nn.Sequential(*layers) if layers else None
 

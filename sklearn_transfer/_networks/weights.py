@@ -17,6 +17,7 @@ from sklearn_transfer._validation import shorten
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _LONGEST_NAME = 100  # of a network that has a package
+_OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 _LONGEST_LINE = 250  # of what torch says is missing or unexpected
 
 
@@ -198,6 +199,27 @@ def load_strictly(module, weights, label):
     checkpoint = read_checkpoint(weights).select_names(names, label)
     with misfit(label, checkpoint.origin):
         module.load_state_dict(checkpoint.state_dict)
+    return checkpoint.origin
+
+
+def load_matching(network, weights, label, convert=None):
+    """Load weights into a network, and return their origin.
+
+    Tensors that the network does not have, such as those of heads, are left out. `convert`
+    renames the tensors of a state dict first.
+    """
+    content = read_checkpoint(weights)
+    state_dict = content.state_dict if convert is None else convert(content.state_dict)
+    renamed = {}
+    for name, tensor in state_dict.items():
+        for old, new in _OLD_NAMES.items():
+            name = f"{name.removesuffix(old)}{new}" if name.endswith(old) else name
+        renamed[name] = tensor
+    names = list(network.state_dict())
+    checkpoint = content._replace(state_dict=renamed).select_names(names, label)
+    known = {n: checkpoint.state_dict[n] for n in names if n in checkpoint.state_dict}
+    with misfit(label, checkpoint.origin):
+        network.load_state_dict(known)
     return checkpoint.origin
 
 

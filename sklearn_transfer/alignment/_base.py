@@ -11,7 +11,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._strays import find_strays, warn_of_strays
@@ -19,6 +19,7 @@ from sklearn_transfer._validation import (
     find_source_rows,
     forget_fit,
     read_domain_mask,
+    validate_data,
     validate_source_and_target,
 )
 

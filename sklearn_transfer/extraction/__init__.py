@@ -1,6 +1,7 @@
 """Raw samples to feature matrices; pretrained weights never change here."""
 
+from sklearn_transfer.extraction._conse import ConSE
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._text import PretrainedTextFeatures
 
-__all__ = ["PretrainedFeatures", "PretrainedTextFeatures"]
+__all__ = ["ConSE", "PretrainedFeatures", "PretrainedTextFeatures"]

@@ -43,7 +43,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "model": [str, callable],
+        "model": [str, os.PathLike, callable],
         "weights": [str, os.PathLike, Mapping, None],
         "layers": [str, Integral, list, tuple, None],
         "pooling": [str],

@@ -124,17 +124,21 @@ class Dialogue:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return []
 
-    def warn_if_too_small(self, n_samples, widths):
-        """Warn if the vectors of all samples do not fit into the store."""
-        width = sum(widths)
-        if self.store.has_room_for(n_samples * len(widths), 4 * width // len(widths)):
+    def warn_if_too_small(self, n_samples, n_values, content):
+        """Warn if the vectors of all samples do not fit into the store.
+
+        They have `n_values` numbers in all; `content` is what a message calls them.
+        """
+        n_vectors = n_samples * len(self.contexts)
+        if self.store.has_room_for(n_vectors, 4 * n_values // n_vectors):
             return
         bound, variable = self.store.bound
+        repair = ", or pool to fewer features" if content == "features" else ""
         warnings.warn(
-            f"The features of {n_samples} samples, {n_samples * width * 4 / 1e6:.0f} MB,"
+            f"The {content} of {n_samples} samples, {n_values * 4 / 1e6:.0f} MB,"
             f" do not fit into the cache of {bound / 1e6:.0f} MB and will be computed again in"
             f" the next call. Start Python with a larger value of the environment variable"
-            f" {variable}, or pool to fewer features.",
+            f" {variable}{repair}.",
             UserWarning,
             stacklevel=2,
         )

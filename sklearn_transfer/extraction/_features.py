@@ -20,12 +20,17 @@ class PretrainedFeatures(_BasePretrained):
 
     Parameters
     ----------
-    model : str, torch.nn.Module or callable, default="tf_efficientnet_lite0"
+    model : str, path, torch.nn.Module or callable, default="tf_efficientnet_lite0"
         A network of timm by name ("resnet50", "resnet50.a1_in1k"), of torchvision
-        ("torchvision/alexnet"), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a
-        module, which is copied and never trained or changed, or an importable callable
-        `(n_features_in) -> torch.nn.Module` that is given the number of columns (channels) of
-        X where `preprocess=None`, else `n_channels`, or 3.
+        ("torchvision/alexnet"), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a local
+        folder in timm's layout (with a separator, as in "./folder"), a module, which is copied
+        and never trained or changed, or an importable callable `(n_features_in) ->
+        torch.nn.Module` that is given the number of columns (channels) of X where
+        `preprocess=None`, else `n_channels`, or 3. Of a dual encoder (CLIP or SigLIP in
+        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", CLIP in
+        open_clip's) it is the network of images with its projection, in one space with
+        `PretrainedTextFeatures` of that name; of timm's own CLIP networks the projection is
+        `layers="logits"`.
     weights : "pretrained", None, path or dict, default="pretrained"
         "pretrained" looks into installed packages, then into the local cache, then at the
         hub; for a module or a callable it means the weights that it has. None draws random

@@ -61,6 +61,8 @@ class PassOptions:
         End of messages about a sample.
     shelves : Shelves, default=()
         Where graphs of networks are.
+    content : {"features", "activations"}, default="features"
+        What messages call the vectors.
     allocate : callable, default=numpy.empty
         Makes the matrix of features. Where samples differ in length and activations are kept
         as they are, its shape is (n_rows, None), and a vector is assigned to each row.
@@ -77,6 +79,7 @@ class PassOptions:
     row_label: object = label_row
     advice: str = ""
     shelves: object = ()
+    content: str = "features"
     allocate: object = np.empty
 
 
@@ -154,8 +157,10 @@ class Extraction:
                 self.dialogue.release()
         if self.passes.started is not None:
             self.seconds = time.perf_counter() - self.passes.started
+        if self.is_ragged:  # how long vectors are is known by now
+            self._warn_if_too_small(self.matrix.n_values)
         self._settle_bad()
-        self.remarks.warn(len(self.samples), self.options.row_label, self.reader.unit)
+        self.remarks.warn(len(self.samples), self.options.row_label, self.reader)
         return self
 
     def _copy_known(self):
@@ -289,8 +294,11 @@ class Extraction:
     def _allocate(self, vectors):
         if self.matrix.array is None:
             self.matrix.allocate([len(vector) for vector in vectors])
-            if not self.is_ragged:  # the first vector is the longest one
-                self.dialogue.warn_if_too_small(len(self.samples), self.matrix.widths)
+            if not self.is_ragged:
+                self._warn_if_too_small(len(self.samples) * sum(self.matrix.widths))
+
+    def _warn_if_too_small(self, n_values):
+        self.dialogue.warn_if_too_small(len(self.samples), n_values, self.options.content)
 
     def _show(self, n):
         self.bar.update(n)

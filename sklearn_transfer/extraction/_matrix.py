@@ -57,8 +57,10 @@ class RaggedMatrix(Matrix):
     """Features of samples that differ in length: a vector of its own length per sample.
 
     `allocate((n_rows, None), dtype)` makes what vectors are assigned to, by the number of the
-    row.
+    row. `n_values` is how many numbers were written.
     """
+
+    n_values = 0
 
     def allocate(self, widths):
         self.widths = widths
@@ -66,6 +68,7 @@ class RaggedMatrix(Matrix):
         self.array = self.make_array((n_rows, None), dtype=np.float32)
 
     def write(self, rows, vectors):
+        self.n_values += len(rows) * sum(map(len, vectors))
         if self.collect:
             for row in rows:
                 self.array[row] = np.concatenate(vectors)

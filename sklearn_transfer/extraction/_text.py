@@ -1,6 +1,5 @@
 """Texts to features."""
 
-import os
 from numbers import Integral
 
 import numpy as np
@@ -9,6 +8,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_transfer._modalities.text.samples import as_texts, warn_of_paths
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._base import _BasePretrained
+
+_ROWS_AT_ONCE = 1024
 
 
 class PretrainedTextFeatures(_BasePretrained):
@@ -30,7 +31,9 @@ class PretrainedTextFeatures(_BasePretrained):
         ("hf-hub:OWNER/NAME"), a local folder in either layout (with a separator, as in
         "./folder"), or a module that is called with `input_ids` and `attention_mask` and has
         its tokenizer as attribute `tokenizer`; it is copied and never trained or changed. No
-        code of a repository is executed.
+        code of a repository is executed. Of a dual encoder (CLIP or SigLIP in transformers'
+        layout, CLIP in open_clip's, also beside timm's in "hf-hub:timm/...") it is the network
+        of texts with its projection, in one space with `PretrainedFeatures` of that name.
     weights : "pretrained", None, path or dict, default="pretrained"
         "pretrained" looks into installed packages, then into the local cache, then at the
         hub; for a folder or a module it means the weights that it has. None draws random
@@ -153,7 +156,6 @@ class PretrainedTextFeatures(_BasePretrained):
 
     _parameter_constraints: dict = {
         **_BasePretrained._parameter_constraints,
-        "model": [str, os.PathLike, callable],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "long_text": [StrOptions({"truncate", "windows", "raise"})],
         "prompt": [str, None],
@@ -231,20 +233,23 @@ class PretrainedTextFeatures(_BasePretrained):
         return backbone
 
     def _collect_network_options(self):
-        return {"random_state": self.random_state, "device": self.device}
+        return {
+            "random_state": self.random_state,
+            "device": self.device,
+            "modality": "text",
+        }
 
     def _finish_features(self, backbone, taps, output, widths):
         kept = self._finish_widths(backbone, taps, widths)
-        is_normalized = backbone.layout.is_normalized
-        if kept == widths and not (is_normalized and any(map(_is_embedding, taps))):
-            return output, widths
-        pieces = np.split(output, np.cumsum(widths)[:-1], axis=1)
-        pieces = [piece[:, :width] for piece, width in zip(pieces, kept, strict=True)]
-        for i, tap in enumerate(taps):
-            if is_normalized and _is_embedding(tap):
-                norms = np.linalg.norm(pieces[i], axis=1, keepdims=True)
-                pieces[i] = pieces[i] / np.maximum(norms, 1e-12)
-        return np.ascontiguousarray(np.hstack(pieces)), kept
+        edges = np.cumsum([0, *widths])
+        if kept != widths:
+            columns = [np.arange(e, e + width) for e, width in zip(edges, kept, strict=False)]
+            output, edges = output[:, np.concatenate(columns)], np.cumsum([0, *kept])
+        if backbone.layout.is_normalized:
+            for tap, start, end in zip(taps, edges, edges[1:], strict=False):
+                if _is_embedding(tap):
+                    _normalize_rows(output[:, start:end])
+        return output, kept
 
     def _finish_widths(self, backbone, taps, widths):
         if self.n_dimensions is None:
@@ -271,3 +276,10 @@ class PretrainedTextFeatures(_BasePretrained):
 
 def _is_embedding(tap):
     return tap.label == "embedding"
+
+
+def _normalize_rows(matrix):
+    """Scale rows to norm 1 where they are, a few at a time: a matrix may fill the memory."""
+    for start in range(0, len(matrix), _ROWS_AT_ONCE):
+        rows = matrix[start : start + _ROWS_AT_ONCE]
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -80,7 +80,7 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row, warns
             for name, array in payload.items():
                 output[name][row] = array
     if warns:
-        remarks.warn(len(samples), row_label, reader.unit)
+        remarks.warn(len(samples), row_label, reader)
     return output
 
 
@@ -122,7 +122,7 @@ def read_images(samples, reader, n_threads, folder, row_label=label_row):
     with Threads(n_threads) as pool:
         for image in _run_ahead(pool, read, len(samples), n_threads):
             images.append(image)
-    remarks.warn(len(samples), row_label, reader.unit)
+    remarks.warn(len(samples), row_label, reader)
     return images
 
 

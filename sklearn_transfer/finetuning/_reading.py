@@ -5,6 +5,7 @@ import os
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.text.samples import warn_of_paths
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
@@ -34,6 +35,12 @@ _REFUSED = {
         " windows are what PretrainedTextFeatures before a linear model gives",
     ),
 }
+
+
+def _make_caller(kind):
+    """Return the `Caller` for messages about samples that estimators of a class read."""
+    refused = [f"{name}={value!r}" for name, (value, _, _) in _REFUSED.items()]
+    return Caller(f"model={kind.__name__}", tuple(refused))
 
 
 class ReadsAsFeatures:
@@ -128,7 +135,10 @@ class ReadsAsFeatures:
         warn_of_paths(samples)
 
     def _make_reader(self, backbone):
-        return self._make_features()._make_reader(backbone)
+        features = self._make_features()
+        kind = PretrainedTextFeatures if backbone.layout.is_text else PretrainedFeatures
+        features._caller = _make_caller(kind)
+        return features._make_reader(backbone)
 
     def _load_backbone(self, **changes):
         """Backbone of the pretrained network, and whether it was made for the outputs."""

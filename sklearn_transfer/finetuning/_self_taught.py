@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.image.samples import check_images, refuse_texts
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.readers import RowReader
@@ -174,6 +175,9 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    # Readers recommend the options of this estimator.
+    _caller = Caller("AutoencoderFeatures", refused=("n_channels",))
 
     def __init__(
         self,

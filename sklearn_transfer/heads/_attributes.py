@@ -1,28 +1,65 @@
-"""Reading and checking of the vectors that describe classes."""
+"""Reading and checking of the vectors, or the words, that describe classes."""
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import clone
 from sklearn.utils.multiclass import unique_labels
 
 from sklearn_transfer._validation import check_array, column_or_1d, format_list, shorten
+from sklearn_transfer.heads._rows import normalize_rows
 
 _FORMS = (
     "a mapping from label to vector, a pair (vectors, labels), or a DataFrame whose index "
-    "holds the labels"
+    "holds the labels; with a describer, texts in place of vectors, or a list of names"
 )
 
 
-def read_labeled_vectors(attributes):
-    """Read the labels, sorted, and their vectors as rows of a float64 copy."""
-    labels, vectors = _split_attributes(attributes)
+class Describer:
+    """Turns texts that describe classes into vectors, by an estimator of the user.
+
+    Parameters
+    ----------
+    estimator : estimator or None
+        It has `transform`. None: texts are refused.
+    is_fitted : bool
+        Whether it is used as it is; otherwise a clone is fitted on the first texts.
+    """
+
+    def __init__(self, estimator, is_fitted=False):
+        self.estimator, self.is_fitted = estimator, is_fitted
+
+    def embed(self, texts):
+        """Vector of length one for each text."""
+        if self.estimator is None:
+            raise ValueError(
+                f"attributes holds texts, such as {shorten(texts[0])}, and describer=None: "
+                "pass describer=PretrainedTextFeatures(), or another estimator that turns "
+                "texts into vectors in the space of X, or give the vectors themselves"
+            )
+        if not self.is_fitted:
+            self.estimator = clone(self.estimator).fit(texts, None)
+            self.is_fitted = True
+        vectors = self.estimator.transform(texts)
+        vectors = vectors.toarray() if issparse(vectors) else vectors
+        vectors = check_array(vectors, dtype=np.float64, input_name="output of describer")
+        return normalize_rows(vectors.copy())
+
+
+def read_descriptions(attributes, describer):
+    """Read the labels, sorted, and their vectors as rows of a float64 copy.
+
+    Texts are turned into vectors by a `Describer`; those of one class are averaged.
+    """
+    labels, values = _split_attributes(attributes)
     labels = column_or_1d(np.asarray(labels))
     if not len(labels):
         raise ValueError(f"attributes is empty: give {_FORMS}")
-    vectors = _validate_vectors(vectors)
-    if len(vectors) != len(labels):
+    if len(values) != len(labels):
         raise ValueError(
-            f"attributes has {len(vectors)} vectors and {len(labels)} labels: give one vector "
+            f"attributes has {len(values)} vectors and {len(labels)} labels: give one vector "
             "per label"
         )
     distinct, order = np.unique(labels, return_index=True)
@@ -31,6 +68,10 @@ def read_labeled_vectors(attributes):
         raise ValueError(
             f"attributes describes {shorten(twice)} more than once: give one vector per class"
         )
+    if any(map(_holds_texts, values)):
+        vectors = _embed_texts(labels, values, describer)
+    else:
+        vectors = _validate_vectors(values)
     return distinct, vectors[order]
 
 
@@ -39,9 +80,37 @@ def _split_attributes(attributes):
         return list(attributes), list(attributes.values())
     if hasattr(attributes, "index") and hasattr(attributes, "to_numpy"):
         return attributes.index.to_numpy(), attributes.to_numpy()
+    if _holds_texts(attributes) and not isinstance(attributes, str):
+        return list(attributes), list(attributes)
     if isinstance(attributes, tuple) and len(attributes) == 2:
         return attributes[1], attributes[0]
     raise ValueError(f"attributes is of type {type(attributes).__name__}; expected {_FORMS}")
+
+
+def _holds_texts(value):
+    """Whether a description is a text, or begins with one."""
+    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value[:1]) == 1:
+        return len(value) > 0 and isinstance(value[0], str)
+    return isinstance(value, str)
+
+
+def _embed_texts(labels, values, describer):
+    """Mean of the vectors of the texts of each class."""
+    groups = [[value] if np.ndim(value) == 0 else list(value) for value in values]
+    for label, group in zip(labels.tolist(), groups, strict=True):
+        for text in group:
+            if not isinstance(text, str):
+                raise ValueError(
+                    f"attributes describes {shorten(label)} by {shorten(text)}, and other "
+                    "classes by texts: give a text, or a list of texts, for each class"
+                )
+        if not group:
+            raise ValueError(
+                f"attributes describes {shorten(label)} by no text: give at least one"
+            )
+    vectors = describer.embed([text for group in groups for text in group])
+    ends = np.cumsum([len(group) for group in groups])
+    return np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
 
 
 def _validate_vectors(vectors):
@@ -66,3 +135,22 @@ def match_descriptions(seen, labels, vectors):
         )
     labels = np.unique(np.concatenate([seen, labels]))
     return labels, vectors, np.isin(labels, seen)
+
+
+def require_attributes(attributes):
+    """Raise ValueError for None, with which cosines cannot be computed."""
+    if attributes is None:
+        raise ValueError(
+            "method='cosine' compares X with attributes, and got none: pass "
+            "fit(..., attributes=attributes), for example embeddings of the class names"
+        )
+
+
+def warn_of_no_attributes():
+    """Warn that only classes of y are known."""
+    warnings.warn(
+        "ZeroShotClassifier got no attributes, so it knows the classes of y and no other: "
+        "pass fit(..., attributes=attributes)",
+        UserWarning,
+        stacklevel=5,
+    )

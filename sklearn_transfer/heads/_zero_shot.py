@@ -1,13 +1,12 @@
 """Classification into classes without samples, by their attributes."""
 
-import warnings
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
@@ -20,7 +19,13 @@ from sklearn_transfer._validation import (
     shorten,
     validate_data,
 )
-from sklearn_transfer.heads._attributes import match_descriptions, read_labeled_vectors
+from sklearn_transfer.heads._attributes import (
+    Describer,
+    match_descriptions,
+    read_descriptions,
+    require_attributes,
+    warn_of_no_attributes,
+)
 from sklearn_transfer.heads._bilinear import RegularizationPath, solve_compatibility
 from sklearn_transfer.heads._class_folds import (
     build_class_folds,
@@ -62,8 +67,9 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     method : {"eszsl", "cosine"}, default="eszsl"
         "eszsl" learns how features and attributes are related, in closed form. "cosine" is
         for features and attributes in one space, with the same columns, and the score is the
-        cosine between them: those of an encoder of images and texts, or of texts and
-        descriptions of classes, both embedded by `PretrainedTextFeatures`. It needs no labels.
+        cosine between them: those of an encoder of images and texts, of `ConSE`, or of texts
+        and descriptions of classes, both embedded by `PretrainedTextFeatures`. It needs no
+        labels.
     gamma : float or "auto", default="auto"
         Penalty on the side of the features, above 0. "auto" chooses among five values from
         0.001 to 10 times the mean eigenvalue of X'X; see Notes. Not used by "cosine".
@@ -81,7 +87,15 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         takes the best harmonic mean of both accuracies; it is 0 for "cosine".
     temperature : float or "auto", default="auto"
         Probabilities are softmax(scores / temperature). It does not change `predict`. "auto"
-        maximizes the likelihood of the training rows, each left out in turn for "eszsl".
+        maximizes the likelihood of the training rows, each left out in turn for "eszsl"; it
+        is 0.01 for "cosine" without labels, about that of dual encoders: exp(-logit_scale);
+        0.1 is about right for `ConSE`.
+    describer : estimator or None, default=None
+        Turns texts that describe classes into vectors by `transform`, such as
+        `PretrainedTextFeatures()`; for "cosine" into the space of X. A clone is fitted on the
+        texts given to `fit`; one that is fitted already is passed in
+        `sklearn.frozen.FrozenEstimator`. Vectors of texts are scaled to length one, and those
+        of one class averaged. None: attributes are vectors.
 
     Attributes
     ----------
@@ -97,6 +111,8 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         Penalties that were used; "eszsl" alone.
     calibration_, temperature_ : float
         As used.
+    describer_ : estimator
+        Fitted clone of `describer`; only if `fit` was given texts.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -107,6 +123,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     PrototypeClassifier : For classes of at least one sample.
     PretrainedFeatures : Features of images.
     PretrainedTextFeatures : Features of texts, and of descriptions of their classes.
+    ConSE : Features of images in the space of texts.
 
     Notes
     -----
@@ -161,6 +178,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         "predict_over": [StrOptions({"all", "seen", "unseen"})],
         "calibration": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "describer": [HasMethods(["fit", "transform"]), None],
     }
 
     def __init__(
@@ -173,6 +191,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         predict_over="all",
         calibration=0.0,
         temperature="auto",
+        describer=None,
     ):
         self.method = method
         self.gamma = gamma
@@ -181,6 +200,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         self.predict_over = predict_over
         self.calibration = calibration
         self.temperature = temperature
+        self.describer = describer
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, attributes=None):
@@ -193,11 +213,12 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels of any kind. With `method="cosine"` None is allowed: then no class counts
             as seen.
-        attributes : mapping, (vectors, labels) or DataFrame, default=None
+        attributes : mapping, (vectors, labels), DataFrame or list of str, default=None
             Vector of each class in y, and of others without samples that are to be
             predicted: a mapping from label to vector, an array (n_described, n_attributes)
-            with its labels, or a DataFrame whose index holds the labels. None is one
-            attribute per class, with a UserWarning.
+            with its labels, or a DataFrame whose index holds the labels. With a `describer`
+            each vector may be a text, or a list of texts, instead; a list of names describes
+            each label by itself. None is one attribute per class, with a UserWarning.
 
         Returns
         -------
@@ -205,8 +226,11 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             Fitted.
         """
         forget_fit(self)
-        X, seen, codes = self._validate(X, y, attributes)
-        self._describe_classes(seen, attributes)
+        if self.method == "cosine":
+            require_attributes(attributes)
+        described = None if attributes is None else self._read(attributes, reset=True)
+        X, seen, codes = self._validate(X, y, described)
+        self._describe_classes(seen, described)
         self._center = self._choose_center(X)
         rows = self._embed(X.astype(np.float64))
         if self.method == "eszsl":
@@ -215,27 +239,31 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             self._compare(rows, codes)
         return self
 
-    def _validate(self, X, y, attributes):
+    def _read(self, attributes, reset=False):
+        """Labels, sorted, and their vectors; `reset` keeps the describer of texts."""
+        is_fitted = hasattr(self, "describer_")
+        describer = Describer(self.describer_ if is_fitted else self.describer, is_fitted)
+        described = read_descriptions(attributes, describer)
+        if reset and describer.is_fitted:
+            self.describer_ = describer.estimator
+        return described
+
+    def _validate(self, X, y, described):
         """Validated X, the classes of y, and the number of that of each row."""
         options = {"dtype": [np.float64, np.float32], "reset": True}
-        if self.method == "cosine":
-            _require_attributes(attributes)
-            if y is None:
-                X, labels = (
-                    validate_data(self, X, **options),
-                    read_labeled_vectors(attributes)[0],
-                )
-                return X, labels[:0], np.empty(0, dtype=int)
+        if self.method == "cosine" and y is None:
+            X = validate_data(self, X, **options)
+            return X, described[0][:0], np.empty(0, dtype=int)
         X, y = validate_data(self, X, as_target(y), **options)
         check_class_labels(y)
         return X, *np.unique(y, return_inverse=True)
 
-    def _describe_classes(self, seen, attributes):
+    def _describe_classes(self, seen, described):
         """Classes, their attributes, and which of them are predicted."""
-        if attributes is None:
-            _warn_of_no_attributes()
-            attributes = np.eye(len(seen)), seen
-        labels, vectors, is_seen = match_descriptions(seen, *read_labeled_vectors(attributes))
+        if described is None:
+            warn_of_no_attributes()
+            described = seen, np.eye(len(seen))
+        labels, vectors, is_seen = match_descriptions(seen, *described)
         if self.method == "cosine":
             self._check_width(vectors, self.n_features_in_, "X")
         self.seen_classes_, self.unseen_classes_ = labels[is_seen], labels[~is_seen]
@@ -318,7 +346,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         """Labels to choose from, what describes them, and which of them were seen."""
         if attributes is None:
             return self._chosen
-        labels, vectors = read_labeled_vectors(attributes)
+        labels, vectors = self._read(attributes)
         self._check_width(vectors, self._n_attributes, "those in fit")
         return labels, self._place(vectors), np.isin(labels, self.seen_classes_)
 
@@ -348,7 +376,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples.
-        attributes : mapping, (vectors, labels) or DataFrame, default=None
+        attributes : mapping, (vectors, labels), DataFrame or list of str, default=None
             Classes to choose from, in the form of `fit`; they need not have been in `fit`.
             None is `classes_`.
 
@@ -368,7 +396,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples.
-        attributes : mapping, (vectors, labels) or DataFrame, default=None
+        attributes : mapping, (vectors, labels), DataFrame or list of str, default=None
             Classes to choose from, as in `predict`.
 
         Returns
@@ -387,7 +415,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples.
-        attributes : mapping, (vectors, labels) or DataFrame, default=None
+        attributes : mapping, (vectors, labels), DataFrame or list of str, default=None
             Classes to choose from, as in `predict`.
 
         Returns
@@ -405,7 +433,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples.
-        attributes : mapping, (vectors, labels) or DataFrame, default=None
+        attributes : mapping, (vectors, labels), DataFrame or list of str, default=None
             Classes to choose from, as in `predict`.
 
         Returns
@@ -456,20 +484,3 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
             means.append(float(np.mean(found)))
         total = sum(means)
         return GeneralizedScore(*means, 2 * means[0] * means[1] / total if total else 0.0)
-
-
-def _require_attributes(attributes):
-    if attributes is None:
-        raise ValueError(
-            "method='cosine' compares X with attributes, and got none: pass "
-            "fit(..., attributes=attributes), for example embeddings of the class names"
-        )
-
-
-def _warn_of_no_attributes():
-    warnings.warn(
-        "ZeroShotClassifier got no attributes, so it knows the classes of y and no other: "
-        "pass fit(..., attributes=attributes)",
-        UserWarning,
-        stacklevel=5,
-    )

@@ -173,7 +173,7 @@ class DomainDisplay:
             raise ValueError(
                 f"max_samples={shorten(max_samples)}: expected an integer above 0, or None"
             )
-        X, T = validate_domains(X, X_target)
+        X, T = validate_domains(X, X_target, "DomainDisplay")
         y, y_target = _validate_classes(X, y, "y"), _validate_classes(T, y_target, "y_target")
         _check_same_kind(y, y_target)
         draws = check_random_state(random_state)

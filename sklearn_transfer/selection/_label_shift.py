@@ -137,7 +137,7 @@ def label_shift_test(
         check_classes(y, task, "label_shift_test", ", else give bins of them")
     y = column_or_1d(y)
     check_class_labels(y)
-    X, T = validate_domains(X, X_target)
+    X, T = validate_domains(X, X_target, "label_shift_test")
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from sklearn_transfer._validation import as_target, resolve_task
+from sklearn_transfer._validation import as_target, check_table, resolve_task
 from sklearn_transfer.selection._scores import center_features, decompose, encode_classes
 
 _LEAST_NOISE = 1e-12  # variance of the noise, as a share of the mean square of a target
@@ -81,7 +81,7 @@ def logme(X, y, *, task="auto"):
     >>> logme(X, y) > logme(X[:, :1], y)
     True
     """
-    X = check_array(X, dtype=np.float64, input_name="X")
+    X = check_table(X, user="logme", dtype=np.float64, input_name="X")
     targets = _encode_targets(X, as_target(y), task)
     U, s = decompose(center_features(X))
     spectrum = (s / s[0]) ** 2 if len(s) else s

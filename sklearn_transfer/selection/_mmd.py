@@ -91,7 +91,7 @@ def mmd(X, X_target, *, kernel="rbf", gamma="median", unbiased=True, sample_weig
     >>> print(f"{mmd(X, X_target):.2f} {abs(mmd(X, rng.normal(size=(500, 2)))):.2f}")
     0.23 0.00
     """
-    X, T = validate_domains(X, X_target)
+    X, T = validate_domains(X, X_target, "mmd")
     w = _normalize_weights(sample_weight, X)
     gamma = compute_median_gamma(X, T) if gamma == "median" else float(gamma)
     if kernel == "linear":
@@ -215,7 +215,7 @@ def mmd_test(
     >>> mmd_test(X, X_target, random_state=0).p_value
     0.002
     """
-    X, T = validate_domains(X, X_target, least=2)
+    X, T = validate_domains(X, X_target, "mmd_test", least=2)
     random_state = check_random_state(random_state)
     X = X[draw_rows(len(X), max_samples, random_state)]
     T = T[draw_rows(len(T), max_samples, random_state)]

@@ -1,9 +1,9 @@
 """Tables of features of samples of both domains."""
 
-import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
 
+from sklearn_transfer._tables import BY_REPRESENTATION
 from sklearn_transfer._validation import validate_domains
 
 
@@ -16,15 +16,9 @@ def extract_features(user, representation, X, y, X_target, least=1):
     if representation is not None:
         representation = clone(representation).fit(X, y)
         X, X_target = representation.transform(X), representation.transform(X_target)
-    elif np.ndim(X) != 2 and not hasattr(X, "columns"):
-        raise ValueError(
-            f"{user} compares samples by X itself, which must then be a table of numbers, and"
-            f" got {type(X).__name__} of samples: pass representation=PretrainedFeatures() for"
-            " images, PretrainedTextFeatures() for texts, or another transformer"
-        )
     elif issparse(X):
         raise ValueError(
             f"{user} compares samples by X itself, which must then be dense, and got a sparse"
             " matrix: pass representation=TruncatedSVD(50) or another transformer"
         )
-    return *validate_domains(X, X_target, least), representation
+    return *validate_domains(X, X_target, user, least, BY_REPRESENTATION), representation

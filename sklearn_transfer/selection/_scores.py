@@ -8,7 +8,12 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length
 
-from sklearn_transfer._validation import check_class_labels, check_classes, column_or_1d
+from sklearn_transfer._validation import (
+    check_class_labels,
+    check_classes,
+    check_table,
+    column_or_1d,
+)
 
 _TASK = StrOptions({"auto", "classification"})
 _SUM_TOLERANCE = 1e-3  # float16 softmax over many classes stays within
@@ -332,7 +337,7 @@ def _validate_probabilities(probabilities):
 
 
 def _validate_features_and_classes(X, y, task, user):
-    X = check_array(X, dtype=np.float64, input_name="X")
+    X = check_table(X, user=user, dtype=np.float64, input_name="X")
     return X, *encode_classes(X, y, task, user)
 
 

@@ -102,7 +102,7 @@ def classifier_two_sample_test(
     >>> classifier_two_sample_test(X, X_target, random_state=0).p_value
     0.001
     """
-    X, T = validate_domains(X, X_target, least=2)
+    X, T = validate_domains(X, X_target, "classifier_two_sample_test", least=2)
     random_state = check_random_state(random_state)
     seen, held = zip(
         *(split_rows(rows, test_size, random_state) for rows in (X, T)), strict=True

@@ -23,6 +23,10 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
     """
 
     _parameter_constraints: dict = {}
+    _repair_of_samples = (
+        "fit this weighter on features of them, such as {features}.fit_transform({name}), or"
+        " give it to ImportanceWeighted with representation={features}"
+    )
 
     @abstractmethod
     def _estimate(self, X_source, X_target, y_source):

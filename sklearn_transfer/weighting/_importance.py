@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
+from sklearn_transfer._tables import BY_REPRESENTATION, explain_samples
 from sklearn_transfer._validation import find_source_rows, split_domains
 from sklearn_transfer.weighting._kmm import KMM
 from sklearn_transfer.weighting._weighted_fit import (
@@ -63,8 +64,10 @@ def fit_weighter(owner, X, y, X_target):
     """
     weighter = KMM() if owner.weighter is None else clone(owner.weighter)
     if owner.representation is None:
-        _check_table(owner, X)
-        return weighter.fit(X, y, X_target=X_target), None
+        tables = {"X": X, "X_target": getattr(X_target, "X", X_target)}
+        with explain_samples(type(owner).__name__, BY_REPRESENTATION, **tables):
+            _check_table(owner, X)
+            return weighter.fit(X, y, X_target=X_target), None
     representation = clone(owner.representation).fit(X, y)
     target = None if X_target is None else representation.transform(X_target)
     return weighter.fit(representation.transform(X), y, X_target=target), representation

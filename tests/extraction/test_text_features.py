@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -206,12 +207,13 @@ def test_limit_is_in_no_key_of_a_short_text(folder):
         (None, "is missing"),
         (float("nan"), "is missing"),
         (pd.NA, "is missing"),
+        (np.float32("nan"), "is missing"),
         (3, "is of type int"),
         (b"cat", "is bytes"),
         (["cat"], "is of type list"),
         ("cat \ud83d", "lone surrogate"),
     ],
-    ids=["None", "nan", "NA", "int", "bytes", "list", "surrogate"],
+    ids=["None", "nan", "NA", "float32", "int", "bytes", "list", "surrogate"],
 )
 def test_bad_sample_is_named(features, sample, reason):
     with pytest.raises(ValueError, match=rf"row 1 .*{reason}"):
@@ -334,3 +336,19 @@ def test_default_network_loads_no_other_library():
     command = [sys.executable, "-W", "error", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"transformers", "sentence_transformers"} & set(run.stdout.split())
+
+
+def test_rows_are_scaled_without_a_copy_of_the_matrix(features):
+    backbone = features._load_backbone()
+    taps = features._resolve(backbone, None)
+    output = np.random.default_rng(0).normal(size=(20_000, 16)).astype(np.float32)
+    expected = output / np.linalg.norm(output, axis=1, keepdims=True)
+    tracemalloc.start()
+    try:
+        found, widths = features._finish_features(backbone, taps, output, [16])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < output.nbytes / 4
+    assert widths == [16]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -177,6 +177,19 @@ def test_lower_layers_run_once_for_each_text(bert):
     assert choose_store("memory", activations=True).info().misses == len(set(TEXTS))
 
 
+def test_activations_beyond_the_folder_are_warned_of(bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKLEARN_TRANSFER_DISK_CACHE_BYTES", "2000")
+    message = (
+        r"The activations of 24 samples, .*do not fit into the cache.*DISK_CACHE_BYTES\.$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        fit(bert, freeze="middle", cache=tmp_path / "cache")
+
+
+def test_activations_that_fit_into_the_folder_are_silent(bert, tmp_path):
+    fit(bert, freeze="middle", cache=tmp_path / "cache")
+
+
 def test_activations_beyond_a_limit_are_kept_in_a_file(bert, monkeypatch):
     expected = fit(bert, freeze="middle").transform(TEXTS)
     monkeypatch.setenv("SKLEARN_TRANSFER_TRAINING_BYTES", "1000")

@@ -267,7 +267,7 @@ def test_hub_of_texts_is_told_from_one_of_images(monkeypatch, tmp_path):
     folder = small_texts.write_bert(tmp_path / "net")
     clear_registry()
     monkeypatch.setattr(text_networks, "fetch_hub_config", lambda repo: {"model_type": "bert"})
-    monkeypatch.setattr(text_networks, "fetch_text_snapshot", lambda repo, label: folder)
+    monkeypatch.setattr(text_networks, "fetch_text_snapshot", lambda *request: folder)
     found = features_of("hf-hub:a/b").fit_transform(X)
     np.testing.assert_array_equal(found, features_of(str(folder)).fit_transform(X))
     clear_registry()

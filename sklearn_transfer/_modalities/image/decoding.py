@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from sklearn_transfer._modalities.callers import OF_IMAGES, Caller
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.image.contents import check_array_sample
 from sklearn_transfer._modalities.image.decoded import describe_error
@@ -56,11 +57,14 @@ class Decoding:
         Channels that the network takes. With 1 or 3, gray, color and alpha are converted;
         with any other number a sample must have exactly that many, which are taken as they
         are.
+    caller : Caller
+        Whose options messages recommend.
     """
 
     background: tuple = (255, 255, 255)
     value_range: str | tuple | None = "auto"
     n_channels: int = 3
+    caller: Caller = OF_IMAGES
 
     def make_picture(self, content, note=None):
         """Return the `Picture` of the content that `read_sample` returned.
@@ -95,7 +99,7 @@ class Decoding:
                 f" channels; pass an array (height, width, {self.n_channels})"
             )
         array = np.asarray(image)
-        return Picture(to_gray_levels(array, self.value_range), True)
+        return Picture(self._to_gray(array), True)
 
     def _to_rgb(self, image, note):
         if not image.has_transparency_data:
@@ -107,7 +111,7 @@ class Decoding:
         if not isinstance(self.value_range, tuple):
             return image
         levels = np.arange(256, dtype=np.uint8)
-        table = to_gray_levels(levels, self.value_range).tolist()
+        table = self._to_gray(levels).tolist()
         return image.point(table * 3 + list(range(256)) * (image.mode == "RGBA"))
 
     def _apply_background(self, image, note):
@@ -154,11 +158,11 @@ class Decoding:
         if values.is_file:
             raise BadSampleError(
                 f"has {n} bands, none of which is said to be color or alpha, expected gray or"
-                f" RGB for a network of {takes}{_suggest_network(n)}"
+                f" RGB for a network of {takes}{_suggest_network(n, self.caller)}"
             )
         raise BadSampleError(
             f"array of shape {values.array.shape}, expected (H, W) or (H, W, 1|3|4) for a"
-            f" network of {takes}{_suggest_shape(values.array.shape, (1, 3, 4))}"
+            f" network of {takes}{_suggest_shape(values.array.shape, (1, 3, 4), self.caller)}"
         )
 
     def _require_channels(self, array, n):
@@ -166,11 +170,14 @@ class Decoding:
             raise BadSampleError(
                 f"array of shape {array.shape}, expected (H, W, {self.n_channels}) for a"
                 f" network of {self.n_channels} channels"
-                f"{_suggest_shape(array.shape, (self.n_channels,))}"
+                f"{_suggest_shape(array.shape, (self.n_channels,), self.caller)}"
             )
 
     def _scale(self, values, array, note):
-        return to_gray_levels(array, self.value_range, values.stated, note)
+        return self._to_gray(array, values.stated, note)
+
+    def _to_gray(self, array, stated=None, note=None):
+        return to_gray_levels(array, self.value_range, stated, note, self.caller)
 
     def _convert_alpha(self, values, alpha):
         """Return alpha as uint8, where 255 is opaque."""
@@ -181,7 +188,7 @@ class Decoding:
                 f"has an alpha channel of {alpha.dtype}, whose range"
                 f" value_range={self.value_range} does not tell; drop it: image[..., :3]"
             )
-        return np.ascontiguousarray(to_gray_levels(alpha, self.value_range, values.stated))
+        return np.ascontiguousarray(self._to_gray(alpha, values.stated))
 
     def _add_background(self, image, alpha, note):
         """Blend colors that were multiplied by alpha already with the background."""
@@ -256,20 +263,22 @@ def _to_rgb_mode(image):
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _suggest_shape(shape, fitting):
+def _suggest_shape(shape, fitting, caller):
     """Return a suggestion for an array whose number of channels does not fit."""
     if len(shape) == 3 and shape[0] in fitting:
         return "; it has its channels first, put them last: image.transpose(1, 2, 0)"
     if len(shape) == 3 and fitting == (1, 3, 4):
-        return _suggest_network(shape[2])
+        return _suggest_network(shape[2], caller)
     return ""
 
 
-def _suggest_network(n):
+def _suggest_network(n, caller):
+    network = ""
+    if caller.takes("n_channels"):
+        network = f", take a network of {n}: {caller.write(f'n_channels={n}')},"
     return (
-        f"; choose one or three of its channels, take a network of {n}:"
-        f" PretrainedFeatures(n_channels={n}), or with a callable preprocess value_range=None,"
-        " which hands it the array"
+        f"; choose one or three of its channels{network} or with a callable preprocess"
+        f" {caller.write('value_range=None')}, which hands it the array"
     )
 
 

@@ -63,9 +63,9 @@ class ImageReader(_SamplesAreImages):
 
     input_source = "as input_size says, or else the network"
 
-    def __init__(self, spec, background, value_range="auto"):
-        self.spec, self.value_range = spec, value_range
-        self.decoding = Decoding(background, value_range, spec.channels)
+    def __init__(self, spec, background, value_range="auto", caller=Reader.caller):
+        self.spec, self.value_range, self.caller = spec, value_range, caller
+        self.decoding = Decoding(background, value_range, spec.channels, caller)
         # The name of the class of specs when the first cache folders were written is part of
         # their keys, and so it stays there.
         text = repr(spec).replace(type(spec).__name__, "InputSpec", 1)
@@ -123,9 +123,9 @@ class CallableReader(_SamplesAreImages):
     format = InputFormat()
     input_source = "as preprocess returns them"
 
-    def __init__(self, function, background, value_range="auto"):
-        self.function = function
-        self.decoding = Decoding(background, value_range)
+    def __init__(self, function, background, value_range="auto", caller=Reader.caller):
+        self.function, self.caller = function, caller
+        self.decoding = Decoding(background, value_range, caller=caller)
         parts = _list_key_parts(value_range)
         self.key = digest("callable", function, background, *parts)
         self.is_ordered = not getattr(function, "thread_safe", False)

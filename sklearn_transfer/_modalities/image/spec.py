@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
+from sklearn_transfer._modalities.callers import find_caller
 from sklearn_transfer._modalities.image.decoding import parse_background
 from sklearn_transfer._modalities.image.reader import CallableReader, ImageReader
 from sklearn_transfer._modalities.image.values import parse_value_range
@@ -17,18 +18,19 @@ class _ReadsImages(Spec):
         value_range = parse_value_range(estimator.value_range)
         if estimator.preprocess is None:
             return RowReader()
+        caller = find_caller(estimator)
         background = parse_background(estimator.background)
         if estimator.preprocess != "auto":
-            return CallableReader(estimator.preprocess, background, value_range)
+            return CallableReader(estimator.preprocess, background, value_range, caller)
         if value_range is None:
             raise ValueError(
                 "value_range=None hands the samples' own values to a callable preprocess, but"
                 " preprocess='auto'; use 'auto', 'dtype' or a pair (low, high)"
             )
-        return self._make_image_reader(background, value_range)
+        return self._make_image_reader(background, value_range, caller)
 
     @abstractmethod
-    def _make_image_reader(self, background, value_range):
+    def _make_image_reader(self, background, value_range, caller):
         """Return the reader for `preprocess="auto"`."""
 
 
@@ -78,8 +80,8 @@ class ImageSpec(_ReadsImages):
         pairs = zip(self.mean, self.std, strict=True)
         return [replace(self, mean=(mean,), std=(std,)) for mean, std in pairs]
 
-    def _make_image_reader(self, background, value_range):
-        return ImageReader(self, background, value_range)
+    def _make_image_reader(self, background, value_range, caller):
+        return ImageReader(self, background, value_range, caller)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class UnknownSpec(_ReadsImages):
         """None, since any number of channels may be right."""
         return None
 
-    def _make_image_reader(self, background, value_range):
+    def _make_image_reader(self, background, value_range, caller):
         raise ValueError(
             f"preprocess='auto': {self.label} does not say what input it was trained on;"
             " pass a callable that makes its input from a PIL image, preprocess=None if X"

@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 
+from sklearn_transfer._modalities.callers import OF_IMAGES
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Narrow
 from sklearn_transfer._validation import shorten
@@ -40,12 +41,13 @@ def parse_value_range(value_range):
     return (float(pair[0]), float(pair[1]))
 
 
-def to_gray_levels(array, value_range, stated=None, note=None):
+def to_gray_levels(array, value_range, stated=None, note=None, caller=OF_IMAGES):
     """Convert the values of an array to uint8.
 
     `value_range` is what `parse_value_range` returned, and `stated` the pair that a file
     states, which "auto" uses. `note` is called with a remark about values that use a small
-    part of the range of their type. Raises BadSampleError if it is unknown how to scale them.
+    part of the range of their type. Raises BadSampleError if it is unknown how to scale them;
+    `caller` has the options that it recommends.
     """
     if isinstance(value_range, tuple):
         return _apply_window(array, *value_range)
@@ -57,7 +59,7 @@ def to_gray_levels(array, value_range, stated=None, note=None):
     if kind == "b":
         return array.astype(np.uint8) * np.uint8(255)
     if kind == "f":
-        return _from_unit_interval(array, value_range, note)
+        return _from_unit_interval(array, value_range, note, caller)
     if kind not in "ui":
         raise BadSampleError(f"has dtype {array.dtype}, {_EXPECTED}")
     if kind == "u" and array.dtype.itemsize == 2:  # of either byte order
@@ -67,7 +69,7 @@ def to_gray_levels(array, value_range, stated=None, note=None):
     if value_range == "dtype":
         limits = np.iinfo(array.dtype)
         return _apply_window(array, float(limits.min), float(limits.max))
-    return _from_integers(array)
+    return _from_integers(array, caller)
 
 
 def note_narrow(array, full, note):
@@ -83,7 +85,7 @@ def _from_uint16(array):
     return ((array.astype(np.uint32) * 255 + 32767) // _UINT16_MAX).astype(np.uint8)
 
 
-def _from_unit_interval(array, value_range, note):
+def _from_unit_interval(array, value_range, note, caller):
     low, high = float(array.min()), float(array.max())
     if math.isnan(low) or math.isnan(high):
         raise BadSampleError("contains NaN")
@@ -91,14 +93,14 @@ def _from_unit_interval(array, value_range, note):
         raise BadSampleError(
             f"has float values in [{low:g}, {high:g}], expected [0, 1]; divide by the"
             " largest value that its source can hold, or pass"
-            f" PretrainedFeatures(value_range=(low, high)), {_suggest_range(low, high)}"
+            f" {caller.write('value_range=(low, high)')}, {_suggest_range(low, high)}"
         )
     if value_range == "auto":
         note_narrow(array, 1.0, note)
     return np.rint(np.clip(array, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def _from_integers(array):
+def _from_integers(array, caller):
     """Convert integers whose type does not state white, if they clearly have 16 bits."""
     low, high = int(array.min()), int(array.max())
     if low >= 0 and (high == 0 or _holds_16_bits(array.dtype, high)):
@@ -107,7 +109,7 @@ def _from_integers(array):
     other = ", or image.astype('uint8') if they are 0 to 255" if has_8_bits else ""
     raise BadSampleError(
         f"has dtype {array.dtype} with values in [{low}, {high}], and nothing says which of"
-        f" them are black and white; pass PretrainedFeatures(value_range=(low, high)),"
+        f" them are black and white; pass {caller.write('value_range=(low, high)')},"
         f" {_suggest_range(low, high)}{other}"
     )
 

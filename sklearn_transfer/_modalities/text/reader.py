@@ -76,6 +76,7 @@ class Truncated(Remark):
     max_length: int
     n_tokens: int
     n_cut: int
+    may_grow: bool = True  # whether the network takes more than max_length
 
     kind = "truncated"
 
@@ -84,14 +85,22 @@ class Truncated(Remark):
             self.max_length,
             self.n_tokens + other.n_tokens,
             self.n_cut + other.n_cut,
+            self.may_grow,
         )
 
-    def describe(self):
+    def describe(self, caller):
+        windows = "long_text='windows'"
+        offers = []
+        if caller.takes(windows):
+            offers.append(f"{windows} averages over all parts of a text")
+        if self.may_grow:
+            offers.append("a larger max_length costs time")
+        last = "long_text='raise' refuses such texts"
         share = self.n_cut / self.n_tokens
         return (
             f"tokens beyond max_length={self.max_length} are cut: {self.n_cut} of"
-            f" {self.n_tokens}, {share:.0%}. long_text='windows' averages over all parts of a"
-            " text, a larger max_length costs time, and long_text='raise' refuses such texts"
+            f" {self.n_tokens}, {share:.0%}. In {caller.owner}(...),"
+            f" {', '.join([*offers, 'and ' + last] if offers else [last])}"
         )
 
 
@@ -106,8 +115,9 @@ class TextReader(Reader):
     key = "tokens"
     input_source = "as the tokens of the texts are"
 
-    def __init__(self, tokenization, format, settings):
+    def __init__(self, tokenization, format, settings, may_grow=True):
         self.tokenization, self.format = tokenization, format
+        self.caller, self.may_grow = tokenization.caller, may_grow
         self.settings = digest(settings)  # what decides the tokens of a text
 
     def is_quick(self, sample):
@@ -141,7 +151,7 @@ class TextReader(Reader):
     def prepare(self, content, note=None):
         if content.n_cut and note is not None:
             max_length = self.tokenization.max_length
-            note(Truncated(max_length, content.n_tokens, content.n_cut))
+            note(Truncated(max_length, content.n_tokens, content.n_cut, self.may_grow))
         payloads = [_make_payload(ids) for ids in content.windows]
         return payloads[0] if len(payloads) == 1 else Windows(payloads, content.weights)
 

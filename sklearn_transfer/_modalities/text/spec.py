@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sklearn_transfer._modalities.callers import find_caller
 from sklearn_transfer._modalities.spec import Spec
 from sklearn_transfer._modalities.text.reader import EXAMPLE_LENGTH, TextReader, TokenFormat
 from sklearn_transfer._modalities.text.tokens import Tokenization
@@ -49,23 +50,27 @@ class TextSpec(Spec):
 
     def reader(self, estimator):
         # Fine-tuners have no parameters of a modality.
-        max_length = self._choose_max_length(getattr(estimator, "max_length", None))
+        caller = find_caller(estimator)
+        max_length = self._choose_max_length(getattr(estimator, "max_length", None), caller)
         long_text = getattr(estimator, "long_text", "truncate")
         prompt = self._choose_prompt(getattr(estimator, "prompt", None))
         settings = (max_length, long_text, prompt, self.lowercase, self.side, self.padding)
-        tokenization = Tokenization(self.tokenizer, *settings)
+        tokenization = Tokenization(self.tokenizer, *settings, caller)
         limits = [n for n in (max_length, self.n_positions) if n is not None]
         n_known = tokenization.tokenizer.get_vocab_size()
         format = TokenFormat(self.padding, n_known, min([EXAMPLE_LENGTH, *limits]))
-        return TextReader(tokenization, format, (self.tokenizer, *settings))
+        may_grow = None in (max_length, self.n_positions) or max_length < self.n_positions
+        return TextReader(tokenization, format, (self.tokenizer, *settings), may_grow)
 
-    def _choose_max_length(self, max_length):
+    def _choose_max_length(self, max_length, caller):
         if max_length is None:
             return self.max_length
         if self.n_positions is not None and max_length > self.n_positions:
+            windows = "long_text='windows'"
+            hint = f"; use {windows} for longer texts" if caller.takes(windows) else ""
             raise ValueError(
                 f"max_length={max_length}, but {self.label} takes {self.n_positions} tokens at"
-                " most; use long_text='windows' for longer texts"
+                f" most{hint}"
             )
         return max_length
 

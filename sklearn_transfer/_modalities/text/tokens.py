@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_transfer._modalities.callers import OF_TEXTS
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._validation import import_optional
 
@@ -54,12 +55,25 @@ class Tokenization:
         The end at which a long text is cut.
     filler : int
         The token of a text that has none, where the network has no special tokens.
+    caller : Caller
+        Whose options messages recommend.
     """
 
-    def __init__(self, definition, max_length, long_text, prompt, lowercase, side, filler):
+    def __init__(
+        self,
+        definition,
+        max_length,
+        long_text,
+        prompt,
+        lowercase,
+        side,
+        filler,
+        caller=OF_TEXTS,
+    ):
         self.tokenizer = build_tokenizer(definition)
         self.long_text, self.prompt, self.lowercase = long_text, prompt, lowercase
         self.side, self.filler, self.max_length = side, filler, max_length
+        self.caller = caller
         n_special = self.tokenizer.num_special_tokens_to_add(False)
         self.n_free = None if max_length is None else max_length - n_special
         self.n_prompt = len(self._encode(prompt).ids) if prompt else 0
@@ -77,9 +91,10 @@ class Tokenization:
         if self.n_free is None or n_tokens <= self.n_free:
             return Tokens([self._close(encoding)], [1], n_tokens, 0)
         if self.long_text == "raise":
+            other = " or 'windows'" if self.caller.takes("long_text='windows'") else ""
             raise BadSampleError(
                 f"has {n_tokens} tokens, and max_length={self.max_length} leaves room for"
-                f" {self.n_free}; long_text='truncate' or 'windows' takes longer texts"
+                f" {self.n_free}; long_text='truncate'{other} takes longer texts"
             )
         if self.long_text == "truncate":
             encoding.truncate(self.n_free, direction=self.side)

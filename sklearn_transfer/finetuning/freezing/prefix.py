@@ -41,6 +41,7 @@ def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_r
         engine=resolve_engine(estimator.engine, "float32", backbone),
         n_threads=count_threads(estimator.n_jobs),
         row_label=row_label,
+        content="activations",
         allocate=allocate,
     )
     store = choose_store(estimator.cache, activations=True)

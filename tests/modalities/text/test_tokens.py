@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.payloads import Windows
 from sklearn_transfer._modalities.text.reader import TokenFormat, Truncated
@@ -126,4 +127,4 @@ def test_examples_of_other_sizes_have_other_lengths():
 
 def test_remarks_on_truncation_are_summed():
     remark = Truncated(5, 10, 4).merge(Truncated(5, 30, 6))
-    assert "10 of 40, 25%" in remark.describe()
+    assert "10 of 40, 25%" in remark.describe(Caller("PretrainedTextFeatures"))
