@@ -14,8 +14,8 @@ import xxhash
 
 # Seconds within which the clock of a file system may give two changes the same time.
 _TICK = 0.1
-# Bytes of a file that is digested at most; of larger ones the identity alone counts.
-_LARGEST = 1 << 30
+# Bytes that are digested at most, the smallest files first; of others the identity counts.
+_DIGESTED = 1 << 30
 _noted = ContextVar("noted", default=None)
 
 
@@ -52,9 +52,14 @@ class Sources:
         """
         if not self.is_known:
             return None
-        entries = tuple((path, seen, _digest_path(path)) for path, seen in self.seen.items())
-        is_steady = all(seen is not None and seen == identify(p) for p, seen, _ in entries)
-        return entries if is_steady else None
+        if None in self.seen.values():
+            return None
+        entries, left = [], _DIGESTED
+        for path, seen in sorted(self.seen.items(), key=lambda pair: pair[1][2]):
+            left -= seen[2]
+            entries.append((path, seen, _digest_path(path) if left >= 0 else None))
+        is_steady = all(seen == identify(path) for path, seen, _ in entries)
+        return tuple(entries) if is_steady else None
 
 
 def note_source(path):
@@ -139,8 +144,6 @@ def _digest_path(path):
         if stat.S_ISDIR(status.st_mode):
             names = "\0".join(sorted(os.listdir(path)))
             return xxhash.xxh3_128_hexdigest(os.fsencode(names))
-        if status.st_size > _LARGEST:
-            return None
         hasher = xxhash.xxh3_128()
         with open(path, "rb") as file:
             while part := file.read(1 << 22):

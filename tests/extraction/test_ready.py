@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from sklearn_transfer import PretrainedFeatures, PretrainedTextFeatures
-from sklearn_transfer._networks import opening
+from sklearn_transfer._networks import opening, questions
+from sklearn_transfer._networks.engines import graphs
 from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer._store import shelves
 from tests.small_texts import write_bert
@@ -240,6 +241,31 @@ def test_other_graphs_are_made_for_other_features(change, home, loads, crops):
     loads.clear()
     assert np.array_equal(compute(crops[:2], cache=None, **change), expected)
     assert loads == []
+
+
+def test_graph_is_made_anew_for_another_cpu(home, loads, crops, monkeypatch):
+    compute(crops[:2], cache=None)
+    loads.clear()
+    monkeypatch.setattr(graphs, "describe_cpu", lambda: "another")
+    compute(crops[:2], cache=None)
+    assert loads
+
+
+def test_graph_is_made_anew_for_another_version_of_an_engine(home, loads, crops, monkeypatch):
+    compute(crops[:2], cache=None)
+    loads.clear()
+    monkeypatch.setattr(graphs, "list_engine_versions", lambda: [["openvino", "9.9"]])
+    compute(crops[:2], cache=None)
+    assert loads
+
+
+def test_package_of_another_version_asks_for_the_network_anew(home, loads, crops, monkeypatch):
+    folder = home.parent / "cache"
+    first = compute(crops[:2], cache=folder)
+    loads.clear()
+    monkeypatch.setattr(questions, "list_versions", lambda: [["timm", "9.9"]])
+    assert np.array_equal(compute(crops[:2], cache=folder), first)
+    assert loads
 
 
 def save_weights(path, seed):

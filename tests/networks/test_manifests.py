@@ -223,6 +223,19 @@ def test_a_new_file_in_a_folder_is_noticed(tmp_path):
     assert check_again(entries) is None
 
 
+def test_large_files_are_known_by_their_identity_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_DIGESTED", 10)
+    (tmp_path / "large").write_text("content of a large file")
+    (tmp_path / "small").write_text("content")
+    entries = record(tmp_path / "large", tmp_path / "small")
+    assert [digest is None for _, _, digest in entries] == [False, True]
+    assert check_again(entries) == entries
+    os.utime(tmp_path / "small")
+    assert check_again(entries) is not None
+    os.utime(tmp_path / "large")
+    assert check_again(entries) is None
+
+
 def test_a_missing_file_is_noticed(tmp_path):
     path = tmp_path / "file"
     path.write_text("content")
