@@ -1,11 +1,14 @@
 """The examples run and show the results that their text describes."""
 
-import os
+import contextlib
+import io
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
+from unittest import mock
 
+import matplotlib.pyplot as plt
 import pytest
 
 from benchmarks.texts import ARCHIVE, SHA256, locate_archive
@@ -15,15 +18,23 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(name, folder, *options):
-    command = [sys.executable, ROOT / "examples" / name, *options]
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=folder, env=environment
-    )
-    return result.stdout
+    """What an example prints, run in this process, which has imported all libraries."""
+    return run_file(ROOT / "examples" / name, folder, *options)
 
 
-def run_on_generated_texts(name, folder):
+def run_file(path, folder, *options):
+    printed = io.StringIO()
+    plt.switch_backend("Agg")
+    arguments = mock.patch.object(sys, "argv", [str(path), *options])
+    try:
+        with contextlib.chdir(folder), arguments, contextlib.redirect_stdout(printed):
+            runpy.run_path(str(path), run_name="__main__")
+    finally:
+        plt.close("all")
+    return printed.getvalue()
+
+
+def run_on_generated_texts(name, folder, monkeypatch):
     """Run a copy of an example, whose archive has the layout of the real one."""
     data = folder / "sklearn_transfer_benchmarks" / "data"
     digest = write_archive(data / ARCHIVE, 1100)
@@ -31,16 +42,11 @@ def run_on_generated_texts(name, folder):
     assert code.count(SHA256) == 1
     copy = folder / Path(name).name
     copy.write_text(code.replace(SHA256, digest))
-    environment = {**os.environ, "MPLBACKEND": "Agg", "XDG_CACHE_HOME": str(folder)}
-    # The folder has no model hub, so that a download would be seen.
-    environment["HF_HUB_OFFLINE"] = "1"
-    result = subprocess.run(
-        [sys.executable, copy], capture_output=True, text=True, cwd=folder, env=environment
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return run_file(copy, folder)
 
 
+warns_of_weights = pytest.mark.filterwarnings("ignore:The weights amount to:UserWarning")
 needs_texts = pytest.mark.skipif(
     not locate_archive().exists(), reason="python -m benchmarks.texts fetches the texts"
 )
@@ -65,17 +71,18 @@ def test_images_and_numbers_predict_better_together(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_example_of_texts_runs_on_generated_ones(tmp_path):
-    lines = run_on_generated_texts("extraction/plot_text.py", tmp_path)
+def test_the_example_of_texts_runs_on_generated_ones(tmp_path, monkeypatch):
+    lines = run_on_generated_texts("extraction/plot_text.py", tmp_path, monkeypatch)
     frozen, counted = re.findall(r"^(\S+) .*labels: (.*)$", lines, re.MULTILINE)
     assert [frozen[0], counted[0]] == ["frozen", "TF-IDF"]
     assert float(frozen[1].split()[-1]) > 0.9
     assert float(re.search(r"descriptions alone: (\S+)", lines).group(1)) > 0.6
 
 
+@warns_of_weights
 @pytest.mark.slow
-def test_the_example_of_shifted_texts_runs_on_generated_ones(tmp_path):
-    lines = run_on_generated_texts("weighting/plot_text_shift.py", tmp_path)
+def test_the_example_of_shifted_texts_runs_on_generated_ones(tmp_path, monkeypatch):
+    lines = run_on_generated_texts("weighting/plot_text_shift.py", tmp_path, monkeypatch)
     accuracies = map(float, re.findall(r"weights *: (0\.\d+|1\.0+) on products", lines))
     assert len(list(accuracies)) == 2
     assert len(re.findall(r"^\S+ +[01]\.\d{3}  \(chosen\)$", lines, re.MULTILINE)) == 1
@@ -159,6 +166,7 @@ def test_weighted_scores_are_closer_to_the_accuracy_at_dusk(tmp_path):
 
 
 @needs_texts
+@warns_of_weights
 @pytest.mark.slow
 def test_weights_hurt_on_texts_and_the_chosen_way_helps(tmp_path):
     lines = run("weighting/plot_text_shift.py", tmp_path)

@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 
+from sklearn_transfer._networks.arithmetic import describe_arithmetic
 from sklearn_transfer._store.base import Answer
 from sklearn_transfer._store.digests import KEY_VERSION, digest
 
@@ -18,7 +19,8 @@ _PATIENCE = 60.0
 def compute_contexts(backbone, reader, taps, options):
     """Return for each tap a digest of all that its vectors depend on beside the sample."""
     setting = (KEY_VERSION, backbone.digest, reader.key, options.precision, options.engine)
-    return [digest(*setting, tap.kind, tap.name, tap.pooling) for tap in taps]
+    arithmetic = describe_arithmetic(options.precision, backbone.device)
+    return [digest(*setting, tap.kind, tap.name, tap.pooling, *arithmetic) for tap in taps]
 
 
 class Dialogue:

@@ -78,8 +78,11 @@ class PretrainedTextFeatures(_BasePretrained):
     device : str, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
     precision : {"float32", "bfloat16"}, default="float32"
-        Arithmetic of the network. "bfloat16" has 3 significant digits; it is faster on GPUs
-        and on CPUs with instructions for it. Features are float32 in any case.
+        Arithmetic of the network. "bfloat16" is faster on GPUs and on CPUs with instructions
+        for it (AMX or AVX512-BF16). With the default network and OpenVINO, rows of 2850 short
+        texts differed from those of float32 by 0.6 % at the median and by at most 1.4 %, and
+        the accuracy of a logistic regression on held texts by less than 0.1 points. Features
+        are float32 in any case.
     batch_size : int or "auto", default="auto"
         Texts that are handed to the network at once; they have similar lengths. "auto" is
         more of short and fewer of long ones.

@@ -77,19 +77,28 @@ class ImageReader(_SamplesAreImages):
         return (("pixels", (*self.spec.size, self.spec.channels), "|u1"),)
 
     def is_quick(self, sample):
-        is_window = isinstance(self.value_range, tuple)
-        return not is_window and transforms.needs_crop_alone(sample, self.spec)
+        return self._keeps_values and transforms.needs_crop_alone(sample, self.spec)
+
+    @property
+    def _keeps_values(self):
+        """Whether values of 8 bits stay as they are."""
+        return not isinstance(self.value_range, tuple)
 
     def prepare(self, content, note=None):
         if self.is_quick(content):
             image, is_8_bit = content, True
             pixels = transforms.center(content, self.spec)
         else:
-            image, is_8_bit = self.decoding.make_picture(content, note)
+            image, is_8_bit = self._make_picture(content, note)
             pixels = transforms.apply_eval_transform(image, self.spec)
         if is_8_bit:
             self._note_dark(pixels, image, note)
         return {"pixels": pixels}
+
+    def _make_picture(self, content, note):
+        if self._keeps_values and transforms.is_prepared(content, self.spec):
+            return content, True
+        return self.decoding.make_picture(content, note)
 
     def _note_dark(self, pixels, image, note):
         """Add a remark on an 8-bit picture that uses a small part of its range.

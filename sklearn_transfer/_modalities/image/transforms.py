@@ -10,6 +10,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from sklearn_transfer._modalities.image.resampling import resize_part
 from sklearn_transfer._validation import shorten, suggest_near
 
 # Ratio of the pixels of the scaled image to those of the crop above which only the crop is
@@ -28,24 +29,24 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 def apply_eval_transform(image, spec):
     """Return the scaled center crop of a picture as uint8 (height, width, channels).
 
-    The pixels are those of timm's evaluation transform.
+    The pixels are those of timm's evaluation transform. The picture may be a uint8 array
+    (height, width, channels) for any network of as many channels.
     """
-    if isinstance(image, np.ndarray):
-        bands = zip(_split_bands(image), spec.split_channels(), strict=True)
-        return np.concatenate([apply_eval_transform(*band) for band in bands], axis=2)
-    if spec.channels == 1:
+    is_array = isinstance(image, np.ndarray)
+    if spec.channels == 1 and not is_array:
         image = image.convert("L")
-    height, width = _compute_scaled_size(image.size, spec)
+    size = image.shape[1::-1] if is_array else image.size
+    height, width = _compute_scaled_size(size, spec)
     top, bottom = _find_kept_pixels(height, spec.size[0])
     left, right = _find_kept_pixels(width, spec.size[1])
     crop = _resize_part(image, (width, height), (left, top, right, bottom), spec)
-    if crop.size != spec.size[::-1]:
-        canvas = Image.new(crop.mode, spec.size[::-1], _find_fill_color(spec))
-        canvas.paste(
-            crop, tuple((a - b) // 2 for a, b in zip(canvas.size, crop.size, strict=True))
-        )
-        crop = canvas
-    return np.asarray(crop).reshape(*spec.size, spec.channels)
+    if crop.shape[:2] == spec.size:
+        return crop
+    canvas = np.empty((*spec.size, spec.channels), np.uint8)
+    canvas[:] = _find_fill_color(spec)
+    top, left = ((a - b) // 2 for a, b in zip(spec.size, crop.shape, strict=False))
+    canvas[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+    return canvas
 
 
 def shrink(picture, least):
@@ -65,16 +66,24 @@ def _split_bands(array):
     return [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(array, 2, 0)]
 
 
+def is_prepared(content, spec):
+    """Whether content is an array of 8 bits with the network's channels."""
+    return (
+        isinstance(content, np.ndarray)
+        and content.dtype == np.uint8
+        and content.ndim == 3
+        and content.size > 0
+        and content.shape[2] == spec.channels
+    )
+
+
 def needs_crop_alone(content, spec):
     """Whether content is an array that has the network's channels and needs no scaling."""
-    if not (isinstance(content, np.ndarray) and content.dtype == np.uint8):
-        return False
-    if content.ndim != 3 or content.size == 0:
+    if not is_prepared(content, spec):
         return False
     height, width = content.shape[:2]
     return (
-        content.shape[2] == spec.channels
-        and _compute_scaled_size((width, height), spec) == (height, width)
+        _compute_scaled_size((width, height), spec) == (height, width)
         and height >= spec.size[0]
         and width >= spec.size[1]
     )
@@ -94,16 +103,30 @@ def _find_kept_pixels(scaled, wanted):
 
 
 def _resize_part(image, size, box, spec):
+    """Return a part of a resized picture as an array (height, width, channels)."""
+    if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
+        part = resize_part(image, size, box, spec.interpolation)
+        if part is not None:
+            return part
+    if isinstance(image, np.ndarray):
+        parts = [_resize_band(band, size, box, spec) for band in _split_bands(image)]
+        return np.stack(parts, axis=2)
+    part = _resize_band(image, size, box, spec)
+    return part.reshape(*part.shape[:2], -1)
+
+
+def _resize_band(image, size, box, spec):
+    """Return a part of a resized image as an array, computed by Pillow."""
     resample = Image.Resampling[spec.interpolation.upper()]
     if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
-        return image.resize(size, resample).crop(box)
+        return np.asarray(image.resize(size, resample).crop(box))
     # Scaled as a whole, an image of 5000 x 1 pixels would take a gigabyte. Pillow rounds
     # the coordinates of a part a little differently, so this is only for extreme shapes.
     left, top, right, bottom = box
     x, y = image.size[0] / size[0], image.size[1] / size[1]
     source = (left * x, top * y, right * x, bottom * y)
     source = (*source[:2], min(source[2], image.size[0]), min(source[3], image.size[1]))
-    return image.resize((right - left, bottom - top), resample, box=source)
+    return np.asarray(image.resize((right - left, bottom - top), resample, box=source))
 
 
 def _find_fill_color(spec):
