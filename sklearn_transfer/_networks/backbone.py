@@ -134,6 +134,11 @@ class Backbone(Described):
         """Return this network; a recorded one returns the one that it stands for."""
         return self
 
+    @property
+    def is_recordable(self):
+        """Whether everything that decides the network is known, so a question names it."""
+        return self.sources is not None and bool(self.sources.is_known)
+
     @functools.cached_property
     def files(self):
         """From which files it was built, as `sources` records them; None if not known."""

@@ -5,7 +5,11 @@ import sys
 from functools import partial
 
 from sklearn_transfer._networks.devices import find_device
-from sklearn_transfer._networks.questions import are_versions_loaded, compute_question
+from sklearn_transfer._networks.questions import (
+    are_versions_loaded,
+    compute_question,
+    is_own_architecture,
+)
 from sklearn_transfer._networks.recorded import find_recorded, is_recorded, keep_manifest
 
 _REGISTRY = "sklearn_transfer._networks.registry"
@@ -38,7 +42,7 @@ def open_backbone(model, weights, shelves, **options):
         if recorded is not None:
             return recorded
     backbone = load_network()
-    if are_versions_loaded():
+    if backbone.is_recordable and are_versions_loaded():
         backbone.question = question
     return backbone
 
@@ -73,6 +77,8 @@ def _is_loaded(model, weights, **options):
 
 def _compute_question(model, weights, *, device, n_features_in=3, **options):
     if not isinstance(model, (str, os.PathLike)):
+        return None
+    if is_own_architecture(os.fsdecode(model).partition(".")[0]):
         return None
     if _REGISTRY in sys.modules:
         from sklearn_transfer._networks.registry import has_own_loader

@@ -92,6 +92,17 @@ def find_folder(model, prefixes):
     return os.path.realpath(path) if is_path and os.path.isdir(path) else None
 
 
+def is_own_architecture(name):
+    """Return whether a user has registered the architecture of that name with timm.
+
+    The name then does not tell which network it stands for. False if timm is not imported.
+    """
+    models = sys.modules.get("timm.models")
+    if not hasattr(models, "model_entrypoint") or not models.is_model(name):
+        return False
+    return not models.model_entrypoint(name).__module__.startswith("timm.")
+
+
 def validate_size(input_size):
     """Return `input_size` as None or (height, width)."""
     if input_size is None:

@@ -65,7 +65,7 @@ class RecordedBackbone(Described):
         for key, width in self.widths.items():
             backbone.widths.setdefault(key, width)
         self.widths = backbone.widths
-        if are_versions_loaded():
+        if backbone.is_recordable and are_versions_loaded():
             backbone.question = self.question
         with backbone.engines_lock:
             for key, engine in self.engines.items():

@@ -160,7 +160,7 @@ def load_backbone(
             with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
                 with collect_sources() as sources:
                     backbone = _build(model, request)
-                backbone = _finish(backbone, model, device)
+                backbone = _finish(backbone, model, device, sources.has_own_code)
                 if is_library_code(backbone.module):
                     backbone.sources = sources
             known = [keys[backbone.layout.is_tower]]
@@ -298,14 +298,15 @@ def _build(model, request):
     return _loaders[_find_prefix(model)](model, request)
 
 
-def _finish(backbone, model, device):
+def _finish(backbone, model, device, has_own_code):
     """Return the backbone in evaluation mode, in float32, on its device, with its digest."""
     untrained = _list_untrained(backbone.module)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = compute_state_digest(module.state_dict())
     is_named = isinstance(model, str)
-    structure = backbone.description.digest or (model if is_named else digest(module))
+    name = model if is_named and not has_own_code else digest(module)
+    structure = backbone.description.digest or name
     module = module.to(device=device)
     stateful = not is_named and not is_library_code(module)
     # Convolutions are faster on a CPU with channels last. A user's own code may call `view`,

@@ -40,10 +40,13 @@ class Sources:
     is_known : bool or None
         Whether a loader has said that it noted everything that decides the network; None if
         none has said anything.
+    has_own_code : bool
+        Whether a user's own code built the network, so that its name does not tell which one
+        it is.
     """
 
     def __init__(self):
-        self.seen, self.is_known = {}, None
+        self.seen, self.is_known, self.has_own_code = {}, None, False
 
     def record(self):
         """Return entries (path, identity, digest), or None.
@@ -103,6 +106,14 @@ def note_unknown():
     sources = _noted.get()
     if sources is not None:
         sources.is_known = False
+
+
+def note_own_code():
+    """Note that a name stands for what a user's own code builds."""
+    note_unknown()
+    sources = _noted.get()
+    if sources is not None:
+        sources.has_own_code = True
 
 
 def check_again(entries):

@@ -14,9 +14,11 @@ from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
+from sklearn_transfer._networks.questions import is_own_architecture
 from sklearn_transfer._networks.sources import (
     note_all_known,
     note_folder,
+    note_own_code,
     note_revision,
     note_source,
     note_unknown,
@@ -43,8 +45,7 @@ def load(name, request):
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
         raise ValueError(_describe_unknown_model(name, timm.list_models()))
-    if timm.models.model_entrypoint(arch).__module__.startswith("timm."):
-        note_all_known()
+    _note_code(arch)
     config = timm.models.get_pretrained_cfg(arch)
     if name != arch:
         _check_tag(name, arch)
@@ -71,6 +72,14 @@ def load(name, request):
         module = _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     module.pretrained_cfg.pop("state_dict", None)
     return wrap_module(module, name, origin, size)
+
+
+def _note_code(arch):
+    """Note that the code of an architecture is timm's, or a user's own."""
+    if is_own_architecture(arch):
+        note_own_code()
+    else:
+        note_all_known()
 
 
 def _create(name, **options):
@@ -213,9 +222,9 @@ def load_from_hub(name, request):
 def load_folder(folder, request, name, origin=None):
     """Load a network from a folder in timm's layout; "pretrained" weights are those in it."""
     note_folder(folder)
-    note_all_known()
     weights, size, n_channels = request.weights, request.size, request.n_channels
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    _note_code(config.get("architecture", ""))
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
     options = {"img_size": size} if fixed and size is not None else {}
     if n_channels is not None:

@@ -268,6 +268,38 @@ def test_package_of_another_version_asks_for_the_network_anew(home, loads, crops
     assert loads
 
 
+def register(monkeypatch, activation):
+    """Register a user's own network with timm, as another version of a program would."""
+    import timm
+    import torch
+
+    def own_net(pretrained=False, in_chans=3, num_classes=10, **options):
+        layer = getattr(torch.nn, activation)
+        return timm.create_model(
+            "test_resnet", act_layer=layer, in_chans=in_chans, num_classes=num_classes
+        )
+
+    monkeypatch.setitem(timm.models._registry._model_entrypoints, "own_net", own_net)
+
+
+@pytest.mark.parametrize("place", ["home", "folder", "config"])
+def test_own_network_of_timm_is_not_known_by_its_name(
+    place, home, crops, tmp_path, monkeypatch
+):
+    options = {"model": "own_net", "cache": tmp_path / "cache" if place == "folder" else None}
+    if place == "config":
+        (tmp_path / "net").mkdir()
+        (tmp_path / "net" / "config.json").write_text('{"architecture": "own_net"}')
+        options["model"] = tmp_path / "net"
+    register(monkeypatch, "ReLU")
+    before = compute(crops, **options)
+    register(monkeypatch, "SiLU")
+    found = compute(crops, **options)
+    expected = compute(crops, **{**options, "cache": None}, engine="torch")
+    assert not np.allclose(before, expected, rtol=1e-3, atol=1e-3)
+    assert np.allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def save_weights(path, seed):
     import timm
     import torch
@@ -378,7 +410,7 @@ def test_damaged_files_are_made_anew_with_a_warning(ending, damage, home, loads,
 
 def test_home_that_cannot_be_written_gives_one_warning(home, crops, tmp_path):
     (tmp_path / "home").write_text("a file where the folder would be")
-    with pytest.warns(UserWarning, match="HOME=.* cannot be written") as told:
+    with pytest.warns(UserWarning, match="in SKLEARN_TRANSFER_HOME cannot be written") as told:
         compute(crops, cache=None)
     assert len(told) == 1
     with warnings.catch_warnings():
