@@ -99,7 +99,7 @@ def read_manifest(question, content):
         files = _decode(stated["files"])
         names = tuple(stated["module_names"])
         return Manifest(description, names, stated["n_parameters"], files, widths)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

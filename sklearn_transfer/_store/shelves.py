@@ -9,6 +9,7 @@ which nothing is executed.
 
 import os
 import re
+import stat
 import sys
 import time
 import uuid
@@ -25,6 +26,7 @@ _HOME, _LIMIT = "SKLEARN_TRANSFER_HOME", "SKLEARN_TRANSFER_HOME_BYTES"
 _DEFAULT_LIMIT = 2 << 30
 _FOLDER, _NAME = "networks", "sklearn_transfer"
 _CHECKSUM = 16  # bytes
+_LARGEST = (1 << 30) + _CHECKSUM  # bytes of a file that is kept
 _TEMPORARY = ".part"
 # The folder may be one that the user fills too; nothing else in it is ever removed.
 _OWN_NAME = re.compile(r"[0-9a-f]{32}\.[a-z]+")
@@ -56,9 +58,12 @@ class Shelf:
         """
         path = os.path.join(self.folder, name)
         try:
-            with open(path, "rb") as file:
-                checksum, content = file.read(_CHECKSUM), file.read()
+            with open(path, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+                    return None
+                checksum = file.read(_CHECKSUM)
+                content = file.read(max(status.st_size - _CHECKSUM, 0))
         except OSError:
             return None
         if checksum != _compute_checksum(name, content):
@@ -98,6 +103,8 @@ class Shelf:
         Returns whether there is room then.
         """
         limit = read_limit(_LIMIT, _DEFAULT_LIMIT)
+        if n_bytes > min(limit, _LARGEST):
+            return False
         found, now = [], time.time()
         with os.scandir(self.folder) as entries:
             for entry in entries:
@@ -117,7 +124,7 @@ class Shelf:
             with suppress(OSError):
                 os.remove(path)
             excess -= size
-        return n_bytes <= limit
+        return True
 
     def _give_up(self, error):
         """Write no more to this folder in this process.
@@ -128,9 +135,9 @@ class Shelf:
         _unwritable.add(self.folder)
         if self.is_named:
             warnings.warn(
-                f"{_HOME}={shorten(self.folder)} cannot be written ({error}), so networks are"
-                f" prepared anew in each process; make room, name another folder, or turn it"
-                f" off by {_HOME}=0",
+                f"The folder {shorten(self.folder)} in {_HOME} cannot be written ({error}), so"
+                " networks are prepared anew in each process; make room, name another folder,"
+                f" or turn it off by {_HOME}=0",
                 UserWarning,
                 stacklevel=2,
             )
@@ -214,6 +221,11 @@ def find_home():
     else:
         base = os.environ.get("XDG_CACHE_HOME", "").strip() or os.path.expanduser("~/.cache")
     return os.path.join(base, _NAME) if os.path.isabs(base) else None
+
+
+def _open_at_once(path, flags):
+    """Open a file; unlike `open` alone, this does not wait for the writer of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _compute_checksum(name, content):

@@ -61,7 +61,9 @@ def test_a_manifest_of_another_question_is_none():
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff", b"[]", b"null", b'{"question": "question"}', b'"question"']
+    "content",
+    [b"", b"\xff", b"[]", b"null", b'{"question": "question"}', b'"question"', b"[" * 10**6],
+    ids=["nothing", "no_text", "list", "null", "question_alone", "text", "nested"],
 )
 def test_what_is_no_manifest_is_none(content):
     assert read_manifest("question", content) is None

@@ -60,6 +60,36 @@ def test_a_file_under_the_name_of_another_is_not_read(shelf, tmp_path):
         assert shelf.read(NAMES[1]) is None
 
 
+def put_a_folder(path, large):
+    path.mkdir()
+
+
+def put_a_pipe(path, large):
+    os.mkfifo(path)
+
+
+def put_a_device(path, large):
+    path.symlink_to("/dev/zero")
+
+
+def put_a_large_file(path, large):
+    with open(path, "wb") as file:
+        file.truncate(large + 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files.")
+@pytest.mark.parametrize("put", [put_a_folder, put_a_pipe, put_a_device, put_a_large_file])
+def test_what_no_shelf_writes_is_not_read(put, shelf, tmp_path):
+    shelf.write(NAMES[0], b"content")
+    path = tmp_path / "shelf" / NAMES[0]
+    path.unlink()
+    put(path, shelves._LARGEST)
+    assert shelf.read(NAMES[0]) is None
+    if put is not put_a_folder:
+        shelf.write(NAMES[0], b"other")
+        assert shelf.read(NAMES[0]) == b"other"
+
+
 def test_damage_is_told_once(shelf, tmp_path):
     shelf.write(NAMES[0], b"content")
     (tmp_path / "shelf" / NAMES[0]).write_bytes(b"")
@@ -82,8 +112,9 @@ def test_files_used_longest_ago_go_first(shelf, monkeypatch, tmp_path):
 
 def test_what_is_larger_than_the_bound_is_not_written(shelf, monkeypatch):
     monkeypatch.setenv("SKLEARN_TRANSFER_HOME_BYTES", "100")
+    shelf.write(NAMES[1], b"content")
     shelf.write(NAMES[0], bytes(100))
-    assert shelf.read(NAMES[0]) is None
+    assert files_of(shelf) == NAMES[1:2]
 
 
 def test_files_of_others_stay(shelf, monkeypatch, tmp_path):

@@ -8,9 +8,6 @@ from sklearn_transfer._networks.machine import describe_cpu
 from sklearn_transfer._networks.questions import list_engine_versions
 from sklearn_transfer._store.digests import digest
 
-# Bytes of a graph that is kept at most.
-_LARGEST = 1 << 30
-
 
 def name_graph(backbone, engine, task):
     """Return the name of the file with the graph of a network for a task.
@@ -33,6 +30,6 @@ def name_graph(backbone, engine, task):
 
 
 def keep_graph(shelves, name, graph):
-    """Write a graph to shelves unless it is too large; a path is one of several files."""
-    if isinstance(graph, bytes) and len(graph) <= _LARGEST:
+    """Write a graph to shelves; one that is a path has several files, and is too large."""
+    if isinstance(graph, bytes):
         shelves.write(name, graph)
