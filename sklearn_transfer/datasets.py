@@ -301,7 +301,7 @@ def _open_photo(label):
 
 def _crop(photo, size, rng):
     """A square window of `photo`, turned and scaled to `size`, filled to the corners."""
-    from PIL.Image import Resampling
+    from PIL.Image import Resampling, Transform
 
     angle = rng.uniform(0, 360)
     side = rng.uniform(0.4, 0.69) * min(photo.size)
@@ -312,10 +312,15 @@ def _crop(photo, size, rng):
     left, upper = math.floor(x - reach), math.floor(y - reach)
     box = photo.crop((left, upper, math.ceil(x + reach), math.ceil(y + reach)))
     x, y = x - left, y - upper
-    box = box.rotate(angle, Resampling.BICUBIC, center=(x, y))
-    window = [round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2)]
-    # Cropped before scaling, since `resize(box=)` averages over pixels outside of the box.
-    return np.asarray(box.crop(window).resize((size, size), Resampling.BICUBIC))
+    start_x, start_y = round(x - side / 2), round(y - side / 2)
+    width, height = round(x + side / 2) - start_x, round(y + side / 2) - start_y
+    # The pixels are those of `rotate` and `crop`, but only the ones kept are computed.
+    cos, sin = math.cos(radians), math.sin(radians)
+    dx, dy = start_x - x, start_y - y
+    turn = (cos, -sin, x + cos * dx - sin * dy, sin, cos, y + sin * dx + cos * dy)
+    window = box.transform((width, height), Transform.AFFINE, turn, Resampling.BICUBIC)
+    # Cut out before scaling, since `resize(box=)` averages over pixels outside of the box.
+    return np.asarray(window.resize((size, size), Resampling.BICUBIC))
 
 
 def _relight(pixels, rng):

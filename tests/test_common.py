@@ -72,7 +72,7 @@ FAMILIES = [
     ("test_resnet", 32, None),
     ("mvitv2_tiny", 64, "large"),
     ("torchvision/swin_t", 64, "large"),
-    ("torchvision/vit_b_16", 224, "large"),
+    ("torchvision/vit_b_32", 224, "large"),
 ]
 
 

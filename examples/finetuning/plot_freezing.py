@@ -27,11 +27,11 @@ from sklearn_transfer import FineTunedClassifier, PretrainedFeatures
 
 X, y = load_digits(return_X_y=True)
 images = (X / 16).reshape(-1, 8, 8)
-split = train_test_split(images, y, train_size=300, test_size=500, stratify=y, random_state=0)
+split = train_test_split(images, y, train_size=200, test_size=400, stratify=y, random_state=0)
 X_train, X_test, y_train, y_test = split
 
-raw = LogisticRegression(max_iter=1000).fit(X_train.reshape(300, -1), y_train)
-raw_accuracy = raw.score(X_test.reshape(500, -1), y_test)
+raw = LogisticRegression(max_iter=1000).fit(X_train.reshape(200, -1), y_train)
+raw_accuracy = raw.score(X_test.reshape(400, -1), y_test)
 print(f"raw pixels, logistic regression: {raw_accuracy:.3f}")
 
 # %%
@@ -44,10 +44,10 @@ print(f"raw pixels, logistic regression: {raw_accuracy:.3f}")
 PretrainedFeatures(input_size=64).transform(
     X_train[:2]
 )  # the first use loads and compiles the network
-depths = {"head": "all", "top": "deep", "1 stage": 3, "2 stages": 2, "whole": None}
+depths = {"head": "all", "top": "deep", "2 stages": 2, "whole": None}
 accuracies, seconds = [], []
 for name, freeze in depths.items():
-    model = FineTunedClassifier(freeze=freeze, max_epochs=7, input_size=64)
+    model = FineTunedClassifier(freeze=freeze, max_epochs=5, input_size=64)
     start = time.perf_counter()
     model.fit(X_train, y_train)
     seconds.append(time.perf_counter() - start)
@@ -59,7 +59,7 @@ for name, freeze in depths.items():
 # ----------------
 #
 # If only the head is trained, the accuracy is below that of raw pixels. Training the last two
-# stages achieves most of the gain. The first stages, which detect edges and colors, contribute
+# stages achieves the whole gain. The first stages, which detect edges and colors, contribute
 # nothing more here and take the most time.
 
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
@@ -70,6 +70,6 @@ ax.plot(seconds, accuracies, "o-")
 for name, x, accuracy in zip(depths, seconds, accuracies, strict=True):
     ax.annotate(name, (x, accuracy), (6, -12), textcoords="offset points")
 ax.set(xlabel="seconds to train", ylabel="accuracy on test digits")
-ax.set(title="300 digits: accuracy by trained layers")
+ax.set(title="200 digits: accuracy by trained layers")
 ax.margins(x=0.15, y=0.1)
 plt.show()

@@ -51,7 +51,7 @@ print(f"{len(X)} crops, {known.sum()} with a class")
 
 y = {"photo": np.where(known, photo, None), "noise": noise}
 tasks = [{"name": "photo"}, {"name": "noise", "kind": "regression"}]
-options = {"freeze": "shallow", "max_epochs": 10, "input_size": 64}
+options = {"freeze": "shallow", "max_epochs": 7, "input_size": 64}
 both = FineTunedClassifier(tasks=tasks, **options).fit(X, y)
 predicted = both.predict(X_test)
 

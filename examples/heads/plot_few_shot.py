@@ -44,7 +44,7 @@ models = {
 shots = [1, 2, 5, 10]
 results = {
     name: [
-        episodes(X, y, 10, k, n_query=5, n_episodes=30, estimator=model, random_state=0)
+        episodes(X, y, 10, k, n_query=5, n_episodes=20, estimator=model, random_state=0)
         for k in shots
     ]
     for name, model in models.items()

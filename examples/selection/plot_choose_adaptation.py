@@ -22,8 +22,8 @@ from sklearn_transfer import PretrainedFeatures, rank_adaptations, shift_report
 from sklearn_transfer.datasets import load_photo_crops
 
 options = {"size": 96, "return_X_y": True}
-images, y = load_photo_crops(14, random_state=0, **options)
-new_images, y_new = load_photo_crops(16, shift="noisy", random_state=1, **options)
+images, y = load_photo_crops(10, random_state=0, **options)
+new_images, y_new = load_photo_crops(12, shift="noisy", random_state=1, **options)
 
 features = PretrainedFeatures(input_size=96).fit(images)
 X, X_new = features.transform(images), features.transform(new_images)

@@ -15,7 +15,7 @@ interval that can be relied on with so few.
 # ------------------------------
 #
 # The classifier learns from five crops of each of fifteen photos. Each of six cameras takes
-# 300 other crops. The first camera is that of the training photos; the others take dark,
+# 210 other crops. The first camera is that of the training photos; the others take dark,
 # blurred, noisy, gray or recolored pictures.
 
 import matplotlib.pyplot as plt
@@ -38,7 +38,7 @@ model.fit(images, y)
 # Fifty labels per camera
 # -----------------------
 #
-# All 300 crops of a camera have labels here, so that the true accuracy is known, but only
+# All 210 crops of a camera have labels here, so that the true accuracy is known, but only
 # fifty of them are shown to the function. They are spread over the certainty of the
 # classifier: the more its certainty tells about which predictions are right, the more random
 # labels they are worth.
@@ -47,7 +47,7 @@ results, truths = {}, {}
 for camera in cameras:
     name = "the same" if camera is None else camera
     options = {"shift": camera, "severity": 0.8, "random_state": 1, "return_X_y": True}
-    target, labels = load_photo_crops(20, size=64, **options)
+    target, labels = load_photo_crops(14, size=64, **options)
     sample = choose_rows_to_label(model, target, 50, random_state=0)
     results[name] = target_accuracy(model, target, labels[sample.rows], sample=sample)
     truths[name] = float(np.mean(model.predict(target) == labels))
@@ -71,7 +71,7 @@ for row, (name, result) in enumerate(results.items()):
     )
     certainty = {"color": "tab:orange", "label": "mean certainty, no label" if named else None}
     ax.plot(result.mean_certainty, row, "D", **certainty)
-    truth = {"color": "black", "label": "accuracy on all 300 photos" if named else None}
+    truth = {"color": "black", "label": "accuracy on all 210 photos" if named else None}
     ax.plot(truths[name], row, "|", markersize=16, markeredgewidth=2, **truth)
 ax.set_yticks(range(len(results)), results)
 ax.invert_yaxis()
