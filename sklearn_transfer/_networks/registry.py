@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from sklearn_transfer._networks.questions import (
     BUILTIN_PREFIXES,
     TEXT_PREFIXES,
     find_folder,
+    is_own_architecture,
     name_folder,
     validate_size,
 )
@@ -238,7 +240,9 @@ def _clear_engines(forgotten):
 
 def _make_model_key(model, sizes):
     if isinstance(model, str):
-        folder = find_folder(model, _loaders)
+        folder, arch = find_folder(model, _loaders), model.partition(".")[0]
+        if is_own_architecture(arch):  # a cell of a notebook may register it again
+            return (model, sys.modules["timm.models"].model_entrypoint(arch))
         return model if folder is None else (model, *_list_files(folder))
     if isinstance(model, torch.nn.Module):
         return (digest(model), _list_untrained(model))

@@ -300,6 +300,14 @@ def test_own_network_of_timm_is_not_known_by_its_name(
     assert np.allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_own_network_of_timm_can_be_registered_again(home, crops, monkeypatch):
+    register(monkeypatch, "ReLU")
+    before = compute(crops, model="own_net", cache=None)
+    register(monkeypatch, "SiLU")
+    found = compute(crops, start_anew=False, model="own_net", cache=None)
+    assert not np.allclose(before, found, rtol=1e-3, atol=1e-3)
+
+
 def save_weights(path, seed):
     import timm
     import torch
