@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks import peers
+from benchmarks.startup import measure_search_startup, measure_startup
 from benchmarks.timing import Row, SeparateProcess, divide, time_interleaved
 from benchmarks.training import (
     measure_adapted_stage,
@@ -530,6 +531,8 @@ CASES = {
     "memory": measure_peak_memory,
     "text-memory": measure_memory_of_texts,
     "import": measure_imports,
+    "startup": measure_startup,
+    "search-startup": measure_search_startup,
     "hashing": measure_hashing,
     "kmm": measure_kmm,
     "kmm-large": measure_large_kmm,

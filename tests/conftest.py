@@ -7,6 +7,8 @@ import sys
 # processes inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# Tests neither read nor write the user's own cache folder.
+os.environ["SKLEARN_TRANSFER_HOME"] = "0"
 
 import numpy as np
 import pytest

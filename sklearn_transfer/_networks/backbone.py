@@ -1,11 +1,11 @@
 """Backbone: a network that is ready for use."""
 
+import functools
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-import torch
-
 from sklearn_transfer._networks.layout import Layout
+from sklearn_transfer._networks.sources import Sources
 from sklearn_transfer._process.locks import Lock, RLock
 
 
@@ -42,43 +42,8 @@ class Description:
     digest: bytes = b""
 
 
-@dataclass(eq=False)
-class Backbone:
-    """A network ready for use, shared by all estimators that ask for the same one.
-
-    Parameters
-    ----------
-    description : Description
-        What is known about it. Its entries are properties of the backbone too.
-    module : torch.nn.Module
-        A private copy in evaluation mode whose parameters never change.
-    device : torch.device, default=None
-        The device that holds its parameters.
-
-    Attributes
-    ----------
-    lock : RLock
-        Held during a pass of a stateful network.
-    learned : set
-        Sets of taps of which a pass has shown that each is reached exactly once. A later
-        pass for the same taps ends at the deepest one.
-    widths : dict
-        Number of features by (tap, signature of the payload).
-    engines : OrderedDict
-        Engines made for the network, by what they compute. The least recently used comes
-        first.
-    engines_lock : Lock
-        Held while an engine is made.
-    """
-
-    description: Description
-    module: torch.nn.Module
-    device: torch.device | None = None
-    lock: RLock = field(default_factory=RLock, repr=False)
-    learned: set = field(default_factory=set, repr=False)
-    widths: dict = field(default_factory=dict, repr=False)
-    engines_lock: Lock = field(default_factory=Lock, repr=False)
-    engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
+class Described:
+    """What a network that is in memory and a recorded one have in common."""
 
     @property
     def label(self):
@@ -119,6 +84,70 @@ class Backbone:
     def digest(self):
         """Digest of its structure and weights."""
         return self.description.digest
+
+
+@dataclass(eq=False)
+class Backbone(Described):
+    """A network ready for use, shared by all estimators that ask for the same one.
+
+    Parameters
+    ----------
+    description : Description
+        What is known about it. Its entries are properties of the backbone too.
+    module : torch.nn.Module
+        A private copy in evaluation mode whose parameters never change.
+    device : torch.device, default=None
+        The device that holds its parameters.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held during a pass of a stateful network.
+    learned : set
+        Sets of taps of which a pass has shown that each is reached exactly once. A later
+        pass for the same taps ends at the deepest one.
+    widths : dict
+        Number of features by (tap, signature of the payload).
+    engines : OrderedDict
+        Engines made for the network, by what they compute. The least recently used comes
+        first.
+    engines_lock : Lock
+        Held while an engine is made.
+    question : str or None
+        Key of the question that it answers (`questions`), if it can be recorded.
+    sources : Sources or None
+        From which files it was built.
+    """
+
+    description: Description
+    module: object
+    device: object = None
+    lock: RLock = field(default_factory=RLock, repr=False)
+    learned: set = field(default_factory=set, repr=False)
+    widths: dict = field(default_factory=dict, repr=False)
+    engines_lock: Lock = field(default_factory=Lock, repr=False)
+    engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
+    question: str | None = None
+    sources: Sources | None = field(default=None, repr=False)
+
+    def load(self):
+        """Return this network; a recorded one returns the one that it stands for."""
+        return self
+
+    @property
+    def is_recordable(self):
+        """Whether everything that decides the network is known, so a question names it."""
+        return self.sources is not None and bool(self.sources.is_known)
+
+    @functools.cached_property
+    def files(self):
+        """From which files it was built, as `sources` records them; None if not known."""
+        return None if self.sources is None else self.sources.record()
+
+    @property
+    def module_names(self):
+        """Names of the modules, without that of the whole."""
+        return [name for name, _ in self.module.named_modules() if name]
 
     @property
     def n_parameters(self):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_transfer._networks.sources import note_source
 from sklearn_transfer._validation import shorten, suggest_near
 
 # Where training programs keep weights, in the order in which timm looks for them: a moving
@@ -192,6 +193,7 @@ def _read_file(path):
             " or a .safetensors, .pth or .pt file with a state dict."
             f"{suggest_near(path, ['pretrained'])}"
         )
+    note_source(path)
     try:
         if path.endswith(".safetensors"):
             from safetensors.torch import load_file

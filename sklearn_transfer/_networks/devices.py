@@ -1,10 +1,43 @@
 """Devices, and the contexts in which networks are built."""
 
+import os
+import sys
 from contextlib import contextmanager
-
-import torch
+from dataclasses import dataclass
 
 from sklearn_transfer._validation import shorten
+
+# What the driver of an accelerator that torch calls "cuda" leaves: that of NVIDIA, that of
+# AMD, and either one in the Linux inside Windows.
+_TRACES = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+_TRACES += ("/dev/nvhost-gpu", "/dev/nvmap")
+
+
+@dataclass(frozen=True)
+class Device:
+    """The name of a device, where torch is not imported."""
+
+    type: str
+
+    def __str__(self):
+        return self.type
+
+
+def find_device(device):
+    """Return the device for a value of `device`, without torch where that is certain.
+
+    Then it is a `Device`, the CPU. Else it is what `resolve_device` returns.
+    """
+    if device == "cpu" or (device == "auto" and not _may_have_accelerator()):
+        return Device("cpu")
+    return resolve_device(device)
+
+
+def _may_have_accelerator():
+    if "torch" in sys.modules or sys.platform == "win32":
+        return True
+    # torch has no CUDA on macOS.
+    return sys.platform != "darwin" and any(map(os.path.exists, _TRACES))
 
 
 @contextmanager
@@ -13,6 +46,8 @@ def seeded(seed):
 
     The state of the generator is restored afterwards.
     """
+    import torch
+
     with torch.random.fork_rng(devices=[]), single_precision():
         torch.manual_seed(seed)
         yield
@@ -24,6 +59,8 @@ def single_precision():
 
     Random weights drawn in another type would be other numbers.
     """
+    import torch
+
     before = torch.get_default_dtype()
     if before == torch.float32:
         yield
@@ -37,6 +74,8 @@ def single_precision():
 
 def resolve_device(device):
     """Return the device for a value of `device`; raises ValueError if it is not available."""
+    import torch
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -6,9 +6,9 @@ benchmarks --cases folding`).
 """
 
 import copy
+import sys
 from collections import Counter
 
-import timm.layers
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -16,9 +16,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-# Types whose forward pass is normalization, then dropout and activation, and nothing else.
-# Subclasses may compute more, so only these very types are folded.
-_NORM_TYPES = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
+
+def _list_norm_types():
+    """Return types that compute normalization, then dropout and activation, and nothing else.
+
+    Subclasses may compute more, so only these very types are folded.
+    """
+    # A network with layers of timm has imported it, which takes seconds.
+    layers = sys.modules.get("timm.layers")
+    return [nn.BatchNorm2d] if layers is None else [nn.BatchNorm2d, layers.BatchNormAct2d]
 
 
 class _FoldedNorm(nn.Module):
@@ -95,10 +101,11 @@ class Observation(TorchFunctionMode):
         self.derived = WeakIdKeyDictionary(dict.fromkeys(batch.values(), True))
         modules = list(module.named_modules(remove_duplicate=False))
         self.convs = {id(m.weight): n for n, m in modules if isinstance(m, nn.Conv2d)}
+        norm_types = _list_norm_types()
         self.norms = {
             id(m.running_mean): n
             for n, m in modules
-            if type(m) in _NORM_TYPES and m.track_running_stats
+            if type(m) in norm_types and m.track_running_stats
         }
         self.outputs, self.alive = {}, []
         self.conv_calls, self.norm_calls, self.uses = Counter(), Counter(), Counter()

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -93,6 +91,8 @@ class Layout:
 
 def list_children(module, skip=None):
     """Return top-level children as stages; the members of a list, which never runs itself."""
+    import torch
+
     stages = []
     for name, child in module.named_children():
         if isinstance(child, torch.nn.ModuleList):

@@ -5,9 +5,7 @@ import inspect
 
 import torch
 
-from sklearn_transfer._networks import timm as timm_networks
-from sklearn_transfer._networks import torchvision as torchvision_networks
-from sklearn_transfer._networks import transformers as text_networks
+from sklearn_transfer._modalities.image.spec import UnknownSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.checkpoints import refuse_quantized
 from sklearn_transfer._networks.layout import Layout, list_children
@@ -55,15 +53,26 @@ def build_from_object(model, request):
 
 
 def _wrap_module(module, label, origin, size):
-    if text_networks.is_given_text_network(module):
+    # A module whose library is imported; that of its family alone is needed here.
+    if getattr(module, "tokenizer", None) is not None:
+        from sklearn_transfer._networks import transformers as text_networks
+
         return text_networks.wrap_given_text_network(module, label, origin)
     config = getattr(module, "pretrained_cfg", None)
     if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
+        from sklearn_transfer._networks import timm as timm_networks
+
         return timm_networks.wrap_module(module, label, origin, size)
     if type(module).__module__.startswith("torchvision.models."):
+        from sklearn_transfer._networks import torchvision as torchvision_networks
+
         return torchvision_networks.wrap_given_module(module, label, origin, size)
     layout = Layout(label, stages=list_children(module))
-    spec = timm_networks.find_spec(module, size, label)
+    spec = UnknownSpec(label)
+    if config:
+        from sklearn_transfer._networks.timm import find_spec
+
+        spec = find_spec(module, size, label)
     return Backbone(Description(layout, spec, origin), module)
 
 

@@ -1,8 +1,11 @@
 """Export of a plan to ONNX."""
 
 import functools
+import os
+import tempfile
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -24,6 +27,18 @@ class _Graph(torch.nn.Module):
     def forward(self, *arrays):
         batch = dict(zip(self.plan.names, arrays, strict=True))
         return tuple(self.plan.forward(batch, precision="float32"))
+
+
+@contextmanager
+def export_graph(plan):
+    """Context that yields the graph of a plan: its bytes, or its path if they are not all."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = os.path.join(folder, "network.onnx")
+        export_plan(plan, path)
+        if len(os.listdir(folder)) > 1:  # weights beyond 2 GB are in files of their own
+            yield path
+        else:
+            yield Path(path).read_bytes()
 
 
 def export_plan(plan, path):

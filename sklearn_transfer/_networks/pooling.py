@@ -4,7 +4,6 @@ import math
 
 import torch
 
-POOLINGS = ("auto", "avg", "max", "gem", "cls", "last", "flatten")
 _GEM_POWER, _GEM_FLOOR = 3.0, 1e-6
 
 

@@ -1,16 +1,15 @@
 """Registry of backbones, each of which is built once per process."""
 
+import json
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
+from pathlib import Path
 
 import torch
 
-from sklearn_transfer._networks import timm as timm_networks
-from sklearn_transfer._networks import torchvision as torchvision_networks
-from sklearn_transfer._networks import transformers as text_networks
 from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.checkpoints import (
     read_checkpoint,
@@ -23,11 +22,20 @@ from sklearn_transfer._networks.modules import (
     is_library_code,
     takes_outputs,
 )
+from sklearn_transfer._networks.questions import (
+    BUILTIN_PREFIXES,
+    TEXT_PREFIXES,
+    find_folder,
+    is_own_architecture,
+    name_folder,
+    validate_size,
+)
+from sklearn_transfer._networks.recorded import forget_recorded
+from sklearn_transfer._networks.sources import collect_sources
 from sklearn_transfer._networks.weights import compute_state_digest
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._process.threads import limit_to_one_core
 from sklearn_transfer._store.digests import digest
-from sklearn_transfer._validation import shorten
 
 # Bytes of weights, engines included, that are kept for later fits. The network used last is
 # always kept.
@@ -80,21 +88,43 @@ def register_loader(prefix, loader):
     _loaders[prefix] = loader
 
 
+# The libraries take seconds to import, so each is imported for its own networks alone.
+def _load_with_timm(name, request):
+    from sklearn_transfer._networks import timm as timm_networks
+
+    return timm_networks.load(name, request)
+
+
+def _load_with_torchvision(name, request):
+    from sklearn_transfer._networks import torchvision as torchvision_networks
+
+    return torchvision_networks.load(name, request)
+
+
+def _load_text_network(name, request):
+    from sklearn_transfer._networks import transformers as text_networks
+
+    return text_networks.load(name, request)
+
+
 def _load_from_hub(name, request):
     """Load a network of images or of texts from a hub, as its configuration says."""
+    from sklearn_transfer._networks import transformers as text_networks
+
     repo = name.partition(":")[2]
     if text_networks.is_text_repository(repo, request.modality):
         return text_networks.load_repository(repo, request, name)
+    from sklearn_transfer._networks import timm as timm_networks
+
     return timm_networks.load_from_hub(name, request)
 
 
-register_loader("", timm_networks.load)
+register_loader("", _load_with_timm)
 register_loader("hf-hub:", _load_from_hub)
 register_loader("hf_hub:", _load_from_hub)
-register_loader("torchvision/", torchvision_networks.load)
-register_loader(text_networks.DEFAULT, text_networks.load)
-register_loader("sentence-transformers/", text_networks.load)
-register_loader("transformers/", text_networks.load)
+register_loader("torchvision/", _load_with_torchvision)
+for _prefix in TEXT_PREFIXES:
+    register_loader(_prefix, _load_text_network)
 
 
 def load_backbone(
@@ -118,19 +148,23 @@ def load_backbone(
     Raises ValueError for unknown names and weights that do not fit, and FileNotFoundError
     if weights are not available.
     """
-    model = _name_folder(model)
+    model = name_folder(model)
     if isinstance(model, torch.nn.Module):
         refuse_quantized(model, type(model).__name__)
     device = resolve_device(device)
     sizes = (n_features_in, n_outputs) if takes_outputs(model) else (n_features_in,)
-    request = Request(weights, _validate_size(input_size), n_channels, sizes, modality)
+    request = Request(weights, validate_size(input_size), n_channels, sizes, modality)
     keys = _make_keys(model, request, random_state, device)
     with _registry_lock:
         known = [key for key in keys if key in _registry]
         is_new = not known
         if is_new:
             with limit_to_one_core(), seeded(random_state), torch.inference_mode(False):
-                backbone = _finish(_build(model, request), model, device)
+                with collect_sources() as sources:
+                    backbone = _build(model, request)
+                backbone = _finish(backbone, model, device, sources.has_own_code)
+                if is_library_code(backbone.module):
+                    backbone.sources = sources
             known = [keys[backbone.layout.is_tower]]
             _registry[known[0]] = backbone
         _registry.move_to_end(known[0])
@@ -138,6 +172,11 @@ def load_backbone(
     if is_new:
         trim_registry()
     return backbone
+
+
+def has_own_loader(model):
+    """Return whether a loader that is not of this package loads the networks of that name."""
+    return isinstance(model, str) and _find_prefix(model) not in BUILTIN_PREFIXES
 
 
 def is_loaded(
@@ -152,9 +191,9 @@ def is_loaded(
     modality="image",
 ):
     """Whether the registry holds the network that these parameters describe."""
-    size = _validate_size(input_size)
+    size = validate_size(input_size)
     request = Request(weights, size, n_channels, (n_features_in,), modality)
-    keys = _make_keys(_name_folder(model), request, random_state, resolve_device(device))
+    keys = _make_keys(name_folder(model), request, random_state, resolve_device(device))
     return any(key in _registry for key in keys)
 
 
@@ -174,6 +213,7 @@ def clear_registry():
     with _registry_lock:
         forgotten = list(_registry.values())
         _registry.clear()
+        forget_recorded()
     _clear_engines(forgotten)
 
 
@@ -200,7 +240,9 @@ def _clear_engines(forgotten):
 
 def _make_model_key(model, sizes):
     if isinstance(model, str):
-        folder = _find_folder(model)
+        folder, arch = find_folder(model, _loaders), model.partition(".")[0]
+        if is_own_architecture(arch):  # a cell of a notebook may register it again
+            return (model, sys.modules["timm.models"].model_entrypoint(arch))
         return model if folder is None else (model, *_list_files(folder))
     if isinstance(model, torch.nn.Module):
         return (digest(model), _list_untrained(model))
@@ -212,25 +254,8 @@ def _list_untrained(module):
     return frozenset(name for name, p in module.named_parameters() if not p.requires_grad)
 
 
-def _name_folder(model):
-    """Return the name of the folder that a path object stands for; other models unchanged."""
-    return (
-        os.path.abspath(os.path.expanduser(model)) if hasattr(model, "__fspath__") else model
-    )
-
-
 def _find_prefix(model):
     return max((known for known in _loaders if model.startswith(known)), key=len)
-
-
-def _find_folder(model):
-    """Return the path of a local folder that a name stands for, else None.
-
-    Such a name has a separator, so that no folder hides a network of timm.
-    """
-    path = os.path.expanduser(model)
-    is_path = os.sep in path and not _find_prefix(model) and "\0" not in path
-    return os.path.realpath(path) if is_path and os.path.isdir(path) else None
 
 
 def _list_files(folder):
@@ -256,36 +281,36 @@ def _make_weights_key(weights):
     return (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _validate_size(input_size):
-    if input_size is None:
-        return None
-    pair = (input_size,) * 2 if isinstance(input_size, Integral) else tuple(input_size)
-    if len(pair) != 2 or not all(isinstance(v, Integral) and v > 0 for v in pair):
-        raise ValueError(
-            f"input_size={shorten(input_size)}: expected pixels as an int or (height, width)"
-        )
-    return (int(pair[0]), int(pair[1]))
+def _is_timm_folder(folder):
+    """Return whether a folder holds a network as timm saves it for hubs."""
+    path = Path(folder, "config.json")
+    return path.is_file() and "architecture" in json.loads(path.read_text(encoding="utf-8"))
 
 
 def _build(model, request):
     if not isinstance(model, str):
         return build_from_object(model, request)
-    folder = _find_folder(model)
-    if folder is not None and timm_networks.is_folder(folder):
+    folder = find_folder(model, _loaders)
+    if folder is not None and _is_timm_folder(folder):
+        from sklearn_transfer._networks import timm as timm_networks
+
         return timm_networks.load_folder(folder, request, model)
     if folder is not None:
+        from sklearn_transfer._networks import transformers as text_networks
+
         return text_networks.load_folder(folder, request, model)
     return _loaders[_find_prefix(model)](model, request)
 
 
-def _finish(backbone, model, device):
+def _finish(backbone, model, device, has_own_code):
     """Return the backbone in evaluation mode, in float32, on its device, with its digest."""
     untrained = _list_untrained(backbone.module)
     module = backbone.module.float().eval().requires_grad_(False)
     refuse_bad_numbers(module, backbone.label, backbone.origin)
     sha256 = compute_state_digest(module.state_dict())
     is_named = isinstance(model, str)
-    structure = backbone.description.digest or (model if is_named else digest(module))
+    name = model if is_named and not has_own_code else digest(module)
+    structure = backbone.description.digest or name
     module = module.to(device=device)
     stateful = not is_named and not is_library_code(module)
     # Convolutions are faster on a CPU with channels last. A user's own code may call `view`,

@@ -1,29 +1,16 @@
-"""Taps: the places where features leave a network, and the pass that collects them."""
+"""Taps: the places where features leave a network, and the choice of them by `layers`.
+
+Nothing here needs the network itself, so that taps of a recorded network can be resolved.
+"""
 
 import math
-import threading
 from collections import Counter
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Integral
 
-import torch
-
-from sklearn_transfer._networks.families import get_family
-from sklearn_transfer._networks.inputs import (
-    get_first_tensor,
-    get_mask,
-    get_spatial_size,
-    get_states,
-)
-from sklearn_transfer._networks.layout import Place, Stage
-from sklearn_transfer._networks.pooling import POOLINGS, pool
-from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._validation import shorten, suggest_near
 
-# TF32 is a setting of the process. Without a lock, one thread could restore the setting of
-# another while that one is still running.
-_settings_lock = RLock()
+POOLINGS = ("auto", "avg", "max", "gem", "cls", "last", "flatten")
 
 
 @dataclass(frozen=True)
@@ -117,13 +104,13 @@ def find_module_name(backbone, choice, parameter="layers", others=("logits", Non
                 f"{parameter}={shorten(choice)}: {backbone.label} has no inner stages"
             )
         return backbone.layout.stages[math.ceil(depth[choice]) - 1].name
-    modules = [name for name, _ in backbone.module.named_modules() if name]
+    modules = backbone.module_names
     if choice not in modules:
         near = suggest_near(choice, [*depth, *others, *modules])
         raise ValueError(
             f"{parameter}={shorten(choice)} names no layer of {backbone.label}.{near} Give"
             f" 'shallow', 'middle', 'deep', {', '.join(map(repr, others))}, a stage index, or"
-            f" the name of a module; the stages are {_list_stages(backbone)}"
+            f" the name of a module; the stages are {list_stages(backbone)}"
         )
     return choice
 
@@ -133,214 +120,12 @@ def _find_stage(backbone, index, parameter):
     if not -count <= index < count:
         raise ValueError(
             f"{parameter}={index}: {backbone.label} has {count} stages, 0 to {count - 1}:"
-            f" {_list_stages(backbone)}"
+            f" {list_stages(backbone)}"
         )
     return backbone.layout.stages[index]
 
 
-def _list_stages(backbone):
+def list_stages(backbone):
+    """Return the stages of a network as messages list them."""
     names = [f"{i} {stage.name}" for i, stage in enumerate(backbone.layout.stages)]
     return ", ".join(names if len(names) <= 12 else [*names[:10], "...", names[-1]])
-
-
-@torch.inference_mode()
-def forward(backbone, taps, inputs, precision="float32"):
-    """Run one pass and return pooled activations, one tensor (n, width) per tap.
-
-    `inputs` is the network's input, a tensor or a mapping of tensors. The pass ends at the
-    deepest tap. The first pass for a set of taps runs to the end, to check that each place is
-    reached exactly once.
-    """
-    places = frozenset((tap.kind, tap.name) for tap in taps)
-    learning = places not in backbone.learned
-    one_at_a_time = backbone.lock if backbone.stateful else nullcontext()
-    with (
-        one_at_a_time,
-        _fix_numerics(get_first_tensor(inputs).device.type, precision),
-        _Capture(backbone, taps, inputs, learning) as capture,
-        suppress(_Complete),
-    ):
-        get_family(backbone.layout).run(backbone.module, inputs, capture)
-    if learning:
-        capture.check_calls()
-        backbone.learned.add(places)
-    return [capture.pooled[tap] for tap in taps]
-
-
-@contextmanager
-def _fix_numerics(device_type, precision):
-    """Context without TF32, and with autocast for bfloat16, whatever the caller has set."""
-    backends = torch.backends
-    settings, lock = [], nullcontext()
-    if device_type == "cuda":
-        lock = _settings_lock
-        settings = [(backends.cuda.matmul, "allow_tf32", False)]
-        settings += [(backends.cudnn, "allow_tf32", False)]
-        if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch >= 2.9
-            owners = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
-            settings = [(owner, "fp32_precision", "ieee") for owner in owners]
-    autocast = {"enabled": precision == "bfloat16", "dtype": torch.bfloat16}
-    on_meta = device_type == "meta"  # for which torch refuses autocast
-    with lock, nullcontext() if on_meta else torch.autocast(device_type, **autocast):
-        before = [getattr(owner, name) for owner, name, _ in settings]
-        try:
-            for owner, name, value in settings:
-                setattr(owner, name, value)
-            yield
-        finally:
-            for (owner, name, _), value in zip(settings, before, strict=True):
-                setattr(owner, name, value)
-
-
-class _Complete(BaseException):
-    """Raised to end a forward pass; no Exception, so that no module catches it by accident."""
-
-
-class _Paused:
-    """Context in which the hooks of a capture ignore activations."""
-
-    def __init__(self, capture):
-        self.capture = capture
-
-    def __enter__(self):
-        self.capture.active = False
-
-    def __exit__(self, *error):
-        self.capture.active = True
-
-
-class _Capture:
-    """Hooks on the places of some taps for one pass, which are removed also after an error.
-
-    Several threads may run the same module at once, each with hooks of its own, and torch
-    calls all hooks of a module in every thread. Hooks therefore ignore activations of other
-    threads than the one that registered them.
-    """
-
-    def __init__(self, backbone, taps, inputs, learning):
-        self.backbone, self.taps, self.learning = backbone, taps, learning
-        self.n_rows = len(get_first_tensor(inputs))
-        self.spatial, self.mask = get_spatial_size(inputs), get_mask(inputs)
-        self.pooled, self.calls, self.handles = {}, Counter(), []
-        self.active, self.thread = True, threading.get_ident()
-
-    def __enter__(self):
-        try:
-            for kind, name in {(tap.kind, tap.name) for tap in self.taps}:
-                self._add_hook(kind, name)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *error):
-        for handle in self.handles:
-            handle.remove()
-
-    def skip_hooks(self):
-        """Return a context in which hooks ignore activations."""
-        return _Paused(self)
-
-    def needs(self, kind):
-        """Whether a tap asks for an activation of this kind."""
-        return any(tap.kind == kind for tap in self.taps)
-
-    def offer(self, kind, activation, name=""):
-        """Take an activation if a tap asks for it; ends the pass after the last one."""
-        asking = [tap for tap in self.taps if (tap.kind, tap.name) == (kind, name)]
-        if not asking or not self.active or threading.get_ident() != self.thread:
-            return
-        self.calls[kind, name] += 1
-        for tap in asking:
-            self.pooled[tap] = self._pool(tap, activation)
-        if not self.learning and len(self.pooled) == len(self.taps):
-            raise _Complete
-
-    def check_calls(self):
-        """Raise ValueError unless each tap was reached exactly once."""
-        for tap in self.taps:
-            count = self.calls[tap.kind, tap.name]
-            if count != 1:
-                times = "is never run" if count == 0 else f"runs {count} times"
-                raise ValueError(
-                    f"layers={tap.label!r}: module {tap.name!r} of {self.backbone.label}"
-                    f" {times} in one pass, so it does not name a single layer; choose a"
-                    f" module that runs once, such as a stage: {_list_stages(self.backbone)}"
-                )
-
-    def _add_hook(self, kind, name):
-        place = Place(name)
-        if kind != "module":
-            layout = self.backbone.layout
-            place = get_family(layout).get_place(layout, kind)
-        if place is None:  # the family offers it
-            return
-        module = self.backbone.module.get_submodule(place.module)
-        if place.side == "output":
-            handle = module.register_forward_hook(
-                lambda _, args, output: self.offer(kind, output, name)
-            )
-        else:
-            handle = module.register_forward_pre_hook(
-                lambda _, args: self.offer(kind, args[0], name)
-            )
-        self.handles.append(handle)
-
-    def _pool(self, tap, activation):
-        # Pooled and copied here, since a later in-place operation of the network may overwrite
-        # the activation.
-        activation = _take_tensor(activation, tap, self.backbone)
-        if tap.kind == "final_map" and self.backbone.layout.final_relu:
-            activation = activation.relu()
-        if activation.shape[:1] != (self.n_rows,):
-            raise ValueError(
-                f"layers={tap.label!r}: the output of {tap.name or tap.kind!r} has shape"
-                f" {tuple(activation.shape)} for {self.n_rows} samples; tap a module whose"
-                f" first axis is the samples, such as a stage: {_list_stages(self.backbone)}"
-            )
-        stage = _describe_stage(self.backbone, tap)
-        pooled = pool(
-            activation,
-            tap.pooling,
-            self.backbone.layout,
-            stage,
-            spatial=self.spatial,
-            mask=self.mask,
-        )
-        return pooled.clone()
-
-
-def _take_tensor(activation, tap, backbone):
-    if isinstance(activation, list) and len(activation) > 1:
-        raise ValueError(
-            f"layers={tap.label!r}: {tap.name or backbone.label!r} returns a list of"
-            f" {len(activation)} tensors, which are not a single layer; choose among"
-            f" {_list_stages(backbone)}"
-        )
-    activation = get_states(activation)
-    if isinstance(activation, (tuple, list)) and activation:
-        activation = activation[0]
-    if not isinstance(activation, torch.Tensor):
-        raise ValueError(
-            f"layers={tap.label!r}: {tap.name or backbone.label!r} returns"
-            f" {type(activation).__name__}, expected a tensor or a tuple that starts with one"
-        )
-    return activation
-
-
-def _describe_stage(backbone, tap):
-    """Return what is known of the layout of a tap's activation."""
-    if tap.kind != "module":
-        family = get_family(backbone.layout)
-        channels = family.get_map_channels(backbone.module)
-        return Stage(tap.name, channels, order=family.get_map_order())
-    module = backbone.module.get_submodule(tap.name)
-    width = getattr(module, "out_channels", None)  # of a convolution
-    found = [stage for stage in backbone.layout.stages if stage.name == tap.name]
-    stage = found[0] if found else Stage(tap.name, width)
-    own = getattr(module, "output_fmt", None)
-    return replace(
-        stage,
-        channels=stage.channels or width,
-        order=str(getattr(own, "value", own)).upper(),
-    )

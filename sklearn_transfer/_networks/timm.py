@@ -10,11 +10,19 @@ import timm
 import torch
 
 from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
-from sklearn_transfer._networks import torchvision as torchvision_networks
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
+from sklearn_transfer._networks.questions import is_own_architecture
+from sklearn_transfer._networks.sources import (
+    note_all_known,
+    note_folder,
+    note_own_code,
+    note_revision,
+    note_source,
+    note_unknown,
+)
 from sklearn_transfer._networks.weights import (
     download_hub_weights,
     fetch_hub_snapshot,
@@ -37,6 +45,7 @@ def load(name, request):
     arch = timm.models.get_arch_name(name)
     if not timm.is_model(arch):
         raise ValueError(_describe_unknown_model(name, timm.list_models()))
+    _note_code(arch)
     config = timm.models.get_pretrained_cfg(arch)
     if name != arch:
         _check_tag(name, arch)
@@ -63,6 +72,14 @@ def load(name, request):
         module = _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     module.pretrained_cfg.pop("state_dict", None)
     return wrap_module(module, name, origin, size)
+
+
+def _note_code(arch):
+    """Note that the code of an architecture is timm's, or a user's own."""
+    if is_own_architecture(arch):
+        note_own_code()
+    else:
+        note_all_known()
 
 
 def _create(name, **options):
@@ -99,6 +116,8 @@ def _find_own_channels(name, state_dict, config, n_channels, origin):
 
 
 def _describe_unknown_model(name, known):
+    from sklearn_transfer._networks import torchvision as torchvision_networks
+
     names = [*known, *(f"torchvision/{other}" for other in torchvision_networks.list_names())]
     return (
         f"model={shorten(name)} is no network that timm or torchvision knows."
@@ -143,6 +162,7 @@ def _find_weights(name, weights, config, options):
         except OSError as error:
             wanted, url = file or "model.safetensors", f"https://huggingface.co/{repo}"
             raise make_missing_weights_error(name, error, wanted, url) from error
+    note_revision(path, repo.partition("@")[2] or "main")
     return f"hub {repo}", read_weights(path)
 
 
@@ -150,7 +170,9 @@ def _download_with_timm(name, config):
     """Return the origin and None after a check that timm can find or download the file."""
     cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(config.url))
     if os.path.exists(cached):
+        note_source(cached)
         return cached, None
+    note_unknown()
     try:
         require_host(config.url)
     except OSError as error:
@@ -193,19 +215,16 @@ def load_from_hub(name, request):
             "config.json and model.safetensors",
             f"https://huggingface.co/{repo.partition('@')[0]}",
         ) from error
+    note_revision(folder, repo.partition("@")[2] or "main")
     return load_folder(folder, request, name, f"hub {repo}")
-
-
-def is_folder(folder):
-    """Whether a folder holds a network in the layout in which timm saves it for hubs."""
-    path = Path(folder, "config.json")
-    return path.is_file() and "architecture" in json.loads(path.read_text(encoding="utf-8"))
 
 
 def load_folder(folder, request, name, origin=None):
     """Load a network from a folder in timm's layout; "pretrained" weights are those in it."""
+    note_folder(folder)
     weights, size, n_channels = request.weights, request.size, request.n_channels
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    _note_code(config.get("architecture", ""))
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size")
     options = {"img_size": size} if fixed and size is not None else {}
     if n_channels is not None:

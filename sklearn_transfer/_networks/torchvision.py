@@ -18,6 +18,7 @@ from sklearn_transfer._networks.channels import (
 )
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import OUTPUT, Layout, Place, Stage
+from sklearn_transfer._networks.sources import note_all_known, note_source, note_unknown
 from sklearn_transfer._networks.weights import (
     list_parameter_names,
     make_missing_weights_error,
@@ -180,8 +181,10 @@ def load(label, request):
             f"model={shorten(label)} is not a classification network"
             f" of torchvision.{suggest_near(label, known)}"
         )
+    note_all_known()
     if weights == "pretrained":
         origin = find_weights_url(name)
+        _note_cached(origin)
         try:
             module = create(name, pretrained=True)
         except OSError as error:
@@ -197,6 +200,15 @@ def load(label, request):
     found = _set_channels(module, request.n_channels, label)
     spec = _make_preset_spec(name, request.size, found)
     return wrap_module(module, label, origin, spec)
+
+
+def _note_cached(url):
+    """Note the file of weights that torchvision takes from torch's cache."""
+    path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(url))
+    if os.path.isfile(path):
+        note_source(path)
+    else:  # it is downloaded, or torch has no such cache
+        note_unknown()
 
 
 def _set_channels(module, n_channels, label):

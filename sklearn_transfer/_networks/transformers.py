@@ -12,6 +12,7 @@ from sklearn_transfer._networks.bert import Bert, read_bert_config
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.dual_encoders import is_dual_folder, load_tower
 from sklearn_transfer._networks.open_clip import OPEN_CLIP, OPEN_CLIP_WEIGHTS
+from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
 from sklearn_transfer._networks.text import (
     Projection,
     TextNetwork,
@@ -77,12 +78,15 @@ def load_repository(repo, request, label):
     is_open = not is_text_config(fetch_hub_config(repo)) and fetch_hub_config(repo, OPEN_CLIP)
     weights = OPEN_CLIP_WEIGHTS if is_open else WEIGHTS
     folder = fetch_text_snapshot(repo, label, weights)
+    note_revision(folder, repo.partition("@")[2] or "main")
     return load_folder(folder, request, label, f"hub {repo}")
 
 
 def load_folder(folder, request, label, origin=None):
     """Load a network from a folder; "pretrained" weights are those in it."""
     folder = os.path.expanduser(folder)
+    note_folder(folder)
+    note_all_known()
     origin = str(folder) if origin is None else origin
     if is_dual_folder(folder):
         return load_tower(folder, request, label, origin)
@@ -242,11 +246,6 @@ def _has_class_token(definition, network):
     """Whether texts begin with a special token, whose state stands for the whole text."""
     encoding = build_tokenizer(definition).encode("a")
     return bool(encoding.special_tokens_mask[:1] == [1]) and not is_causal(network)
-
-
-def is_given_text_network(module):
-    """Whether a module that a user gives brings its own tokenizer."""
-    return getattr(module, "tokenizer", None) is not None
 
 
 def wrap_given_text_network(module, label, origin):

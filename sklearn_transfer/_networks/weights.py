@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from sklearn_transfer._networks.checkpoints import load_torch, read_checkpoint
+from sklearn_transfer._networks.sources import note_source
 from sklearn_transfer._validation import shorten
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -45,6 +46,7 @@ def read_packaged_weights(model):
     if spec is None:
         return None
     path = Path(spec.origin).parent / package["file"]
+    note_source(path)
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != package["sha256"]:

@@ -10,6 +10,9 @@ Environment variables, each a number of bytes unless it says otherwise
     SKLEARN_TRANSFER_TRAINING_BYTES : samples of one fit before they go to a temporary file,
     read by each fit.
     SKLEARN_TRANSFER_KEEP_MEMORY : 0 leaves the allocator alone.
+    SKLEARN_TRANSFER_HOME : the user's cache folder of this package, or 0 for none, read by
+    each call.
+    SKLEARN_TRANSFER_HOME_BYTES : files about networks in one folder, read when one is written.
 
 Allocator (`allocator`)
     From the first training, or the first pass of a named network, glibc keeps freed memory
@@ -52,8 +55,10 @@ Warnings
 
 Registries and caches
     Networks by what was asked for (2 GiB of weights, the least recently used go first) with
-    their engines; stores by kind and folder; digests of files by path and time of change
-    (500,000) and of classes; one lock per network that is split; whether optional packages are
-    installed, which names torchvision knows, which of torch's functions draw, policies of
-    augmentation by name, and the pools of OpenMP threads that were there when first limited.
+    their engines, and likewise what manifests say about networks; versions of packages;
+    folders that cannot be written; stores by kind and folder; digests of files by path and
+    time of change (500,000) and of classes; one lock per network that is split; whether
+    optional packages are installed, which names torchvision knows, which of torch's
+    functions draw, policies of augmentation by name, and the pools of OpenMP threads that
+    were there when first limited.
 """

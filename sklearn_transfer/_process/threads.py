@@ -12,6 +12,7 @@ forks serves locks, files and claims, which a child needs whether networks run i
 
 import functools
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -103,9 +104,11 @@ def limit_to_one_core():
 
     OpenMP has a number of threads for each thread that starts a parallel section.
     """
-    import torch
-
-    torch.get_num_threads()  # else torch sets its own number at the first operation
+    # Unless it is asked, torch sets its own number at the first operation. Another thread may
+    # be importing it just now.
+    ask = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    if ask is not None:
+        ask()
     return _find_thread_pools().limit(limits=1, user_api="openmp")
 
 

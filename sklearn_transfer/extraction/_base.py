@@ -1,7 +1,6 @@
 """The estimator that every modality shares: fit, transform, cache, names, repr."""
 
 import os
-import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from numbers import Integral
@@ -14,8 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._networks.opening import is_open, keep_record, open_backbone
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest
+from sklearn_transfer._store.shelves import find_shelves
 from sklearn_transfer._validation import check_feature_names_in, make_visual_block
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
@@ -79,13 +80,14 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         options = {**self._collect_network_options(), "n_outputs": n_outputs}
         return load_backbone(self.model, self.weights, **options)
 
-    def _has_backbone(self):
-        """Whether that network is in memory, so that nothing needs to be loaded."""
-        if "sklearn_transfer._networks.registry" not in sys.modules:
-            return False
-        from sklearn_transfer._networks.registry import is_loaded
+    def _open_backbone(self):
+        """Network that the parameters describe, recorded where nothing else is needed."""
+        options = self._collect_network_options()
+        return open_backbone(self.model, self.weights, self._find_shelves(), **options)
 
-        return is_loaded(self.model, self.weights, **self._collect_network_options())
+    def _has_backbone(self):
+        """Whether what the network would be asked for is known without loading it."""
+        return is_open(self.model, self.weights, **self._collect_network_options())
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -104,13 +106,14 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             Ready to transform.
         """
         samples = self._check_samples(X, reset=True)
-        backbone = self._load_backbone()
+        backbone = self._open_backbone()
         self._resolve(backbone, self.layers)
         self._resolve_engine(backbone)
         self._store()
         self._signature = self._make_reader(backbone).find_signature(samples)
         self._widths = self._record_widths(backbone)
         self.weights_sha256_ = backbone.weights_sha256
+        keep_record(backbone, self._find_shelves())
         return self
 
     def transform(self, X):
@@ -134,7 +137,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         """
         self._validate_params()
         samples = self._check_samples(X, reset=False)
-        backbone = self._load_checked_backbone()
+        backbone = self._open_checked_backbone()
         taps = self._resolve(backbone, self.layers)
         done = self._extract(samples, backbone, taps)
         return self._finish_features(backbone, taps, done.output, done.widths)[0]
@@ -169,7 +172,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
                 " folder"
             )
         samples = self._check_samples(X, reset=False)
-        backbone = self._load_checked_backbone()
+        backbone = self._open_checked_backbone()
         if not isinstance(layers, (list, tuple)):
             layers = [self.layers if layers is None else layers]
         if not layers:
@@ -181,7 +184,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def _extract_layers(self, X, layers):
         """`LayerFeatures` of several layer choices; nothing is learned from X."""
         samples = self._check_samples(X, reset=True)
-        backbone = self._load_checked_backbone()
+        backbone = self._open_checked_backbone()
         choices = [self._resolve_or_error(backbone, layer) for layer in layers]
         found = [taps for taps in choices if not isinstance(taps, ValueError)]
         taps = list(dict.fromkeys(tap for taps in found for tap in taps))
@@ -285,7 +288,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
                 " no names of features for its present parameters: call fit, or transform,"
                 " before asking for names"
             )
-        backbone = self._load_backbone()
+        backbone = self._open_backbone()
         reader = self._make_reader(backbone)
         signature = reader.find_signature(()) or getattr(self, "_signature", None)
         if signature is None:
@@ -337,8 +340,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 
         return resolve_taps(backbone, layers, self.pooling)
 
-    def _load_checked_backbone(self):
-        backbone = self._load_backbone()
+    def _open_checked_backbone(self):
+        backbone = self._open_backbone()
         seen = getattr(self, "weights_sha256_", backbone.weights_sha256)
         if seen != backbone.weights_sha256:
             raise ValueError(
@@ -352,12 +355,16 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def _store(self):
         return choose_store(self.cache)
 
+    def _find_shelves(self):
+        return find_shelves(self.cache)
+
     def _resolve_engine(self, backbone):
         from sklearn_transfer._networks.engines.choice import resolve_engine
 
         return resolve_engine(self.engine, self.precision, backbone)
 
     def _extract(self, samples, backbone, taps, collect=True):
+        shelves = self._find_shelves()
         options = PassOptions(
             engine=self._resolve_engine(backbone),
             precision=self.precision,
@@ -367,10 +374,13 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             verbose=self.verbose,
             collect=collect,
             signature=getattr(self, "_signature", None),
+            shelves=shelves,
             advice="; with on_error='nan' the other rows are computed and this one is NaN",
         )
         reader = self._make_reader(backbone)
-        return Extraction(samples, reader, self._store(), backbone, taps, options).run()
+        done = Extraction(samples, reader, self._store(), backbone, taps, options).run()
+        keep_record(backbone, shelves)
+        return done
 
     def _sk_visual_block_(self):
         return make_visual_block(self, self._make_caption())

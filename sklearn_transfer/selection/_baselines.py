@@ -110,6 +110,9 @@ class RawPixels(PretrainedFeatures):
         width = getattr(self, "_n_inputs", 3)
         return load_backbone(_build_flatten, None, device="cpu", n_features_in=width)
 
+    def _open_backbone(self):
+        return self._load_backbone()
+
     def _has_backbone(self):
         # Once it is fitted, nothing has to be loaded that `fit` did not load.
         return hasattr(self, "weights_sha256_") or super()._has_backbone()
@@ -129,7 +132,7 @@ class RawPixels(PretrainedFeatures):
             return self.n_channels
         if isinstance(self.model, str) and self.weights in (None, "pretrained"):
             return 3
-        return super()._load_backbone().spec.channels or 3
+        return super()._open_backbone().spec.channels or 3
 
     def _resolve_edges(self):
         size = _LARGEST if self.input_size is None else self.input_size

@@ -305,7 +305,7 @@ def _match_network(extractor):
 
     if type(extractor) is not PretrainedFeatures:
         return extractor
-    if not extractor._load_backbone().layout.is_text:
+    if not extractor._open_backbone().layout.is_text:
         return extractor
     params = extractor.get_params(deep=False)
     known, usual = PretrainedTextFeatures._get_param_names(), PretrainedFeatures().get_params()

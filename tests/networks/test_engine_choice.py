@@ -21,9 +21,10 @@ from torch import nn
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image.reader import PixelFormat
 from sklearn_transfer._modalities.payloads import InputFormat
+from sklearn_transfer._networks import onnx as onnx_export
 from sklearn_transfer._networks import registry
 from sklearn_transfer._networks.backbone import Backbone, Description
-from sklearn_transfer._networks.engines import choice, compiled
+from sklearn_transfer._networks.engines import choice
 from sklearn_transfer._networks.engines import torch as torch_engine
 from sklearn_transfer._networks.engines.choice import resolve_engine
 from sklearn_transfer._networks.engines.plan import Plan, to_tensors
@@ -187,7 +188,7 @@ def raising(plan, path):
     raise RuntimeError("no operator of that name\nand much more that nobody reads")
 
 
-def export_other(plan, path, export=compiled.export_plan, **changes):
+def export_other(plan, path, export=onnx_export.export_plan, **changes):
     setting = {name: getattr(plan, name) for name in inspect.signature(Plan).parameters}
     export(Plan(**{**setting, **changes}), path)
 
@@ -220,7 +221,7 @@ def fallback(estimator, samples):
 @pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS])
 @pytest.mark.parametrize("engine", COMPILED)
 def test_fallback_gives_the_features_of_torch(engine, fault, fresh, monkeypatch, crops):
-    monkeypatch.setattr(compiled, "export_plan", fault)
+    monkeypatch.setattr(onnx_export, "export_plan", fault)
     features, _ = fallback(tiny(engine), crops)
     np.testing.assert_array_equal(features, tiny("torch").fit_transform(crops))
 
@@ -230,26 +231,26 @@ def test_fallback_gives_the_features_of_torch(engine, fault, fresh, monkeypatch,
 def test_fallback_names_engine_network_and_reason_in_one_line(
     engine, fault, reason, fresh, monkeypatch, crops
 ):
-    monkeypatch.setattr(compiled, "export_plan", fault)
+    monkeypatch.setattr(onnx_export, "export_plan", fault)
     _, message = fallback(tiny(engine), crops)
     assert re.fullmatch(rf"{engine} cannot run test_resnet \({reason}\); .*'torch'.*", message)
 
 
 def test_fallback_warns_once_for_all_clones(fresh, monkeypatch, crops):
-    monkeypatch.setattr(compiled, "export_plan", raising)
+    monkeypatch.setattr(onnx_export, "export_plan", raising)
     first = tiny("openvino")
     features, _ = fallback(first, crops)
     np.testing.assert_array_equal(clone(first).fit_transform(crops), features)
 
 
 def test_fallback_of_auto_says_which_engine(fresh, monkeypatch, crops):
-    monkeypatch.setattr(compiled, "export_plan", raising)
+    monkeypatch.setattr(onnx_export, "export_plan", raising)
     _, message = fallback(tiny("auto"), crops)
     assert message.startswith("openvino cannot run test_resnet")
 
 
 def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
-    monkeypatch.setattr(compiled, "export_plan", raising)
+    monkeypatch.setattr(onnx_export, "export_plan", raising)
     options = {"precision": "bfloat16"}
     features, _ = fallback(tiny("openvino", **options), crops)
     np.testing.assert_array_equal(features, tiny("torch", **options).fit_transform(crops))
@@ -259,7 +260,7 @@ def test_fallback_keeps_the_precision(fresh, monkeypatch, crops):
 def test_fallback_answers_for_the_engine_only_where_they_agree(
     precision, entries, fresh, monkeypatch, crops
 ):
-    monkeypatch.setattr(compiled, "export_plan", raising)
+    monkeypatch.setattr(onnx_export, "export_plan", raising)
     estimator = tiny("openvino", precision=precision, cache="memory")
     fallback(estimator, crops)
     assert estimator.cache_info().entries == entries

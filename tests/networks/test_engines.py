@@ -16,7 +16,8 @@ from torch import nn
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.image.reader import PixelFormat
 from sklearn_transfer._modalities.payloads import InputFormat, compute_signature
-from sklearn_transfer._networks.engines import choice, compiled
+from sklearn_transfer._networks import onnx as onnx_export
+from sklearn_transfer._networks.engines import choice
 from sklearn_transfer._networks.engines.choice import make_engine
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
@@ -59,13 +60,13 @@ LARGE = [
 @pytest.fixture
 def exports(fresh, monkeypatch):
     """Plans that are exported, in order."""
-    plans, export = [], compiled.export_plan
+    plans, export = [], onnx_export.export_plan
 
     def noting(plan, path):
         plans.append(plan)
         export(plan, path)
 
-    monkeypatch.setattr(compiled, "export_plan", noting)
+    monkeypatch.setattr(onnx_export, "export_plan", noting)
     return plans
 
 
@@ -251,7 +252,7 @@ def test_batch_size_bounds_the_rows_of_a_batch(engine, most, batch_size):
 @pytest.mark.parametrize("bad", [0, 1, 2])
 def test_a_pass_that_fails_leaves_no_request_running(bad, crops):
     made = engine_of("openvino", load_backbone("test_resnet", None))
-    good = made.plan.example(3)
+    good = made.task.example(3)
     expected = made.run(good)
     inputs = [[row[None]] for row in good["pixels"]]
     inputs[bad] = [good["pixels"][bad][None, :-1]]
@@ -280,7 +281,7 @@ def test_all_requests_are_waited_for_also_where_one_fails():
     made = engine_of("openvino", load_backbone("test_resnet", None))
     requests = made.idle[:] = [Failing(), Failing()]
     with pytest.raises(ValueError, match="inference failed"):
-        made.run(made.plan.example(2))
+        made.run(made.task.example(2))
     assert all(request.waited for request in requests)
     assert made.idle == []
 
@@ -306,7 +307,7 @@ def test_networks_stay_untouched(engine, fresh, crops):
     assert bits(load_backbone("test_efficientnet", None).module) == before
 
 
-def fail_after_export(plan, path, export=compiled.export_plan):
+def fail_after_export(plan, path, export=onnx_export.export_plan):
     export(plan, path)
     raise RuntimeError("no compiler")
 
@@ -319,7 +320,7 @@ def fail_while_tracing(module, args, *rest, **options):
 @pytest.mark.parametrize(
     ("place", "name", "fault"),
     [
-        (compiled, "export_plan", fail_after_export),
+        (onnx_export, "export_plan", fail_after_export),
         (torch.onnx, "export", fail_while_tracing),
     ],
     ids=["after", "while"],

@@ -4,10 +4,11 @@ import torch
 
 from sklearn_transfer import PretrainedFeatures
 from sklearn_transfer._modalities.readers import RowReader
+from sklearn_transfer._networks.forward import _fix_numerics, forward
 from sklearn_transfer._networks.layout import Stage
 from sklearn_transfer._networks.pooling import pool
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
-from sklearn_transfer._networks.taps import _fix_numerics, forward, resolve_taps
+from sklearn_transfer._networks.taps import resolve_taps
 from sklearn_transfer._networks.widths import infer_widths
 from sklearn_transfer.testing._assertions import assert_same
 from tests.small_networks import CountingNet, Shared, Tokens, Windows, trained_net

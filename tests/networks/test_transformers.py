@@ -272,6 +272,8 @@ def test_default_network_needs_no_hub():
 
 def test_damaged_package_is_refused(monkeypatch, tmp_path, fresh):
     class Installed:
+        version = "0.1.0"
+
         def locate_file(self, path):
             return tmp_path / path
 

@@ -3,15 +3,14 @@
 import functools
 import importlib.util
 import os
+import sys
 import warnings
 
-import torch
-
+from sklearn_transfer._networks.engines.graphs import keep_graph, name_graph
 from sklearn_transfer._networks.engines.onnxruntime import ONNXRuntimeEngine
 from sklearn_transfer._networks.engines.openvino import OpenVINOEngine
-from sklearn_transfer._networks.engines.plan import Plan, to_tensors
-from sklearn_transfer._networks.engines.torch import TorchEngine
-from sklearn_transfer._networks.registry import trim_registry
+from sklearn_transfer._networks.engines.task import Task
+from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.allocator import return_memory
 from sklearn_transfer._process.threads import run_apart
 from sklearn_transfer._validation import import_optional
@@ -19,6 +18,7 @@ from sklearn_transfer._validation import import_optional
 # Packages, the fastest first, and the extra of this package that brings each.
 _COMPILED = {"openvino": "cpu", "onnxruntime": "onnx"}
 _ENGINES_KEPT = 4  # for each network
+_KINDS = {"openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}
 
 
 def resolve_engine(engine, precision, backbone):
@@ -37,8 +37,9 @@ def resolve_engine(engine, precision, backbone):
         ]
         return fitting[0] if fitting else "torch"
     if engine in _COMPILED:
-        for package in (engine, "onnx"):
-            import_optional(package, _COMPILED[engine], f"engine={engine!r}")
+        if not _is_installed(engine):
+            for package in (engine, "onnx"):
+                import_optional(package, _COMPILED[engine], f"engine={engine!r}")
         if not on_cpu:
             raise ValueError(
                 f"engine={engine!r} runs on the CPU, but device={str(backbone.device)!r}; use"
@@ -61,28 +62,65 @@ def _is_installed(name):
     return all(importlib.util.find_spec(package) for package in (name, "onnx"))
 
 
-def make_engine(name, precision, backbone, taps, format, signature):
+def make_engine(name, precision, backbone, taps, format, signature, shelves=()):
     """Return the engine for payloads of one signature; equal requests share one engine.
 
-    `format` says how the input of the network is made from payloads.
+    `format` says how the input of the network is made from payloads. Where `shelves` hold the
+    graph of the network, a recorded network need not be loaded.
     """
-    key = (name, precision, tuple(taps), format, signature, torch.get_num_threads())
+    key = (name, precision, tuple(taps), format, signature, count_cores())
     with backbone.engines_lock:
         _forget_forked(backbone)
         is_new = key not in backbone.engines
         if is_new:
-            plan = Plan(backbone, taps, format, precision, signature)
-            backbone.engines[key], problem = run_apart(_make, name, plan)
-            if problem:
-                warnings.warn(problem, UserWarning, stacklevel=2)
+            task = Task(taps, format, precision, signature)
+            engine = _open_engine(name, task, backbone, shelves)
+            if engine is None:
+                engine = _make_anew(name, backbone, task, shelves)
+            backbone.engines[key] = engine
             while len(backbone.engines) > _ENGINES_KEPT:
                 backbone.engines.popitem(last=False)
         backbone.engines.move_to_end(key)
         engine = backbone.engines[key]
     if is_new:
-        trim_registry()
-        return_memory()
+        _release_memory()
     return engine
+
+
+def _open_engine(name, task, backbone, shelves):
+    """Return an engine that runs a graph from the shelves, or None."""
+    if name not in _KINDS or backbone.question is None:
+        return None
+    graph = shelves and shelves.read(name_graph(backbone, name, task))
+    if not graph:
+        return None
+    try:
+        return run_apart(_KINDS[name], task, graph)
+    except Exception:  # whatever an engine raises; making it anew says so if it raises again
+        return None
+
+
+def _make_anew(name, backbone, task, shelves):
+    """Return an engine for a network in memory, and keep its graph."""
+    from sklearn_transfer._networks.engines.plan import Plan
+
+    network = backbone.load()
+    plan = Plan(network, task.taps, task.format, task.precision, task.signature)
+    engine, problem, graph = run_apart(_make, name, plan, task)
+    if problem:
+        warnings.warn(problem, UserWarning, stacklevel=2)
+    elif graph and shelves and network.question is not None:
+        keep_graph(shelves, name_graph(network, name, task), graph)
+    return engine
+
+
+def _release_memory():
+    """Drop networks used longest ago if they take too much, and what making one has left."""
+    if "sklearn_transfer._networks.registry" in sys.modules:
+        from sklearn_transfer._networks.registry import trim_registry
+
+        trim_registry()
+    return_memory()
 
 
 def _forget_forked(backbone):
@@ -91,25 +129,33 @@ def _forget_forked(backbone):
         backbone.engines.clear()
 
 
-def _make(name, plan):
-    """Make an engine; returns it and None.
+def _make(name, plan, task):
+    """Make an engine; returns it, None, and the graph that it runs, if it runs one.
 
     If the engine that was asked for cannot run the network, PyTorch's engine and a warning
     that says why are returned.
     """
+    from sklearn_transfer._networks.engines.plan import to_tensors
+    from sklearn_transfer._networks.engines.torch import TorchEngine
+    from sklearn_transfer._networks.onnx import export_graph
+
     if name == "torch":
-        return TorchEngine(plan), None
-    kind = {"openvino": OpenVINOEngine, "onnxruntime": ONNXRuntimeEngine}[name]
+        return TorchEngine(plan), None, None
     example = plan.example(3 if plan.ragged_names else 2)  # not the size of the export
     expected = plan.forward(to_tensors(example), precision="float32")
     try:
-        engine = kind(plan)
+        with export_graph(plan) as graph:
+            engine = _KINDS[name](task, graph)
         plan.check(engine.run(example), expected)
     except Exception as error:  # whatever an exporter or a compiler raises
         reason = str(error).strip().partition("\n")[0][:200]
-        return TorchEngine(plan), (
-            f"{name} cannot run {plan.backbone.label} ({type(error).__name__}: {reason});"
-            " PyTorch runs it instead, with the same features; pass engine='torch' to silence"
-            " this warning"
+        return (
+            TorchEngine(plan),
+            (
+                f"{name} cannot run {plan.backbone.label} ({type(error).__name__}: {reason});"
+                " PyTorch runs it instead, with the same features; pass engine='torch' to"
+                " silence this warning"
+            ),
+            None,
         )
-    return engine, None
+    return engine, None, graph

@@ -1,12 +1,9 @@
 """Base class of engines that compile a graph."""
 
 import os
-import tempfile
 from abc import ABC, abstractmethod
 
 import numpy as np
-
-from sklearn_transfer._networks.onnx import export_plan
 
 
 class CompiledEngine(ABC):
@@ -14,37 +11,41 @@ class CompiledEngine(ABC):
 
     The features of a sample are therefore bit-identical whatever batch it is in. Payloads
     that differ in length, which are small, are taken in batches of similar length.
+
+    Parameters
+    ----------
+    task : Task
+        What the graph computes.
+    graph : bytes or str
+        The graph in the format of ONNX, or the path of its file.
     """
 
     rows = 2  # samples that a worker is handed at once
     ragged_rows = 16  # the same for payloads of example length that differ in length
 
-    def __init__(self, plan):
-        self.plan, self.process = plan, os.getpid()
-        self.n_workers = plan.n_threads
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            path = os.path.join(folder, "network.onnx")
-            export_plan(plan, path)
-            self.compile(path, plan.precision)
+    def __init__(self, task, graph):
+        self.task, self.process = task, os.getpid()
+        self.n_workers = task.n_threads
+        self.compile(graph, task.precision)
 
     @abstractmethod
-    def compile(self, path, precision):
-        """Compile the graph in an ONNX file."""
+    def compile(self, graph, precision):
+        """Compile a graph in the format of ONNX, the bytes or the path of a file."""
 
     @abstractmethod
     def infer(self, inputs):
-        """Return the outputs of each input, a list of arrays in the order of the plan."""
+        """Return the outputs of each input, a list of arrays in the order of the task."""
 
     def choose_batch_size(self, batch_size):
         """Return the number of samples per batch for a value of `batch_size`."""
-        if self.plan.ragged_names:
+        if self.task.ragged_names:
             return self.ragged_rows if batch_size == "auto" else batch_size
         return self.rows if batch_size == "auto" else min(self.rows, batch_size)
 
     def run(self, batch):
         """Return pooled activations of a batch: one (n, width) float32 array per tap."""
-        arrays = [batch[name] for name in self.plan.names]
-        if self.plan.ragged_names:
+        arrays = [batch[name] for name in self.task.names]
+        if self.task.ragged_names:
             return self.infer([arrays])[0]
         inputs = [
             [np.ascontiguousarray(array[i : i + 1]) for array in arrays]

@@ -9,17 +9,17 @@ class ONNXRuntimeEngine(CompiledEngine):
     name = "onnxruntime"
     n_copies = 1
 
-    def compile(self, path, precision):
+    def compile(self, graph, precision):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
-        self.session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self.session = onnxruntime.InferenceSession(graph, options, providers=providers)
 
     def infer(self, inputs):
-        names = self.plan.names
+        names = self.task.names
         return [
             self.session.run(None, dict(zip(names, arrays, strict=True))) for arrays in inputs
         ]

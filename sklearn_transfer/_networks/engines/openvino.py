@@ -18,7 +18,7 @@ class OpenVINOEngine(CompiledEngine):
     # forked after that, since its threads do not exist there.
     used_in = None
 
-    def compile(self, path, precision):
+    def compile(self, graph, precision):
         import openvino
 
         if OpenVINOEngine.used_in not in (None, os.getpid()):
@@ -35,7 +35,7 @@ class OpenVINOEngine(CompiledEngine):
             # With pinning, all processes on a machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        self.compiled = core.compile_model(core.read_model(path), "CPU", hints)
+        self.compiled = core.compile_model(core.read_model(graph), "CPU", hints)
         self.idle = []  # requests to be used again, since creating one takes long
 
     def infer(self, inputs):
@@ -45,7 +45,7 @@ class OpenVINOEngine(CompiledEngine):
             for request, arrays in zip(requests, inputs, strict=True):
                 stack.callback(request.wait)
                 request.start_async(arrays, share_inputs=True)
-        n_outputs = range(len(self.plan.taps))
+        n_outputs = range(len(self.task.taps))
         rows = [[r.get_output_tensor(i).data.copy() for i in n_outputs] for r in requests]
         self.idle += requests
         return rows

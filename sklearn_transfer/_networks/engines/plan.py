@@ -3,49 +3,28 @@
 import numpy as np
 import torch
 
+from sklearn_transfer._networks.engines.task import Task
+from sklearn_transfer._networks.forward import forward
 from sklearn_transfer._networks.inputs import map_tensors
-from sklearn_transfer._networks.taps import forward
 
 # Norm-wise relative difference of a row from what PyTorch gives in float32.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}
 
 
-class Plan:
-    """What an engine computes: pooled activations of payloads.
+class Plan(Task):
+    """A task together with the network that computes it, in PyTorch.
 
     Parameters
     ----------
     backbone : Backbone
         The network.
-    taps : list of Tap
-        Where features leave it.
-    format : PayloadFormat
-        What payloads hold, and how the network's input is made from them.
-    precision : {"float32", "bfloat16"}
-        Arithmetic of the network.
-    signature : tuple
-        Names, shapes and dtypes of the arrays of a payload.
+    taps, format, precision, signature
+        As `Task` takes them.
     """
 
     def __init__(self, backbone, taps, format, precision, signature):
-        self.backbone, self.taps, self.precision = backbone, taps, precision
-        self.format, self.signature = format, signature
-        self.n_threads = torch.get_num_threads()
-
-    @property
-    def names(self):
-        """Names of the arrays of a payload."""
-        return [name for name, _, _ in self.signature]
-
-    @property
-    def ragged_names(self):
-        """Names of the arrays whose length differs between payloads."""
-        return [name for name, shape, _ in self.signature if None in shape]
-
-    @property
-    def n_elements(self):
-        """Elements of the arrays of one payload."""
-        return self.format.count_elements(self.signature)
+        super().__init__(taps, format, precision, signature)
+        self.backbone = backbone
 
     def to_input(self, batch):
         """Return the input of the network for a batch of tensors."""
@@ -58,10 +37,6 @@ class Plan:
         """Compute pooled activations with PyTorch: one tensor (n, width) per tap."""
         backbone = self.backbone if backbone is None else backbone
         return forward(backbone, self.taps, self.to_input(batch), precision or self.precision)
-
-    def example(self, n_rows):
-        """Return a batch of deterministic random payloads, as NumPy arrays."""
-        return self.format.example(n_rows, self.signature)
 
     def check(self, found, expected):
         """Raise ArithmeticError unless results of an engine agree with PyTorch's."""

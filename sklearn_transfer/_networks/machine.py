@@ -1,0 +1,57 @@
+"""Cores of this machine, as torch counts them, and its kind of CPU."""
+
+import functools
+import os
+import platform
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import joblib
+
+
+def count_cores():
+    """Return the number of threads that torch computes with, or would if it were imported.
+
+    joblib limits it in its worker processes by environment variables.
+    """
+    # Another thread may be importing torch just now.
+    count = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    if count is not None:
+        return count()
+    stated = [_read_count(name) for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS")]
+    return min([*filter(None, stated[:1] if stated[0] else stated), _count_physical()])
+
+
+def _read_count(name):
+    """Return the number that a variable states, at the outermost level if for several."""
+    found = re.match(r"\s*(\d+)\s*(,|$)", os.environ.get(name, ""))
+    return int(found[1]) if found else None
+
+
+def _count_physical():
+    """Return the number of physical cores on which this process may run."""
+    try:
+        cores = {_identify_core(number) for number in os.sched_getaffinity(0)}
+    except (AttributeError, OSError, ValueError):  # not Linux, or no such files
+        return max(joblib.cpu_count(only_physical_cores=True), 1)
+    return max(len(cores), 1)
+
+
+def _identify_core(number):
+    topology = Path(f"/sys/devices/system/cpu/cpu{number}/topology")
+    return tuple(
+        int((topology / name).read_text()) for name in ("physical_package_id", "core_id")
+    )
+
+
+@functools.cache
+def describe_cpu():
+    """Return a text that differs between CPUs with different instructions."""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text()
+        found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+        if found:
+            return f"{platform.machine()} {' '.join(sorted(found[1].split()))}"
+    return f"{platform.machine()} {platform.processor()}"
