@@ -32,7 +32,7 @@ from sklearn_transfer._networks.open_clip import (
 from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_backbone
 from sklearn_transfer._networks.text_folders import find_max_length
 from sklearn_transfer._networks.weights import load_matching
-from sklearn_transfer._store.digests import digest
+from sklearn_transfer._store.digests import digest_structure
 from sklearn_transfer._validation import import_optional, shorten
 
 _KINDS = {"clip": "CLIP", "siglip": "Siglip"}
@@ -199,12 +199,12 @@ def _wrap_image_tower(tower, config, folder, label, origin):
         final_map=Place("network"),
         is_tower=True,
     )
-    spec = _read_image_spec(folder, kind, own.image_size)
-    structure = digest("image tower", repr(module), own.num_attention_heads)
+    spec = _read_image_spec(folder, kind, own.image_size, label)
+    structure = digest_structure(module)
     return Backbone(Description(layout, spec, origin, digest=structure), module)
 
 
-def _read_image_spec(folder, kind, edge):
+def _read_image_spec(folder, kind, edge, label):
     """Return the spec that a folder states, or that of the networks of its kind."""
     stated = _read_json(folder / "preprocessor_config.json")
     if not stated:  # where transformers 5 may put it
@@ -212,6 +212,7 @@ def _read_image_spec(folder, kind, edge):
     if not stated and (folder / OPEN_CLIP).is_file():
         size = (edge, edge) if isinstance(edge, int) else tuple(edge)
         return read_open_clip_preprocessing(_read_json(folder / OPEN_CLIP), size)
+    _refuse_other_preprocessing(stated, label)
     size = resize = (edge, edge)
     crop_mode = "squash" if kind == "siglip" else "center"
     stated_size = stated.get("size", edge)
@@ -225,14 +226,28 @@ def _read_image_spec(folder, kind, edge):
     crop = stated.get("crop_size")
     if stated.get("do_center_crop", kind == "clip") and crop is not None:
         size = (crop["height"], crop["width"]) if isinstance(crop, dict) else (crop, crop)
+    is_normalized = stated.get("do_normalize", True)
     return ImageSpec(
         size,
         resize,
-        tuple(stated.get("image_mean", _MEAN[kind])),
-        tuple(stated.get("image_std", _STD[kind])),
+        tuple(stated.get("image_mean", _MEAN[kind])) if is_normalized else (0.0, 0.0, 0.0),
+        tuple(stated.get("image_std", _STD[kind])) if is_normalized else (1.0, 1.0, 1.0),
         _FILTERS[stated.get("resample", 3)],
         crop_mode,
     )
+
+
+def _refuse_other_preprocessing(stated, label):
+    """Raise ValueError for a step that images do not go through here, or for one left out."""
+    usual = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255}
+    for name, value in usual.items():
+        given = stated.get(name)
+        if given is not None and abs(given - value) > 1e-6:
+            raise ValueError(
+                f"model={shorten(label)}: its preprocessor_config.json has {name}={given!r},"
+                f" and only {value!r} is supported; change it there if the network was trained"
+                " on images of its size with values from 0 to 1"
+            )
 
 
 def _wrap_text_tower(tower, config, folder, label, origin):

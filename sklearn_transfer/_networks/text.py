@@ -6,7 +6,7 @@ from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.inputs import get_states
 from sklearn_transfer._networks.layout import Layout, Place, Stage
 from sklearn_transfer._networks.pooling import pool_tokens
-from sklearn_transfer._store.digests import digest
+from sklearn_transfer._store.digests import digest_structure
 
 
 class TextNetwork(nn.Module):
@@ -78,8 +78,7 @@ def make_text_backbone(module, spec, origin, *, is_normalized, class_token, is_t
     )
     # A folder or a hub may hold another network under the same name some day, so the
     # structure counts by what it is.
-    parts = (repr(module), module.pooling, sorted(module.options.items()))
-    structure = digest("text", *parts)
+    structure = digest_structure(module)
     return Backbone(Description(layout, spec, origin, digest=structure), module)
 
 

@@ -188,10 +188,13 @@ def find_n_positions(config):
 
 
 def find_max_length(limits, tokenizer, n_positions):
-    """Return the most tokens of a text, special ones included, None for any number."""
+    """Return the most tokens of a text, special ones included, None for any number.
+
+    A folder may state more than the network has positions for.
+    """
     stated = limits.get("max_seq_length")
-    if stated is not None:
-        return stated
-    lengths = [tokenizer.get("model_max_length"), n_positions]
+    if stated is None:
+        stated = tokenizer.get("model_max_length")
+    lengths = [stated, n_positions]
     lengths = [int(n) for n in lengths if n is not None and n < _NO_LENGTH]
     return min(lengths, default=None)

@@ -178,6 +178,7 @@ def _build_with_transformers(found, is_pretrained, label):
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.path, **options)
     if isinstance(getattr(module, "pooler", None), nn.Module):
         module.pooler = None  # its output is not used, and its weights may be random
+    module.name_or_path = module.config._name_or_path = ""  # copies of a folder are equal
     return module, export_tokenizer(tokenizer, label)
 
 
@@ -264,6 +265,7 @@ def wrap_given_text_network(module, label, origin):
         label,
         definition,
         padding=_find_padding(config),
+        side=_find_side(tokenizer),
         **_find_limits(tokenizer, config),
     )
     return make_text_backbone(
@@ -273,6 +275,11 @@ def wrap_given_text_network(module, label, origin):
         is_normalized=False,
         class_token=_has_class_token(definition, module),
     )
+
+
+def _find_side(tokenizer):
+    """Return the end at which a tokenizer of transformers cuts long texts."""
+    return getattr(tokenizer, "truncation_side", "right")
 
 
 def _find_limits(tokenizer, config):
@@ -296,21 +303,24 @@ def _wrap_sentence_transformer(module, label, origin):
     first = parts["Transformer"]
     network = next(child for child in first.children() if hasattr(child, "config"))
     config = network.config.to_dict()
+    n_positions = find_n_positions(config)
     definition = export_tokenizer(first.tokenizer, label)
     pooling, pools_prompt = None, True
     if "Pooling" in parts:
         stated = parts["Pooling"].get_config_dict()
         pooling, pools_prompt = read_pooling(stated, label), stated.get("include_prompt", True)
-    prompts = {name: text for name, text in module.prompts.items() if text}
+    # Those that are empty are known by their names too, which are no texts.
+    prompts = dict(module.prompts)
     spec = TextSpec(
         label,
         definition,
         padding=_find_padding(config),
-        max_length=module.max_seq_length,
-        n_positions=find_n_positions(config),
+        max_length=find_max_length({"max_seq_length": module.max_seq_length}, {}, n_positions),
+        n_positions=n_positions,
         prompts=tuple(prompts.items()),
         prompt=prompts.get(module.default_prompt_name, ""),
         lowercase=bool(getattr(first, "do_lower_case", False)),
+        side=_find_side(first.tokenizer),
         pools_prompt=pools_prompt,
     )
     return make_text_backbone(

@@ -74,6 +74,17 @@ def digest(*parts):
     return _Digester().digest(parts)
 
 
+def digest_structure(module):
+    """Return a 128-bit digest of a network without the tensors of its state dict.
+
+    It says what the network does with these tensors: its modules, their settings and hooks,
+    and the buffers that are saved nowhere.
+    """
+    tensors, children = _split_module(module)
+    saved = module.state_dict().keys()
+    return digest({k: tensor for k, tensor in tensors.items() if k not in saved}, children)
+
+
 def digest_array(array):
     """Return a 128-bit digest of an array (dtype, shape and content) or a bytes object."""
     if isinstance(array, bytes):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import unique_labels
 
 from sklearn_transfer._validation import check_array, column_or_1d, format_list, shorten
@@ -54,7 +55,7 @@ def read_descriptions(attributes, describer):
     Texts are turned into vectors by a `Describer`; those of one class are averaged.
     """
     labels, values = _split_attributes(attributes)
-    labels = column_or_1d(np.asarray(labels))
+    labels = _read_labels(labels)
     if not len(labels):
         raise ValueError(f"attributes is empty: give {_FORMS}")
     if len(values) != len(labels):
@@ -75,6 +76,25 @@ def read_descriptions(attributes, describer):
     return distinct, vectors[order]
 
 
+def _read_labels(labels):
+    """Array of labels; numpy would turn the others of a mixture into strings."""
+    given = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    missing = [label for label in given if label is None or is_scalar_nan(label)]
+    missing += [label for label in given if is_pandas_na(label)]
+    if missing:
+        raise ValueError(
+            f"attributes describes the label {shorten(missing[0])}, which is a missing value: "
+            "give each class a label, and leave out descriptions of none"
+        )
+    if len({isinstance(label, str) for label in given}) > 1:
+        other = next(label for label in given if not isinstance(label, str))
+        raise ValueError(
+            f"attributes describes {shorten(other)}, of type {type(other).__name__}, beside "
+            "labels that are strings: give labels of one type, that of y"
+        )
+    return column_or_1d(np.asarray(labels))
+
+
 def _split_attributes(attributes):
     if isinstance(attributes, Mapping):
         return list(attributes), list(attributes.values())
@@ -89,14 +109,23 @@ def _split_attributes(attributes):
 
 def _holds_texts(value):
     """Whether a description is a text, or begins with one."""
-    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value[:1]) == 1:
-        return len(value) > 0 and isinstance(value[0], str)
-    return isinstance(value, str)
+    if isinstance(value, str):
+        return True
+    value = _list_entries(value)
+    return len(value) > 0 and isinstance(value[0], str)
+
+
+def _list_entries(value):
+    """Entries of a sequence or Series; a single description is the only one."""
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    is_sequence = isinstance(value, list | tuple) or np.ndim(value) > 0
+    return list(value) if is_sequence else [value]
 
 
 def _embed_texts(labels, values, describer):
     """Mean of the vectors of the texts of each class."""
-    groups = [[value] if np.ndim(value) == 0 else list(value) for value in values]
+    groups = [_list_entries(value) for value in values]
     for label, group in zip(labels.tolist(), groups, strict=True):
         for text in group:
             if not isinstance(text, str):
@@ -114,6 +143,12 @@ def _embed_texts(labels, values, describer):
 
 
 def _validate_vectors(vectors):
+    first = next(iter(vectors))
+    if first is None or isinstance(first, bytes) or is_pandas_na(first):
+        raise ValueError(
+            f"attributes describes a class by {shorten(first)}: give a vector, or a text as a "
+            "string, for each class"
+        )
     if isinstance(vectors, list):
         widths = sorted({np.shape(v) for v in vectors})
         if len(widths) > 1:

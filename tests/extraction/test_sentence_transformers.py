@@ -68,3 +68,20 @@ def test_rows_equal_those_of_sentence_transformers(texts, encoded, engine):
 def test_module_of_sentence_transformers_is_taken(theirs, texts, encoded):
     features = PretrainedTextFeatures(theirs, cache=None, engine="torch")
     assert_rows(features.fit_transform(texts[:40]), encoded[:40], 1e-5)
+
+
+def test_empty_prompt_of_a_module_is_known_by_its_name(theirs, texts, monkeypatch):
+    monkeypatch.setattr(theirs, "prompts", {"query": "find: ", "document": ""})
+    features = PretrainedTextFeatures(theirs, cache=None, engine="torch")
+    for name in theirs.prompts:
+        expected = theirs.encode(texts[:20], prompt_name=name)
+        found = features.set_params(prompt=name).fit_transform(texts[:20])
+        assert_rows(found, expected, 1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:In 1 of 1 texts")
+def test_module_that_cuts_at_the_left_is_taken(theirs, monkeypatch):
+    long = " ".join(["red cat"] * 200 + ["green dog"] * 100)
+    monkeypatch.setattr(theirs.tokenizer, "truncation_side", "left")
+    features = PretrainedTextFeatures(theirs, cache=None, engine="torch")
+    assert_rows(features.fit_transform([long]), theirs.encode([long]), 1e-5)

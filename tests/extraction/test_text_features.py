@@ -305,6 +305,18 @@ def test_changed_folder_is_another_network(tmp_path):
     assert not np.allclose(features.fit_transform(X), first)
 
 
+def test_cached_rows_are_of_the_configuration(tmp_path):
+    folder = small_texts.write_bert(tmp_path / "net")
+    first = PretrainedTextFeatures(str(folder), engine="torch").fit_transform(X)
+    config = json.loads((folder / "config.json").read_text())
+    # The same weights in the same modules, used in another way.
+    small_texts.write_json(folder / "config.json", {**config, "num_attention_heads": 4})
+    features = PretrainedTextFeatures(str(folder), engine="torch")
+    found = features.fit_transform(X)
+    np.testing.assert_array_equal(clone(features).set_params(cache=None).transform(X), found)
+    assert not np.allclose(found, first)
+
+
 def test_random_weights_are_drawn_from_the_seed(features):
     features.set_params(weights=None)
     first = features.fit_transform(X)

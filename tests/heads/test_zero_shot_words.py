@@ -90,6 +90,19 @@ def test_words_of_any_form(features, rows, form):
     np.testing.assert_array_equal(model.predict(rows), expected)
 
 
+GROUPS = [["cat", "red cat"], ["green dog"], ["fish", "blue fish", "is"]]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Series], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("is_pair", [True, False], ids=["pair", "mapping"])
+def test_lists_of_texts_have_any_form_and_length(features, rows, kind, is_pair):
+    groups = [kind(group) for group in GROUPS]
+    given = (groups, WORDS) if is_pair else dict(zip(WORDS, groups, strict=True))
+    model = ZeroShotClassifier("cosine", describer=features).fit(rows, attributes=given)
+    expected = clone(model).fit(rows, attributes=PROMPTS).decision_function(rows)
+    np.testing.assert_allclose(model.decision_function(rows), expected, atol=1e-6)
+
+
 def test_two_names_are_no_pair_of_vectors_and_labels(features, rows):
     model = ZeroShotClassifier("cosine", describer=features)
     assert model.fit(rows, attributes=("fish", "cat")).classes_.tolist() == ["cat", "fish"]
@@ -180,9 +193,18 @@ def test_words_without_describer_say_what_to_pass(rows):
         (["cat", "cat"], "describes 'cat' more than once"),
         ([], "attributes is of type list; expected a mapping"),
         ("cat", "attributes is of type str; expected a mapping"),
-        (("cat", "dog", 3), "describes '3' by 3, and other"),
+        (("cat", "dog", 3), "describes 3, of type int, beside labels that are strings"),
+        ({"cat": "cat", 1: "dog"}, "describes 1, of type int, beside labels that are strings"),
+        ({"cat": "cat", None: "dog"}, "the label None, which is a missing value"),
+        ({"cat": "cat", np.nan: "dog"}, "the label nan, which is a missing value"),
+        ({"cat": "cat", pd.NA: "dog"}, "the label <NA>, which is a missing value"),
+        ({"cat": None, "dog": None}, "describes a class by None: give a vector, or a text"),
+        ({"cat": b"cat", "dog": b"dog"}, "describes a class by b'cat': give a vector, or"),
     ],
-    ids=["vector", "missing", "empty", "twice", "nothing", "string", "number"],
+    ids=[
+        *("vector", "missing", "empty", "twice", "nothing", "string", "number"),
+        *("mixture", "none", "nan", "na", "no text", "bytes"),
+    ],
 )
 def test_words_that_do_not_fit_are_refused(features, rows, attributes, message):
     model = ZeroShotClassifier("cosine", describer=features)

@@ -103,6 +103,32 @@ def test_preprocessing_is_that_of_the_folder(clip, images, tmp_path, file):
     assert_equal(embed_images(folder, images), expected)
 
 
+def copy_preprocessing(folder, target, **changes):
+    """Copy a folder with another preprocessing; returns the copy."""
+    shutil.copytree(folder, target)
+    path = target / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return target
+
+
+def test_images_may_go_without_normalization(clip, images, tmp_path):
+    folder = copy_preprocessing(clip[0], tmp_path / "net", do_normalize=False)
+    processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
+    pixels = processor(images, return_tensors="pt")["pixel_values"]
+    expected = ask(clip[1].get_image_features, pixel_values=pixels)
+    assert_equal(embed_images(folder, images), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("do_resize", False), ("do_rescale", False), ("rescale_factor", 1 / 127.5)],
+)
+def test_other_preprocessing_is_refused(clip, images, tmp_path, name, value):
+    folder = copy_preprocessing(clip[0], tmp_path / "net", **{name: value})
+    with pytest.raises(ValueError, match=f"has {name}={value!r}, and only"):
+        embed_images(folder, images)
+
+
 def test_images_of_clip_are_those_of_transformers(clip, images):
     folder, model, _ = clip
     processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
@@ -258,6 +284,15 @@ def test_towers_do_not_share_cached_rows(clip, images):
     rows = PretrainedTextFeatures(folder).fit_transform(TEXTS)
     PretrainedFeatures(folder).fit_transform(images)
     np.testing.assert_array_equal(PretrainedTextFeatures(folder).fit_transform(TEXTS), rows)
+
+
+def test_padding_that_is_seen_is_in_the_key(siglip, tmp_path):
+    shutil.copytree(siglip[0], tmp_path / "net")
+    path = tmp_path / "net" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": "a"}))
+    folders = [str(siglip[0]), str(tmp_path / "net")]
+    first, other = (PretrainedTextFeatures(f).fit_transform(TEXTS) for f in folders)
+    assert not np.allclose(first, other)
 
 
 def test_names_of_features_need_no_pass(clip, images):

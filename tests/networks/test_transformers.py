@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from importlib import metadata
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from sklearn_transfer import PretrainedTextFeatures
 from sklearn_transfer._networks import text_sources
-from sklearn_transfer._networks.registry import clear_registry
+from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from tests import small_texts
 
 X = ["red cat", "green dog is blue", "fish", "cat dog fish red green blue is is"]
@@ -192,6 +193,47 @@ def test_own_module_with_a_tokenizer():
     with torch.no_grad():
         expected = module(torch.tensor([[2, 4, 7, 3]]), None)[0].mean(0).numpy()
     np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("activation_function", "relu"), ("scale_attn_by_inverse_layer_idx", True)],
+)
+def test_configuration_is_in_the_key(transformers, tmp_path, name, value):
+    write_decoder(transformers, tmp_path / "net")
+    shutil.copytree(tmp_path / "net", tmp_path / "copy")
+    shutil.copytree(tmp_path / "net", tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    small_texts.write_json(path, {**json.loads(path.read_text()), name: value})
+    first, copy, other = (
+        load_backbone(str(tmp_path / folder), "pretrained", modality="text").digest
+        for folder in ("net", "copy", "other")
+    )
+    assert first == copy != other
+
+
+def test_settings_of_an_own_module_are_in_the_key():
+    module = small_texts.TokenTable()
+    first = load_backbone(module, "pretrained", modality="text").digest
+    module.scale = 2.0
+    assert load_backbone(module, "pretrained", modality="text").digest != first
+
+
+def test_side_of_truncation_is_that_of_the_tokenizer(transformers, tmp_path):
+    module = write_decoder(transformers, tmp_path / "net")
+    module.tokenizer = wrap_tokenizer(transformers)
+    module.tokenizer.truncation_side = "left"
+    features = features_of(module, max_length=2).fit(X)
+    with pytest.warns(UserWarning, match="1 of 3"):
+        found = features.transform(["red cat fish"])
+    np.testing.assert_allclose(found, features.transform(["cat fish"]), atol=1e-6)
+
+
+def test_limit_is_within_the_positions(tmp_path):
+    folder = small_texts.write_bert(tmp_path / "net", max_length=4000)
+    with pytest.warns(UserWarning, match="tokens beyond max_length=20 are cut"):
+        found = features_of(str(folder)).fit_transform(["cat " * 40])
+    assert np.isfinite(found).all()
 
 
 @pytest.fixture

@@ -176,8 +176,9 @@ def _describe_wrong_type(sample):
 
 def _digest_tokens(tokens):
     hasher = xxhash.xxh3_128()
-    for ids in tokens.windows:
-        hasher.update(f"{len(ids)} ".encode())
+    # Windows with a prompt weigh less than others of the same tokens.
+    for ids, weight in zip(tokens.windows, tokens.weights, strict=True):
+        hasher.update(f"{len(ids)} {weight} ".encode())
         hasher.update(ids)
     return hasher.digest()
 

@@ -92,6 +92,18 @@ def test_divisions_into_windows_have_digests_of_their_own():
     assert readers[0].read(LONG)[0] != readers[1].read(LONG)[0]
 
 
+def test_weights_of_windows_are_in_their_digest():
+    options = {"long_text": "windows", "max_length": 5}
+    with_prompt = make_reader(prompt="red ", **options).read("green blue cat")
+    without = make_reader(**options).read("red green blue red cat")
+    windows = [
+        [ids.tolist() for ids in tokens.windows] for _, tokens in (with_prompt, without)
+    ]
+    assert windows[0] == windows[1]
+    assert (with_prompt[1].weights, without[1].weights) == ([2, 1], [3, 2])
+    assert with_prompt[0] != without[0]
+
+
 def test_digest_of_a_known_text_is_remembered():
     reader = make_reader()
     text = "red cat of this test"
