@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.image import resampling
 from sklearn_transfer._modalities.image.resampling import find_kernel, resize_part
 from sklearn_transfer._modalities.image.spec import ImageSpec
@@ -124,6 +125,6 @@ def test_array_and_image_give_a_network_the_same_pixels(n_channels, crop_mode):
     array = np.asarray(image).reshape(50, 70, n_channels)
     numbers = (0.5,) * n_channels
     spec = ImageSpec((32, 40), (36, 45), numbers, numbers, crop_mode=crop_mode)
-    reader = spec._make_image_reader((255, 255, 255), "auto")
+    reader = spec._make_image_reader((255, 255, 255), "auto", Caller("PretrainedFeatures"))
     found = [reader.prepare(sample)["pixels"] for sample in (array, image)]
     np.testing.assert_array_equal(*found)

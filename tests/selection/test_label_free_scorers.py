@@ -572,7 +572,7 @@ def test_lists_of_samples_need_a_representation(kind, domains):
     np.testing.assert_allclose(found, expected)
     fitted = pipe.fit(as_texts(X), y)
     bare = kind(X_target=as_texts(T))
-    with pytest.raises(ValueError, match="pass representation=PretrainedFeatures"):
+    with pytest.raises(ValueError, match="pass representation=PretrainedTextFeatures"):
         bare(fitted, as_texts(X), y)
 
 

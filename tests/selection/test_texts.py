@@ -166,7 +166,7 @@ def test_report_of_texts_is_that_of_their_features(features):
 
 
 def test_report_of_texts_asks_for_a_representation():
-    with pytest.raises(ValueError, match=r"PretrainedTextFeatures\(\) for texts"):
+    with pytest.raises(ValueError, match=r"pass representation=PretrainedTextFeatures\(\)"):
         shift_report(X, X)
 
 
