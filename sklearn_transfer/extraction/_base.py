@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+import sklearn_transfer
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._networks.opening import is_open, keep_record, open_backbone
 from sklearn_transfer._store.choice import choose_store
@@ -113,6 +114,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._signature = self._make_reader(backbone).find_signature(samples)
         self._widths = self._record_widths(backbone)
         self.weights_sha256_ = backbone.weights_sha256
+        self._reading = self._record_reading(backbone)
         keep_record(backbone, self._find_shelves())
         return self
 
@@ -350,7 +352,21 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
                 f" {seen[:16]}: its features would differ. Bring those weights, or call fit"
                 " again to take the new ones."
             )
+        now = self._record_reading(backbone)
+        *circumstances, reading = getattr(self, "_reading", now)
+        if circumstances == list(now[:-1]) and reading != now[-1]:
+            raise ValueError(
+                f"{backbone.label} reads samples in another way than when this"
+                f" {type(self).__name__} was fitted, since its tokenizer, prompts or"
+                " preprocessing have changed: its features would differ. Bring back the files"
+                " that it had, or call fit again to take the new ones."
+            )
         return backbone
+
+    def _record_reading(self, backbone):
+        """How the network reads samples, after the circumstances that may change that."""
+        version = sklearn_transfer.__version__
+        return version, self._compute_widths_key(), digest(repr(backbone.spec))
 
     def _store(self):
         return choose_store(self.cache)

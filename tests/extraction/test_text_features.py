@@ -305,6 +305,19 @@ def test_changed_folder_is_another_network(tmp_path):
     assert not np.allclose(features.fit_transform(X), first)
 
 
+def test_a_changed_tokenizer_is_refused_after_fit(tmp_path):
+    folder = small_texts.write_bert(tmp_path / "net")
+    features = PretrainedTextFeatures(str(folder), engine="torch").fit(X)
+    features.transform(X)
+    definition = (folder / "tokenizer.json").read_text()
+    changed = definition.replace('"cat": 7', '"cat": 8').replace('"dog": 8', '"dog": 7')
+    assert changed != definition
+    (folder / "tokenizer.json").write_text(changed)
+    with pytest.raises(ValueError, match="its tokenizer, prompts or preprocessing"):
+        features.transform(X)
+    features.fit(X).transform(X)
+
+
 def test_cached_rows_are_of_the_configuration(tmp_path):
     folder = small_texts.write_bert(tmp_path / "net")
     first = PretrainedTextFeatures(str(folder), engine="torch").fit_transform(X)

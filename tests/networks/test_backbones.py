@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -472,6 +473,22 @@ def test_hub_model_takes_random_weights_from_its_configuration(
     write_hub_cache(tmp_path / "hub", "someone/tiny", tiny_state)
     found = features(crops, "hf-hub:someone/tiny", weights=None)
     assert not np.allclose(found, features(crops, "hf-hub:someone/tiny"))
+
+
+def test_changed_preprocessing_is_refused_after_fit(offline, crops, tiny_state, tmp_path):
+    write_hub_cache(tmp_path / "hub", "someone/tiny", tiny_state)
+    estimator = PretrainedFeatures("hf-hub:someone/tiny").fit(crops)
+    estimator.transform(crops)
+    [old] = tmp_path.glob("hub/*/snapshots/*")
+    new = shutil.copytree(old, old.with_name("1" * 40))
+    config = json.loads((new / "config.json").read_text())
+    config["pretrained_cfg"]["mean"] = [0.1, 0.2, 0.3]
+    (new / "config.json").write_text(json.dumps(config))
+    (old.parents[1] / "refs" / "main").write_text(new.name)
+    registry.clear_registry()  # a process stays with the revision that it has loaded
+    with pytest.raises(ValueError, match="its tokenizer, prompts or preprocessing"):
+        estimator.transform(crops)
+    estimator.fit(crops).transform(crops)
 
 
 def test_named_model_is_loaded_from_a_local_cache_folder(offline, crops, tiny_state, tmp_path):
