@@ -10,6 +10,7 @@ forked children. (joblib's default backend, loky, does not fork.) Most of the co
 forks serves locks, files and claims, which a child needs whether networks run in it or not.
 """
 
+import ctypes
 import functools
 import os
 import sys
@@ -102,14 +103,26 @@ def run_apart(function, *args):
 def limit_to_one_core():
     """Keep operations of this thread, and of no other, to one core; also a context.
 
-    OpenMP has a number of threads for each thread that starts a parallel section.
+    OpenMP has a number of threads for each thread that starts a parallel section, and so has
+    MKL, which torch may contain and whose number goes first. A thread that MKL started would
+    end after the thread that it worked for, and a fork could not wait for it.
     """
     # Unless it is asked, torch sets its own number at the first operation. Another thread may
     # be importing it just now.
     ask = getattr(sys.modules.get("torch"), "get_num_threads", None)
     if ask is not None:
         ask()
+        _find_in_mkl("MKL_Set_Num_Threads_Local")(1)
     return _find_thread_pools().limit(limits=1, user_api="openmp")
+
+
+@functools.cache
+def _find_in_mkl(name):
+    """Return a function of the MKL that torch contains, or one that does nothing."""
+    try:
+        return getattr(ctypes.CDLL(sys.modules["torch"]._C.__file__), name)
+    except (OSError, AttributeError):  # a torch without MKL
+        return lambda *args: None
 
 
 @functools.cache

@@ -44,6 +44,17 @@ def test_forks_right_after_a_pass_leave_no_lock_closed(set_threads):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="it cannot be told here")
+def test_a_thread_on_one_core_starts_no_others(set_threads):
+    def multiply_and_list():
+        before = set(os.listdir("/proc/self/task"))
+        multiply()
+        return set(os.listdir("/proc/self/task")) - before
+
+    set_threads(2)
+    assert run_apart(multiply_and_list) == set()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="it cannot be told here")
 @python_312
 def test_a_fork_waits_for_threads_that_are_ending():
     go = threading.Event()
