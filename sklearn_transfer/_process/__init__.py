@@ -59,6 +59,6 @@ Registries and caches
     folders that cannot be written; stores by kind and folder; digests of files by path and
     time of change (500,000) and of classes; one lock per network that is split; whether
     optional packages are installed, which names torchvision knows, which of torch's
-    functions draw, policies of augmentation by name, and the pools of OpenMP threads that
-    were there when first limited.
+    functions draw, policies of augmentation by name, the pools of OpenMP threads that
+    were there when first limited, and MKL's function that limits its own.
 """
