@@ -1,10 +1,8 @@
 """Arithmetic in which a network computes, as far as features depend on it."""
 
-import functools
 import platform
-import re
-from contextlib import suppress
-from pathlib import Path
+
+from sklearn_transfer._networks.machine import list_instructions
 
 # Instructions for bfloat16, those that are preferred first: of Intel and AMD, and of ARM.
 _BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
@@ -22,16 +20,12 @@ def describe_arithmetic(precision, device):
     return (str(device).partition(":")[0], find_bfloat16_instructions())
 
 
-@functools.cache
 def find_bfloat16_instructions(path="/proc/cpuinfo"):
     """Return the name of the CPU's instructions for bfloat16, or "none".
 
     Where the system does not list instructions, the name of the CPU is returned.
     """
-    with suppress(OSError):
-        text = Path(path).read_text()
-        found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-        if found:
-            names = found[1].split()
-            return next((name for name in _BFLOAT16 if name in names), "none")
-    return platform.processor() or platform.machine()
+    names = list_instructions(path)
+    if names is None:
+        return platform.processor() or platform.machine()
+    return next((name for name in _BFLOAT16 if name in names), "none")

@@ -47,11 +47,18 @@ def _identify_core(number):
 
 
 @functools.cache
-def describe_cpu():
-    """Return a text that differs between CPUs with different instructions."""
+def list_instructions(path="/proc/cpuinfo"):
+    """Return the names of the CPU's instructions, or None where the system lists none."""
     with suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path(path).read_text()
         found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
         if found:
-            return f"{platform.machine()} {' '.join(sorted(found[1].split()))}"
-    return f"{platform.machine()} {platform.processor()}"
+            return tuple(found[1].split())
+    return None
+
+
+def describe_cpu():
+    """Return a text that differs between CPUs with different instructions."""
+    names = list_instructions()
+    stated = platform.processor() if names is None else " ".join(sorted(names))
+    return f"{platform.machine()} {stated}"

@@ -12,13 +12,17 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-import sklearn_transfer
 from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._networks.opening import is_open, keep_record, open_backbone
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._store.shelves import find_shelves
 from sklearn_transfer._validation import check_feature_names_in, make_visual_block
+from sklearn_transfer.extraction._identity import (
+    record_reading,
+    refuse_other_network,
+    write_caption,
+)
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
 
 
@@ -114,7 +118,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._signature = self._make_reader(backbone).find_signature(samples)
         self._widths = self._record_widths(backbone)
         self.weights_sha256_ = backbone.weights_sha256
-        self._reading = self._record_reading(backbone)
+        self._reading = record_reading(self, backbone)
         keep_record(backbone, self._find_shelves())
         return self
 
@@ -344,29 +348,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 
     def _open_checked_backbone(self):
         backbone = self._open_backbone()
-        seen = getattr(self, "weights_sha256_", backbone.weights_sha256)
-        if seen != backbone.weights_sha256:
-            raise ValueError(
-                f"{backbone.label} has weights with SHA-256 {backbone.weights_sha256[:16]}"
-                f" (from {backbone.origin}), but this {type(self).__name__} was fitted with"
-                f" {seen[:16]}: its features would differ. Bring those weights, or call fit"
-                " again to take the new ones."
-            )
-        now = self._record_reading(backbone)
-        *circumstances, reading = getattr(self, "_reading", now)
-        if circumstances == list(now[:-1]) and reading != now[-1]:
-            raise ValueError(
-                f"{backbone.label} reads samples in another way than when this"
-                f" {type(self).__name__} was fitted, since its tokenizer, prompts or"
-                " preprocessing have changed: its features would differ. Bring back the files"
-                " that it had, or call fit again to take the new ones."
-            )
+        refuse_other_network(self, backbone)
         return backbone
-
-    def _record_reading(self, backbone):
-        """How the network reads samples, after the circumstances that may change that."""
-        version = sklearn_transfer.__version__
-        return version, self._compute_widths_key(), digest(repr(backbone.spec))
 
     def _store(self):
         return choose_store(self.cache)
@@ -402,24 +385,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         return make_visual_block(self, self._make_caption())
 
     def _make_caption(self):
-        model = self.model
-        if isinstance(model, os.PathLike):
-            model = os.fspath(model)
-        elif not isinstance(model, str):
-            model = getattr(model, "__qualname__", type(model).__name__)
-        weights = self.weights
-        if weights is None:
-            weights = f"random weights (seed {self.random_state})"
-        elif isinstance(weights, Mapping):
-            weights = "weights from a mapping"
-        elif weights == "pretrained":
-            named = self._has_name()
-            weights = "pretrained weights" if named else "its own weights"
-        digest_seen = getattr(self, "weights_sha256_", "")
-        seen = f" {digest_seen[:8]}" if digest_seen else ""
-        layers = self.layers if isinstance(self.layers, (list, tuple)) else [self.layers]
-        layers = ", ".join("embedding" if layer is None else str(layer) for layer in layers)
-        return f"{model}, {weights}{seen}, layers: {layers}"
+        return write_caption(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

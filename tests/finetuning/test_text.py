@@ -1,6 +1,7 @@
 """Fine-tuning of networks of texts."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -187,7 +188,10 @@ def test_activations_beyond_the_folder_are_warned_of(bert, tmp_path, monkeypatch
 
 
 def test_activations_that_fit_into_the_folder_are_silent(bert, tmp_path):
-    fit(bert, freeze="middle", cache=tmp_path / "cache")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        fit(bert, freeze="middle", cache=tmp_path / "cache")
+    assert found == []
 
 
 def test_activations_beyond_a_limit_are_kept_in_a_file(bert, monkeypatch):
