@@ -1,4 +1,4 @@
-"""Which network an estimator was fitted with: a check, and a line for diagrams."""
+"""The network that an estimator was fitted with: a check, and a line for diagrams."""
 
 import os
 from collections.abc import Mapping
