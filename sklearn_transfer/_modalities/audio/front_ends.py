@@ -77,7 +77,7 @@ class FrameFormat(PayloadFormat):
         return batch
 
     def input_shape(self, signature):
-        return dict((name, shape) for name, shape, _ in signature)[self.name]
+        return next(shape for name, shape, _ in signature if name == self.name)
 
 
 @dataclass(frozen=True)
