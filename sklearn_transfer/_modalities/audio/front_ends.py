@@ -95,18 +95,18 @@ class RaggedFormat(PayloadFormat):
         The network's argument.
     width : int or None
         Values of a frame; None where the first axis is the samples themselves.
-    example_length : int
-        Length of examples.
     step : int
         By how much the lengths of examples differ.
+    example_length : int, default=1
+        Length of the shortest examples.
     has_mask : bool, default=True
         Whether the network takes the mask. Otherwise it is called with the array alone.
     """
 
     name: str
     width: int | None
-    example_length: int
     step: int
+    example_length: int = 1
     has_mask: bool = True
 
     is_ragged = True
@@ -179,7 +179,7 @@ class LogMelFrames(FrontEnd):
 
     @property
     def format(self):
-        lengths = (self.log_mel.count_frames(n) for n in (self._pad(1), self.grid))
+        lengths = (self.log_mel.count_frames(n) for n in (self.grid, self._pad(1)))
         return RaggedFormat("input_features", self.log_mel.n_mels, *lengths)
 
     def compute_signature(self):
@@ -226,7 +226,7 @@ class Waveform(FrontEnd):
     @property
     def format(self):
         length = max(min(self.longest, int(self.sampling_rate)), self.shortest)
-        return RaggedFormat("input_values", None, length, self.shortest, self.has_mask)
+        return RaggedFormat("input_values", None, self.shortest, length, self.has_mask)
 
     def compute_signature(self):
         return self.format.compute_signature(None)
