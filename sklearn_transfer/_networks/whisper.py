@@ -44,10 +44,11 @@ def read_whisper_config(config):
 
 
 class WhisperEncoder(nn.Module):
-    """Encoder: states (n, positions, d_model) of a log-mel spectrogram (n, mels, frames).
+    """Encoder: states (n, positions, d_model) of log-mel spectrograms (n, frames, mels).
 
-    There is a position for every second frame. Attention sees all positions, since the
-    network was trained on silence up to 30 s.
+    There is a position for every second frame. `attention_mask` (n, frames) is negative for
+    what fills up the shorter sounds of a batch, which changes nothing. Silence that belongs to
+    a sound, of which the network was given plenty in its training, is seen by attention.
     """
 
     def __init__(self, config):
@@ -66,13 +67,28 @@ class WhisperEncoder(nn.Module):
                     nn.init.zeros_(module.bias)
         self.embed_positions.weight.data = make_sinusoids(config.max_source_positions, width)
 
-    def forward(self, input_features):
-        states = functional.gelu(self.conv1(input_features))
+    def forward(self, input_features, attention_mask=None):
+        is_held = find_held(attention_mask)
+        states = functional.gelu(self.conv1(input_features.transpose(1, 2)))
+        if is_held is not None:  # convolutions see zeros behind the end of a sound alone too
+            states = states * is_held[:, None]
+            is_held = is_held[:, None, None, ::2]
         states = functional.gelu(self.conv2(states)).transpose(1, 2)
         states = self.dropout(states + self.embed_positions.weight[: states.shape[1]])
         for layer in self.layers:
-            states = layer(states)
+            states = layer(states, is_held)
         return self.layer_norm(states)
+
+
+def find_held(mask):
+    """Return which entries of a mask are not negative, or None if all are.
+
+    Compiled graphs are made for batches in which all are, and shapes tell nothing of values.
+    """
+    if mask is None or mask.device.type == "meta" or torch.jit.is_tracing():
+        return None
+    is_held = mask >= 0
+    return None if bool(is_held.all()) else is_held
 
 
 def make_sinusoids(n_positions, width):
@@ -94,8 +110,8 @@ class _Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.activation_dropout = nn.Dropout(config.activation_dropout)
 
-    def forward(self, states):
-        found = self.self_attn(self.self_attn_layer_norm(states))
+    def forward(self, states, mask):
+        found = self.self_attn(self.self_attn_layer_norm(states), mask)
         states = states + self.dropout(found)
         found = functional.gelu(self.fc1(self.final_layer_norm(states)))
         return states + self.dropout(self.fc2(self.activation_dropout(found)))
@@ -112,13 +128,15 @@ class _Attention(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, states):
+    def forward(self, states, mask):
         parts = (layer(states) for layer in (self.q_proj, self.k_proj, self.v_proj))
         query, key, value = (
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in parts
         )
         rate = self.dropout.p if self.training else 0.0
-        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=rate)
+        found = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=rate
+        )
         return self.out_proj(found.transpose(1, 2).flatten(2))
 
 
