@@ -58,7 +58,7 @@ class Request:
         Channels of the input; None for the network's own number.
     sizes : tuple of int
         Positional arguments of a callable that makes the network.
-    modality : {"image", "text"}
+    modality : {"image", "text", "audio"}
         Which network of a dual encoder is asked for. Other networks have one alone.
     """
 
