@@ -72,7 +72,8 @@ def _stretch_mask(mask, activation, layout, n_positions):
         bands = 1
     n_times = n_positions // bands
     first = torch.arange(n_times, device=mask.device) * mask.shape[1] // n_times
-    return mask[:, first].repeat(1, bands)
+    # Negative entries stand for what fills up a batch.
+    return (mask[:, first] > 0).to(mask.dtype).repeat(1, bands)
 
 
 def pool_tokens(states, pooling, mask):

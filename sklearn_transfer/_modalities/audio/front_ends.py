@@ -124,21 +124,78 @@ class SampleFormat(PayloadFormat):
 
 
 @dataclass(frozen=True)
-class LogMelFrames(FrontEnd):
-    """A spectrogram of a fixed number of frames, and a mask of those that hold sound.
+class SpectrogramFormat(PayloadFormat):
+    """Payloads `{"attention_mask"}` (n_frames,), `{"input_features"}` (n_frames, n_mels).
 
-    Payloads are `{"attention_mask"}` (n_frames,) and `{"input_features"}` (n_mels, n_frames).
+    The mask is 1 where a frame holds sound, and 0 for silence that follows it. `collate` adds
+    frames of -1 to the shorter sounds of a batch, which networks leave out. Batches of an
+    extraction have equal lengths nevertheless, so that no time is lost with them.
+    """
+
+    n_mels: int
+    example_length: int
+
+    is_ragged = True
+    needs_equal_lengths = True
+
+    def compute_signature(self, payload):
+        return ((MASK, (None,), "<i8"), ("input_features", (None, self.n_mels), "<f4"))
+
+    def get_length(self, payload):
+        return len(payload[MASK])
+
+    def collate(self, payloads):
+        shape = (len(payloads), max(map(self.get_length, payloads)))
+        mask = np.full(shape, -1, dtype=np.int64)
+        frames = np.zeros((*shape, self.n_mels), dtype=np.float32)
+        for row, payload in enumerate(payloads):
+            length = self.get_length(payload)
+            mask[row, :length] = payload[MASK]
+            frames[row, :length] = payload["input_features"]
+        return {MASK: mask, "input_features": frames}
+
+    def to_input(self, batch):
+        return dict(batch)
+
+    def example(self, n, signature):
+        """Return random values; examples of other sizes have other lengths too.
+
+        The first row sounds to its end, others for two thirds of it.
+        """
+        shape = (n, self.example_length - 2 * (n - 1))
+        mask = np.ones(shape, dtype=np.int64)
+        mask[1:, shape[1] - shape[1] // 3 :] = 0
+        frames = np.random.default_rng(0).standard_normal((*shape, self.n_mels))
+        return {MASK: mask, "input_features": frames.astype(np.float32)}
+
+    def input_shape(self, signature):
+        return (self.example_length, self.n_mels)
+
+
+@dataclass(frozen=True)
+class LogMelFrames(FrontEnd):
+    """A spectrogram with some silence after the sound, and a mask of the frames that hold it.
+
+    Whisper was trained on sounds that silence fills up to 30 s, of which a fraction does as
+    well and takes a fraction of the time.
 
     Parameters
     ----------
     log_mel : LogMel
         The spectrogram.
     longest : int
-        Samples to which zeros fill up a sound.
+        Most samples of a window, silence included.
+    margin : int, default=16000
+        Least number of samples of silence after a sound, as far as `longest` allows.
+    grid : int, default=8000
+        The length with the silence is a multiple of this, so that many sounds have equal
+        lengths.
     """
 
     log_mel: LogMel
     longest: int
+    margin: int = 16000
+    grid: int = 8000
 
     @property
     def sampling_rate(self):
@@ -147,18 +204,21 @@ class LogMelFrames(FrontEnd):
 
     @property
     def format(self):
-        return FrameFormat("input_features")
+        length = self.log_mel.count_frames(self._find_length(self.grid))
+        return SpectrogramFormat(self.log_mel.n_mels, length)
+
+    def _find_length(self, n_samples):
+        """Return the number of samples of a sound with the silence after it."""
+        return min(-(-(n_samples + self.margin) // self.grid) * self.grid, self.longest)
 
     def compute_signature(self):
-        n_frames = self.log_mel.count_frames(self.longest)
-        shape = (self.log_mel.n_mels, n_frames)
-        return ((MASK, (n_frames,), "<i8"), ("input_features", shape, "<f4"))
+        return self.format.compute_signature(None)
 
     def make_payload(self, waveform):
-        frames = self.log_mel.compute(waveform, self.longest)
+        frames = self.log_mel.compute(waveform, self._find_length(len(waveform)))
         mask = np.zeros(frames.shape[1], dtype=np.int64)
         mask[: count_sounding_frames(len(waveform), self.log_mel.hop)] = 1
-        return {MASK: mask, "input_features": frames}
+        return {MASK: mask, "input_features": np.ascontiguousarray(frames.T)}
 
 
 @dataclass(frozen=True)
