@@ -87,6 +87,9 @@ class PayloadFormat(ABC):
     is_ragged : bool
         Whether payloads differ in length, as those of texts do. Then the first axis of their
         arrays is None in signatures, and `collate` pads.
+    needs_equal_lengths : bool
+        Whether only payloads of equal length make a batch of an extraction, since padding
+        would change what the network gives.
     example_length : int
         Length of such an axis in examples.
     needs_equal_lengths : bool
@@ -95,6 +98,7 @@ class PayloadFormat(ABC):
     """
 
     is_ragged = False
+    needs_equal_lengths = False
     example_length = 1
     needs_equal_lengths = False
 

@@ -51,6 +51,8 @@ class Waiting:
 class SortedWaiting:
     """Parts of different lengths, of which those of similar length make a batch.
 
+    Where the format needs that, those of equal length do.
+
     Batches are taken from the longest parts on. As many parts wait as make many batches, so
     that little is padded.
 
@@ -68,11 +70,17 @@ class SortedWaiting:
         self.format, self.batch_size = format, batch_size
         self.most_positions, self.parts, self.n_added = most_positions, [], 0
         self.n_waiting = _N_WAITING * batch_size
+        # Parts of equal length that wait are large, such as sounds, so few long ones may.
+        self.n_positions, self.longest = 0, self.n_waiting * format.example_length
 
     def add(self, part):
         """Add a part; returns whether enough wait for a batch."""
         self.n_added += 1  # no two entries are equal, so parts are never compared
-        insort(self.parts, (self.format.get_length(part.payload), -self.n_added, part))
+        length = self.format.get_length(part.payload)
+        insort(self.parts, (length, -self.n_added, part))
+        self.n_positions += length
+        if self.format.needs_equal_lengths and self.n_positions >= self.longest:
+            return True
         return len(self.parts) >= self.n_waiting
 
     def take(self):
@@ -82,8 +90,12 @@ class SortedWaiting:
         count = self.batch_size
         if self.most_positions is not None:
             count = max(self.most_positions // self.parts[-1][0], 1)
+        if self.format.needs_equal_lengths:
+            longest = self.parts[-1][0]
+            count = min(count, sum(length == longest for length, _, _ in self.parts[-count:]))
         taken = self.parts[-count:]
         del self.parts[-count:]
+        self.n_positions -= sum(length for length, _, _ in taken)
         return [part for _, _, part in reversed(taken)]
 
 
