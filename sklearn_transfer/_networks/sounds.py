@@ -20,7 +20,12 @@ from sklearn_transfer._networks.audio import make_audio_backbone
 from sklearn_transfer._networks.ctranslate2 import read_ctranslate2
 from sklearn_transfer._networks.inputs import get_states
 from sklearn_transfer._networks.layout import Place, Stage
-from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision, note_source
+from sklearn_transfer._networks.sources import (
+    note_all_known,
+    note_folder,
+    note_revision,
+    note_source,
+)
 from sklearn_transfer._networks.text import list_layers
 from sklearn_transfer._networks.text_sources import (
     describe_package,
