@@ -20,6 +20,7 @@ from sklearn_transfer._modalities.audio.front_ends import (
 from tests.small_sounds import RATE, make_noise, make_tone
 
 LONG = 30 * RATE
+pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter")  # of AST's own
 
 
 @pytest.mark.parametrize("n_samples", [LONG, LONG - 100])

@@ -203,18 +203,15 @@ def test_short_clips_are_read(n_samples):
 
 
 @pytest.mark.parametrize(
-    ("head", "name"),
-    [
-        (encode(TONE)[:12], "WAV"),
-        (encode(TONE, format="FLAC")[:12], "FLAC"),
-        (b"\xff\xd8", None),
-    ]
-    + [(encode(TONE, format="OGG")[:12], "Ogg"), (encode(TONE, format="AIFF")[:12], "AIFF")]
-    + [(encode(TONE, format="MP3")[:12], "MP3")],
-    ids=["WAV", "FLAC", "JPEG", "Ogg", "AIFF", "MP3"],
+    ("format", "name"),
+    [("WAV", "WAV"), ("FLAC", "FLAC"), ("OGG", "Ogg"), ("AIFF", "AIFF"), ("MP3", "MP3")],
 )
-def test_formats_are_known_by_their_first_bytes(head, name):
-    assert identify_sound(head) == name
+def test_formats_are_known_by_their_first_bytes(format, name):
+    assert identify_sound(encode(TONE, format=format)[:12]) == name
+
+
+def test_other_files_are_no_sounds():
+    assert identify_sound(b"\xff\xd8\xff\xe0") is None
 
 
 def test_containers_of_sounds():
