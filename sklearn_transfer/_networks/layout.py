@@ -71,8 +71,8 @@ class Layout:
     is_tower : bool, default=False
         Whether it is one of the two networks of a dual encoder, which have one name.
     is_audio : bool, default=False
-        Whether sequences are the frames of a sound, and the last axis of maps is its time. Then
-        a mask of frames is brought to the number of positions that an activation has.
+        Whether sequences are the frames of a sound, and the last axis of maps is its time.
+        Then a mask of frames is brought to the number of positions that an activation has.
     bands : int, default=1
         Of such a sequence: how many bands of frequency it holds, one after the other, with all
         times of each; 1 where a position stands for a time alone.

@@ -66,14 +66,14 @@ def _stretch_mask(mask, activation, layout, n_positions):
     """Return a mask of frames as one of the positions of an activation, band after band.
 
     Position p of P begins with frame p * F // P of F frames, and sounds where that one does.
+    Values of 0 and below stand for silence.
     """
     bands = layout.bands if activation.ndim == 3 else math.prod(activation.shape[2:-1])
     if n_positions % bands:
         bands = 1
     n_times = n_positions // bands
     first = torch.arange(n_times, device=mask.device) * mask.shape[1] // n_times
-    # Negative entries stand for what fills up a batch.
-    return (mask[:, first] > 0).to(mask.dtype).repeat(1, bands)
+    return (mask[:, first] > 0).long().repeat(1, bands)
 
 
 def pool_tokens(states, pooling, mask):

@@ -114,16 +114,14 @@ def read_sample(sample, sampling_rate):
 
 
 def _unwrap(sample):
-    """Return a sample whose waveform is a NumPy array; a mapping of a hub gives its content."""
+    """Return a sample whose waveform is a NumPy array; mappings give what they hold."""
     if isinstance(sample, Mapping) and {"array", "sampling_rate"} <= sample.keys():
         return (unwrap_sample(sample["array"]), sample["sampling_rate"])
     if _is_pair(sample):
         return (np.asarray(unwrap_sample(sample[0])), sample[1])
     sample = unwrap_sample(sample)
-    if not isinstance(sample, np.ndarray) and hasattr(sample, "__array__"):
-        if getattr(sample, "ndim", 0) == 1:
-            return np.asarray(sample)
-    return sample
+    is_array = not isinstance(sample, np.ndarray) and hasattr(sample, "__array__")
+    return np.asarray(sample) if is_array and getattr(sample, "ndim", 0) == 1 else sample
 
 
 def _is_pair(sample):

@@ -77,107 +77,83 @@ class FrameFormat(PayloadFormat):
         return batch
 
     def input_shape(self, signature):
-        return dict((name, shape) for name, shape, _ in signature)[self.name]
+        return next(shape for name, shape, _ in signature if name == self.name)
 
 
 @dataclass(frozen=True)
-class SampleFormat(PayloadFormat):
-    """Payloads `{"attention_mask", "input_values"}` (n_samples,), of any number of samples.
+class RaggedFormat(PayloadFormat):
+    """Payloads `{"attention_mask", name}` of any length, with time as their first axis.
 
-    Networks of waveforms normalize over time, so that padding would change what they give:
-    batches of an extraction have equal lengths (`needs_equal_lengths`). `collate` pads with
-    zeros at the end nevertheless, for training. A network without an argument for the mask is
-    called with the samples alone (`has_mask=False`).
+    Many networks of sounds cannot leave padding out, so that it would change what they give:
+    batches of an extraction hold equal lengths alone. For training, `collate` pads with zeros
+    nevertheless, where the mask is -1. It is 0 for silence that belongs to the payload itself,
+    and 1 for sound.
+
+    Parameters
+    ----------
+    name : str
+        The network's argument.
+    width : int or None
+        Values of a frame; None where the first axis is the samples themselves.
+    step : int
+        By how much the lengths of examples differ.
+    example_length : int, default=1
+        Length of the shortest examples.
+    has_mask : bool, default=True
+        Whether the network takes the mask. Otherwise it is called with the array alone.
     """
 
-    example_length: int
+    name: str
+    width: int | None
+    step: int
+    example_length: int = 1
     has_mask: bool = True
 
     is_ragged = True
     needs_equal_lengths = True
 
     def compute_signature(self, payload):
-        return ((MASK, (None,), "<i8"), ("input_values", (None,), "<f4"))
+        shape = (None,) if self.width is None else (None, self.width)
+        return ((MASK, (None,), "<i8"), (self.name, shape, "<f4"))
 
     def get_length(self, payload):
-        return len(payload["input_values"])
+        return len(payload[self.name])
 
     def collate(self, payloads):
-        shape = (len(payloads), max(map(self.get_length, payloads)))
-        batch = {MASK: np.zeros(shape, np.int64), "input_values": np.zeros(shape, np.float32)}
+        length = max(map(self.get_length, payloads))
+        inner = () if self.width is None else (self.width,)
+        mask = np.full((len(payloads), length), -1, dtype=np.int64)
+        values = np.zeros((len(payloads), length, *inner), dtype=np.float32)
         for row, payload in enumerate(payloads):
-            for name, array in payload.items():
-                batch[name][row, : len(array)] = array
-        return batch
+            mask[row, : self.get_length(payload)] = payload[MASK]
+            values[row, : self.get_length(payload)] = payload[self.name]
+        return {MASK: mask, self.name: values}
 
     def to_input(self, batch):
-        return dict(batch) if self.has_mask else batch["input_values"]
+        return dict(batch) if self.has_mask else batch[self.name]
 
     def example(self, n, signature):
-        """Return random samples; examples of other sizes have other lengths too."""
-        shape = (n, self.example_length + 400 * (n - 1))
-        values = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        return {MASK: np.ones(shape, np.int64), "input_values": values}
+        """Return random values, of other lengths in examples of other sizes.
 
-    def input_shape(self, signature):
-        return (self.example_length,)
-
-
-@dataclass(frozen=True)
-class SpectrogramFormat(PayloadFormat):
-    """Payloads `{"attention_mask"}` (n_frames,), `{"input_features"}` (n_frames, n_mels).
-
-    The mask is 1 where a frame holds sound, and 0 for silence that follows it. `collate` adds
-    frames of -1 to the shorter sounds of a batch, which networks leave out. Batches of an
-    extraction have equal lengths nevertheless, so that no time is lost with them.
-    """
-
-    n_mels: int
-    example_length: int
-
-    is_ragged = True
-    needs_equal_lengths = True
-
-    def compute_signature(self, payload):
-        return ((MASK, (None,), "<i8"), ("input_features", (None, self.n_mels), "<f4"))
-
-    def get_length(self, payload):
-        return len(payload[MASK])
-
-    def collate(self, payloads):
-        shape = (len(payloads), max(map(self.get_length, payloads)))
-        mask = np.full(shape, -1, dtype=np.int64)
-        frames = np.zeros((*shape, self.n_mels), dtype=np.float32)
-        for row, payload in enumerate(payloads):
-            length = self.get_length(payload)
-            mask[row, :length] = payload[MASK]
-            frames[row, :length] = payload["input_features"]
-        return {MASK: mask, "input_features": frames}
-
-    def to_input(self, batch):
-        return dict(batch)
-
-    def example(self, n, signature):
-        """Return random values; examples of other sizes have other lengths too.
-
-        The first row sounds to its end, others for two thirds of it.
+        All rows but the first end in silence.
         """
-        shape = (n, self.example_length - 2 * (n - 1))
-        mask = np.ones(shape, dtype=np.int64)
-        mask[1:, shape[1] - shape[1] // 3 :] = 0
-        frames = np.random.default_rng(0).standard_normal((*shape, self.n_mels))
-        return {MASK: mask, "input_features": frames.astype(np.float32)}
+        length = self.example_length + self.step * (n - 1)
+        inner = () if self.width is None else (self.width,)
+        values = np.random.default_rng(0).standard_normal((n, length, *inner), np.float32)
+        mask = np.ones((n, length), dtype=np.int64)
+        mask[1:, length - length // 4 :] = 0
+        return {MASK: mask, self.name: values}
 
     def input_shape(self, signature):
-        return (self.example_length, self.n_mels)
+        return tuple(self.fill_shape(signature[1][1]))
 
 
 @dataclass(frozen=True)
 class LogMelFrames(FrontEnd):
-    """A spectrogram with some silence after the sound, and a mask of the frames that hold it.
+    """A spectrogram with time as its first axis, and a mask of the frames that hold sound.
 
-    Whisper was trained on sounds that silence fills up to 30 s, of which a fraction does as
-    well and takes a fraction of the time.
+    Payloads are `{"attention_mask"}` (n_frames,) and `{"input_features"}` (n_frames, n_mels).
+    The silence that is added to a sound depends on its length alone.
 
     Parameters
     ----------
@@ -185,17 +161,16 @@ class LogMelFrames(FrontEnd):
         The spectrogram.
     longest : int
         Most samples of a window, silence included.
-    margin : int, default=16000
-        Least number of samples of silence after a sound, as far as `longest` allows.
-    grid : int, default=8000
-        The length with the silence is a multiple of this, so that many sounds have equal
-        lengths.
+    margin : int, default=0
+        Samples of silence that are added at least, where there is room.
+    grid : int, default=1
+        The length is rounded up to a multiple of this, which makes batches of equal lengths.
     """
 
     log_mel: LogMel
     longest: int
-    margin: int = 16000
-    grid: int = 8000
+    margin: int = 0
+    grid: int = 1
 
     @property
     def sampling_rate(self):
@@ -204,21 +179,21 @@ class LogMelFrames(FrontEnd):
 
     @property
     def format(self):
-        length = self.log_mel.count_frames(self._find_length(self.grid))
-        return SpectrogramFormat(self.log_mel.n_mels, length)
-
-    def _find_length(self, n_samples):
-        """Return the number of samples of a sound with the silence after it."""
-        return min(-(-(n_samples + self.margin) // self.grid) * self.grid, self.longest)
+        lengths = (self.log_mel.count_frames(n) for n in (self.grid, self._pad(1)))
+        return RaggedFormat("input_features", self.log_mel.n_mels, *lengths)
 
     def compute_signature(self):
         return self.format.compute_signature(None)
 
+    def _pad(self, n_samples):
+        """Return the number of samples, silence included, of a sound of `n_samples`."""
+        return min(-(-(n_samples + self.margin) // self.grid) * self.grid, self.longest)
+
     def make_payload(self, waveform):
-        frames = self.log_mel.compute(waveform, self._find_length(len(waveform)))
-        mask = np.zeros(frames.shape[1], dtype=np.int64)
+        frames = self.log_mel.compute(waveform, self._pad(len(waveform))).T
+        mask = np.zeros(len(frames), dtype=np.int64)
         mask[: count_sounding_frames(len(waveform), self.log_mel.hop)] = 1
-        return {MASK: mask, "input_features": np.ascontiguousarray(frames.T)}
+        return {MASK: mask, "input_features": np.ascontiguousarray(frames)}
 
 
 @dataclass(frozen=True)
@@ -251,7 +226,7 @@ class Waveform(FrontEnd):
     @property
     def format(self):
         length = max(min(self.longest, int(self.sampling_rate)), self.shortest)
-        return SampleFormat(length, self.has_mask)
+        return RaggedFormat("input_values", None, self.shortest, length, self.has_mask)
 
     def compute_signature(self):
         return self.format.compute_signature(None)
@@ -261,7 +236,8 @@ class Waveform(FrontEnd):
         if self.is_normalized:
             values = (values - values.mean()) / np.sqrt(values.var() + 1e-7)
         values = np.pad(values, (0, max(self.shortest - len(values), 0))).astype(np.float32)
-        return {MASK: np.ones(len(values), np.int64), "input_values": values}
+        # Ones without memory: a mask of that many numbers would be twice as large as these.
+        return {MASK: np.broadcast_to(np.int64(1), values.shape), "input_values": values}
 
 
 @dataclass(frozen=True)
@@ -331,7 +307,11 @@ def count_sounding_frames(n_samples, hop):
     return max(-(-n_samples // hop), 1)
 
 
-# Of all networks of Whisper with 80 bands [Radford 2022].
+# Of the networks of Whisper with 80 bands [Radford 2022]. These were trained on 30 s; a second
+# of silence after a shorter sound serves as well and takes a fraction of the time.
 WHISPER = LogMelFrames(
-    LogMel(16000, 400, 160, 80, log="whisper", padding="reflect", drops_last=True), 480000
+    LogMel(16000, 400, 160, 80, log="whisper", padding="reflect", drops_last=True),
+    longest=480000,
+    margin=16000,
+    grid=8000,
 )

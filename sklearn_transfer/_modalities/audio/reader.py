@@ -148,10 +148,11 @@ class AudioReader(Reader):
                 )
             return block
         if self.channels == "auto" and n_channels > _MOST_MIXED:
+            mixing = self.caller.write("channels='mean'")
             raise BadSampleError(
                 f"has {n_channels} channels, which may be loudspeakers or sensors; with"
-                f" {self.caller.write("channels='mean'")} they are mixed, and"
-                " with channels='separate' each is passed by itself"
+                f" {mixing} they are mixed, and with channels='separate' each is passed by"
+                " itself"
             )
         return block.mean(axis=0, keepdims=True) if n_channels > 1 else block
 

@@ -25,9 +25,9 @@ def resample(blocks, rate, new_rate, block_length):
 
     Notes
     -----
-    Polyphase filtering as in `scipy.signal.resample_poly`, which gives the same numbers for the
-    whole: a part is filtered with the samples around it that the filter reaches, and begins
-    where the grids of both rates meet.
+    Polyphase filtering as in `scipy.signal.resample_poly`, which gives the same numbers for
+    the whole: a part is filtered with the samples around it that the filter reaches, and
+    begins where the grids of both rates meet.
     """
     ratio = Fraction(new_rate).limit_denominator(_LARGEST_DENOMINATOR) / Fraction(
         rate

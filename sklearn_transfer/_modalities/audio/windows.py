@@ -6,8 +6,9 @@ import numpy as np
 def cut_windows(blocks, length, hop):
     """Yield the windows (channels, time) of consecutive blocks.
 
-    A window begins every `hop` samples, at most `length`, and has `length` of them; the last one, with which the
-    sound ends, has 1 to `length`. Sounds of up to `length` samples are one window.
+    A window begins every `hop` samples, which are at most `length`, and has `length` of them;
+    the last one, with which the sound ends, has 1 to `length`. Sounds of up to `length`
+    samples are one window.
     """
     held = None
     for block in blocks:
