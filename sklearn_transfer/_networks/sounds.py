@@ -1,4 +1,4 @@
-"""Networks of sounds: the packaged Whisper, and those of transformers from hubs and folders."""
+"""Networks of sounds: the packaged Whisper, and those of transformers in folders and hubs."""
 
 import json
 from dataclasses import replace
@@ -12,6 +12,7 @@ from sklearn_transfer._modalities.audio.spec import AudioSpec
 from sklearn_transfer._networks import sound_kinds
 from sklearn_transfer._networks.audio import make_audio_backbone
 from sklearn_transfer._networks.ctranslate2 import read_ctranslate2
+from sklearn_transfer._networks.dual_encoders import silence
 from sklearn_transfer._networks.inputs import get_states
 from sklearn_transfer._networks.layout import Place, Stage
 from sklearn_transfer._networks.sound_kinds import read_json
@@ -53,7 +54,7 @@ class WaveformNetwork(nn.Module):
     def forward(self, input_values, attention_mask):
         # A mask is passed where it hides something: without one, networks that normalize over
         # time compute what they were trained to.
-        mask = find_held(attention_mask - 1)
+        mask = find_held(attention_mask)
         mask = None if mask is None else mask.long()
         return get_states(self.network(input_values, attention_mask=mask))
 
@@ -269,7 +270,7 @@ def _load_with_transformers(kind, folder, request, label, origin):
     transformers = import_optional("transformers", "text", f"model={shorten(label)}")
     kind = getattr(transformers, kind)
     options = {"local_files_only": True, "trust_remote_code": False}
-    with silence_progress(transformers):
+    with silence_progress(transformers), silence(transformers.utils.logging):
         if request.weights == "pretrained":
             _find_weights(folder)
             network, info = kind.from_pretrained(folder, output_loading_info=True, **options)
