@@ -9,6 +9,8 @@ from sklearn_transfer._networks.layout import OUTPUT, Layout, list_children
 
 # Seconds of a window of a module that takes waveforms of any length.
 _SECONDS = 30
+# Samples of a window at least, of series of a low rate.
+_LEAST = 1024
 
 
 def make_audio_backbone(
@@ -52,8 +54,10 @@ def make_audio_backbone(
 def wrap_sound_module(module, label, origin):
     """Return the backbone of a module with an attribute `sampling_rate`.
 
-    It is called with waveforms (n, samples) of that rate, scaled to [-1, 1], of equal length,
-    and with `attention_mask` if it has an argument of that name.
+    It is called with waveforms (n, samples) of that rate and of equal length, or
+    (n, n_channels, samples) if it has an attribute `n_channels` above 1, and with
+    `attention_mask` if it has an argument of that name. Its attribute `shortest` is the number
+    of samples that it needs.
     """
     rate = module.sampling_rate
     has_mask = MASK in inspect.signature(module.forward).parameters
@@ -61,8 +65,9 @@ def wrap_sound_module(module, label, origin):
         sampling_rate=rate,
         is_normalized=False,
         shortest=int(getattr(module, "shortest", 1)),
-        longest=int(_SECONDS * rate),
+        longest=max(int(_SECONDS * rate), _LEAST),
         has_mask=has_mask,
+        n_channels=int(getattr(module, "n_channels", 1)),
     )
     spec = AudioSpec(label, front_end)
     return make_audio_backbone(module, spec, origin, stages=list_children(module))

@@ -16,6 +16,8 @@ from sklearn_transfer._modalities.payloads import PayloadFormat
 from sklearn_transfer._validation import import_optional
 
 MASK = "attention_mask"
+# Samples per second below which a waveform is a time series, such as that of a sensor.
+LOWEST_SOUND = 4000
 
 
 class FrontEnd(ABC):
@@ -25,16 +27,22 @@ class FrontEnd(ABC):
     ----------
     sampling_rate : int or float
         Samples per second of the waveforms that it takes.
-    longest : int or None
-        Most samples of one window; a longer sound is cut into windows of that length. None
-        for any number.
+    longest : int
+        Most samples of one window; a longer sound is cut into windows of that length.
+    n_channels : int
+        Channels that the network takes at once.
     format : PayloadFormat
         What its payloads hold.
     """
 
     sampling_rate: float
-    longest: int | None
-    is_series = False
+    longest: int
+    n_channels = 1
+
+    @property
+    def is_series(self):
+        """Whether the rate is too low for sound, so that values have any unit."""
+        return self.sampling_rate < LOWEST_SOUND
 
     @property
     @abstractmethod
@@ -49,8 +57,9 @@ class FrontEnd(ABC):
     def make_payload(self, waveform):
         """Return the payload of a waveform (n_samples,), float32, of 1 to `longest` samples.
 
-        It depends on nothing else: whatever a network needs beyond the end of a sound is
-        added here, and where there is a mask, it is 1 for what holds sound alone.
+        With several channels, it is (n_channels, n_samples). The payload depends on nothing
+        else: whatever a network needs beyond the end of a sound is added here, and where there
+        is a mask, it is 1 for what holds sound alone.
         """
 
 
@@ -101,6 +110,8 @@ class RaggedFormat(PayloadFormat):
         Length of the shortest examples.
     has_mask : bool, default=True
         Whether the network takes the mask. Otherwise it is called with the array alone.
+    is_transposed : bool, default=False
+        Whether the network takes time as its last axis.
     """
 
     name: str
@@ -108,6 +119,7 @@ class RaggedFormat(PayloadFormat):
     step: int
     example_length: int = 1
     has_mask: bool = True
+    is_transposed: bool = False
 
     is_ragged = True
     needs_equal_lengths = True
@@ -130,6 +142,8 @@ class RaggedFormat(PayloadFormat):
         return {MASK: mask, self.name: values}
 
     def to_input(self, batch):
+        if self.is_transposed:
+            batch = {**batch, self.name: batch[self.name].transpose(1, 2)}
         return dict(batch) if self.has_mask else batch[self.name]
 
     def example(self, n, signature):
@@ -201,7 +215,7 @@ class Waveform(FrontEnd):
     """The samples themselves, as wav2vec 2.0 takes them.
 
     Payloads are `{"attention_mask", "input_values"}` (n_samples,), where the mask is 1
-    throughout.
+    throughout; several channels are the last axis of the values.
 
     Parameters
     ----------
@@ -215,6 +229,8 @@ class Waveform(FrontEnd):
         Most samples of a window.
     has_mask : bool, default=True
         Whether the network takes the mask, by the name "attention_mask".
+    n_channels : int, default=1
+        Channels that the network takes at once, as (n, n_channels, n_samples).
     """
 
     sampling_rate: float = 16000
@@ -222,11 +238,15 @@ class Waveform(FrontEnd):
     shortest: int = 400
     longest: int = 480000
     has_mask: bool = True
+    n_channels: int = 1
 
     @property
     def format(self):
         length = max(min(self.longest, int(self.sampling_rate)), self.shortest)
-        return RaggedFormat("input_values", None, self.shortest, length, self.has_mask)
+        is_wide = self.n_channels > 1
+        width = self.n_channels if is_wide else None
+        options = (self.shortest, length, self.has_mask, is_wide)
+        return RaggedFormat("input_values", width, *options)
 
     def compute_signature(self):
         return self.format.compute_signature(None)
@@ -235,9 +255,11 @@ class Waveform(FrontEnd):
         values = waveform.astype(np.float64)
         if self.is_normalized:
             values = (values - values.mean()) / np.sqrt(values.var() + 1e-7)
-        values = np.pad(values, (0, max(self.shortest - len(values), 0))).astype(np.float32)
+        values = values.T
+        missing = max(self.shortest - len(values), 0)
+        values = np.pad(values, [(0, missing), (0, 0)][: values.ndim]).astype(np.float32)
         # Ones without memory: a mask of that many numbers would be twice as large as these.
-        return {MASK: np.broadcast_to(np.int64(1), values.shape), "input_values": values}
+        return {MASK: np.broadcast_to(np.int64(1), len(values)), "input_values": values}
 
 
 @dataclass(frozen=True)

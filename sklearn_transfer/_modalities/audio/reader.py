@@ -83,7 +83,8 @@ class AudioReader(Reader):
     ):
         self.front_end, self.sampling_rate, self.caller = front_end, sampling_rate, caller
         self.channels, self.label = channels, label
-        self.n_channels = n_channels if channels == "separate" else 1
+        is_separate = channels == "separate" and front_end.n_channels == 1
+        self.n_channels = n_channels if is_separate else 1
         self.format, self.key = front_end.format, digest("sound", repr(front_end))
         self.length = self._choose_length(window)
         self.hop = max(round(self.length * (1 - overlap)), 1)
@@ -122,7 +123,7 @@ class AudioReader(Reader):
         windows = self.cut(content, note)
         first = list(islice(windows, 2))
         if len(first) == 1 and self.n_channels == 1:
-            return self.front_end.make_payload(first[0][0])
+            return self.front_end.make_payload(self._take_channels(first[0])[0])
         return Stream(self._make_windows(chain(first, windows)))
 
     def cut(self, content, note=None):
@@ -131,7 +132,9 @@ class AudioReader(Reader):
         There is one channel unless they are passed one after the other.
         """
         own_rate = self.front_end.sampling_rate
-        rate, blocks = read_blocks(content, self.front_end.is_series)
+        is_series = self.front_end.is_series
+        has_channels_first = is_series or self.channels == "separate"
+        rate, blocks = read_blocks(content, is_series, has_channels_first)
         if note is not None and rate < own_rate:
             note(Narrowband(rate, own_rate))
         blocks = resample(map(self._mix, blocks), rate, own_rate, BLOCK)
@@ -140,12 +143,8 @@ class AudioReader(Reader):
     def _mix(self, block):
         """Return the mean over channels, or the channels where they are kept apart."""
         n_channels = len(block)
-        if self.channels == "separate":
-            if n_channels != self.n_channels:
-                raise BadSampleError(
-                    f"has {n_channels} channels, expected {self.n_channels} as the first"
-                    " sample that was seen"
-                )
+        if self.channels == "separate" or self.front_end.n_channels > 1:
+            self._check_channels(n_channels)
             return block
         if self.channels == "auto" and n_channels > _MOST_MIXED:
             mixing = self.caller.write("channels='mean'")
@@ -156,13 +155,29 @@ class AudioReader(Reader):
             )
         return block.mean(axis=0, keepdims=True) if n_channels > 1 else block
 
+    def _check_channels(self, n_channels):
+        if self.front_end.n_channels > 1 and n_channels != self.front_end.n_channels:
+            raise BadSampleError(
+                f"has {n_channels} channels, and {self.label} takes"
+                f" {self.front_end.n_channels}"
+            )
+        if self.front_end.n_channels == 1 and n_channels != self.n_channels:
+            raise BadSampleError(
+                f"has {n_channels} channels, expected {self.n_channels}, as the first sample"
+                " that was seen"
+            )
+
+    def _take_channels(self, window):
+        """Return the waveforms of a window that are passed one after the other."""
+        return [window] if self.front_end.n_channels > 1 else window
+
     def _make_windows(self, windows):
         for window in windows:
-            for channel, waveform in enumerate(window):
+            for channel, waveform in enumerate(self._take_channels(window)):
                 waveform = np.ascontiguousarray(waveform)
                 yield Window(
                     digest("window", digest_array(waveform)),
-                    float(len(waveform)),
+                    float(waveform.shape[-1]),
                     partial(self.front_end.make_payload, waveform),
                     channel,
                 )

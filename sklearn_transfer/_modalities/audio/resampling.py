@@ -4,7 +4,6 @@ import functools
 from fractions import Fraction
 
 import numpy as np
-import scipy.signal
 
 # Zero crossings of the filter on each side, as in SciPy's default.
 _HALF_WIDTH = 10
@@ -36,6 +35,8 @@ def resample(blocks, rate, new_rate, block_length):
     if up == down:
         yield from blocks
         return
+    from scipy.signal import resample_poly  # whose import takes half a second
+
     filter_ = _design_filter(up, down)
     reach = down * -(-_HALF_WIDTH * max(up, down) // (up * down))
     step = down * max(block_length // down, 1)
@@ -44,7 +45,7 @@ def resample(blocks, rate, new_rate, block_length):
         held = block if held is None else np.concatenate([held, block], axis=1)
         while held.shape[1] >= n_before + step + reach:
             part = held[:, : n_before + step + reach]
-            found = scipy.signal.resample_poly(part, up, down, axis=1, window=filter_)
+            found = resample_poly(part, up, down, axis=1, window=filter_)
             first = n_before * up // down
             yield found[:, first : first + step * up // down]
             drop = n_before + step - reach
@@ -53,13 +54,15 @@ def resample(blocks, rate, new_rate, block_length):
             else:
                 n_before += step
     if held is not None and held.shape[1] > n_before:
-        found = scipy.signal.resample_poly(held, up, down, axis=1, window=filter_)
+        found = resample_poly(held, up, down, axis=1, window=filter_)
         yield found[:, n_before * up // down :]
 
 
 @functools.lru_cache(maxsize=16)
 def _design_filter(up, down):
     """Return the low-pass filter of SciPy's default for a ratio of rates."""
+    from scipy.signal import firwin
+
     highest = max(up, down)
     length = 2 * _HALF_WIDTH * highest + 1
-    return scipy.signal.firwin(length, 1 / highest, window=("kaiser", 5.0)).astype(np.float32)
+    return firwin(length, 1 / highest, window=("kaiser", 5.0)).astype(np.float32)

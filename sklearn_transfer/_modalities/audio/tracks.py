@@ -37,7 +37,7 @@ _UNREADABLE = (
 )
 
 
-def read_blocks(content, is_series=False):
+def read_blocks(content, is_series=False, has_channels_first=False):
     """Return the sampling rate of content, and a generator of its blocks.
 
     Parameters
@@ -46,6 +46,8 @@ def read_blocks(content, is_series=False):
         As `contents.read_sample` returns it.
     is_series : bool, default=False
         Whether arrays hold measurements of any unit, which are not scaled.
+    has_channels_first : bool, default=False
+        Whether the first axis of arrays is that of channels, even if it is the longer one.
 
     Returns
     -------
@@ -56,29 +58,39 @@ def read_blocks(content, is_series=False):
         not finite, or too large for sound.
     """
     if isinstance(content, Waveforms):
-        blocks = _slice_waveforms(content.array, is_series)
+        blocks = _slice_waveforms(content.array, is_series, has_channels_first)
         return content.sampling_rate, _check_blocks(blocks, content.sampling_rate, is_series)
     blocks = _decode(content)
     rate = next(blocks)
     return rate, _check_blocks(blocks, rate, is_series)
 
 
-def _slice_waveforms(array, is_series):
-    array = orient(array, is_series)
+def count_file_channels(content):
+    """Return the number of channels of a file by its header."""
+    soundfile = import_optional("soundfile", "audio", "reading files of sounds")
+    with _open_content(content) as (file, head):
+        try:
+            with soundfile.SoundFile(file, closefd=False) as track:
+                return track.channels
+        except soundfile.LibsndfileError as error:
+            raise BadSampleError(_describe_failure(head, error)) from error
+
+
+def _slice_waveforms(array, is_series, has_channels_first):
+    array = _orient(array, has_channels_first)
     for start in range(0, array.shape[1], BLOCK):
         part = array[:, start : start + BLOCK]
         yield part.astype(np.float32) if is_series else _scale(part)
 
 
-def orient(array, is_series=False):
+def _orient(array, has_channels_first):
     """Return waveforms as (channels, time).
 
-    The longer axis of a sound is its time, since soundfile has it first and others last. Of a
-    series the last one is, whatever its length.
+    The longer axis of a sound is its time, since soundfile has it first and others last.
     """
     if array.ndim == 1:
         return array[None]
-    if is_series or array.shape[0] <= array.shape[1]:
+    if has_channels_first or array.shape[0] <= array.shape[1]:
         return array
     return array.T
 
