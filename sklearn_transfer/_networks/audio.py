@@ -1,4 +1,4 @@
-"""What networks of sounds have in common, and modules of the user that take waveforms."""
+"""Common parts of networks of sounds, and modules of the user that take waveforms."""
 
 import inspect
 

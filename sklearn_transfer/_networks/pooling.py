@@ -38,7 +38,7 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
         return activation.reshape(activation.shape[0], -1)  # `len` is a constant in exports
     maps, n_prefix = _convert_to_positions(activation, layout, stage, spatial)
     if layout.is_audio and mask is not None:
-        mask = _stretch_mask(mask, activation, layout, maps.shape[1] - n_prefix)
+        mask = _spread_mask(mask, activation, layout, maps.shape[1] - n_prefix)
         mask = torch.nn.functional.pad(mask, (n_prefix, 0), value=1)
     elif mask is not None and mask.shape[1] != maps.shape[1]:
         mask = None  # the positions of this activation are not those of the input
@@ -62,7 +62,7 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     return _reduce(maps, pooling, None if mask is None else mask[:, n_prefix:])
 
 
-def _stretch_mask(mask, activation, layout, n_positions):
+def _spread_mask(mask, activation, layout, n_positions):
     """Return a mask of frames as one of the positions of an activation, band after band.
 
     Position p of P begins with frame p * F // P of F frames, and sounds where that one does.

@@ -119,8 +119,8 @@ class PretrainedAudioFeatures(_BasePretrained):
     X is a list, tuple, Series, 1-D array, one-column DataFrame or (n_samples, 1) array of
     samples, or, with `sampling_rate`, a numeric array (n_samples, time) or (n_samples,
     channels, time). A sample is a path or the bytes of a file that soundfile reads (WAV, FLAC,
-    Ogg, MP3, AIFF), a `data:` URI, a pair (waveform, sampling_rate), a mapping with "array" and
-    "sampling_rate", or, with `sampling_rate`, a waveform. A waveform is an array (time,),
+    Ogg, MP3, AIFF), a `data:` URI, a pair (waveform, sampling_rate), a mapping with "array"
+    and "sampling_rate", or, with `sampling_rate`, a waveform. A waveform is an array (time,),
     (channels, time) or (time, channels), of which the longer axis is the time; of time series,
     and with `channels="separate"`, it is (channels, time) whatever its lengths. Integers of 8,
     16 and 32 bits are scaled by their range; floats lie between -1 and 1, and those beyond 8

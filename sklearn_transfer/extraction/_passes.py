@@ -200,6 +200,9 @@ class Passes:
                 self.backbone.widths[tap, self.signature] = matrix.shape[1]
                 found.append(matrix)
                 continue
+            if format.needs_equal_lengths:  # nothing is padded
+                found.append(list(matrix))
+                continue
             lengths = [format.get_length(part.payload) for part in parts]
             width = matrix.shape[1] // max(lengths)
             pairs = zip(matrix, lengths, strict=True)

@@ -118,7 +118,7 @@ def _unwrap(sample):
     if isinstance(sample, Mapping) and {"array", "sampling_rate"} <= sample.keys():
         return (unwrap_sample(sample["array"]), sample["sampling_rate"])
     if _is_pair(sample):
-        return (np.asarray(unwrap_sample(sample[0])), sample[1])
+        return (np.asanyarray(unwrap_sample(sample[0])), sample[1])
     sample = unwrap_sample(sample)
     is_array = not isinstance(sample, np.ndarray) and hasattr(sample, "__array__")
     return np.asarray(sample) if is_array and getattr(sample, "ndim", 0) == 1 else sample

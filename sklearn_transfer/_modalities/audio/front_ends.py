@@ -5,7 +5,9 @@ of manifests and of the keys of cached vectors.
 """
 
 import functools
+import importlib.util
 import json
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -31,6 +33,8 @@ class FrontEnd(ABC):
         Most samples of one window; a longer sound is cut into windows of that length.
     n_channels : int
         Channels that the network takes at once.
+    circumstances : tuple
+        What payloads depend on beside the front end itself, such as an installed package.
     format : PayloadFormat
         What its payloads hold.
     """
@@ -38,6 +42,7 @@ class FrontEnd(ABC):
     sampling_rate: float
     longest: int
     n_channels = 1
+    circumstances = ()
 
     @property
     def is_series(self):
@@ -300,6 +305,11 @@ class Extractor(FrontEnd):
     n_frames: int | None = None
 
     @property
+    def circumstances(self):
+        """Whether there is torchaudio, by which some extractors compute if they can."""
+        return ("torchaudio", importlib.util.find_spec("torchaudio") is not None)
+
+    @property
     def format(self):
         return FrameFormat(self.name, self.hop is not None)
 
@@ -321,7 +331,10 @@ class Extractor(FrontEnd):
 @functools.lru_cache(maxsize=8)
 def _build_extractor(kind, definition):
     transformers = import_optional("transformers", "text", f"the {kind} of this network")
-    return getattr(transformers, kind).from_dict(json.loads(definition))
+    with warnings.catch_warnings():
+        # AST has bands without a frequency, of which each of its extractors warns.
+        warnings.filterwarnings("ignore", message="At least one mel filter")
+        return getattr(transformers, kind).from_dict(json.loads(definition))
 
 
 def count_sounding_frames(n_samples, hop):

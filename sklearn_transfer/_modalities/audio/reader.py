@@ -85,7 +85,8 @@ class AudioReader(Reader):
         self.channels, self.label = channels, label
         is_separate = channels == "separate" and front_end.n_channels == 1
         self.n_channels = n_channels if is_separate else 1
-        self.format, self.key = front_end.format, digest("sound", repr(front_end))
+        self.format = front_end.format
+        self.key = digest("sound", repr(front_end), front_end.circumstances)
         self.length = self._choose_length(window)
         self.hop = max(round(self.length * (1 - overlap)), 1)
         self.settings = (self.length, self.hop, channels)

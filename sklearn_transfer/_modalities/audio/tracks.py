@@ -58,7 +58,7 @@ def read_blocks(content, is_series=False, has_channels_first=False):
         not finite, or too large for sound.
     """
     if isinstance(content, Waveforms):
-        blocks = _slice_waveforms(content.array, is_series, has_channels_first)
+        blocks = _split_waveforms(content.array, is_series, has_channels_first)
         return content.sampling_rate, _check_blocks(blocks, content.sampling_rate, is_series)
     blocks = _decode(content)
     rate = next(blocks)
@@ -76,7 +76,7 @@ def count_file_channels(content):
             raise BadSampleError(_describe_failure(head, error)) from error
 
 
-def _slice_waveforms(array, is_series, has_channels_first):
+def _split_waveforms(array, is_series, has_channels_first):
     array = _orient(array, has_channels_first)
     for start in range(0, array.shape[1], BLOCK):
         part = array[:, start : start + BLOCK]
