@@ -83,9 +83,9 @@ def _families():
         yield pytest.param(name, {"input_size": size, "engine": engine}, marks=marks, id=name)
 
 
-# All checks of a network run in sequence, because it is built once and not kept for long. Large
-# ones are run by torch, since compiling them takes most of the time, and test_engines.py compares
-# other engines with it. Some cannot be compiled for such a small size.
+# All checks of a network run in sequence, because it is built once and not kept for long.
+# Large ones are run by torch, since compiling them takes most of the time, and test_engines.py
+# compares other engines with it. Some cannot be compiled for such a small size.
 @pytest.mark.filterwarnings("ignore:.*PyTorch runs it")
 @pytest.mark.parametrize(
     "check",
