@@ -72,6 +72,7 @@ html_theme_options = {
 }
 html_sidebars = {"changelog": [], "benchmarks": []}
 
+toc_object_entries_show_parents = "hide"
 copybutton_exclude = ".linenos, .gp, .go"
 
 sphinx_gallery_conf = {
