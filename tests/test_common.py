@@ -80,20 +80,22 @@ FAMILIES = [
 def _families():
     for name, size, why in FAMILIES:
         marks = pytest.mark.slow if why else ()
-        yield pytest.param(name, size, marks=marks, id=name)
+        engine = "torch" if why else "auto"
+        yield pytest.param(name, {"input_size": size, "engine": engine}, marks=marks, id=name)
 
 
 # All checks of a network run in sequence, because it is built once and not kept for long.
-# Some networks cannot be compiled for such a small size.
+# Large ones are run by torch, since compiling them takes most of the time, and test_engines.py
+# compares other engines with it. Some cannot be compiled for such a small size.
 @pytest.mark.filterwarnings("ignore:.*PyTorch runs it")
 @pytest.mark.parametrize(
     "check",
     [check_output, check_batch_size, check_depths_of_one_pass],
     ids=lambda c: c.__name__,
 )
-@pytest.mark.parametrize(("name", "size"), list(_families()))
-def test_family(name, size, check, crops):
-    check(PretrainedFeatures(name, weights=None, input_size=size), crops[:3])
+@pytest.mark.parametrize(("name", "options"), list(_families()))
+def test_family(name, options, check, crops):
+    check(PretrainedFeatures(name, weights=None, **options), crops[:3])
 
 
 def name_checks(estimator):
