@@ -68,7 +68,7 @@ print(f"X has shape {X.shape}")
 # what is often tried first, mean and standard deviation of each channel with its extremes.
 
 
-def summarize(X):
+def compute_summaries(X):
     parts = [X.mean(2), X.std(2), X.min(2), X.max(2), np.abs(np.diff(X)).mean(2)]
     return np.hstack(parts)
 
@@ -78,7 +78,7 @@ features = PretrainedAudioFeatures(
 )
 models = {
     "pictures of the series": features,
-    "mean, deviation, extremes": FunctionTransformer(summarize),
+    "mean, deviation, extremes": FunctionTransformer(compute_summaries),
     "the numbers themselves": FunctionTransformer(lambda X: X.reshape(len(X), -1)),
 }
 n_labels = [2, 4, 8, 12]

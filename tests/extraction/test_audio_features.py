@@ -4,7 +4,6 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +356,4 @@ def test_missing_soundfile_names_the_extra(features, monkeypatch):
 
 def test_arrays_need_no_soundfile(features, monkeypatch):
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        features.fit_transform(X)
+    assert features.fit_transform(X).shape[0] == len(X)
