@@ -15,9 +15,9 @@ features. The model that follows is scikit-learn's logistic regression.
 #
 # The series are made by formula, so that it is known what there is to find. Each window lasts
 # 5.12 s. The five activities have equal means, and the strength of the movement is drawn anew
-# for each window, so that neither tells the activity. Their rhythms do: "walking" and "running"
-# differ in speed, "stairs" has a weak step after each strong one, "drilling" is fast and comes
-# in bursts, and "stirring" turns in a circle at the speed of walking.
+# for each window, so that neither tells the activity. Their rhythms do: "walking" and
+# "running" differ in speed, "stairs" has a weak step after each strong one, "drilling" is fast
+# and comes in bursts, and "stirring" turns in a circle at the speed of walking.
 
 import matplotlib.pyplot as plt
 import numpy as np
