@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
         TransferComponentAnalysis as TransferComponentAnalysis,
     )
     from sklearn_transfer.extraction import ConSE as ConSE
+    from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
     from sklearn_transfer.extraction import PretrainedTextFeatures as PretrainedTextFeatures
     from sklearn_transfer.finetuning import AutoencoderFeatures as AutoencoderFeatures
@@ -99,6 +100,7 @@ _HOME = {
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",
     "OptimalTransport": "sklearn_transfer.alignment",
+    "PretrainedAudioFeatures": "sklearn_transfer.extraction",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "PretrainedTextFeatures": "sklearn_transfer.extraction",
     "PrototypeClassifier": "sklearn_transfer.heads",

@@ -28,7 +28,8 @@ _ENGINES = ("openvino", "onnxruntime", "onnx")
 _PLACES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
 _PLACES += ("TORCH_HOME", "HOME")
 TEXT_PREFIXES = ("all-MiniLM-L6-v2", "sentence-transformers/", "transformers/")
-BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", *TEXT_PREFIXES)
+SOUND_PREFIX = "whisper-tiny.en"
+BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", SOUND_PREFIX, *TEXT_PREFIXES)
 
 
 def compute_question(
