@@ -342,11 +342,11 @@ def count_sounding_frames(n_samples, hop):
     return max(-(-n_samples // hop), 1)
 
 
-# Of the networks of Whisper with 80 bands [Radford 2022]. These were trained on 30 s; a second
-# of silence after a shorter sound serves as well and takes a fraction of the time.
+# Of the networks of Whisper with 80 bands [Radford 2022]. These were trained on 30 s; three
+# seconds of silence after a shorter sound serve as well and take a fraction of the time.
 WHISPER = LogMelFrames(
     LogMel(16000, 400, 160, 80, log="whisper", padding="reflect", drops_last=True),
     longest=480000,
-    margin=16000,
+    margin=48000,
     grid=8000,
 )
