@@ -74,6 +74,16 @@ class Shelf:
                 os.utime(path)
         return content
 
+    def list_names(self, beginning, ending):
+        """Return the names of files with that beginning and ending, small files first."""
+        found = []
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(beginning) and entry.name.endswith(ending):
+                    with suppress(OSError):  # others may have removed it
+                        found.append((entry.stat().st_size, entry.name))
+        return [name for _, name in sorted(found)]
+
     def write(self, name, content):
         """Write a file whole or not at all; where that is impossible, none is written."""
         if self.folder in _unwritable:
@@ -208,6 +218,11 @@ class Shelves:
                 return content
             lacking.append(shelf)
         return None
+
+    def list_names(self, beginning, ending):
+        """Return the names of files on any of the shelves, as `Shelf.list_names` does."""
+        found = [name for s in self.shelves for name in s.list_names(beginning, ending)]
+        return list(dict.fromkeys(found))
 
     def write(self, name, content):
         for shelf in self.shelves:
