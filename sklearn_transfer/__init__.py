@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.extraction import PretrainedTextFeatures as PretrainedTextFeatures
     from sklearn_transfer.finetuning import AutoencoderFeatures as AutoencoderFeatures
     from sklearn_transfer.finetuning import FineTunedClassifier as FineTunedClassifier
+    from sklearn_transfer.finetuning import FineTunedFeatures as FineTunedFeatures
     from sklearn_transfer.finetuning import FineTunedRegressor as FineTunedRegressor
     from sklearn_transfer.heads import PrototypeClassifier as PrototypeClassifier
     from sklearn_transfer.heads import ZeroShotClassifier as ZeroShotClassifier
@@ -86,6 +87,7 @@ _HOME = {
     "DomainClassifierWeights": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",
     "FineTunedClassifier": "sklearn_transfer.finetuning",
+    "FineTunedFeatures": "sklearn_transfer.finetuning",
     "FineTunedRegressor": "sklearn_transfer.finetuning",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",

@@ -22,6 +22,7 @@ from sklearn_transfer import (
     ConSE,
     DomainClassifierWeights,
     FineTunedClassifier,
+    FineTunedFeatures,
     FineTunedRegressor,
     ImportanceWeighted,
     LabelShiftWeights,
@@ -287,6 +288,16 @@ TABULAR = [
         ),
         70,
     ),
+    (
+        FineTunedFeatures(
+            FineTunedClassifier(
+                small_networks.perceptron, preprocess=None, freeze=None, max_epochs=2
+            ),
+            cv=2,
+            n_components=2,
+        ),
+        53,
+    ),
     (AutoencoderFeatures(preprocess=None), 46),
     (AutoencoderFeatures(4, preprocess=None, noise=0.2, mask=0.3, max_epochs=3), 46),
 ]
@@ -302,7 +313,15 @@ FLOAT32 = {
     ),
 }
 OF_THE_PROCESSOR = {"check_methods_subset_invariance"}
-EXPECTED_FAILURES = {FineTunedClassifier: FLOAT32, FineTunedRegressor: FLOAT32}
+EXPECTED_FAILURES = {
+    FineTunedClassifier: FLOAT32,
+    FineTunedRegressor: FLOAT32,
+    FineTunedFeatures: {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "repeated rows make other batches than weighted ones, and so other networks"
+        )
+    },
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*got no (target samples|attributes)")

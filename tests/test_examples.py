@@ -276,6 +276,15 @@ def test_codes_of_an_autoencoder_beat_pixels_with_few_labels(tmp_path):
 
 
 @pytest.mark.slow
+def test_cross_fitted_features_add_most_to_a_table(tmp_path):
+    lines = run("finetuning/plot_target_aware.py", tmp_path).splitlines()[-4:]
+    numbers, frozen, leaking, crossed = (float(line.split()[-1]) for line in lines)
+    assert crossed > numbers + 0.05
+    assert crossed > frozen + 0.05
+    assert crossed > leaking + 0.02
+
+
+@pytest.mark.slow
 def test_labels_are_requested_after_the_light_has_changed(tmp_path):
     lines = run("selection/plot_drift.py", tmp_path)
     requested = re.search(r"days \[(.*)\], of 17", lines).group(1).split(", ")
