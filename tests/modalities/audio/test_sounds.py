@@ -4,6 +4,7 @@ import base64
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import soundfile
 import torch
@@ -173,7 +174,10 @@ BAD = {
     "folder": (".", "is a directory"),
     "no bytes": (b"", "is empty: 0 bytes"),
     "no sound": (b"hello world", "no file of sound that soundfile reads"),
-    "jpeg": (b"\xff\xd8\xff\xe0" + b"0" * 40, "is a JPEG image"),
+    "jpeg": (
+        b"\xff\xd8\xff\xe0" + b"0" * 40,
+        "is a JPEG image, .*PretrainedFeatures takes images",
+    ),
     "aac": (b"\0\0\0\x20ftypM4A ", "is MPEG-4 .*ffmpeg"),
     "damaged": (HEADLESS, "is a damaged WAV file"),
     "no samples": (encode(TONE[:0]), "has no samples"),
@@ -243,6 +247,13 @@ def test_columns_of_pairs_are_pairs():
 def test_containers_that_hold_no_sounds(X, match):
     with pytest.raises(ValueError, match=match):
         as_sounds(X, RATE)
+
+
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_tables_of_numbers_are_waveforms(library):
+    rows = np.random.default_rng(0).normal(size=(3, 5))
+    table = library.DataFrame({f"t{i}": rows[:, i] for i in range(5)})
+    np.testing.assert_array_equal(as_sounds(table, 50), rows)
 
 
 def test_arrays_need_a_rate():
