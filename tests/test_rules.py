@@ -559,3 +559,26 @@ def test_contract_checks_never_pass_silently():
             if isinstance(node, ast.FunctionDef) and node.name.startswith("check_"):
                 silent = [n for n in ast.walk(node) if isinstance(n, ast.Return)]
                 assert silent == [], node.name
+
+
+def find_error_filters(tree):
+    """Lines that make every warning an error, and so drop the exceptions of pyproject.toml."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith("simplefilter")
+        and [ast.unparse(arg) for arg in node.args] == ["'error'"]
+    ]
+
+
+def test_error_filters_are_seen():
+    assert find_error_filters(ast.parse('import warnings\nsimplefilter("error")')) == [2]
+    assert find_error_filters(ast.parse('simplefilter("error", UserWarning)')) == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_warnings_are_errors_by_one_list_alone(path):
+    assert find_error_filters(ast.parse(path.read_text())) == []
