@@ -7,6 +7,7 @@ from itertools import chain, islice
 import numpy as np
 
 from sklearn_transfer._modalities.audio import contents
+from sklearn_transfer._modalities.audio.augmentations import make_augmentation
 from sklearn_transfer._modalities.audio.resampling import resample
 from sklearn_transfer._modalities.audio.tracks import BLOCK, read_blocks
 from sklearn_transfer._modalities.audio.windows import cut_windows
@@ -126,6 +127,21 @@ class AudioReader(Reader):
         if len(first) == 1 and self.n_channels == 1:
             return self.front_end.make_payload(self._take_channels(first[0])[0])
         return Stream(self._make_windows(chain(first, windows)))
+
+    def make_augmentation(self, augment):
+        return make_augmentation(augment, self.front_end)
+
+    def prepare_original(self, content, note=None):
+        """Return the waveform of content, which views are drawn of."""
+        windows = list(islice(self.cut(content, note), 2))
+        if len(windows) > 1 or self.n_channels > 1:
+            rate = self.front_end.sampling_rate
+            raise BadSampleError(
+                f"takes several passes through the network, since it is longer than"
+                f" {self.length / rate:g} s or has separate channels, and augment varies"
+                " single ones; cut it into parts with a label each"
+            )
+        return np.ascontiguousarray(windows[0][0])
 
     def cut(self, content, note=None):
         """Yield the windows (channels, time) of content at the rate of the network.
