@@ -16,9 +16,9 @@ from sklearn_transfer.columns._frames import is_null, list_values, split_columns
 class EmbeddedColumn(TransformerMixin, BaseEstimator):
     """Principal components of the features of one column.
 
-    Missing entries never reach the extractor. They, and samples for which it returns NaN, have
-    the mean of the others as components, which is 0, and a 1 in a further column, if the column
-    had any in `fit`.
+    Missing entries never reach the extractor. Their components, and those of samples for which
+    it returns NaN, are the mean of the others, which is 0. A further column marks these rows,
+    if there were any in `fit`.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
             if not is_usable.any():
                 raise ValueError(
                     f"None of the {len(rows)} entries of column {self.column!r} can be used;"
-                    f" repair them, or pass specific_transformers=[('drop', [{self.column!r}])]"
+                    " repair them, or pass"
+                    f" specific_transformers=[('drop', [{self.column!r}])]"
                 )
             features = features[is_usable]
         self.has_missing_ = np.count_nonzero(is_usable) < len(samples)

@@ -33,18 +33,18 @@ _IMAGE_STARTS = (
     b"DDS ",
     b"qoif",
 )
-_AUDIO_STARTS = (b"fLaC", b"OggS", b"ID3", b".snd", b"caff", b"#!AMR", b"MThd")
-_IMAGE_ENDINGS = frozenset(
-    "jpg jpeg jpe jfif png gif bmp dib tif tiff webp pgm ppm pbm pnm fits fit jp2 j2k avif"
-    " heic heif tga ico psd".split()
+_AUDIO_STARTS = (b"fLaC", b"OggS", b"ID3", b".snd", b"caff", b"#!AMR")
+_IMAGE_ENDINGS = (
+    " jpg jpeg jpe jfif png gif bmp dib tif tiff webp pgm ppm pbm pnm fits fit jp2 j2k avif"
+    " heic heif tga ico psd "
 )
-_AUDIO_ENDINGS = frozenset(
-    "wav wave flac ogg oga opus mp3 aiff aif aifc au snd caf m4a aac w64 rf64 wma amr".split()
+_AUDIO_ENDINGS = (
+    " wav wave flac ogg oga opus mp3 aiff aif aifc au snd m4a aac w64 rf64 wma amr "
 )
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc")
 
 
-def recognize_content(head):
+def identify_content(head):
     """Return "image", "audio" or None for the first bytes of a file."""
     if head[:4] in (b"RIFF", b"RF64"):
         return {b"WAVE": "audio", b"WEBP": "image"}.get(head[8:12])
@@ -65,7 +65,7 @@ def recognize_content(head):
     return None
 
 
-def recognize_sample(sample):
+def identify_sample(sample):
     """Return what a value is, as far as its first bytes tell.
 
     Returns
@@ -73,14 +73,14 @@ def recognize_sample(sample):
     kind : str or None
         "image" or "audio", also in a file; "lost image" or "lost audio" for a path that ends
         like one, where there is no such file or another content; "file", "folder" or "url"
-        for others; "content" for bytes of another kind; None for values that are none of these.
+        for others; "content" for bytes of another kind; None for all other values.
     """
     if isinstance(sample, Mapping):
-        return _recognize_mapping(sample)
+        return _identify_mapping(sample)
     if isinstance(sample, (bytes, bytearray, memoryview)):
-        return recognize_content(bytes(sample[:_N_BYTES])) or "content"
+        return identify_content(bytes(sample[:_N_BYTES])) or "content"
     if isinstance(sample, (str, os.PathLike)):
-        return _recognize_text(os.fsdecode(sample))
+        return _identify_text(os.fsdecode(sample))
     if hasattr(sample, "getbands") or (hasattr(sample, "mode") and hasattr(sample, "size")):
         return "image"
     if isinstance(sample, tuple) and len(sample) == 2 and np.ndim(sample[0]) in (1, 2):
@@ -90,27 +90,29 @@ def recognize_sample(sample):
     return None
 
 
-def _recognize_mapping(sample):
+def _identify_mapping(sample):
     """Return what an entry of a data set of a hub is."""
     if "sampling_rate" in sample:
         return "audio"
     content = sample.get("bytes")
     content = sample.get("path") if content is None else content
-    return None if content is None else recognize_sample(content)
+    return None if content is None else identify_sample(content)
 
 
-def _recognize_text(text):
+def _identify_text(text):
     if is_data_uri(text):
-        return _recognize_uri(text)
+        return _identify_uri(text)
     if _URL.match(text):
         return "url"
     if not 0 < len(text) <= _LONGEST_PATH or "\n" in text or "\0" in text:
         return None
-    ending = os.path.splitext(text)[1][1:].lower()
-    named = "image" if ending in _IMAGE_ENDINGS else "audio" if ending in _AUDIO_ENDINGS else None
+    named = _identify_ending(text)
     try:
         if os.path.isfile(text):
-            return recognize_content(_read_head(text)) or (f"lost {named}" if named else "file")
+            if text.lower().endswith(".tga"):  # has no first bytes of its own
+                return "image"
+            otherwise = f"lost {named}" if named else "file"
+            return identify_content(_read_head(text)) or otherwise
         if os.path.isdir(text) and os.path.basename(text.rstrip(os.sep)) != text:
             return "folder"
     except (OSError, ValueError):  # too long, not allowed, or a lone surrogate
@@ -118,13 +120,29 @@ def _recognize_text(text):
     return f"lost {named}" if named else None
 
 
-def _recognize_uri(uri):
+def _identify_ending(path):
+    """Return "image", "audio" or None for the end of a name."""
+    ending = f" {os.path.splitext(path)[1][1:].lower()} "
+    if ending in _IMAGE_ENDINGS:
+        return "image"
+    return "audio" if ending in _AUDIO_ENDINGS else None
+
+
+def _identify_ending(path):
+    """Return "image", "audio" or None for the end of a name."""
+    ending = f" {os.path.splitext(path)[1][1:].lower()} "
+    if ending in _IMAGE_ENDINGS:
+        return "image"
+    return "audio" if ending in _AUDIO_ENDINGS else None
+
+
+def _identify_uri(uri):
     """Return what a `data:` URI holds: by its media type, else by its first bytes."""
     media = uri[5:].partition(",")[0].partition("/")[0].lower()
     if media in ("image", "audio"):
         return media
     try:
-        return recognize_content(decode_data_uri(uri)[:_N_BYTES]) or "content"
+        return identify_content(decode_data_uri(uri)[:_N_BYTES]) or "content"
     except BadSampleError:
         return None
 

@@ -38,7 +38,7 @@ class UnclearOrderError(ValueError):
 
 
 def parse_date(text, layout):
-    """Return the date and time that a text holds, in UTC without a zone; None if it has none."""
+    """Return the date and time of a text in UTC, without a zone; None if it is no date."""
     text = text.strip()
     try:
         if layout == ISO:
@@ -53,7 +53,7 @@ def parse_date(text, layout):
 
 
 def find_layout(texts):
-    """Return how most of the texts are written as dates, and how many of them; None, 0 if none.
+    """Return how most of the texts are written as dates, and how many; None and 0 if none.
 
     Parameters
     ----------
@@ -102,5 +102,7 @@ def _swap_order(layout):
 def _count_dates(texts, layout):
     if layout != DIGITS:
         return sum(parse_date(text, layout) is not None for text in texts)
-    dates = [parse_date(text, layout) for text in texts if re.fullmatch(r"\d{8}", text.strip())]
+    dates = [
+        parse_date(text, layout) for text in texts if re.fullmatch(r"\d{8}", text.strip())
+    ]
     return sum(date is not None and 1900 <= date.year < 2100 for date in dates)

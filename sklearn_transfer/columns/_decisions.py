@@ -12,7 +12,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import describe_sample
 from sklearn_transfer._validation import shorten
-from sklearn_transfer.columns._contents import recognize_sample
+from sklearn_transfer.columns._contents import identify_sample
 from sklearn_transfer.columns._frames import is_null, list_values, name_dtype, pick_evenly
 from sklearn_transfer.columns._kinds import Decision, Doubt
 from sklearn_transfer.columns._strings import decide_strings, parse_number
@@ -63,8 +63,10 @@ def _decide_whole_numbers(values, name):
     if not all(float(value).is_integer() for value in values):
         return None
     word = str(name).strip().lower()
-    if word.endswith(("_id", " id", "-id")) or word in _NAMES_OF_IDENTIFIERS or (
-        str(name).endswith(("Id", "ID"))
+    if (
+        word.endswith(("_id", " id", "-id"))
+        or word in _NAMES_OF_IDENTIFIERS
+        or (str(name).endswith(("Id", "ID")))
     ):
         return Decision("drop", f"different whole numbers in a column named {name!r}")
     width = max(values) - min(values) + 1
@@ -142,7 +144,7 @@ def _name_type(value):
 
 def _decide_media(sampled):
     """Return what is decided by the content of a sample of entries, else None."""
-    found = [recognize_sample(value) for value in sampled]
+    found = [identify_sample(value) for value in sampled]
     counts, n = Counter(found), len(sampled)
     images = counts["image"] + counts["lost image"]
     sounds = counts["audio"] + counts["lost audio"]
@@ -153,7 +155,8 @@ def _decide_media(sampled):
             continue
         example = describe_sample(sampled[_find_first(found, (kind, f"lost {kind}"))])
         if counts[kind] and total > 0.5 * n:
-            return Decision(kind, f"{counts[kind]} of {n} sampled entries are {kind} files")
+            noun = {"image": "images", "audio": "sounds"}[kind]
+            return Decision(kind, f"{counts[kind]} of {n} sampled entries are {noun}")
         if total > 0.5 * n:
             return Doubt(
                 f"holds paths that end like those of {kind} files, such as {example}, where"
@@ -170,20 +173,23 @@ def _decide_media(sampled):
 
 
 def _decide_other_files(sampled, found, counts):
-    """Return the doubt about addresses, and about files and bytes of other kinds, else None."""
+    """Return the doubt about addresses, and about other files and bytes, else None."""
     n = len(sampled)
     words = {
         "url": "holds addresses such as {}, which are not downloaded; save them as files and"
         " give their paths",
-        "file": "holds paths of files that are neither images nor sounds, such as {}; read them"
-        " and give what they hold",
+        "file": "holds paths of files that are neither images nor sounds, such as {}; read"
+        " them and give what they hold",
         "folder": "holds paths of folders, such as {}",
         "content": "holds bytes that are neither an image nor a sound, such as {}",
     }
     for kind, text in words.items():
         if counts[kind] > 0.5 * n:
             example = describe_sample(sampled[_find_first(found, (kind,))])
-            return Doubt(text.format(example), ("drop",) if kind == "content" else ("drop", "categorical"))
+            return Doubt(
+                text.format(example),
+                ("drop",) if kind == "content" else ("drop", "categorical"),
+            )
     return None
 
 

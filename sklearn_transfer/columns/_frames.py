@@ -10,8 +10,12 @@ from sklearn_transfer._modalities.contents import is_missing
 
 # Strings that stand for a missing value, as in skrub.
 _NULL_STRINGS = frozenset(
-    "null NULL nan NaN -nan -NaN NA N/A n/a #NA #N/A <NA> None none NaT ? ...".split()
-) | {"", "#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
+    [
+        *["", "?", "...", "null", "NULL", "None", "none", "nan", "NaN", "-nan", "-NaN", "NaT"],
+        *["NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>"],
+        *["1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"],
+    ]
+)
 
 
 def as_table(X):
@@ -112,14 +116,16 @@ def name_dtype(column):
     """Return "number", "complex", "bool", "date", "duration", "category" or "object"."""
     dtype = column.dtype
     name = str(dtype).lower()
-    if name.startswith(("categor", "enum")):
+    if name.startswith(("categorical", "category", "enum")):
         return "category"
     kind = getattr(dtype, "kind", None)
     if kind is None:  # polars
         if dtype.is_numeric():
             return "number"
-        starts = {"bool": "bool", "date": "date", "duration": "duration"}
-        return next((kind for start, kind in starts.items() if name.startswith(start)), "object")
+        for start in ("bool", "date", "duration"):
+            if name.startswith(start):
+                return start
+        return "object"
     kinds = {"i": "number", "u": "number", "f": "number", "c": "complex", "b": "bool"}
     return {**kinds, "M": "date", "m": "duration"}.get(kind, "object")
 

@@ -12,7 +12,6 @@ from sklearn_transfer._validation import shorten
 from sklearn_transfer.columns._dates import UnclearOrderError, find_layout, parse_date
 from sklearn_transfer.columns._frames import (
     is_null,
-    list_names,
     list_values,
     name_dtype,
     split_columns,
@@ -23,7 +22,7 @@ _MICROSECONDS = 1_000_000
 
 
 class AsNumbers(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Convert columns to float64: texts, bools, decimals, durations in seconds; missing is NaN.
+    """Convert columns to float64, with durations in seconds and NaN for missing entries.
 
     Parameters
     ----------
@@ -51,7 +50,9 @@ class AsNumbers(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _convert(self, column, position):
         if name_dtype(column) in ("number", "bool"):
-            with suppress(TypeError, ValueError):  # of columns with missing values of their own
+            with suppress(
+                TypeError, ValueError
+            ):  # of columns with missing values of their own
                 return np.asarray(column, dtype=np.float64)
         values = list_values(column)
         numbers = [_read_number(value) for value in values]
@@ -178,7 +179,11 @@ class DateParts(TransformerMixin, BaseEstimator):
         ]
         parts = self._read_parts(columns)
         self.parts_ = [
-            [name for name, values in found.items() if name == "total_seconds" or _varies(values)]
+            [
+                name
+                for name, values in found.items()
+                if name == "total_seconds" or _varies(values)
+            ]
             for found in parts
         ]
         return self._join_parts(parts)
@@ -244,6 +249,8 @@ def read_date(value, layout):
 
 def compute_date_parts(dates):
     """Return the parts of an array of datetime64[us] by name, as floats; NaT gives NaN."""
+    missing = np.isnat(dates)
+    dates = np.where(missing, np.datetime64(0, "us"), dates)
     days, months = dates.astype("datetime64[D]"), dates.astype("datetime64[M]")
     years, seconds = dates.astype("datetime64[Y]"), dates - days
     first_thursday = 4  # 1 January 1970, if Monday is 1
@@ -257,7 +264,6 @@ def compute_date_parts(dates):
         "second": seconds // np.timedelta64(1, "s") % 60,
         "total_seconds": dates.astype(np.int64) / _MICROSECONDS,
     }
-    missing = np.isnat(dates)
     return {name: np.where(missing, np.nan, values) for name, values in parts.items()}
 
 

@@ -104,7 +104,9 @@ class Steps:
         given = self.vectorizer.numeric
         numbers = AsNumbers(self._label(places))
         if given is None:
-            self._add("numeric", make_pipeline(numbers, StandardScaler(), FillMissing()), places)
+            self._add(
+                "numeric", make_pipeline(numbers, StandardScaler(), FillMissing()), places
+            )
         elif not _is_drop(given):
             self._add_given("numeric", given, places, numbers)
 

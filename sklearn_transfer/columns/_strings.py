@@ -12,7 +12,7 @@ from sklearn_transfer.columns._kinds import MOST_CATEGORIES, Decision, Doubt
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _CODE = re.compile(r"0\d+")
 # A number with a unit, a currency, separators of thousands or a decimal comma.
-_MEASURE = re.compile(r"[^\w\s]{0,3}\s?[A-Z]{0,3}\s?[+-]?\d[\d.,' \u00a0]*\s?\S{0,4}")
+_MEASURE = re.compile(r"(?:[A-Z]{3}\s)?[^\w\s]{0,3}\s?[+-]?\d[\d.,:' \u00a0]*\s?\S{0,4}")
 _RANDOM = re.compile(
     r"\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\}?|(?:0x)?[0-9a-f]{16,128}", re.I
 )
@@ -20,7 +20,9 @@ _N_COUNTED = 1000
 _FEWEST_IDENTIFIERS = 8
 _WORDS_OF_TEXT, _MOST_REPEATED = 3, 0.5
 # Scripts that put no spaces between words, which have about two characters there.
-_WITHOUT_SPACES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_WITHOUT_SPACES = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
+)
 
 
 def parse_number(text):
@@ -60,7 +62,9 @@ def _decide_dates(distinct, few):
             ("drop", "categorical"),
         )
     if n_dates == len(distinct) and (layout != DIGITS or len(distinct) >= 3):
-        return Decision("datetime", f"{n_dates} distinct dates such as {distinct[0]!r}", layout)
+        return Decision(
+            "datetime", f"{n_dates} distinct dates such as {distinct[0]!r}", layout
+        )
     if n_dates >= 0.8 * len(distinct) and not few and layout != DIGITS:
         other = next(text for text in distinct if find_layout([text])[1] == 0)
         return Doubt(

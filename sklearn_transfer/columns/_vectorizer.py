@@ -33,7 +33,116 @@ _MOST_LISTED = 8
 
 
 class MultimodalVectorizer(TransformerMixin, BaseEstimator):
-    """PLACEHOLDER."""
+    """Features of a table whose columns hold images, texts, sounds, numbers and words.
+
+    The first step of a pipeline for a DataFrame as it is: it decides at `fit` what each column
+    holds, sends images, texts and sounds through pretrained networks, encodes numbers,
+    categories and dates, and puts everything side by side on a common scale. A column that can
+    be taken in several ways raises an error that says what to pass. `columns_` and the diagram
+    say what was decided, and why.
+
+    Parameters
+    ----------
+    image : estimator, "drop" or None, default=None
+        Turns images into features. None is `PretrainedFeatures(on_error="nan")`, for which an
+        image that cannot be read counts as missing, with a warning. Parameters of the default
+        can be set, too, such as `image__layers`. "drop" leaves out all columns of this kind.
+    text : estimator, "drop" or None, default=None
+        Turns texts into features, for instance `TfidfVectorizer()`. None is
+        `PretrainedTextFeatures(on_error="nan")`.
+    audio : estimator, "drop" or None, default=None
+        Turns sounds into features. None is `PretrainedAudioFeatures(on_error="nan")`.
+    numeric : transformer, "drop" or None, default=None
+        Applied to all columns of numbers together, as float64 with NaN for missing entries.
+        None standardizes them and puts the mean in the place of missing ones, which are marked
+        by further columns.
+    categorical : transformer, "drop" or None, default=None
+        Applied to all columns of categories together, as strings with "missing" for missing
+        entries. None encodes up to 40 categories by one column each, which are all 0 for a
+        category that `fit` did not see, and more of them by components of the n-grams of their
+        letters, so that similar spellings have similar features.
+    specific_transformers : list of (transformer, columns), default=()
+        What is done with particular columns, in place of any decision. `columns` is a list of
+        names, or of positions. `transformer` is the kind of the columns ("image", "text",
+        "audio", "numeric", "categorical" or "datetime"), "drop", "passthrough", or a
+        transformer, which gets all these columns as a table; one of skrub for single columns
+        is applied to each.
+    n_components : int or None, default=30
+        Largest number of principal components of each column of images, texts or sounds, and
+        of n-grams. None keeps all features.
+
+    Attributes
+    ----------
+    columns_ : list of Column
+        For each column of X its `name`, its `kind` and the `reason`; `pandas.DataFrame` makes
+        a table of it.
+    transformer_ : ColumnTransformer
+        The transformers, fitted.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if all are strings.
+
+    See Also
+    --------
+    make_multimodal_pipeline : This and an estimator in one line.
+    sklearn.compose.ColumnTransformer : The same with columns chosen by hand.
+
+    Notes
+    -----
+    Kinds are decided from dtypes and entries:
+
+    - "image" and "audio": more than half of 20 entries, evenly spread over the column, are
+      files, bytes, `data:` URIs, PIL images or arrays of this kind, by their first bytes. No
+      other files are opened for the decision. Paths are relative to the current folder.
+    - "numeric": numbers, bools, durations (in seconds), and texts that are all numbers.
+    - "datetime": dates, and texts that are all dates in one of the usual layouts. Their parts
+      are the year, month, day, weekday, hour, minute and second, as far as they vary, and the
+      seconds since 1970, in UTC.
+    - "text": strings of three words or more on average, unless they are at most 40 different
+      ones that repeat.
+    - "categorical": other strings, and dtypes of categories.
+    - "drop": columns without an entry, random identifiers (UUIDs and digests), and distinct
+      whole numbers in a column that is named like an identifier.
+
+    Strings such as "N/A" and "" count as missing. These are asked about: codes that are nearly
+    all different, whole numbers that may count the rows, dates whose day and month cannot be
+    told apart, numbers with units or with other entries among them, digits with leading zeros,
+    addresses on the web (nothing is downloaded), paths that lead nowhere or to other files,
+    and columns of mixed types. All columns of an array of numbers are "numeric".
+
+    Kinds and features stay as they are after `fit`: in `transform`, an entry that is no number
+    in a column of numbers counts as missing, with a warning. In cross-validation each fold
+    decides anew, from its training rows; `specific_transformers` fixes the kind of a column.
+
+    For each column of images, texts or sounds, principal components are fitted to the rows
+    that are present. Components are divided by the standard deviation of the first one, so
+    that no column outweighs a standardized number, as in multiple factor analysis [1]_.
+    Missing rows are 0, which is the mean of the others, and a further column marks them where
+    there were any in `fit`. Components lose what varies little: where rows are many, a larger
+    `n_components` may predict better.
+
+    Features of the networks are cached, so that folds, clones and searches send each sample
+    through the network once.
+
+    References
+    ----------
+    .. [1] B. Escofier, J. Pagès. "Multiple factor analysis". Computational Statistics & Data
+       Analysis 18(1), 1994.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_transfer import MultimodalVectorizer
+    >>> colors = ["red", "red", "blue", "blue"]
+    >>> dates = ["2024-01-31", "2024-02-29", "2024-05-31", None]
+    >>> table = pd.DataFrame({"width": [1, 5, None, 3], "color": colors, "sold": dates})
+    >>> vectorizer = MultimodalVectorizer().fit(table)
+    >>> [column.kind for column in vectorizer.columns_]
+    ['numeric', 'categorical', 'datetime']
+    >>> vectorizer.get_feature_names_out()[:4].tolist()
+    ['width', 'width_missing', 'color_blue', 'color_red']
+    """
 
     _parameter_constraints: dict = {
         "image": _TRANSFORMER,
@@ -101,9 +210,9 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         """
         for name in params:
             modality, is_nested, _ = name.partition("__")
-            if is_nested and modality in MODALITIES and modality not in params:
-                if getattr(self, modality) is None:
-                    setattr(self, modality, make_default(modality))
+            is_nested = is_nested and modality in MODALITIES and modality not in params
+            if is_nested and getattr(self, modality) is None:
+                setattr(self, modality, make_default(modality))
         return super().set_params(**params)
 
     def fit(self, X, y=None):
@@ -212,7 +321,11 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         """Return pairs of a transformer and positions, and positions with a given kind."""
         pairs, kinds, taken = [], {}, {}
         for number, pair in enumerate(self.specific_transformers):
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2 or isinstance(pair[1], str):
+            if (
+                not isinstance(pair, (tuple, list))
+                or len(pair) != 2
+                or isinstance(pair[1], str)
+            ):
                 raise ValueError(
                     f"specific_transformers has {shorten(pair)} at index {number}, expected a"
                     " pair of a transformer, or a kind, and a list of columns"
@@ -262,7 +375,9 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
     def _sk_visual_block_(self):
         """Diagram: what each kind of column goes through, and after `fit` which columns."""
         if not hasattr(self, "transformer_"):
-            parts = {name: getattr(self, name) for name in (*MODALITIES, "numeric", "categorical")}
+            parts = {
+                name: getattr(self, name) for name in (*MODALITIES, "numeric", "categorical")
+            }
             parts = {
                 name: make_default(name) if part is None and has_default(name) else part
                 for name, part in parts.items()
