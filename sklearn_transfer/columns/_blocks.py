@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._modalities.samples import name_rows
+from sklearn_transfer._validation import shorten
 from sklearn_transfer.columns._frames import is_null, list_values, split_columns
 
 
@@ -69,10 +70,10 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
                 features = self.extractor_.fit_transform(chosen, given)
             features, is_usable = _find_usable(features)
             if not is_usable.any():
+                name = shorten(self.column, 60)
                 raise ValueError(
-                    f"None of the {len(rows)} entries of column {self.column!r} can be used;"
-                    " repair them, or pass"
-                    f" specific_transformers=[('drop', [{self.column!r}])]"
+                    f"None of the {len(rows)} entries of column {name} can be used; repair them,"
+                    f" or pass specific_transformers=[('drop', [{name}])]"
                 )
             features = features[is_usable]
         self.has_missing_ = np.count_nonzero(is_usable) < len(samples)

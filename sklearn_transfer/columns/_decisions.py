@@ -40,7 +40,9 @@ def decide_column(column, name=None):
     """
     kind = name_dtype(column)
     if kind == "complex":
-        raise ValueError(f"Complex data not supported, column {name!r} has {column.dtype}")
+        raise ValueError(
+            f"Complex data not supported, column {shorten(name, 60)} has {column.dtype}"
+        )
     values = [value for value in list_values(column) if not is_null(value)]
     if not values:
         return Decision("drop", "all entries are missing")
@@ -68,7 +70,9 @@ def _decide_whole_numbers(values, name):
         or word in _NAMES_OF_IDENTIFIERS
         or (str(name).endswith(("Id", "ID")))
     ):
-        return Decision("drop", f"different whole numbers in a column named {name!r}")
+        return Decision(
+            "drop", f"different whole numbers in a column named {shorten(name, 60)}"
+        )
     width = max(values) - min(values) + 1
     if name is not None and len(values) >= _FEWEST_ROWS and width <= 1.25 * len(values):
         return Doubt(

@@ -118,6 +118,8 @@ def name_dtype(column):
     name = str(dtype).lower()
     if name.startswith(("categorical", "category", "enum")):
         return "category"
+    if name.startswith("period"):
+        return "date"
     kind = getattr(dtype, "kind", None)
     if kind is None:  # polars
         if dtype.is_numeric():

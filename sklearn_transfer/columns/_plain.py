@@ -79,8 +79,8 @@ def _read_number(value):
 def _warn_of_unread(rows, values, columns, position, what):
     name = columns[position] if position < len(columns) else position
     warnings.warn(
-        f"In column {name!r}, {len(rows)} of {len(values)} entries are no {what} and count as"
-        f" missing, first {shorten(values[rows[0]], 60)} in row {rows[0]}",
+        f"In column {shorten(name, 60)}, {len(rows)} of {len(values)} entries are no {what} and"
+        f" count as missing, first {shorten(values[rows[0]], 60)} in row {rows[0]}",
         UserWarning,
         stacklevel=2,
     )
@@ -226,8 +226,8 @@ def _find_layout(values, layout, column):
         return find_layout(list(dict.fromkeys(texts)))[0]
     except UnclearOrderError as error:
         raise ValueError(
-            f"Column {column!r} holds dates such as {str(error)!r} whose day and month cannot"
-            " be told apart; convert them to dates first"
+            f"Column {shorten(column, 60)} holds dates such as {shorten(str(error), 40)} whose"
+            " day and month cannot be told apart; convert them to dates first"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Decisions about columns of strings: numbers, dates, categories, identifiers or texts."""
 
+import math
 import re
 
 import numpy as np
@@ -26,9 +27,10 @@ _WITHOUT_SPACES = re.compile(
 
 
 def parse_number(text):
-    """Return the number that a text holds, or None."""
+    """Return the number that a text holds, or None; one too large for a float is none."""
     text = text.strip()
-    return float(text) if _NUMBER.fullmatch(text) else None
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def decide_strings(texts):
@@ -57,14 +59,13 @@ def _decide_dates(distinct, few):
         layout, n_dates = find_layout(distinct)
     except UnclearOrderError as error:
         return Doubt(
-            f"holds dates such as {str(error)!r} whose day and month cannot be told apart;"
-            " convert them to dates first",
+            f"holds dates such as {shorten(str(error), 40)} whose day and month cannot be told"
+            " apart; convert them to dates first",
             ("drop", "categorical"),
         )
     if n_dates == len(distinct) and (layout != DIGITS or len(distinct) >= 3):
-        return Decision(
-            "datetime", f"{n_dates} distinct dates such as {distinct[0]!r}", layout
-        )
+        seen = f"{n_dates} distinct dates such as {shorten(distinct[0], 40)}"
+        return Decision("datetime", seen, layout)
     if n_dates >= 0.8 * len(distinct) and not few and layout != DIGITS:
         other = next(text for text in distinct if find_layout([text])[1] == 0)
         return Doubt(
@@ -81,12 +82,16 @@ def _decide_numbers(distinct, few, share):
     if n_numbers == len(distinct):
         code = next((text for text in distinct if _CODE.fullmatch(text.strip())), None)
         if code is None:
-            return Decision("numeric", f"numbers written as text, such as {distinct[0]!r}")
+            return Decision(
+                "numeric", f"numbers written as text, such as {shorten(distinct[0], 40)}"
+            )
         if share <= _MOST_REPEATED:
-            return Decision("categorical", f"digits with leading zeros, such as {code!r}")
+            return Decision(
+                "categorical", f"digits with leading zeros, such as {shorten(code, 40)}"
+            )
         return Doubt(
-            f"holds digits with leading zeros, such as {code!r}, which may be identifiers,"
-            " categories or numbers",
+            f"holds digits with leading zeros, such as {shorten(code, 40)}, which may be"
+            " identifiers, categories or numbers",
             ("drop", "categorical", "numeric"),
         )
     if n_numbers >= 0.8 * len(distinct) and not few:
@@ -107,8 +112,8 @@ def _decide_measures(distinct):
     if len(shapes) > 0.2 * len(distinct) + 4:
         return None
     return Doubt(
-        f"holds numbers with units, separators or other marks, such as {distinct[0]!r};"
-        " convert them to numbers first",
+        "holds numbers with units, separators or other marks, such as"
+        f" {shorten(distinct[0], 40)}; convert them to numbers first",
         ("drop", "categorical"),
     )
 

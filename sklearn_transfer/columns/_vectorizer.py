@@ -335,8 +335,8 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
             for place in positions:
                 if place in taken:
                     raise ValueError(
-                        f"specific_transformers names column {names[place]!r} twice, at the"
-                        f" indices {taken[place]} and {number}; name it once"
+                        f"specific_transformers names column {shorten(names[place], 60)} twice,"
+                        f" at the indices {taken[place]} and {number}; name it once"
                     )
                 taken[place] = number
             if isinstance(transformer, str) and transformer != "passthrough":
@@ -367,7 +367,9 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         return decisions
 
     def _explain_drops(self, names, decisions):
-        reasons = [f"{n!r} ({d.reason})" for n, d in zip(names, decisions, strict=True)]
+        reasons = [
+            f"{shorten(n, 60)} ({d.reason})" for n, d in zip(names, decisions, strict=True)
+        ]
         more = len(reasons) - _MOST_LISTED
         listed = ", ".join(reasons[:_MOST_LISTED])
         return f"{listed} and {more} more" if more > 0 else listed
@@ -429,8 +431,8 @@ def _describe_doubts(doubts):
     """Return one message about all columns that can be taken in several ways."""
     lines = []
     for name, doubt in doubts[:_MOST_LISTED]:
-        ways = " or ".join(f"({kind!r}, [{name!r}])" for kind in doubt.kinds)
-        lines.append(f"column {name!r} {doubt.reason}: {ways}")
+        ways = " or ".join(f"({kind!r}, [{shorten(name, 60)}])" for kind in doubt.kinds)
+        lines.append(f"column {shorten(name, 60)} {doubt.reason}: {ways}")
     more = len(doubts) - _MOST_LISTED
     lines += [f"and {more} more"] if more > 0 else []
     return (
