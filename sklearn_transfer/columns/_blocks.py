@@ -72,8 +72,8 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
             if not is_usable.any():
                 name = shorten(self.column, 60)
                 raise ValueError(
-                    f"None of the {len(rows)} entries of column {name} can be used; repair them,"
-                    f" or pass specific_transformers=[('drop', [{name}])]"
+                    f"None of the {len(rows)} entries of column {name} can be used; repair"
+                    f" them, or pass specific_transformers=[('drop', [{name}])]"
                 )
             features = features[is_usable]
         self.has_missing_ = np.count_nonzero(is_usable) < len(samples)

@@ -29,7 +29,7 @@ _PLAIN = (
 ISO, DIGITS = "iso", "%Y%m%d"
 _LIKE_DATE = re.compile(r"\d.*[-/.: ].*\d|[A-Za-z]{3,9}\.? \d{4}|\d{8}")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?\Z")
-_N_TRIED = 50
+_N_FIRST, _N_TRIED = 6, 50
 _LONGEST = 40
 
 
@@ -68,7 +68,10 @@ def find_layout(texts):
     tried = texts[:: max(1, len(texts) // _N_TRIED)]
     if not any(len(text) <= _LONGEST and _LIKE_DATE.search(text) for text in tried):
         return None, 0
-    counts = {layout: _count_dates(tried, layout) for layout in _list_layouts()}
+    possible = [layout for layout in _list_layouts() if _count_dates(tried[:_N_FIRST], layout)]
+    counts = {layout: _count_dates(tried, layout) for layout in possible}
+    if not counts:
+        return None, 0
     best = max(counts, key=counts.get)
     if counts[best] < 0.5 * len(tried):
         return None, 0

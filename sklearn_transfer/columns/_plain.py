@@ -79,8 +79,8 @@ def _read_number(value):
 def _warn_of_unread(rows, values, columns, position, what):
     name = columns[position] if position < len(columns) else position
     warnings.warn(
-        f"In column {shorten(name, 60)}, {len(rows)} of {len(values)} entries are no {what} and"
-        f" count as missing, first {shorten(values[rows[0]], 60)} in row {rows[0]}",
+        f"In column {shorten(name, 60)}, {len(rows)} of {len(values)} entries are no {what}"
+        f" and count as missing, first {shorten(values[rows[0]], 60)} in row {rows[0]}",
         UserWarning,
         stacklevel=2,
     )

@@ -255,12 +255,9 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
             If a column can be taken in several ways. The message lists all such columns, and
             what to pass for each.
         """
-        X = as_table(X)
-        validate_data(self, X, skip_check_array=True)
-        names = list_names(X)
+        X, labels, names = self._label_columns(X, reset=True)
         specific, kinds = self._read_specific(names)
         decisions = self._decide(X, names, specific, kinds)
-        labels = make_unique(names) if is_frame(X) else names
         steps = Steps(self, X, labels).build(decisions, specific)
         if not steps:
             raise ValueError(
@@ -268,7 +265,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
             )
         self.transformer_ = ColumnTransformer(steps, sparse_threshold=0)
         self.transformer_.set_output(transform="default")
-        output = self.transformer_.fit_transform(rename_columns(X, labels), y)
+        output = self.transformer_.fit_transform(X, y)
         self.columns_ = [
             Column(name, decision.kind, decision.reason)
             for name, decision in zip(names, decisions, strict=True)
@@ -290,10 +287,19 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
             One row per sample.
         """
         check_is_fitted(self)
+        X, _, _ = self._label_columns(X, reset=False)
+        return self.transformer_.transform(X)
+
+    def _label_columns(self, X, reset):
+        """Return a table with distinct strings as names, these, and the names it had."""
         X = as_table(X)
-        validate_data(self, X, skip_check_array=True, reset=False)
-        labels = make_unique(list_names(X)) if is_frame(X) else None
-        return self.transformer_.transform(rename_columns(X, labels))
+        names = list_names(X)
+        labels = make_unique(names) if is_frame(X) else names
+        renamed = rename_columns(X, labels)
+        # scikit-learn ignores names that are no strings, and does not take those that repeat.
+        checked = X if len(set(names)) == len(names) else renamed
+        validate_data(self, checked, skip_check_array=True, reset=reset)
+        return renamed, labels, names
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features: the column with a number, a category or a part of a date.
@@ -310,7 +316,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         given = check_feature_names_in(self, input_features)
-        has_names = hasattr(self, "feature_names_in_")
+        has_names = hasattr(self.transformer_, "feature_names_in_")
         full = self.transformer_.get_feature_names_out(None if has_names else given)
         short = [name.partition("__")[2] for name in full]
         counts = Counter(short)
@@ -335,8 +341,8 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
             for place in positions:
                 if place in taken:
                     raise ValueError(
-                        f"specific_transformers names column {shorten(names[place], 60)} twice,"
-                        f" at the indices {taken[place]} and {number}; name it once"
+                        f"specific_transformers names column {shorten(names[place], 60)} at"
+                        f" the indices {taken[place]} and {number}; name it once"
                     )
                 taken[place] = number
             if isinstance(transformer, str) and transformer != "passthrough":
