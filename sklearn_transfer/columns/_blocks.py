@@ -41,7 +41,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
     mean_ : ndarray of shape (n_extracted,)
         Their mean.
     scale_ : float
-        Standard deviation of the first component, by which all are divided.
+        Square root of the total variance of the components, by which all are divided.
     has_missing_ : bool
         Whether there is a column that marks missing rows.
     """
@@ -114,15 +114,17 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         if not np.any(differs):
             return
         most = min(n_rows - 1, width)
-        n = most if self.n_components is None else min(self.n_components, most)
-        self._n_kept = n if self.n_components is not None else width
+        # Without components, the mean alone is needed.
+        n = 1 if self.n_components is None else min(self.n_components, most)
+        self._n_kept = width if self.n_components is None else n
         if issparse(features) and n >= min(features.shape):
             features = features.toarray()
-        n_fitted = n if self.n_components is not None else 1
-        self.pca_ = PCA(n_fitted, random_state=0).fit(features)
+        self.pca_ = PCA(n, random_state=0).fit(features)
         self.mean_ = self.pca_.mean_
-        scale = float(np.sqrt(self.pca_.explained_variance_[0]))
-        self.scale_ = scale if scale > 0 else 1.0
+        variance = self.pca_.explained_variance_.sum()
+        if self.n_components is None:
+            variance = _compute_total_variance(features, self.mean_)
+        self.scale_ = float(np.sqrt(variance)) if variance > 0 else 1.0
 
     def _place(self, features, rows, n_rows):
         """Return components at the rows that are present, and marks of the others."""
@@ -159,6 +161,14 @@ def _find_usable(features):
     features = np.asarray(features)
     features = features.reshape(len(features), -1)
     return features, ~np.isnan(features).any(axis=1)
+
+
+def _compute_total_variance(features, mean):
+    """Return the sum of the variances of all features."""
+    if not issparse(features):
+        return float(features.var(axis=0, ddof=1, dtype=np.float64).sum())
+    n, squares = features.shape[0], features.astype(np.float64).power(2).sum()
+    return float(squares - n * np.sum(np.square(mean, dtype=np.float64))) / (n - 1)
 
 
 def _write_text(value):

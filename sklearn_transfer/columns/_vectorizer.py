@@ -115,20 +115,15 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
     in a column of numbers counts as missing, with a warning. In cross-validation each fold
     decides anew, from its training rows; `specific_transformers` fixes the kind of a column.
 
-    For each column of images, texts or sounds, principal components are fitted to the rows
-    that are present. Components are divided by the standard deviation of the first one, so
-    that no column outweighs a standardized number, as in multiple factor analysis [1]_.
-    Missing rows are 0, which is the mean of the others, and a further column marks them where
-    there were any in `fit`. Components lose what varies little: where rows are many, a larger
-    `n_components` may predict better.
+    For each column of images, texts or sounds, and of n-grams, principal components are fitted
+    to the rows that are present. They are divided by the square root of their total variance
+    (block scaling), so that in distances such a column counts as much as one standardized
+    number. Missing rows are 0, which is the mean of the others, and a further column marks
+    them where there were any in `fit`. Components lose what varies little: where rows are
+    many, a larger `n_components` may predict better.
 
     Features of the networks are cached, so that folds, clones and searches send each sample
     through the network once.
-
-    References
-    ----------
-    .. [1] B. Escofier, J. Pagès. "Multiple factor analysis". Computational Statistics & Data
-       Analysis 18(1), 1994.
 
     Examples
     --------
