@@ -277,11 +277,6 @@ class PretrainedFeatures(_BasePretrained):
             "n_features_in": getattr(self, "_n_inputs", self.n_channels or 3),
         }
 
-    def _find_expected_spec(self):
-        from sklearn_transfer._networks.expected import find_expected_spec
-
-        return find_expected_spec(self.model, self.input_size, self.n_channels)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         if self.preprocess is not None:

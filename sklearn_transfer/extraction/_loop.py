@@ -18,6 +18,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
+from sklearn_transfer._modalities.samples import label_row
 from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
@@ -26,11 +27,6 @@ from sklearn_transfer.extraction._passes import Passes
 
 # Number of samples that are looked up at once, and that a thread is handed at most.
 _LOOKED_UP, _HANDED = 1000, 4
-
-
-def label_row(row):
-    """Return what messages call a row of X."""
-    return f"row {row}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,6 @@ class PassOptions:
         End of messages about a sample.
     shelves : Shelves, default=()
         Where graphs of networks are.
-    early : EarlyPayloads or None, default=None
-        Payloads that may be prepared already.
     content : {"features", "activations"}, default="features"
         What messages call the vectors.
     allocate : callable, default=numpy.empty
@@ -81,7 +75,6 @@ class PassOptions:
     row_label: object = label_row
     advice: str = ""
     shelves: object = ()
-    early: object = None
     content: str = "features"
     allocate: object = np.empty
 
@@ -224,13 +217,6 @@ class Extraction:
         """Return row, digest and payload of one sample, or a BadSampleError as payload."""
         row, key, content = item
         note = partial(self.remarks.add, row)
-        early = self.options.early
-        known = early and early.take(row, key, self.reader)
-        if known:
-            payload, remarks = known
-            for remark in remarks:
-                note(remark)
-            return row, key, payload
         return row, key, self._call_unless_bad(row, self.reader.prepare, content, note)
 
     def _call_unless_bad(self, row, function, content, *args):
