@@ -18,7 +18,7 @@ from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._modalities.remarks import Remark
 from sklearn_transfer._store.digests import digest, digest_array
 
-# Channels of which the mean is a sound without asking; more are likely sensors.
+# Channels of a sound of which the mean is taken without asking; more are likely sensors.
 _MOST_MIXED = 2
 
 
@@ -163,7 +163,8 @@ class AudioReader(Reader):
         if self.channels == "separate" or self.front_end.n_channels > 1:
             self._check_channels(n_channels)
             return block
-        if self.channels == "auto" and n_channels > _MOST_MIXED:
+        most = 1 if self.front_end.is_series else _MOST_MIXED
+        if self.channels == "auto" and n_channels > most:
             mixing = self.caller.write("channels='mean'")
             raise BadSampleError(
                 f"has {n_channels} channels, which may be loudspeakers or sensors; with"
