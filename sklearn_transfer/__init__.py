@@ -38,10 +38,12 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.columns import MultimodalVectorizer as MultimodalVectorizer
     from sklearn_transfer.columns import make_multimodal_pipeline as make_multimodal_pipeline
     from sklearn_transfer.extraction import ConSE as ConSE
+    from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
     from sklearn_transfer.extraction import PretrainedTextFeatures as PretrainedTextFeatures
     from sklearn_transfer.finetuning import AutoencoderFeatures as AutoencoderFeatures
     from sklearn_transfer.finetuning import FineTunedClassifier as FineTunedClassifier
+    from sklearn_transfer.finetuning import FineTunedFeatures as FineTunedFeatures
     from sklearn_transfer.finetuning import FineTunedRegressor as FineTunedRegressor
     from sklearn_transfer.heads import PrototypeClassifier as PrototypeClassifier
     from sklearn_transfer.heads import ZeroShotClassifier as ZeroShotClassifier
@@ -88,6 +90,7 @@ _HOME = {
     "DomainClassifierWeights": "sklearn_transfer.weighting",
     "DomainDisplay": "sklearn_transfer.plotting",
     "FineTunedClassifier": "sklearn_transfer.finetuning",
+    "FineTunedFeatures": "sklearn_transfer.finetuning",
     "FineTunedRegressor": "sklearn_transfer.finetuning",
     "ImportanceWeighted": "sklearn_transfer.weighting",
     "ImportanceWeightedScorer": "sklearn_transfer.weighting",
@@ -101,6 +104,7 @@ _HOME = {
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",
     "OptimalTransport": "sklearn_transfer.alignment",
+    "PretrainedAudioFeatures": "sklearn_transfer.extraction",
     "PretrainedFeatures": "sklearn_transfer.extraction",
     "PretrainedTextFeatures": "sklearn_transfer.extraction",
     "PrototypeClassifier": "sklearn_transfer.heads",

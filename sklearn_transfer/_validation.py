@@ -326,6 +326,8 @@ def as_target(y):
         raise TypeError(
             f"y is of type {type(y).__name__}, which has no length: pass a list, list(y)"
         )
+    if hasattr(y, "__array__") and not hasattr(y, "__getitem__"):
+        return np.asarray(y)  # an array by its protocol alone, from which no rows are selected
     bare = not (hasattr(y, "__array__") or hasattr(y, "shape") or isinstance(y, Mapping))
     if bare and not isinstance(y, list | tuple | str | bytes) and hasattr(y, "__getitem__"):
         return as_target([y[row] for row in range(len(y))])

@@ -40,7 +40,7 @@ ALLOWED = {
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }
-MOST_LEVELS = {"extraction": 6}  # and 8 elsewhere
+MOST_LEVELS = {"extraction": 6, "finetuning": 9}  # and 8 elsewhere
 MODULES = sorted(
     p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE
 )

@@ -121,7 +121,7 @@ class PretrainedFeatures(_BasePretrained):
         digest and not the tensors, and refuses to transform with other weights.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
 
     See Also
@@ -276,6 +276,11 @@ class PretrainedFeatures(_BasePretrained):
             "n_channels": self.n_channels,
             "n_features_in": getattr(self, "_n_inputs", self.n_channels or 3),
         }
+
+    def _find_expected_spec(self):
+        from sklearn_transfer._networks.expected import find_expected_spec
+
+        return find_expected_spec(self.model, self.input_size, self.n_channels)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -57,6 +57,8 @@ class PassOptions:
         End of messages about a sample.
     shelves : Shelves, default=()
         Where graphs of networks are.
+    early : EarlyPayloads or None, default=None
+        Payloads that may be prepared already.
     content : {"features", "activations"}, default="features"
         What messages call the vectors.
     allocate : callable, default=numpy.empty
@@ -75,6 +77,7 @@ class PassOptions:
     row_label: object = label_row
     advice: str = ""
     shelves: object = ()
+    early: object = None
     content: str = "features"
     allocate: object = np.empty
 
@@ -114,7 +117,7 @@ class Extraction:
         self.taps, self.options = taps, options
         contexts = compute_contexts(backbone, reader, taps, options)
         self.dialogue = Dialogue(store, contexts)
-        self.passes = Passes(reader, backbone, taps, options, self.dialogue.keep)
+        self.passes = Passes(reader, backbone, taps, options, self.dialogue)
         self.is_ragged = reader.format.is_ragged and any(t.pooling == "raw" for t in taps)
         kind = RaggedMatrix if self.is_ragged else Matrix
         self.matrix = kind(len(samples), options.collect, options.allocate)
@@ -187,17 +190,25 @@ class Extraction:
             try:
                 for row, key, content in prepared:
                     payload = self._call_unless_bad(row, self.reader.finish, content)
-                    if isinstance(payload, BadSampleError):
-                        for waiting in self.dialogue.waiting.pop(key, [row]):
-                            self._note_bad(waiting, payload)
-                    else:
-                        self._write_batches(self.passes.add(row, key, payload))
+                    self._add_to_passes(row, key, payload)
             except Exception:
                 with suppress(Exception):  # what was prepared before is still stored
                     self._write_batches(self.passes.drain())
                 raise
         self._write_batches(self.passes.drain())
         return busy
+
+    def _add_to_passes(self, row, key, payload):
+        """Hand the payload of a row to the network, or note that there is none."""
+        if not isinstance(payload, BadSampleError):
+            try:
+                self._write_batches(self.passes.add(row, key, payload))
+                return
+            except BadSampleError as error:  # a sample that is read in windows breaks off
+                self._write_batches(error.finished)
+                payload = error
+        for waiting in self.dialogue.waiting.pop(key, [row]):
+            self._note_bad(waiting, payload)
 
     def _read(self, row):
         """Return row, digest and content of one sample, or a BadSampleError as content."""
@@ -209,6 +220,13 @@ class Extraction:
         """Return row, digest and payload of one sample, or a BadSampleError as payload."""
         row, key, content = item
         note = partial(self.remarks.add, row)
+        early = self.options.early
+        known = early and early.take(row, key, self.reader)
+        if known:
+            payload, remarks = known
+            for remark in remarks:
+                note(remark)
+            return row, key, payload
         return row, key, self._call_unless_bad(row, self.reader.prepare, content, note)
 
     def _call_unless_bad(self, row, function, content, *args):
