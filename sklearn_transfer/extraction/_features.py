@@ -179,8 +179,8 @@ class PretrainedFeatures(_BasePretrained):
     nothing in the cache.
 
     What is known about a network given by name, and the graph that OpenVINO or ONNX Runtime
-    runs, are kept beside the vectors and in the user's cache folder (about 14 MB for each
-    choice of `layers` of the default network). A later process that finds them imports
+    runs, are kept beside the vectors and in the user's cache folder (about 14 MB for the
+    default network; with OpenVINO, a graph of several layers serves each of them alone too). A later process that finds them imports
     neither torch nor timm: cached images need NumPy alone, new ones Pillow and the engine, and
     features have the same bits. Both are made anew when a file of weights, one of the
     packages or the kind of CPU changes, and with one warning when they are damaged. The
