@@ -17,13 +17,20 @@ endif
 SPREAD = $(if $(ARGS),,-n logical --maxprocesses 4 --dist worksteal)
 SLOWEST = $(if $(CI),--durations 15)
 
-.PHONY: demo test lint format coverage bench clean
+.PHONY: demo test lint format coverage bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks --json benchmarks/latest.json
+
+# The gallery runs all examples, which takes ten minutes; make docs GALLERY=0 leaves them out.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	MPLBACKEND=agg $(BIN)/python -m sphinx -q -W --keep-going -b html \
+	    $(if $(GALLERY),-D plot_gallery=$(GALLERY)) docs docs/_build
+	@echo "The site begins with docs/_build/index.html."
 
 test: lint
 	$(BIN)/python -m pytest $(SELECTION) $(SPREAD) $(SLOWEST) $(ARGS)
@@ -47,4 +54,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/generated docs/auto_examples *.egg-info .pytest_cache .ruff_cache

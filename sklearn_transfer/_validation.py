@@ -60,6 +60,16 @@ def make_visual_block(estimator, caption):
     )
 
 
+def make_parallel_block(estimators, details):
+    """Return the diagram of estimators side by side, with a text each; both are by name."""
+    return _VisualBlock(
+        "parallel",
+        list(estimators.values()),
+        names=list(estimators),
+        name_details=[details[name] for name in estimators],
+    )
+
+
 def shorten(value, limit=200):
     """Return `repr` of a user's value for a message, without the middle of a long one.
 
@@ -316,6 +326,8 @@ def as_target(y):
         raise TypeError(
             f"y is of type {type(y).__name__}, which has no length: pass a list, list(y)"
         )
+    if hasattr(y, "__array__") and not hasattr(y, "__getitem__"):
+        return np.asarray(y)  # an array by its protocol alone, from which no rows are selected
     bare = not (hasattr(y, "__array__") or hasattr(y, "shape") or isinstance(y, Mapping))
     if bare and not isinstance(y, list | tuple | str | bytes) and hasattr(y, "__getitem__"):
         return as_target([y[row] for row in range(len(y))])

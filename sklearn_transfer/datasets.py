@@ -107,11 +107,11 @@ def load_photo_crops(
     domain of known severity. No network access; needs scikit-image for all classes
     but "flower" and "pagoda".
 
-    =================  ==============
-    Classes                        15
-    Samples per class     any, random
-    Sample            uint8 RGB image
-    =================  ==============
+    =================  ================
+    Classes                          15
+    Samples per class       any, random
+    Sample              uint8 RGB image
+    =================  ================
 
     Parameters
     ----------

@@ -71,30 +71,8 @@ def test_wheel_holds_the_package_and_no_more(project, tmp_path):
 
 @pytest.mark.slow
 def test_tests_of_the_sdist_run_from_it(unpacked):
-    chosen = ["tests/heads/test_episodes.py", "tests/extraction/test_displays.py"]
+    chosen = ["tests/heads/test_episodes.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
     env = {**os.environ, "PYTHONPATH": str(unpacked)}
     run = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, env=env)
     assert run.returncode == 0, run.stdout + run.stderr
-
-
-@pytest.mark.slow
-def test_every_test_of_the_sdist_is_found(unpacked):
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--collect-only",
-        "-p",
-        "no:cacheprovider",
-    ]
-    env = {**os.environ, "PYTHONPATH": str(unpacked)}
-    run = subprocess.run(
-        [*command, "--collect-only", "tests"],
-        cwd=unpacked,
-        capture_output=True,
-        text=True,
-        env=env,
-    )
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr

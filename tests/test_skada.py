@@ -4,13 +4,15 @@ Each test runs in a separate process, because importing skada changes the config
 scikit-learn.
 """
 
-import subprocess
-import sys
+import contextlib
+import io
 import textwrap
+import warnings
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 pytestmark = pytest.mark.skipif(find_spec("skada") is None, reason="skada is not installed")
 
@@ -29,11 +31,16 @@ y = np.where(source, np.tile([0, 1], 20), -1)  # skada masks labels of the targe
 
 
 def run(code):
-    command = [sys.executable, "-W", "ignore", "-c", DATA + textwrap.dedent(code)]
-    root = Path(__file__).parents[1]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
-    assert result.returncode == 0, result.stderr[-2000:]
-    return result.stdout.split()
+    """Return the words that a program printed in a process of its own."""
+    return processes.call(execute, DATA + textwrap.dedent(code))
+
+
+def execute(code):
+    printed = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+        warnings.simplefilter("ignore")
+        exec(code, {"__name__": "program"})
+    return printed.getvalue().split()
 
 
 def test_our_features_inside_its_pipeline():

@@ -36,3 +36,4 @@ def find_caller(estimator):
 
 
 OF_IMAGES, OF_TEXTS = Caller("PretrainedFeatures"), Caller("PretrainedTextFeatures")
+OF_SOUNDS = Caller("PretrainedAudioFeatures")

@@ -19,6 +19,7 @@ from sklearn_transfer._validation import shorten
 # A file younger than this may change again within the resolution of the clock.
 _SETTLED_NS = 2_000_000_000
 _MEMO_LIMIT = 500_000
+_PART = 4 << 20  # bytes of a file that are digested at once
 _memo = {}
 _IDENTITY = struct.Struct("qQQqqq").pack  # a third of the time of formatting
 
@@ -173,20 +174,60 @@ def _identify_file(path, status):
 
 def read_file(path):
     """Return digest and bytes of a file; raises BadSampleError if it cannot be read."""
+    with open_regular(path) as file:
+        status = os.fstat(file.fileno())
+        content = file.read()
+    key = digest_array(content)
+    _remember(path, status, len(content), key)
+    return key, content
+
+
+def digest_file(path):
+    """Return the digest of a file, of which a part at a time is in memory, and its identity.
+
+    The digest is that of `read_file`. The identity is equal as long as the file is unchanged.
+    """
+    hasher, length = xxhash.xxh3_128(), 0
+    with open_regular(path) as file:
+        status = os.fstat(file.fileno())
+        while part := file.read(_PART):
+            hasher.update(part)
+            length += len(part)
+    key = hasher.digest()
+    _remember(path, status, length, key)
+    return key, _identify_file(path, status)
+
+
+def identify_open_file(path, file):
+    """Return the identity, as `digest_file` gives it, of a file that is open."""
+    return _identify_file(path, os.fstat(file.fileno()))
+
+
+def measure_file(path):
+    """Return the number of bytes of a file; raises BadSampleError if it is no regular one."""
+    status = _read_status(path)
+    _check_regular(status)
+    return status.st_size
+
+
+@contextmanager
+def open_regular(path):
+    """Context with an open file; raises BadSampleError if it cannot be read."""
     # Opening a named pipe would wait for a writer, so the kind of file is checked before.
     _check_regular(_read_status(path))
     try:
         with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read()
+            yield file
     except OSError as error:
         raise BadSampleError(error.strerror or str(error)) from error
-    key = digest_array(content)
+
+
+def _remember(path, status, length, key):
+    """Keep the digest of a file of which `length` bytes were read."""
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     # A file that was written a moment ago may change again without a new time stamp, and a
     # file that was growing has another size now: such digests are not remembered.
-    if len(content) == status.st_size and time.time_ns() - changed > _SETTLED_NS:
+    if length == status.st_size and time.time_ns() - changed > _SETTLED_NS:
         if len(_memo) >= _MEMO_LIMIT:
             _memo.clear()
         _memo[_identify_file(path, status)] = key
-    return key, content

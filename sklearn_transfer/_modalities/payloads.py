@@ -6,6 +6,7 @@ The payload of one sample is a mapping of names to arrays without an axis for sa
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,47 @@ class Windows(NamedTuple):
 
     payloads: list
     weights: list
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of a `Stream`.
+
+    Parameters
+    ----------
+    digest : bytes
+        Digest of what it holds, under which its features are kept.
+    weight : float
+        What it counts in the mean over windows.
+    make_payload : callable
+        Returns its payload, which is not called for where the features are known.
+    channel : int, default=0
+        The channel of the sample that it shows.
+    """
+
+    digest: bytes
+    weight: float
+    make_payload: object
+    channel: int = 0
+
+
+class Stream:
+    """Windows of one sample, made one after the other as they are passed through a network.
+
+    Features of the sample are the weighted mean of those of its windows; where these show
+    several channels, those of the channels follow each other.
+
+    Parameters
+    ----------
+    windows : iterator of Window
+        It may raise BadSampleError, since the sample is read meanwhile.
+    """
+
+    def __init__(self, windows):
+        self.windows = windows
+
+    def __iter__(self):
+        return iter(self.windows)
 
 
 def compute_signature(payload):
@@ -45,12 +87,20 @@ class PayloadFormat(ABC):
     is_ragged : bool
         Whether payloads differ in length, as those of texts do. Then the first axis of their
         arrays is None in signatures, and `collate` pads.
+    needs_equal_lengths : bool
+        Whether only payloads of equal length make a batch of an extraction, since padding
+        would change what the network gives.
     example_length : int
         Length of such an axis in examples.
+    needs_equal_lengths : bool
+        Whether batches of an extraction are to hold payloads of equal length alone, since
+        padding would change what the network gives.
     """
 
     is_ragged = False
+    needs_equal_lengths = False
     example_length = 1
+    needs_equal_lengths = False
 
     def compute_signature(self, payload):
         """Return the signature of a payload; all payloads of one pass have the same."""

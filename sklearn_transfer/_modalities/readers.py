@@ -34,6 +34,9 @@ class Reader(ABC):
     is_ordered : bool
         Whether `finish` has work to do. Then few samples are prepared in advance, since
         what `prepare` returned, such as whole pictures, waits in memory.
+    n_channels : int
+        Channels of a sample that are passed through the network one after the other, and
+        whose features follow each other in its row.
     """
 
     key: bytes | str
@@ -42,6 +45,7 @@ class Reader(ABC):
     input_source = "as the samples of X are"
     caller = OF_IMAGES
     is_ordered = False
+    n_channels = 1
 
     def is_quick(self, sample):
         """Whether reading a sample takes less time than handing it to a thread."""

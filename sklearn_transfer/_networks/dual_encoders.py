@@ -138,7 +138,7 @@ def _build_tower(config, modality, label):
     transformers = import_optional("transformers", "text", f"model={shorten(label)}")
     other = {"image": "text_config", "text": "vision_config"}[modality]
     prefix = _KINDS[config["model_type"]]
-    with _silence(transformers.utils.logging):
+    with silence(transformers.utils.logging):
         tiny = getattr(transformers, f"{prefix}Config")(**{**config, other: _TINY})
         model = getattr(transformers, f"{prefix}Model")(tiny)
     names = {
@@ -150,8 +150,8 @@ def _build_tower(config, modality, label):
 
 
 @contextmanager
-def _silence(logging):
-    """Context without warnings of transformers, which are about the tiny tower too."""
+def silence(logging):
+    """Context without warnings of transformers about what is not used here."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

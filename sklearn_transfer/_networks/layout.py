@@ -70,6 +70,12 @@ class Layout:
         Whether embeddings are meant to be scaled to norm 1.
     is_tower : bool, default=False
         Whether it is one of the two networks of a dual encoder, which have one name.
+    is_audio : bool, default=False
+        Whether sequences are the frames of a sound, and the last axis of maps is its time.
+        Then a mask of frames is brought to the number of positions that an activation has.
+    bands : int, default=1
+        Of such a sequence: how many bands of frequency it holds, one after the other, with all
+        times of each; 1 where a position stands for a time alone.
     """
 
     label: str
@@ -87,6 +93,8 @@ class Layout:
     is_text: bool = False
     is_normalized: bool = False
     is_tower: bool = False
+    is_audio: bool = False
+    bands: int = 1
 
 
 def list_children(module, skip=None):

@@ -8,6 +8,9 @@ taps resolved without the network and without the libraries that build it.
 import json
 from dataclasses import dataclass, fields
 
+from sklearn_transfer._modalities.audio.front_ends import Extractor, LogMelFrames, Waveform
+from sklearn_transfer._modalities.audio.log_mel import LogMel
+from sklearn_transfer._modalities.audio.spec import AudioSpec
 from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
 from sklearn_transfer._modalities.text.spec import TextSpec
 from sklearn_transfer._networks.backbone import Description
@@ -15,6 +18,7 @@ from sklearn_transfer._networks.layout import Layout, Place, Stage
 from sklearn_transfer._networks.taps import Tap
 
 _CLASSES = (Layout, Stage, Place, ImageSpec, UnknownSpec, TextSpec, Tap)
+_CLASSES += (AudioSpec, LogMelFrames, LogMel, Waveform, Extractor)
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 _TYPE = "type"
 

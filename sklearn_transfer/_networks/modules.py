@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from numbers import Real
 
 import torch
 
@@ -14,7 +15,8 @@ from sklearn_transfer._networks.weights import load_strictly
 _LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "transformers.")
 # Wrapped around networks of texts.
 _LIBRARIES += ("sklearn_transfer._networks.text", "sklearn_transfer._networks.bert")
-_LIBRARIES += ("sklearn_transfer._networks.dual_encoders",)
+_LIBRARIES += ("sklearn_transfer._networks.dual_encoders", "sklearn_transfer._networks.audio")
+_LIBRARIES += ("sklearn_transfer._networks.sounds", "sklearn_transfer._networks.whisper")
 
 
 def takes_outputs(model):
@@ -58,6 +60,10 @@ def _wrap_module(module, label, origin, size):
         from sklearn_transfer._networks import transformers as text_networks
 
         return text_networks.wrap_given_text_network(module, label, origin)
+    if isinstance(getattr(module, "sampling_rate", None), Real):
+        from sklearn_transfer._networks.audio import wrap_sound_module
+
+        return wrap_sound_module(module, label, origin)
     config = getattr(module, "pretrained_cfg", None)
     if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
         from sklearn_transfer._networks import timm as timm_networks

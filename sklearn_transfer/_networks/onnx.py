@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from sklearn_transfer._networks.engines.plan import to_tensors
+from sklearn_transfer._networks.inputs import MASK
 from sklearn_transfer._process.locks import Lock
 
 _OPSET = 17
@@ -26,7 +27,12 @@ class _Graph(torch.nn.Module):
 
     def forward(self, *arrays):
         batch = dict(zip(self.plan.names, arrays, strict=True))
-        return tuple(self.plan.forward(batch, precision="float32"))
+        outputs = self.plan.forward(batch, precision="float32")
+        if MASK in batch and not self.plan.backbone.layout.is_text:
+            # A graph loses inputs that nothing depends on, but engines are given all: the mask
+            # of sounds is used only where positions are averaged.
+            outputs[0] = outputs[0] + 0.0 * batch[MASK][:, :1]
+        return tuple(outputs)
 
 
 @contextmanager

@@ -37,7 +37,10 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
     if activation.ndim <= 2 or pooling == "raw":
         return activation.reshape(activation.shape[0], -1)  # `len` is a constant in exports
     maps, n_prefix = _convert_to_positions(activation, layout, stage, spatial)
-    if mask is not None and mask.shape[1] != maps.shape[1]:
+    if layout.is_audio and mask is not None:
+        mask = _spread_mask(mask, activation, layout, maps.shape[1] - n_prefix)
+        mask = torch.nn.functional.pad(mask, (n_prefix, 0), value=1)
+    elif mask is not None and mask.shape[1] != maps.shape[1]:
         mask = None  # the positions of this activation are not those of the input
     if layout.is_text:
         return pool_tokens(maps, layout.pooling if pooling == "auto" else pooling, mask)
@@ -57,6 +60,20 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
         return maps[:, 0]
     maps = maps[:, n_prefix:]
     return _reduce(maps, pooling, None if mask is None else mask[:, n_prefix:])
+
+
+def _spread_mask(mask, activation, layout, n_positions):
+    """Return a mask of frames as one of the positions of an activation, band after band.
+
+    Position p of P begins with frame p * F // P of F frames, and sounds where that one does.
+    Values of 0 and below stand for silence.
+    """
+    bands = layout.bands if activation.ndim == 3 else math.prod(activation.shape[2:-1])
+    if n_positions % bands:
+        bands = 1
+    n_times = n_positions // bands
+    first = torch.arange(n_times, device=mask.device) * mask.shape[1] // n_times
+    return (mask[:, first] > 0).long().repeat(1, bands)
 
 
 def pool_tokens(states, pooling, mask):

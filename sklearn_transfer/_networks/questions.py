@@ -25,7 +25,8 @@ _PACKAGES += ("sentence-transformers", "huggingface-hub")
 _OWN = "sklearn_transfer"
 _ENGINES = ("openvino", "onnxruntime", "onnx")
 TEXT_PREFIXES = ("all-MiniLM-L6-v2", "sentence-transformers/", "transformers/")
-BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", *TEXT_PREFIXES)
+SOUND_PREFIX = "whisper-tiny.en"
+BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", SOUND_PREFIX, *TEXT_PREFIXES)
 
 
 def compute_question(

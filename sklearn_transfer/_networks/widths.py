@@ -26,7 +26,7 @@ def find_width(backbone, tap, reader, signature):
             blank = _make_blank(reader.format, signature, network.device)
             (features,) = run_apart(plan.forward, blank)
         backbone.widths[tap, signature] = features.shape[1]
-    return backbone.widths[tap, signature]
+    return backbone.widths[tap, signature] * reader.n_channels
 
 
 def infer_widths(backbone, taps, reader, signature):
@@ -52,7 +52,7 @@ def infer_widths(backbone, taps, reader, signature):
         features = plan.forward(_make_blank(reader.format, signature, outline.device))
         for tap, matrix in zip(taps, features, strict=True):
             backbone.widths.setdefault((tap, signature), matrix.shape[1])
-    return [backbone.widths[tap, signature] for tap in taps]
+    return [backbone.widths[tap, signature] * reader.n_channels for tap in taps]
 
 
 def _make_blank(format, signature, device):

@@ -41,7 +41,7 @@ class CORAL(ColumnAligner):
         Whether fit was given a target; where not, all rows stay as they are.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

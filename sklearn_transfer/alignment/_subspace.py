@@ -30,7 +30,7 @@ class SubspaceAlignment(ComponentAligner):
 
     Attributes
     ----------
-    source_components_, target_components_ : ndarray of shape (n_components_, n_features)
+    source_components_, target_components_ : ndarray of shape (`n_components_`, n_features)
         Principal axes of the domains, 0 where a domain does not vary in as many directions.
         Without a target both are the source's.
     mean_source_, mean_target_ : ndarray of shape (n_features,)
@@ -38,7 +38,7 @@ class SubspaceAlignment(ComponentAligner):
     unit_ : float
         Standard deviation of the target along its first axis, by which rows of both domains
         are divided; 1 where that is 0.
-    alignment_ : ndarray of shape (n_components_, n_components_)
+    alignment_ : ndarray of shape (`n_components_`, `n_components_`)
         Cosines between the axes of the source and those of the target.
     n_components_ : int
         Columns of the result.
@@ -46,7 +46,7 @@ class SubspaceAlignment(ComponentAligner):
         Whether fit was given a target.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

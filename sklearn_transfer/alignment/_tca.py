@@ -29,8 +29,8 @@ class TransferComponentAnalysis(ComponentAligner):
     n_components : int, default=50
         Columns of the result; fewer where the kernel has fewer directions.
     kernel : {"rbf", "linear", "polynomial"} or callable, default="rbf"
-        exp(-gamma |x - y|^2), x'y, (gamma x'y + 1)^3, or a function of two arrays (n, d) and
-        (m, d) that returns (n, m) values of a positive semi-definite kernel.
+        `exp(-gamma |x - y|^2)`, `x'y`, `(gamma x'y + 1)^3`, or a function of two arrays (n, d)
+        and (m, d) that returns (n, m) values of a positive semi-definite kernel.
     gamma : float or "median", default="median"
         Factor of the kernel; "median" is 1 / (2 s^2) with s the median distance of rows of
         both domains, so the result does not depend on the unit of the features.
@@ -41,9 +41,9 @@ class TransferComponentAnalysis(ComponentAligner):
 
     Attributes
     ----------
-    dual_coef_ : ndarray of shape (n_source + n_target, n_components_)
+    dual_coef_ : ndarray of shape (n_source + n_target, `n_components_`)
         Weights of the kernel with the rows of fit.
-    eigenvalues_ : ndarray of shape (n_components_,)
+    eigenvalues_ : ndarray of shape (`n_components_`,)
         Variance of each component over its complexity and distance, falling.
     X_fit_ : ndarray of shape (n_source + n_target, n_features)
         Rows of fit, source first.
@@ -55,7 +55,7 @@ class TransferComponentAnalysis(ComponentAligner):
         Whether fit was given a target.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

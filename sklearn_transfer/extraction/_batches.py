@@ -13,13 +13,19 @@ _N_WAITING = 32
 
 
 class Part(NamedTuple):
-    """A payload of a sample with the digest `key`: window `index` of `count`."""
+    """A payload of a sample with the digest `key`: window `index` of `count`.
+
+    The count is None while it is not known, of a `Stream`, whose windows have digests of their
+    own and may show one of several channels.
+    """
 
     key: bytes
     payload: dict
     index: int = 0
-    count: int = 1
+    count: int | None = 1
     weight: float = 1.0
+    digest: bytes | None = None
+    channel: int = 0
 
 
 def list_parts(key, payload):
@@ -51,6 +57,8 @@ class Waiting:
 class SortedWaiting:
     """Parts of different lengths, of which those of similar length make a batch.
 
+    Where the format needs that, those of equal length do.
+
     Batches are taken from the longest parts on. As many parts wait as make many batches, so
     that little is padded.
 
@@ -68,11 +76,17 @@ class SortedWaiting:
         self.format, self.batch_size = format, batch_size
         self.most_positions, self.parts, self.n_added = most_positions, [], 0
         self.n_waiting = _N_WAITING * batch_size
+        # Parts of equal length that wait are large, such as sounds, so few long ones may.
+        self.n_positions, self.longest = 0, self.n_waiting * format.example_length
 
     def add(self, part):
         """Add a part; returns whether enough wait for a batch."""
         self.n_added += 1  # no two entries are equal, so parts are never compared
-        insort(self.parts, (self.format.get_length(part.payload), -self.n_added, part))
+        length = self.format.get_length(part.payload)
+        insort(self.parts, (length, -self.n_added, part))
+        self.n_positions += length
+        if self.format.needs_equal_lengths and self.n_positions >= self.longest:
+            return True
         return len(self.parts) >= self.n_waiting
 
     def take(self):
@@ -82,19 +96,57 @@ class SortedWaiting:
         count = self.batch_size
         if self.most_positions is not None:
             count = max(self.most_positions // self.parts[-1][0], 1)
+        if self.format.needs_equal_lengths:
+            longest = self.parts[-1][0]
+            count = min(count, sum(length == longest for length, _, _ in self.parts[-count:]))
         taken = self.parts[-count:]
         del self.parts[-count:]
+        self.n_positions -= sum(length for length, _, _ in taken)
         return [part for _, _, part in reversed(taken)]
 
 
 class WindowMeans:
     """Weighted means of the features of samples that are passed in several windows.
 
-    Windows of one sample may be in batches of several threads.
+    Windows of one sample may be in batches of several threads. Where they show several
+    channels, there is a mean for each, and these follow each other.
     """
 
     def __init__(self):
-        self.found, self.lock = {}, Lock()
+        self.found, self.counts, self.lock = {}, {}, Lock()
+
+    def add(self, part, vectors):
+        """Take the vectors of one window, one per tap; `join` calls this for computed ones."""
+        with self.lock:
+            self._add(part, vectors)
+
+    def _add(self, part, vectors):
+        windows = self.found.setdefault(part.key, {})
+        windows[part.index] = (part.weight, part.channel, vectors)
+        if part.count is not None:
+            self.counts[part.key] = part.count
+
+    def close(self, key, count):
+        """Set the number of windows of a sample.
+
+        Returns its vectors, one per tap, if all windows are there, else None.
+        """
+        with self.lock:
+            self.counts[key] = count
+            return self._take(key)
+
+    def drop(self, key):
+        """Forget the windows of a sample that cannot be read to its end."""
+        with self.lock:
+            self.counts[key] = 0
+            self.found.pop(key, None)
+
+    def _take(self, key):
+        """Return the vectors of a sample that is complete, and forget it; else None."""
+        if self.counts.get(key) != len(self.found.get(key, ())) or key not in self.found:
+            return None
+        del self.counts[key]
+        return _average(self.found.pop(key))
 
     def join(self, parts, features):
         """Return the keys of samples that are complete now, and a matrix per tap.
@@ -106,20 +158,29 @@ class WindowMeans:
         keys, rows = [], []
         with self.lock:
             for i, part in enumerate(parts):
-                vectors = [matrix[i] for matrix in features]
-                windows = self.found.setdefault(part.key, {})
-                windows[part.index] = (part.weight, vectors)
-                if len(windows) == part.count:
+                if self.counts.get(part.key) == 0:  # dropped
+                    continue
+                self._add(part, [matrix[i] for matrix in features])
+                complete = self._take(part.key)
+                if complete is not None:
                     keys.append(part.key)
-                    rows.append(_average(self.found.pop(part.key)))
+                    rows.append(complete)
         if not rows:
             return [], [matrix[:0] for matrix in features]
         return keys, [np.stack(column) for column in zip(*rows, strict=True)]
 
 
 def _average(windows):
-    """Return the weighted mean of the vectors of windows, one per tap."""
-    weights, vectors = zip(*(windows[i] for i in range(len(windows))), strict=True)
+    """Return the weighted mean of the vectors of windows, one per tap, channel by channel."""
+    channels = {}
+    for i in range(len(windows)):
+        weight, channel, vectors = windows[i]
+        channels.setdefault(channel, []).append((weight, vectors))
+    means = [_average_channel(*zip(*pairs, strict=True)) for pairs in channels.values()]
+    return [np.concatenate(tap) for tap in zip(*means, strict=True)]
+
+
+def _average_channel(weights, vectors):
     return [
         np.average(np.stack(tap), axis=0, weights=weights).astype(np.float32)
         for tap in zip(*vectors, strict=True)

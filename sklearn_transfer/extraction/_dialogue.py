@@ -83,11 +83,19 @@ class Dialogue:
         self.store.count(hits=len(rows) - 1)
         return rows
 
-    def keep(self, keys, entries):
-        """Store the (key, vectors) pairs of a batch that was computed for `keys`."""
-        self.store.count(misses=len(keys))
+    def keep(self, keys, entries, is_new=True):
+        """Store the (key, vectors) pairs of a batch that was computed for `keys`.
+
+        It is not new where it was made of stored vectors alone.
+        """
+        self.store.count(**{"misses" if is_new else "hits": len(keys)})
         if entries:
             self.store.put(self.contexts, entries)
+
+    def lookup_window(self, digest):
+        """Return the vectors of one window of a sample, one per tap, or None."""
+        (answer,) = self.lookup([digest])
+        return answer if isinstance(answer, list) else None
 
     def release(self):
         """Release all claims, so that nobody waits for samples that are not computed here."""

@@ -121,7 +121,7 @@ class PretrainedFeatures(_BasePretrained):
         digest and not the tensors, and refuses to transform with other weights.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
 
     See Also

@@ -18,6 +18,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
+from sklearn_transfer._modalities.samples import label_row
 from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
@@ -26,11 +27,6 @@ from sklearn_transfer.extraction._passes import Passes
 
 # Number of samples that are looked up at once, and that a thread is handed at most.
 _LOOKED_UP, _HANDED = 1000, 4
-
-
-def label_row(row):
-    """Return what messages call a row of X."""
-    return f"row {row}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ class Extraction:
         self.taps, self.options = taps, options
         contexts = compute_contexts(backbone, reader, taps, options)
         self.dialogue = Dialogue(store, contexts)
-        self.passes = Passes(reader, backbone, taps, options, self.dialogue.keep)
+        self.passes = Passes(reader, backbone, taps, options, self.dialogue)
         self.is_ragged = reader.format.is_ragged and any(t.pooling == "raw" for t in taps)
         kind = RaggedMatrix if self.is_ragged else Matrix
         self.matrix = kind(len(samples), options.collect, options.allocate)
@@ -191,17 +187,25 @@ class Extraction:
             try:
                 for row, key, content in prepared:
                     payload = self._call_unless_bad(row, self.reader.finish, content)
-                    if isinstance(payload, BadSampleError):
-                        for waiting in self.dialogue.waiting.pop(key, [row]):
-                            self._note_bad(waiting, payload)
-                    else:
-                        self._write_batches(self.passes.add(row, key, payload))
+                    self._add_to_passes(row, key, payload)
             except Exception:
                 with suppress(Exception):  # what was prepared before is still stored
                     self._write_batches(self.passes.drain())
                 raise
         self._write_batches(self.passes.drain())
         return busy
+
+    def _add_to_passes(self, row, key, payload):
+        """Hand the payload of a row to the network, or note that there is none."""
+        if not isinstance(payload, BadSampleError):
+            try:
+                self._write_batches(self.passes.add(row, key, payload))
+                return
+            except BadSampleError as error:  # a sample that is read in windows breaks off
+                self._write_batches(error.finished)
+                payload = error
+        for waiting in self.dialogue.waiting.pop(key, [row]):
+            self._note_bad(waiting, payload)
 
     def _read(self, row):
         """Return row, digest and content of one sample, or a BadSampleError as content."""

@@ -5,9 +5,11 @@ from collections import deque
 
 import numpy as np
 
-from sklearn_transfer._modalities.contents import add_input_note
+from sklearn_transfer._modalities.contents import BadSampleError, add_input_note
+from sklearn_transfer._modalities.payloads import Stream
 from sklearn_transfer._process.threads import Threads, limit_to_one_core
 from sklearn_transfer.extraction._batches import (
+    Part,
     SortedWaiting,
     Waiting,
     WindowMeans,
@@ -33,9 +35,9 @@ class Passes:
         Where features leave it.
     options : PassOptions
         Engine, precision and size of batches, among others.
-    keep : callable
-        `keep(keys, features)` is called in a worker's thread with the digests of finite rows
-        and a list of their vectors, as soon as they are computed.
+    dialogue : Dialogue
+        Keeps the vectors of finite rows as soon as they are computed, in a worker's thread,
+        and knows those of windows that were computed before.
 
     Attributes
     ----------
@@ -45,9 +47,9 @@ class Passes:
         Time of `time.perf_counter` when the engine was ready for the first batch.
     """
 
-    def __init__(self, reader, backbone, taps, options, keep):
+    def __init__(self, reader, backbone, taps, options, dialogue):
         self.reader, self.backbone, self.taps = reader, backbone, taps
-        self.options, self.keep = options, keep
+        self.options, self.dialogue = options, dialogue
         self.engine, self.signature, self.first_row = None, None, None
         self.waiting, self.windows = None, WindowMeans()
         self.running, self.pool = deque(), None
@@ -64,22 +66,51 @@ class Passes:
         """Add the payload of a row; returns the batches that are finished by now.
 
         A batch is (keys, features, finite): digests, one matrix per tap, and which rows are
-        finite. Raises ValueError if a payload has another signature than the first one.
+        finite. Raises ValueError if a payload has another signature than the first one, and
+        BadSampleError if a sample that is read meanwhile, a `Stream`, cannot be used.
         """
-        finished = []
-        for part in list_parts(key, payload):
-            signature = self.reader.format.compute_signature(part.payload)
-            if self.engine is None:
-                self._start(row, signature)
-            if signature != self.signature:
-                label = self.options.row_label
-                raise ValueError(
-                    self.reader.describe_mismatch(
-                        self.signature, label(self.first_row), signature, label(row)
-                    )
+        if isinstance(payload, Stream):
+            return self._add_stream(row, key, payload)
+        parts = list_parts(key, payload)
+        return [batch for part in parts for batch in self._add_part(row, part)]
+
+    def _add_part(self, row, part):
+        signature = self.reader.format.compute_signature(part.payload)
+        if self.engine is None:
+            self._start(row, signature)
+        if signature != self.signature:
+            label = self.options.row_label
+            raise ValueError(
+                self.reader.describe_mismatch(
+                    self.signature, label(self.first_row), signature, label(row)
                 )
-            if self.waiting.add(part):
-                finished += self._feed_workers(self.waiting.take())
+            )
+        is_full = self.waiting.add(part)
+        return self._feed_workers(self.waiting.take()) if is_full else []
+
+    def _add_stream(self, row, key, stream):
+        """Add windows as they come, of which those that are known need no pass."""
+        finished, count, n_new = [], 0, 0
+        try:
+            for window in stream:
+                part = Part(key, {}, count, None, window.weight, window.digest, window.channel)
+                count += 1
+                known = self.dialogue.lookup_window(window.digest)
+                if known is not None:
+                    self.windows.add(part, known)
+                    continue
+                n_new += 1
+                part = part._replace(payload=window.make_payload())
+                finished += [batch for batch in self._add_part(row, part) if batch[0]]
+        except BadSampleError as error:
+            self.windows.drop(key)
+            error.finished = finished
+            raise
+        vectors = self.windows.close(key, count)
+        if vectors is not None:  # no pass is left that would complete the sample
+            self.n_computed += n_new > 0
+            batch = [vector[None] for vector in vectors]
+            finished.append(self._keep([key], batch, True, is_new=n_new > 0))
         return finished
 
     def drain(self):
@@ -139,14 +170,23 @@ class Passes:
             batch = self.reader.collate([part.payload for part in parts])
             features = self.engine.run(batch)
         features = self._cut(parts, features)
-        keys, features = self.windows.join(parts, features)
-        finite = np.logical_and.reduce([_find_finite(matrix) for matrix in features])
         # If the requested engine could not run the network, PyTorch did. Its features are
         # stored under the key of the requested engine only in float32, in which engines agree.
         options = self.options
         is_kept = options.precision == "float32" or self.engine.name == options.engine
+        if is_kept:
+            self.dialogue.keep([], _list_windows(parts, features))
+        return self._keep(*self.windows.join(parts, features), is_kept)
+
+    def _keep(self, keys, features, is_kept, is_new=True):
+        """Store the finite rows of complete samples; returns a batch.
+
+        They are new unless all their windows were known.
+        """
+        finite = np.logical_and.reduce([_find_finite(matrix) for matrix in features])
         rows = np.flatnonzero(finite) if is_kept else []
-        self.keep(keys, [(keys[i], [f[i] for f in features]) for i in rows])
+        entries = [(keys[i], [f[i] for f in features]) for i in rows]
+        self.dialogue.keep(keys, entries, is_new)
         return keys, features, finite
 
     def _cut(self, parts, features):
@@ -160,6 +200,9 @@ class Passes:
                 self.backbone.widths[tap, self.signature] = matrix.shape[1]
                 found.append(matrix)
                 continue
+            if format.needs_equal_lengths:  # nothing is padded
+                found.append(list(matrix))
+                continue
             lengths = [format.get_length(part.payload) for part in parts]
             width = matrix.shape[1] // max(lengths)
             pairs = zip(matrix, lengths, strict=True)
@@ -170,6 +213,16 @@ class Passes:
         keys, features, finite = self.running.popleft().result()
         self.n_computed += len(keys)
         return keys, features, finite
+
+
+def _list_windows(parts, features):
+    """Digest and vectors of each window that has a digest of its own and is finite."""
+    found = [
+        (part.digest, [matrix[i] for matrix in features])
+        for i, part in enumerate(parts)
+        if part.digest is not None
+    ]
+    return [pair for pair in found if all(np.isfinite(vector).all() for vector in pair[1])]
 
 
 def _find_finite(matrix):

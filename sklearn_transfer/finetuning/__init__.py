@@ -1,7 +1,13 @@
 """Raw samples to predictions, or to features, by training a network."""
 
 from sklearn_transfer.finetuning._classifier import FineTunedClassifier
+from sklearn_transfer.finetuning._features import FineTunedFeatures
 from sklearn_transfer.finetuning._regressor import FineTunedRegressor
 from sklearn_transfer.finetuning._self_taught import AutoencoderFeatures
 
-__all__ = ["AutoencoderFeatures", "FineTunedClassifier", "FineTunedRegressor"]
+__all__ = [
+    "AutoencoderFeatures",
+    "FineTunedClassifier",
+    "FineTunedFeatures",
+    "FineTunedRegressor",
+]

@@ -163,6 +163,9 @@ class _BaseFineTuned(
                 raise
             self._read_targets(source, classes)  # an error of y alone is raised as such
             raise ValueError(f"y together with y_target: {error}") from error
+        self._draw_seed()
+
+    def _draw_seed(self):
         self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
 
     def _read_targets(self, rows, classes):
@@ -219,12 +222,32 @@ class _BaseFineTuned(
         from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
         from sklearn_transfer.finetuning.loop.fitting import Fitting
 
-        backbone, owns_head = self._load_backbone()
+        n_outputs = self._targets.n_outputs
+        backbone, owns_head = self._load_backbone(n_outputs)
         self._check_reading(backbone, parts.train.samples)
         with torch.inference_mode(False):
-            network = Network(backbone, self._targets.n_outputs, owns_head)
+            network = Network(backbone, n_outputs, owns_head)
         backbone = make_embedding_backbone(backbone, network)
         return Fitting(self, self._targets, backbone, network, parts, self._seed)
+
+    def _embed_frozen(self, samples):
+        """Features that the head would get before any training, and digests of the samples.
+
+        No target is known, so that a network made for the outputs has as few as it can have.
+        """
+        from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
+        from sklearn_transfer.finetuning.freezing.prefix import EMBEDDING_TAP, extract
+
+        self._draw_seed()
+        n_outputs = 2 if is_classifier(self) else 1
+        backbone, owns_head = self._load_backbone(n_outputs)
+        if owns_head:
+            backbone = make_embedding_backbone(backbone, Network(backbone, n_outputs, True))
+        reader = self._make_reader(backbone)
+        features = extract(self, reader, samples, backbone, EMBEDDING_TAP)
+        digests = map(reader.known_digest, samples)
+        digests = [d or reader.read(s)[0] for d, s in zip(digests, samples, strict=True)]
+        return features, digests
 
     def _keep(self, fitting):
         """Take over what a fitting has made."""

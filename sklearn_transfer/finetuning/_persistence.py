@@ -129,8 +129,9 @@ class Saved(Pickled):
         from sklearn_transfer.finetuning.freezing import policies
 
         weights = None if self._has_name() else "pretrained"
-        backbone, owns_head = self._load_backbone(weights=weights)
-        network = Network(backbone, self._targets.n_outputs, owns_head)
+        n_outputs = self._targets.n_outputs
+        backbone, owns_head = self._load_backbone(n_outputs, weights=weights)
+        network = Network(backbone, n_outputs, owns_head)
         network.to(backbone.device).eval()
         reader = self._make_reader(backbone)
         signature = _read_signature(written, reader)

@@ -1,4 +1,4 @@
-"""Inputs that differ in length between rows, as the tokens of texts do."""
+"""Inputs that differ in length between rows, as the tokens of texts and sounds do."""
 
 from dataclasses import dataclass
 
@@ -32,11 +32,16 @@ class Ragged:
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def list_batches(self, size):
-        """Numbers of all rows in batches, each of similar length."""
+        """Numbers of all rows in batches, each of similar or, if need be, equal length."""
         rows = range(len(self))
-        lengths = [self.format.get_length(self.payloads[row]) for row in rows]
+        lengths = np.array([self.format.get_length(self.payloads[row]) for row in rows])
         order = np.argsort(lengths, kind="stable")
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        parts = [order]
+        if self.format.needs_equal_lengths:
+            parts = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
+        return [
+            part[start : start + size] for part in parts for start in range(0, len(part), size)
+        ]
 
 
 class Activations:

@@ -140,14 +140,13 @@ class ReadsAsFeatures:
         features._caller = _make_caller(kind)
         return features._make_reader(backbone)
 
-    def _load_backbone(self, **changes):
+    def _load_backbone(self, n_outputs=None, **changes):
         """Backbone of the pretrained network, and whether it was made for the outputs."""
         from sklearn_transfer._networks.modules import takes_outputs
 
         features = self._make_features(**changes)
         owns_head = takes_outputs(features.model)
-        n_outputs = self._targets.n_outputs if owns_head else None
-        return features._load_backbone(n_outputs), owns_head
+        return features._load_backbone(n_outputs if owns_head else None), owns_head
 
     def _has_random_weights(self):
         """Whether training begins with random weights."""

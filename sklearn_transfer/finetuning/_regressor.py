@@ -152,7 +152,7 @@ default="tf_efficientnet_lite0"
         It prints itself. Set where the network was adapted.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
 
     See Also

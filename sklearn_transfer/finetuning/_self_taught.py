@@ -107,7 +107,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
         Epochs that were run.
     n_features_in_ : int
         Number of columns of X; only when `preprocess=None`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
 
     See Also

@@ -84,7 +84,7 @@ class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, where all are strings.
 
     See Also

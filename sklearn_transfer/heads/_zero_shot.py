@@ -115,7 +115,7 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
         Fitted clone of `describer`; only if `fit` was given texts.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, where all are strings.
 
     See Also

@@ -45,8 +45,8 @@ def mmd(X, X_target, *, kernel="rbf", gamma="median", unbiased=True, sample_weig
     X_target : array-like of shape (n_target, n_features) or TargetDomain
         Target samples.
     kernel : {"rbf", "linear", "polynomial"} or callable, default="rbf"
-        exp(-gamma |x - y|^2), x'y, (gamma x'y + 1)^3, or a function of two arrays (n, d) and
-        (m, d) that returns (n, m) values. A linear kernel compares means only.
+        `exp(-gamma |x - y|^2)`, `x'y`, `(gamma x'y + 1)^3`, or a function of two arrays (n, d)
+        and (m, d) that returns (n, m) values. A linear kernel compares means only.
     gamma : float or "median", default="median"
         Factor of the kernel; "median" is 1 / (2 s^2) with s the median distance of rows of
         both domains, of 1000 evenly spaced ones where there are more.

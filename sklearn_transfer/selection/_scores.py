@@ -254,9 +254,9 @@ def gbc(X, y, *, covariance="diag", n_components=64, reg_covar=1e-6, task="auto"
     Notes
     -----
     The score is the sum of -exp(-D) over ordered pairs of classes, with Bhattacharyya's
-    distance D = d' S^-1 d / 8 + log(|S| / sqrt(|S1| |S2|)) / 2, d the difference of the means
-    and S the mean of the covariances S1 and S2. A class of one sample has only the variance
-    of `reg_covar`, so it seems apart from every other.
+    distance `D = d' S^-1 d / 8 + log(|S| / sqrt(|S1| |S2|)) / 2`, d the difference of the
+    means and S the mean of the covariances S1 and S2. A class of one sample has only the
+    variance of `reg_covar`, so it seems apart from every other.
 
     References
     ----------

@@ -38,9 +38,9 @@ class KLIEP(RatioWeighter):
     Parameters
     ----------
     gamma : float, "median", "cv" or array-like of floats, default="cv"
-        Factor of the kernels exp(-gamma |x - c|^2). "median" is 1 / (2 s^2) with s the median
-        distance of rows of both domains; "cv" chooses among widths from 0.15 to 3 times s,
-        so that the unit of the features does not matter; an array holds candidates.
+        Factor of the kernels `exp(-gamma |x - c|^2)`. "median" is 1 / (2 s^2) with s the
+        median distance of rows of both domains; "cv" chooses among widths from 0.15 to 3
+        times s, so that the unit of the features does not matter; an array holds candidates.
     n_centers : int, default=100
         Number of kernels, centered at random rows of the target; all rows if it has fewer.
     cv : int, default=5
@@ -78,7 +78,7 @@ class KLIEP(RatioWeighter):
         Rounds of the solver.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also
@@ -252,9 +252,9 @@ class ULSIF(RatioWeighter):
         p_target / (alpha p_target + (1 - alpha) p_source), at most 1 / alpha. Weights are
         then flatter than the plain ratio and vary less; 0.1 to 0.5 is usual.
     gamma : float, "median", "cv" or array-like of floats, default="cv"
-        Factor of the kernels exp(-gamma |x - c|^2). "median" is 1 / (2 s^2) with s the median
-        distance of rows of both domains; "cv" chooses among widths from 0.15 to 3 times s,
-        so that the unit of the features does not matter; an array holds candidates.
+        Factor of the kernels `exp(-gamma |x - c|^2)`. "median" is 1 / (2 s^2) with s the
+        median distance of rows of both domains; "cv" chooses among widths from 0.15 to 3
+        times s, so that the unit of the features does not matter; an array holds candidates.
     reg : float, "cv" or array-like of floats, default="cv"
         Penalty of the squared coefficients; "cv" chooses among powers of ten from 0.001 to
         10.
@@ -285,7 +285,7 @@ class ULSIF(RatioWeighter):
         Coefficients of the kernels.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

@@ -55,7 +55,7 @@ class DomainClassifierWeights(RatioWeighter):
         Fitted on all rows of both domains; `predict_weights` uses it.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

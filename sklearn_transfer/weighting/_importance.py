@@ -129,7 +129,7 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
         Labels, where `estimator` is a classifier.
     n_features_in_ : int
         Number of features, where `estimator` tells it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `estimator` tells them.
 
     See Also

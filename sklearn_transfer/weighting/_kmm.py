@@ -32,9 +32,9 @@ class KMM(BaseWeighter):
     Parameters
     ----------
     kernel : {"rbf", "linear", "polynomial"} or callable, default="rbf"
-        exp(-gamma |x - y|^2), x'y, (gamma x'y + 1)^3, or a function of two arrays (n, d) and
-        (m, d) that returns (n, m) values of a positive semi-definite kernel. A linear kernel
-        matches means only.
+        `exp(-gamma |x - y|^2)`, `x'y`, `(gamma x'y + 1)^3`, or a function of two arrays (n, d)
+        and (m, d) that returns (n, m) values of a positive semi-definite kernel. A linear
+        kernel matches means only.
     gamma : float or "median", default="median"
         Factor of the kernel; "median" is 1 / (2 s^2) with s the median distance of rows of
         both domains, so weights do not depend on the unit of the features. With large values
@@ -85,7 +85,7 @@ class KMM(BaseWeighter):
         `weights_`.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

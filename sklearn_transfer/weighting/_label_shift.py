@@ -83,7 +83,7 @@ class LabelShiftWeights(BaseWeighter):
         class.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

@@ -42,7 +42,7 @@ class NearestNeighborWeights(BaseWeighter):
         Target rows that each source row has; a shared one counts in parts.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features where X has them.
 
     See Also

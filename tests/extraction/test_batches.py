@@ -55,3 +55,25 @@ def test_batch_without_a_complete_sample_is_empty():
     part = list_parts(b"long", Windows([{}, {}], [1, 1]))[0]
     keys, found = WindowMeans().join([part], [np.zeros((1, 5), np.float32)])
     assert (keys, found[0].shape) == ([], (0, 5))
+
+
+class EqualFormat(TokenFormat):
+    """Tokens of which only those of equal length make a batch."""
+
+    needs_equal_lengths = True
+
+
+def test_batches_have_equal_lengths_where_padding_would_matter():
+    waiting = SortedWaiting(EqualFormat(0, 11), 3, None)
+    for length in (3, 9, 3, 9, 3, 3, 5):
+        waiting.add(make_part(length))
+    assert take_lengths(waiting) == [[9, 9], [5], [3, 3, 3], [3]]
+
+
+def test_few_long_parts_wait():
+    waiting = SortedWaiting(EqualFormat(0, 11, example_length=4), 2, None)
+    full = [waiting.add(make_part(length)) for length in (100, 100, 56, 1)]
+    assert full == [False, False, True, True]
+    while waiting.take():
+        pass
+    assert not waiting.add(make_part(200))
