@@ -90,7 +90,7 @@ class AudioReader(Reader):
         self.key = digest("sound", repr(front_end), front_end.circumstances)
         self.length = self._choose_length(window)
         self.hop = max(round(self.length * (1 - overlap)), 1)
-        self.settings = (self.length, self.hop, channels)
+        self.settings = (self.length, self.hop, channels, self.n_channels)
 
     def _choose_length(self, window):
         """Return the samples of a window at the rate of the network."""
