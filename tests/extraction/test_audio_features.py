@@ -135,7 +135,7 @@ def test_interrupted_sounds_go_on_where_they_stopped(tmp_path, monkeypatch):
     waveform = make_noise(4 * RATE)
     waveform[-1] = np.nan
     features = make(WaveNet(), window=1.0, cache=str(tmp_path), batch_size=1).fit(X)
-    with pytest.raises(ValueError, match="NaN or infinity, first at 4.000 s"):
+    with pytest.raises(ValueError, match="NaN, infinity .*, first at 4.000 s"):
         features.transform([waveform])
     n_known = features.cache_info().entries
     assert 0 < n_known <= 3

@@ -1,7 +1,6 @@
 """Containers of sounds and time series: a list of them, or a numeric array."""
 
 import os
-import warnings
 
 import numpy as np
 
@@ -57,13 +56,6 @@ def _check_array(X, sampling_rate):
         raise ValueError(
             f"X is an array {X.shape} of waveforms without a sampling rate; pass"
             " sampling_rate=, in Hz, or pairs (waveform, sampling_rate)"
-        )
-    if X.ndim == 3 and X.shape[1] > X.shape[2]:
-        warnings.warn(
-            f"X of shape {X.shape} is taken for {X.shape[1]} channels of {X.shape[2]} times"
-            " each; if these are the other way around, pass X.transpose(0, 2, 1)",
-            UserWarning,
-            stacklevel=2,
         )
     return X
 

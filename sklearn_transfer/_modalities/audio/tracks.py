@@ -80,7 +80,9 @@ def _split_waveforms(array, is_series, has_channels_first):
     array = _orient(array, has_channels_first)
     for start in range(0, array.shape[1], BLOCK):
         part = array[:, start : start + BLOCK]
-        yield part.astype(np.float32) if is_series else _scale(part)
+        with np.errstate(over="ignore"):  # infinity is refused later
+            part = part.astype(np.float32) if is_series else _scale(part)
+        yield part
 
 
 def _orient(array, has_channels_first):
@@ -116,7 +118,9 @@ def _check_blocks(blocks, rate, is_series):
         finite = np.isfinite(block).all(axis=0)
         if not finite.all():
             first = n_seen + int(np.argmin(finite))
-            raise BadSampleError(f"has NaN or infinity, first at {first / rate:.3f} s")
+            raise BadSampleError(
+                f"has NaN, infinity or numbers beyond 3e38, first at {first / rate:.3f} s"
+            )
         largest = float(np.abs(block).max())
         if not is_series and largest > _LOUDEST:
             raise BadSampleError(
