@@ -148,8 +148,9 @@ class PretrainedAudioFeatures(_BasePretrained):
 
     Arrays with a sampling rate below 4000 Hz are time series, of any unit. Their pictures are
     spectrograms of 16, 32 and 64 samples with a linear scale of frequency, stretched over the
-    whole picture. They are relative to the largest power too: where the level of a sensor
-    matters, put its mean and standard deviation beside these features.
+    whole picture. The mean of a window is subtracted first, and they are relative to the
+    largest power too: where the level or the strength of a sensor matters, put its mean and
+    standard deviation beside these features.
 
     All engines give the same features to 1e-4, relative to the norm of a row. As with
     `PretrainedFeatures`, a later process needs no torch where the network is known from an
