@@ -220,6 +220,8 @@ def _describe_stage(backbone, tap):
     found = [stage for stage in backbone.layout.stages if stage.name == tap.name]
     stage = found[0] if found else Stage(tap.name, width)
     own = getattr(module, "output_fmt", None)
+    if tap.name in backbone.time_axes:
+        own = {1: "NLC", 2: "NCL"}[backbone.time_axes[tap.name]]
     return replace(
         stage,
         channels=stage.channels or width,
