@@ -15,12 +15,13 @@ def learn_time_axes(plan):
     between them nor the sizes tell which it is: as many positions may follow from the length
     of one sound as there are channels. It is the axis that differs between two lengths.
 
-    Stages of networks that are known have it in the middle.
+    Stages and outputs of networks that are known have it in the middle.
     """
     backbone = plan.backbone
-    known = backbone.time_axes.keys()
-    stages = () if backbone.stateful else [stage.name for stage in backbone.layout.stages]
-    names = {tap.name for tap in plan.taps if tap.kind == "module"}.difference(stages, known)
+    names = {tap.name for tap in plan.taps}  # "" is the output, and a whole module too
+    if not backbone.stateful:
+        names -= {"", *(stage.name for stage in backbone.layout.stages)}
+    names -= backbone.time_axes.keys()
     if not names:
         return
     first = plan.example(1)
