@@ -14,7 +14,7 @@ from sklearn_transfer import (
     PretrainedAudioFeatures,
 )
 from sklearn_transfer._store.choice import choose_store
-from tests.small_sounds import RATE, make_sounds, write_network
+from tests.sound_networks import RATE, make_sounds, write_network
 
 RUN = {"max_epochs": 2, "lr": 1e-2, "engine": "torch", "batch_size": 8}
 SOUNDS, CLASSES = make_sounds(16)

@@ -14,7 +14,7 @@ from sklearn_transfer._networks.ctranslate2 import read_ctranslate2
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.text_sources import find_packaged_folder
 from sklearn_transfer._networks.whisper import TINY, WhisperEncoder
-from tests.small_sounds import RATE, make_network, make_sounds, write_network
+from tests.sound_networks import RATE, make_network, make_sounds, write_network
 
 KINDS = ["wav2vec2", "wav2vec2-layer-norm", "hubert", "wavlm", "ast"]
 X, _ = make_sounds(4)
