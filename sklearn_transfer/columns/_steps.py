@@ -29,13 +29,6 @@ def make_default(modality):
     return getattr(extraction, _EXTRACTORS[modality])(on_error="nan")
 
 
-def has_default(modality):
-    """Whether there is a default extractor of a modality."""
-    from sklearn_transfer import extraction
-
-    return hasattr(extraction, _EXTRACTORS[modality])
-
-
 def has_few_categories(column):
     """Whether a column of categories is encoded by one column for each of them."""
     values = [value for value in list_values(column) if not is_null(value)]

@@ -26,7 +26,7 @@ from sklearn_transfer.columns._frames import (
     take_column,
 )
 from sklearn_transfer.columns._kinds import KINDS, Column, Decision, Doubt
-from sklearn_transfer.columns._steps import MODALITIES, Steps, has_default, make_default
+from sklearn_transfer.columns._steps import MODALITIES, Steps, make_default
 
 _TRANSFORMER = [HasMethods(["fit", "transform"]), StrOptions({"drop"}), None]
 _MOST_LISTED = 8
@@ -185,7 +185,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         params = super().get_params(deep=deep)
         if deep:
             for modality in MODALITIES:
-                if getattr(self, modality) is None and has_default(modality):
+                if getattr(self, modality) is None:
                     nested = make_default(modality).get_params()
                     params.update({f"{modality}__{name}": nested[name] for name in nested})
         return params
@@ -382,7 +382,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
                 name: getattr(self, name) for name in (*MODALITIES, "numeric", "categorical")
             }
             parts = {
-                name: make_default(name) if part is None and has_default(name) else part
+                name: make_default(name) if part is None and name in MODALITIES else part
                 for name, part in parts.items()
             }
             parts = {name: part for name, part in parts.items() if part is not None}

@@ -1,7 +1,9 @@
 """Tables with images, texts and numbers as features, by any library of tables."""
 
+import io
 import pickle
 import re
+import wave
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler, TargetEncoder
 
 from sklearn_transfer import (
     MultimodalVectorizer,
+    PretrainedAudioFeatures,
     PretrainedFeatures,
     PretrainedTextFeatures,
     make_multimodal_pipeline,
@@ -366,9 +369,43 @@ def test_tables_that_cannot_be_used_are_refused(X, message):
         MultimodalVectorizer().fit(X)
 
 
-def test_an_audio_column_without_support_says_so(table, monkeypatch):
-    from sklearn_transfer import extraction
+def encode_tone(frequency):
+    """Return a quarter of a second as bytes of a WAV file."""
+    wave_form = np.sin(2 * np.pi * frequency * np.arange(4000) / 16000) * 20000
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(wave_form.astype("<i2").tobytes())
+    return content.getvalue()
 
-    monkeypatch.delattr(extraction, "PretrainedAudioFeatures", raising=False)
-    table["sound"] = [(np.zeros(10), 8000)] * N
-    assert "audio__model" not in MultimodalVectorizer().get_params()
+
+def test_sounds_are_found_and_a_broken_one_costs_its_row_alone(tmp_path):
+    paths = [str(tmp_path / f"tone {k}.wav") for k in range(9)]
+    for k, path in enumerate(paths):
+        with open(path, "wb") as file:
+            file.write(encode_tone(200 + 100 * k) if k != 4 else b"RIFF....WAVE broken")
+    paths[2] = None
+    table = pd.DataFrame({"sound": paths, "loud": [1.0, 2.0, 4.0] * 3})
+    audio = PretrainedAudioFeatures(
+        small_networks.trained_net(), engine="torch", on_error="nan"
+    )
+    vectorizer = small(audio=audio)
+    with pytest.warns(UserWarning, match="1 of 8 .*row 4 of column 'sound'"):
+        features = vectorizer.fit_transform(table)
+    assert vectorizer.columns_[0] == ("sound", "audio", "8 of 8 sampled entries are sounds")
+    frame = pd.DataFrame(features, columns=vectorizer.get_feature_names_out())
+    assert np.flatnonzero(frame["sound_missing"]).tolist() == [2, 4]
+
+
+def test_waveforms_with_their_rate_are_sounds():
+    pairs = [(np.sin(np.arange(2000) * k / 9).astype(np.float32), 16000) for k in range(1, 7)]
+    rows = [{"array": waveform, "sampling_rate": rate} for waveform, rate in pairs]
+    audio = PretrainedAudioFeatures(small_networks.trained_net(), engine="torch")
+    found = [
+        small(audio=audio).fit_transform(pd.DataFrame({"sound": samples}))
+        for samples in (pairs, rows)
+    ]
+    np.testing.assert_allclose(*found, atol=1e-6)
+    assert found[0].shape[0] == 6

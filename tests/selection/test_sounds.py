@@ -22,7 +22,7 @@ from sklearn_transfer.selection import logme
 from sklearn_transfer.selection._baselines import replace_pretrained
 from sklearn_transfer.selection._log_mel import LogMelFeatures
 from sklearn_transfer.selection._ranked_features import holds_sounds
-from tests.small_sounds import RATE, make_sounds, write_network
+from tests.sound_networks import RATE, make_sounds, write_network
 
 FOLDS = KFold(3, shuffle=True, random_state=0)
 X, Y = make_sounds(24)
