@@ -22,7 +22,7 @@ from sklearn_transfer.columns._frames import (
     is_frame,
     list_names,
     make_unique,
-    rename_columns,
+    replace_names,
     take_column,
 )
 from sklearn_transfer.columns._kinds import KINDS, Column, Decision, Doubt
@@ -290,7 +290,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         X = as_table(X)
         names = list_names(X)
         labels = make_unique(names) if is_frame(X) else names
-        renamed = rename_columns(X, labels)
+        renamed = replace_names(X, labels)
         # scikit-learn ignores names that are no strings, and does not take those that repeat.
         checked = X if len(set(names)) == len(names) else renamed
         validate_data(self, checked, skip_check_array=True, reset=reset)
