@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks import peers
-from benchmarks.startup import measure_search_startup, measure_startup
+from benchmarks.startup import measure_first_run, measure_search_startup, measure_startup
 from benchmarks.timing import Row, SeparateProcess, divide, time_interleaved
 from benchmarks.training import (
     measure_adapted_stage,
@@ -532,6 +532,7 @@ CASES = {
     "text-memory": measure_memory_of_texts,
     "import": measure_imports,
     "startup": measure_startup,
+    "first-run": measure_first_run,
     "search-startup": measure_search_startup,
     "hashing": measure_hashing,
     "kmm": measure_kmm,

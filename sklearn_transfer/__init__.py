@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import testing as testing
     from sklearn_transfer import weighting as weighting
     from sklearn_transfer._validation import TargetDomain as TargetDomain
+    from sklearn_transfer._versions import show_versions as show_versions
     from sklearn_transfer.alignment import CORAL as CORAL
     from sklearn_transfer.alignment import MeanAlignment as MeanAlignment
     from sklearn_transfer.alignment import OptimalTransport as OptimalTransport
@@ -132,6 +133,7 @@ _HOME = {
     "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
+    "show_versions": "sklearn_transfer._versions",
     "target_accuracy": "sklearn_transfer.selection",
     "testing": "sklearn_transfer.testing",
     "weighting": "sklearn_transfer.weighting",

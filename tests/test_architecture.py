@@ -23,6 +23,7 @@ ALLOWED = {
     "_sampling": set(),
     "_html": set(),
     "_strays": {"_kernels"},
+    "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
     "_store": {"_validation", "_process"},
     "_modalities": {"_validation", "_process", "_store"},

@@ -15,9 +15,9 @@ features. The model that follows is scikit-learn's logistic regression.
 #
 # The series are made by formula, so that it is known what there is to find. Each window lasts
 # 5.12 s. The five activities have equal means, and the strength of the movement is drawn anew
-# for each window, so that neither tells the activity. Their rhythms do: "walking" and "running"
-# differ in speed, "stairs" has a weak step after each strong one, "drilling" is fast and comes
-# in bursts, and "stirring" turns in a circle at the speed of walking.
+# for each window, so that neither tells the activity. Their rhythms do: "walking" and
+# "running" differ in speed, "stairs" has a weak step after each strong one, "drilling" is fast
+# and comes in bursts, and "stirring" turns in a circle at the speed of walking.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -68,7 +68,7 @@ print(f"X has shape {X.shape}")
 # what is often tried first, mean and standard deviation of each channel with its extremes.
 
 
-def summarize(X):
+def compute_summaries(X):
     parts = [X.mean(2), X.std(2), X.min(2), X.max(2), np.abs(np.diff(X)).mean(2)]
     return np.hstack(parts)
 
@@ -78,7 +78,7 @@ features = PretrainedAudioFeatures(
 )
 models = {
     "pictures of the series": features,
-    "mean, deviation, extremes": FunctionTransformer(summarize),
+    "mean, deviation, extremes": FunctionTransformer(compute_summaries),
     "the numbers themselves": FunctionTransformer(lambda X: X.reshape(len(X), -1)),
 }
 n_labels = [2, 4, 8, 12]

@@ -15,7 +15,7 @@ from sklearn_transfer._networks.recorded import find_recorded, is_recorded, keep
 _REGISTRY = "sklearn_transfer._networks.registry"
 
 
-def open_backbone(model, weights, shelves, before_loading=None, **options):
+def open_backbone(model, weights, shelves, **options):
     """Return the network that the parameters of an extractor describe, recorded or in memory.
 
     Parameters
@@ -24,8 +24,6 @@ def open_backbone(model, weights, shelves, before_loading=None, **options):
         As the parameters of extractors.
     shelves : Shelves
         Where manifests are.
-    before_loading : callable, default=None
-        Called without arguments before a network is loaded that is not in memory.
     **options
         Further arguments of `load_backbone`.
 
@@ -43,8 +41,6 @@ def open_backbone(model, weights, shelves, before_loading=None, **options):
         recorded = find_recorded(question, device, shelves, load_network)
         if recorded is not None:
             return recorded
-        if before_loading is not None:
-            before_loading()
     backbone = load_network()
     if backbone.is_recordable and are_versions_loaded():
         backbone.question = question

@@ -1,6 +1,7 @@
 """Networks of timm and of model hubs."""
 
 import json
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,10 @@ from pathlib import Path
 import timm
 import torch
 
-from sklearn_transfer._modalities.image.spec import UnknownSpec
+from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
-from sklearn_transfer._networks.expected import make_image_spec
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
 from sklearn_transfer._networks.questions import is_own_architecture
 from sklearn_transfer._networks.sources import (
@@ -294,5 +294,11 @@ def find_spec(module, size, label):
     data = timm.data.resolve_data_config({}, pretrained_cfg=config)
     size = size or tuple(data["input_size"][1:])
     n_channels = find_input_channels(module, data["input_size"][0], size)
-    mean = fit_to_channels(data["mean"], n_channels, "mean")
-    return make_image_spec(data, size, mean, fit_to_channels(data["std"], n_channels, "std"))
+    return ImageSpec(
+        size,
+        tuple(math.floor(edge / data["crop_pct"]) for edge in size),
+        fit_to_channels(data["mean"], n_channels, "mean"),
+        fit_to_channels(data["std"], n_channels, "std"),
+        data["interpolation"],
+        data["crop_mode"],
+    )

@@ -39,7 +39,7 @@ def read_packaged_weights(model):
     The SHA-256 of the file is checked before it is opened, and its tensors are renamed by a
     stored map. Raises ValueError if the file is not the one for which the map was made.
     """
-    package = read_package_entry(model)
+    package = _read_package_entry(model)
     if package is None:
         return None
     spec = importlib.util.find_spec(package["module"])
@@ -61,11 +61,11 @@ def read_packaged_weights(model):
 
 def find_package(model):
     """Return the name of the package with the weights of `model`, or None."""
-    package = read_package_entry(model)
+    package = _read_package_entry(model)
     return package and package["distribution"]
 
 
-def read_package_entry(model):
+def _read_package_entry(model):
     """Return what is stored about the package with the weights of `model`, or None."""
     name, _, tag = model.partition(".")
     # Names of hubs are no identifiers, and a very long text is no name of a file.

@@ -3,7 +3,6 @@
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest
 from sklearn_transfer._store.shelves import find_shelves
 from sklearn_transfer._validation import check_feature_names_in, make_visual_block
-from sklearn_transfer.extraction._early import get_early, share_early
 from sklearn_transfer.extraction._identity import (
     record_reading,
     refuse_other_network,
@@ -87,25 +85,10 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         options = {**self._collect_network_options(), "n_outputs": n_outputs}
         return load_backbone(self.model, self.weights, **options)
 
-    def _open_backbone(self, samples=()):
-        """Network that the parameters describe, recorded where nothing else is needed.
-
-        If it has to be loaded, samples that are needed soon are prepared in the meantime.
-        """
+    def _open_backbone(self):
+        """Network that the parameters describe, recorded where nothing else is needed."""
         options = self._collect_network_options()
-        options["before_loading"] = partial(self._begin_early, samples)
         return open_backbone(self.model, self.weights, self._find_shelves(), **options)
-
-    def _begin_early(self, samples):
-        """Begin to prepare samples if their features are asked for in this call."""
-        early = get_early(self)
-        spec = None if early is None else self._find_expected_spec()
-        if spec is not None:
-            early.begin(samples, spec, count_threads(self.n_jobs))
-
-    def _find_expected_spec(self):
-        """Spec of a network that is not loaded yet, or None."""
-        return None
 
     def _has_backbone(self):
         """Whether what the network would be asked for is known without loading it."""
@@ -128,7 +111,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             Ready to transform.
         """
         samples = self._check_samples(X, reset=True)
-        backbone = self._open_backbone(samples)
+        backbone = self._open_backbone()
         self._resolve(backbone, self.layers)
         self._resolve_engine(backbone)
         self._store()
@@ -138,26 +121,6 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         self._reading = record_reading(self, backbone)
         keep_record(backbone, self._find_shelves())
         return self
-
-    def fit_transform(self, X, y=None, **fit_params):
-        """Fit to X, and return features of its samples.
-
-        Parameters
-        ----------
-        X : sequence of n_samples samples
-            Samples as `transform` takes them.
-        y : None
-            Ignored.
-        **fit_params : dict
-            There are none.
-
-        Returns
-        -------
-        features : ndarray of shape (n_samples, n_features), float32
-            One row per sample, in the order of X.
-        """
-        with share_early(self):
-            return super().fit_transform(X, y, **fit_params)
 
     def transform(self, X):
         """Features of each sample.
@@ -180,10 +143,9 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
         """
         self._validate_params()
         samples = self._check_samples(X, reset=False)
-        with share_early(self):
-            backbone = self._open_checked_backbone(samples)
-            taps = self._resolve(backbone, self.layers)
-            done = self._extract(samples, backbone, taps)
+        backbone = self._open_checked_backbone()
+        taps = self._resolve(backbone, self.layers)
+        done = self._extract(samples, backbone, taps)
         return self._finish_features(backbone, taps, done.output, done.widths)[0]
 
     def precompute(self, X, layers=None):
@@ -216,14 +178,13 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
                 " folder"
             )
         samples = self._check_samples(X, reset=False)
+        backbone = self._open_checked_backbone()
         if not isinstance(layers, (list, tuple)):
             layers = [self.layers if layers is None else layers]
         if not layers:
             raise ValueError("layers=[] names no layer; None is the network's embedding")
-        with share_early(self):
-            backbone = self._open_checked_backbone(samples)
-            taps = [tap for choice in layers for tap in self._resolve(backbone, choice)]
-            self._extract(samples, backbone, list(dict.fromkeys(taps)), collect=False)
+        taps = [tap for choice in layers for tap in self._resolve(backbone, choice)]
+        self._extract(samples, backbone, list(dict.fromkeys(taps)), collect=False)
         return self
 
     def _extract_layers(self, X, layers):
@@ -385,8 +346,8 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
 
         return resolve_taps(backbone, layers, self.pooling)
 
-    def _open_checked_backbone(self, samples=()):
-        backbone = self._open_backbone(samples)
+    def _open_checked_backbone(self):
+        backbone = self._open_backbone()
         refuse_other_network(self, backbone)
         return backbone
 
@@ -413,7 +374,6 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             collect=collect,
             signature=getattr(self, "_signature", None),
             shelves=shelves,
-            early=get_early(self),
             advice="; with on_error='nan' the other rows are computed and this one is NaN",
         )
         reader = self._make_reader(backbone)

@@ -57,8 +57,6 @@ class PassOptions:
         End of messages about a sample.
     shelves : Shelves, default=()
         Where graphs of networks are.
-    early : EarlyPayloads or None, default=None
-        Payloads that may be prepared already.
     content : {"features", "activations"}, default="features"
         What messages call the vectors.
     allocate : callable, default=numpy.empty
@@ -77,7 +75,6 @@ class PassOptions:
     row_label: object = label_row
     advice: str = ""
     shelves: object = ()
-    early: object = None
     content: str = "features"
     allocate: object = np.empty
 
@@ -220,13 +217,6 @@ class Extraction:
         """Return row, digest and payload of one sample, or a BadSampleError as payload."""
         row, key, content = item
         note = partial(self.remarks.add, row)
-        early = self.options.early
-        known = early and early.take(row, key, self.reader)
-        if known:
-            payload, remarks = known
-            for remark in remarks:
-                note(remark)
-            return row, key, payload
         return row, key, self._call_unless_bad(row, self.reader.prepare, content, note)
 
     def _call_unless_bad(self, row, function, content, *args):

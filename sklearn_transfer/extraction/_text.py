@@ -213,8 +213,8 @@ class PretrainedTextFeatures(_BasePretrained):
     def _load_backbone(self, n_outputs=None):
         return self._require_texts(super()._load_backbone, n_outputs)
 
-    def _open_backbone(self, samples=()):
-        return self._require_texts(super()._open_backbone, samples)
+    def _open_backbone(self):
+        return self._require_texts(super()._open_backbone)
 
     def _require_texts(self, load_network, *args):
         """Return what a function gives; raises ValueError unless it is a network of texts."""

@@ -253,13 +253,18 @@ class Augmented:
 
 
 def make_once(views, n_views, n_threads, folder):
-    """Views of all rows for some epochs, (n_views * n_rows, ...)."""
+    """Views of all rows for some epochs, (n_views * n_rows, ...).
+
+    Where they differ in length, they are a list of payloads.
+    """
 
     def view(k):
         return views.view(k % len(views), k // len(views))
 
     output = None
     with Threads(n_threads) as pool:
+        if views.format.is_ragged:
+            return list(pool.map(view, range(n_views * len(views))))
         for k, made in enumerate(pool.map(view, range(n_views * len(views)))):
             if output is None:
                 n_rows = n_views * len(views)

@@ -44,6 +44,28 @@ class Ragged:
         ]
 
 
+class RaggedViews:
+    """One of a few payloads of a row in each epoch, in turn, of which lengths differ.
+
+    `inputs` are those of the first view of each row, followed by those of the next ones.
+    """
+
+    def __init__(self, inputs, n_views):
+        self.inputs, self.n_views = inputs, n_views
+
+    def __len__(self):
+        return len(self.inputs) // self.n_views
+
+    def take(self, rows, epoch):
+        """Collated payloads of rows, as tensors."""
+        return self.inputs.take(np.asarray(rows) + len(self) * (epoch % self.n_views), epoch)
+
+    def get_first(self):
+        """`Ragged` inputs of the first view of each row."""
+        payloads = [self.inputs.payloads[row] for row in range(len(self))]
+        return Ragged(payloads, self.inputs.format)
+
+
 class Activations:
     """Payloads with their activations at a split, as a sequence.
 
@@ -71,6 +93,11 @@ class ActivationFormat(PayloadFormat):
     format: PayloadFormat
 
     is_ragged = True
+
+    @property
+    def needs_equal_lengths(self):
+        """Whether only activations of equal length make a batch of predictions."""
+        return self.format.needs_equal_lengths
 
     def get_length(self, payload):
         return len(payload[ACTIVATION])

@@ -110,7 +110,7 @@ class RawPixels(PretrainedFeatures):
         width = getattr(self, "_n_inputs", 3)
         return load_backbone(_build_flatten, None, device="cpu", n_features_in=width)
 
-    def _open_backbone(self, samples=()):
+    def _open_backbone(self):
         return self._load_backbone()
 
     def _has_backbone(self):

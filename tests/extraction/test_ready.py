@@ -19,6 +19,7 @@ from sklearn_transfer._networks import opening, questions
 from sklearn_transfer._networks.engines import graphs
 from sklearn_transfer._networks.registry import clear_registry
 from sklearn_transfer._store import shelves
+from tests.ready import compute
 from tests.small_texts import write_bert
 from tests.stores import close_stores
 
@@ -149,37 +150,6 @@ def test_new_samples_with_graphs_at_hand_have_the_same_bits(filled):
 # In one process: what is at hand decides whether the network is loaded.
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch, fresh):
-    folder = tmp_path / "home"
-    monkeypatch.setenv("SKLEARN_TRANSFER_HOME", str(folder))
-    monkeypatch.setattr(shelves, "_unwritable", set())
-    monkeypatch.setattr(shelves, "_told", set())
-    return folder / "networks"
-
-
-@pytest.fixture
-def loads(monkeypatch):
-    """Names of the networks that were loaded."""
-    found, load = [], opening._load
-
-    def note(model, *args, **options):
-        found.append(model)
-        return load(model, *args, **options)
-
-    monkeypatch.setattr(opening, "_load", note)
-    return found
-
-
-def compute(crops, start_anew=True, **options):
-    """Features of crops, as in a process that has just begun."""
-    if start_anew:
-        clear_registry()
-        close_stores()
-    options = {"model": "test_resnet", "weights": None, **options}
-    return PretrainedFeatures(**options).fit(crops).transform(crops)
-
-
 def test_network_is_loaded_once_for_all_processes(home, loads, crops):
     first = compute(crops, cache=None)
     loads.clear()
@@ -245,7 +215,7 @@ def test_other_graphs_are_made_for_other_features(change, home, loads, crops):
     assert loads == []
 
 
-PARTS = ["middle", "deep", ["deep", "middle"]]
+PARTS = ["middle", ["deep", "middle"]]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -262,12 +232,6 @@ def test_a_graph_of_more_layers_gives_the_bits_of_each(
         assert np.array_equal(compute(crops[:3], layers=part, **options), known)
     assert loads == []
     assert len(list(home.glob("*.graph"))) == 1
-
-
-def test_onnxruntime_is_given_no_graph_of_more_layers(home, crops):
-    for layers in (["middle", "deep"], "middle"):
-        compute(crops[:2], cache=None, layers=layers, engine="onnxruntime")
-    assert len(list(home.glob("*.graph"))) == 2
 
 
 def test_a_graph_of_other_poolings_serves_no_others(home, crops):
