@@ -230,8 +230,7 @@ None, default=None
     `weights`, `input_size`, `preprocess` and `background` of this estimator then stay at their
     defaults, and its own `layers` and `pooling` at theirs. How the network is run depends on
     this estimator alone: `cache`, `engine`, `device`, `precision`, `batch_size`, `n_jobs` and
-    `verbose` of the model are ignored, and a sample that cannot be read is an error, whatever
-    its `on_error`.
+    `verbose` of the model are ignored, and samples that cannot be read are errors.
 
     References
     ----------
