@@ -44,6 +44,12 @@ def explain_samples(user, repair=BY_FEATURES, **tables):
         raise
 
 
+def find_extractor(X):
+    """Return the name of what makes features of the samples in X; None for a table."""
+    found = _find_sample(X)
+    return None if found is None or found[2] else found[0]
+
+
 def _find_sample(X):
     """Return what makes features of samples in X, words for the first one, and its place.
 

@@ -32,7 +32,7 @@ ALLOWED = {
     "weighting": _BELOW | {"_tables", "_sample_weight", "_sampling", "_strays"},
     "alignment": _BELOW | {"_strays"},
     "heads": _BELOW - {"_kernels"} | {"_sample_weight"},
-    "columns": {"_validation", "_modalities", "extraction"},
+    "columns": {"_callbacks", "_validation", "_modalities", "extraction"},
     "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_store"}
     | {"_tables", "_sample_weight", "_sampling", "_html"}

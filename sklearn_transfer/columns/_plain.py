@@ -182,7 +182,7 @@ class DateParts(TransformerMixin, BaseEstimator):
             [
                 name
                 for name, values in found.items()
-                if name == "total_seconds" or _varies(values)
+                if name == "total_seconds" or _has_several(values)
             ]
             for found in parts
         ]
@@ -267,6 +267,6 @@ def compute_date_parts(dates):
     return {name: np.where(missing, np.nan, values) for name, values in parts.items()}
 
 
-def _varies(values):
+def _has_several(values):
     present = values[~np.isnan(values)]
     return len(present) > 0 and bool(np.any(present != present[0]))

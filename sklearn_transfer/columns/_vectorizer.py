@@ -9,6 +9,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     check_feature_names_in,
     format_list,
@@ -22,7 +23,7 @@ from sklearn_transfer.columns._frames import (
     is_frame,
     list_names,
     make_unique,
-    rename_columns,
+    replace_names,
     take_column,
 )
 from sklearn_transfer.columns._kinds import KINDS, Column, Decision, Doubt
@@ -32,7 +33,7 @@ _TRANSFORMER = [HasMethods(["fit", "transform"]), StrOptions({"drop"}), None]
 _MOST_LISTED = 8
 
 
-class MultimodalVectorizer(TransformerMixin, BaseEstimator):
+class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
     """Features of a table whose columns hold images, texts, sounds, numbers and words.
 
     The first step of a pipeline for a DataFrame as it is: it decides at `fit` what each column
@@ -290,7 +291,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         X = as_table(X)
         names = list_names(X)
         labels = make_unique(names) if is_frame(X) else names
-        renamed = rename_columns(X, labels)
+        renamed = replace_names(X, labels)
         # scikit-learn ignores names that are no strings, and does not take those that repeat.
         checked = X if len(set(names)) == len(names) else renamed
         validate_data(self, checked, skip_check_array=True, reset=reset)

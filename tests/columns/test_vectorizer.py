@@ -227,6 +227,18 @@ def test_unclear_columns_are_named_with_what_to_pass(table):
     assert vectorizer.columns_[-1].reason == "as specific_transformers says"
 
 
+def test_messages_about_many_columns_are_short():
+    codes = [f"X-{k * 7919}" for k in range(N)]
+    wide = pd.DataFrame({f"{'x' * 300}{j}": codes for j in range(50)})
+    with pytest.raises(ValueError, match="50 of the columns .*and 42 more") as caught:
+        small().fit(wide)
+    assert len(str(caught.value)) < 5000
+    empty = pd.DataFrame({f"{'x' * 300}{j}": [None] * N for j in range(50)})
+    with pytest.raises(ValueError, match="No column of X is left .*and 42 more") as caught:
+        small().fit(empty)
+    assert len(str(caught.value)) < 2000
+
+
 def test_unclear_columns_raise_before_anything_is_computed(table):
     table["code"] = [f"X-{k * 7919}" for k in range(N)]
     small_networks.CountingNet.reset()
