@@ -128,7 +128,7 @@ class ReadsAsFeatures:
         return X
 
     def _check_reading(self, backbone, samples):
-        """Raise or warn where a network of texts or sounds, by name, is told to read images."""
+        """Raise or warn where a network of texts or sounds is told to read images."""
         layout = backbone.layout
         if self._get_source() is not self or not (layout.is_text or layout.is_audio):
             return

@@ -64,8 +64,9 @@ default="tf_efficientnet_lite0"
         unless weights are random (`weights=None`, or a callable as model).
     augment : str or callable, default="none"
         Random views of the training images: "flip" (left-right), "standard" (crops, flips,
-        colors), "randaugment", "trivial", or a function from PIL image to PIL image. They
-        depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
+        colors), "randaugment", "trivial", a function from PIL image to PIL image; of sounds
+        "time-shift", "gain", "noise", "standard" (all three), "spec-augment", a function of
+        waveforms. They depend on `random_state`, the epoch and the row alone.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
         epoch, for which frozen layers run every time. Only used with `augment`.
@@ -192,7 +193,8 @@ default="tf_efficientnet_lite0"
     network by `model`, as `load` does; modules and mappings of tensors are refused.
 
     Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
-    are `augment`, `mixup` and `cutmix`: the dropout of trained layers varies texts.
+    are `augment`, `mixup` and `cutmix`: dropout varies texts. Sounds are taken as by
+    `PretrainedAudioFeatures`; those of several windows need `freeze="all"`.
     With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
     `value_range`, `preprocess`, `background` and, for random weights and callables,
     `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this

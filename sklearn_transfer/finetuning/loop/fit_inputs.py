@@ -60,8 +60,8 @@ class FitInputs:
         if self.reader.format.is_ragged and (self.estimator.mixup or self.estimator.cutmix):
             raise ValueError(
                 f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} mix"
-                f" numbers of two samples, but a {self.reader.unit} has any number of them: set"
-                " both to 0"
+                f" numbers of two samples, but a {self.reader.unit} has any number of them:"
+                " set both to 0"
             )
         shape = self.reader.format.input_shape(self.signature)
         if self.estimator.cutmix and len(shape) < 2:
