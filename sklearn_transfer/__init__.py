@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import alignment as alignment
+    from sklearn_transfer import columns as columns
     from sklearn_transfer import datasets as datasets
     from sklearn_transfer import extraction as extraction
     from sklearn_transfer import finetuning as finetuning
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import testing as testing
     from sklearn_transfer import weighting as weighting
     from sklearn_transfer._validation import TargetDomain as TargetDomain
+    from sklearn_transfer._versions import show_versions as show_versions
     from sklearn_transfer.alignment import CORAL as CORAL
     from sklearn_transfer.alignment import MeanAlignment as MeanAlignment
     from sklearn_transfer.alignment import OptimalTransport as OptimalTransport
@@ -34,6 +36,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.alignment import (
         TransferComponentAnalysis as TransferComponentAnalysis,
     )
+    from sklearn_transfer.columns import MultimodalVectorizer as MultimodalVectorizer
+    from sklearn_transfer.columns import make_multimodal_pipeline as make_multimodal_pipeline
     from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
@@ -59,6 +63,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     )
     from sklearn_transfer.selection import ReverseValidationScorer as ReverseValidationScorer
     from sklearn_transfer.selection import choose_rows_to_label as choose_rows_to_label
+    from sklearn_transfer.selection import duplicate_groups as duplicate_groups
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
     from sklearn_transfer.selection import rank_adaptations as rank_adaptations
     from sklearn_transfer.selection import rank_backbones as rank_backbones
@@ -96,6 +101,7 @@ _HOME = {
     "KMM": "sklearn_transfer.weighting",
     "LabelShiftWeights": "sklearn_transfer.weighting",
     "MeanAlignment": "sklearn_transfer.alignment",
+    "MultimodalVectorizer": "sklearn_transfer.columns",
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",
@@ -115,17 +121,21 @@ _HOME = {
     "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
     "choose_rows_to_label": "sklearn_transfer.selection",
+    "columns": "sklearn_transfer.columns",
     "datasets": "sklearn_transfer.datasets",
+    "duplicate_groups": "sklearn_transfer.selection",
     "episodes": "sklearn_transfer.heads",
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
+    "make_multimodal_pipeline": "sklearn_transfer.columns",
     "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",
     "rank_adaptations": "sklearn_transfer.selection",
     "rank_backbones": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
+    "show_versions": "sklearn_transfer._versions",
     "target_accuracy": "sklearn_transfer.selection",
     "testing": "sklearn_transfer.testing",
     "weighting": "sklearn_transfer.weighting",

@@ -60,6 +60,16 @@ def make_visual_block(estimator, caption):
     )
 
 
+def make_parallel_block(estimators, details):
+    """Return the diagram of estimators side by side, with a text each; both are by name."""
+    return _VisualBlock(
+        "parallel",
+        list(estimators.values()),
+        names=list(estimators),
+        name_details=[details[name] for name in estimators],
+    )
+
+
 def shorten(value, limit=200):
     """Return `repr` of a user's value for a message, without the middle of a long one.
 

@@ -23,6 +23,7 @@ ALLOWED = {
     "_sampling": set(),
     "_html": set(),
     "_strays": {"_kernels"},
+    "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
     "_store": {"_validation", "_process"},
     "_modalities": {"_validation", "_process", "_store"},
@@ -31,6 +32,7 @@ ALLOWED = {
     "weighting": _BELOW | {"_tables", "_sample_weight", "_sampling", "_strays"},
     "alignment": _BELOW | {"_strays"},
     "heads": _BELOW - {"_kernels"} | {"_sample_weight"},
+    "columns": {"_callbacks", "_validation", "_modalities", "extraction"},
     "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_store"}
     | {"_tables", "_sample_weight", "_sampling", "_html"}
@@ -255,6 +257,18 @@ def test_negative_transfer_of_tables_loads_no_network_library():
         "str(negative_transfer_test(LinearRegression(), Ridge(), X, y))"
     )
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "PIL"}
+
+
+def test_tables_of_numbers_and_words_load_no_network_library():
+    statement = (
+        "from sklearn_transfer import MultimodalVectorizer\n"
+        "X = [[1.0, 'red'], [2.0, 'blue'], [None, 'red']]\n"
+        "vectorizer = MultimodalVectorizer().fit(X)\n"
+        "vectorizer.transform(X), vectorizer._repr_html_()\n"
+        "repr(vectorizer.set_params(image__layers='deep'))"
+    )
+    loaded = loaded_after(statement)
+    assert not loaded & {"torch", "timm", "torchvision", "skrub"}
 
 
 def test_naming_the_ranking_of_networks_loads_no_network_library():

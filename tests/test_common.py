@@ -1,6 +1,7 @@
 """scikit-learn's checks and our own contracts, over every estimator and form."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from unittest import SkipTest
 
 import numpy as np
@@ -27,6 +28,7 @@ from sklearn_transfer import (
     ImportanceWeighted,
     LabelShiftWeights,
     MeanAlignment,
+    MultimodalVectorizer,
     NearestNeighborWeights,
     OptimalTransport,
     PretrainedAudioFeatures,
@@ -202,17 +204,16 @@ def _make_audio_form(form, folder):
     rate = {"sampling_rate": small_sounds.RATE}
     if form == "files":
         formats = ("WAV", "FLAC", "OGG")
-        paths = [folder / f"{i}.sound" for i in range(9)]
-        for i, path in enumerate(paths):
-            content = small_sounds.encode(waveforms[i], format=formats[i % 3])
-            path.write_bytes(content)
-        return {"model": waves}, [str(path) for path in paths]
+        contents = [small_sounds.encode(waveforms[i], format=formats[i % 3]) for i in range(6)]
+        paths = [str(folder / f"{i}.sound") for i in range(6)]
+        for path, content in zip(paths, contents, strict=True):
+            Path(path).write_bytes(content)
+        return {"model": waves}, [*paths, *((w, 22050) for w in waveforms[6:])]
     series = np.random.default_rng(0).normal(size=(9, 3, 40)).cumsum(axis=2)
     return {
         "waveforms": ({"model": waves, **rate}, waveforms),
         "pictures": ({"model": pictures, **rate}, waveforms),
         "windows": ({"model": waves, "window": 0.3, "overlap": 0.25, **rate}, waveforms),
-        "pairs": ({"model": waves}, [(w, 22050) for w in waveforms]),
         "sensors": ({"model": small_sounds.SensorNet(), "sampling_rate": 50}, series),
         "separate": (
             {"model": pictures, "sampling_rate": 50, "channels": "separate"},
@@ -221,7 +222,7 @@ def _make_audio_form(form, folder):
     }[form]
 
 
-AUDIO_FORMS = ["waveforms", "pictures", "windows", "files", "pairs", "sensors", "separate"]
+AUDIO_FORMS = ["waveforms", "pictures", "windows", "files", "sensors", "separate"]
 
 
 @pytest.mark.parametrize("form", AUDIO_FORMS)
@@ -270,6 +271,7 @@ TABULAR = [
     (TransferComponentAnalysis(), 46),
     (OptimalTransport(), 46),
     (OptimalTransport(class_reg="l1l2"), 47),
+    (MultimodalVectorizer(), 44),
     (PrototypeClassifier(), 61),
     (PrototypeClassifier(metric="cosine", shrinkage=1.0), 61),
     (PrototypeClassifier(center=None, normalize=False, temperature=1.0), 61),

@@ -71,6 +71,28 @@ def test_images_and_numbers_predict_better_together(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_whole_table_predicts_better_than_its_parts(tmp_path):
+    lines = run("columns/plot_table_with_photos.py", tmp_path)
+    assert "photo: image" in lines
+    assert "caption: text" in lines
+    names = ["numbers and words", "and captions", "and photos", "the whole table"]
+    found = [float(re.search(rf"^{name} +(\S+)", lines, re.M).group(1)) for name in names]
+    assert found[3] > max(found[:3]) + 0.02
+    assert min(found[1:3]) > found[0]
+
+
+@pytest.mark.slow
+def test_pictures_of_series_tell_activities_apart(tmp_path):
+    printed = run("extraction/plot_sensor_series.py", tmp_path)
+    pictures, summaries, numbers = (
+        [float(mean) for mean in line.split(": ")[1].split()]
+        for line in printed.splitlines()[1:]
+    )
+    assert min(pictures) > max(summaries)
+    assert max(numbers) < 0.4
+
+
+@pytest.mark.slow
 def test_the_example_of_texts_runs_on_generated_ones(tmp_path, monkeypatch):
     lines = run_on_generated_texts("extraction/plot_text.py", tmp_path, monkeypatch)
     frozen, counted = re.findall(r"^(\S+) .*labels: (.*)$", lines, re.MULTILINE)

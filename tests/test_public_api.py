@@ -12,6 +12,7 @@ import sklearn_transfer
 
 STAGES = [
     "alignment",
+    "columns",
     "extraction",
     "datasets",
     "finetuning",

@@ -46,6 +46,8 @@ FORMS = {
     "frame": (pd.DataFrame({"text": TEXTS}), "texts, such as 'a good film' in row 0, and"),
     "polars": (pl.DataFrame({"text": TEXTS}), "texts, such as 'a good film' in row 0, and"),
     "names of files": (["a/b.JPG"] * 6, "files of images, such as 'a/b.JPG' in row 0"),
+    "sounds": (["a/b.WAV"] * 6, "files of sounds, such as 'a/b.WAV' in row 0"),
+    "paths of sounds": ([pathlib.Path("b.ogg")] * 6, "files of sounds, such as PosixPath in"),
     "paths": ([pathlib.Path("b.png")] * 6, "images, such as PosixPath in row 0"),
     "URIs": (["data:image/png;base64,AAAA"] * 6, "files of images, such as 'data:image"),
     "bytes": ([b"\xff\xd8"] * 6, "images, such as bytes in row 0"),

@@ -2,11 +2,37 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError, convert_tensor, is_tensor
-from sklearn_transfer._validation import format_list
+from sklearn_transfer._validation import format_list, shorten
+
+_named_rows = ContextVar("_named_rows", default=None)
+
+
+@contextmanager
+def name_rows(rows, column):
+    """Context in which messages name rows as those of a column of a table.
+
+    Sample number i is in row `rows[i]`, since samples that are missing are left out.
+    """
+    token = _named_rows.set((rows, column))
+    try:
+        yield
+    finally:
+        _named_rows.reset(token)
+
+
+def label_row(row):
+    """Return what messages call a row of X."""
+    named = _named_rows.get()
+    if named is None:
+        return f"row {row}"
+    rows, column = named
+    return f"row {rows[row]} of column {shorten(column, 60)}"
 
 
 def as_samples(X, kinds):

@@ -28,7 +28,7 @@ class _Graph(torch.nn.Module):
     def forward(self, *arrays):
         batch = dict(zip(self.plan.names, arrays, strict=True))
         outputs = self.plan.forward(batch, precision="float32")
-        if self.plan.backbone.layout.is_audio and MASK in batch:
+        if MASK in batch and not self.plan.backbone.layout.is_text:
             # A graph loses inputs that nothing depends on, but engines are given all: the mask
             # of sounds is used only where positions are averaged.
             outputs[0] = outputs[0] + 0.0 * batch[MASK][:, :1]

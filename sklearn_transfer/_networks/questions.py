@@ -24,9 +24,6 @@ _PACKAGES = ("torch", "timm", "torchvision", "transformers", "tokenizers", "safe
 _PACKAGES += ("sentence-transformers", "huggingface-hub")
 _OWN = "sklearn_transfer"
 _ENGINES = ("openvino", "onnxruntime", "onnx")
-# Variables that say where the caches of hubs are.
-_PLACES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
-_PLACES += ("TORCH_HOME", "HOME")
 TEXT_PREFIXES = ("all-MiniLM-L6-v2", "sentence-transformers/", "transformers/")
 SOUND_PREFIX = "whisper-tiny.en"
 BUILTIN_PREFIXES = ("", "hf-hub:", "hf_hub:", "torchvision/", SOUND_PREFIX, *TEXT_PREFIXES)
@@ -68,7 +65,7 @@ def compute_question(
         "device": device,
         "packages": list_versions(),
         "package of weights": _find_weights_version(model),
-        "places": [os.environ.get(name) for name in _PLACES],
+        "hubs": list_hub_folders(),
     }
     text = json.dumps(parts, sort_keys=True, default=int)
     return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
@@ -171,6 +168,30 @@ def _identify_own_code():
     stated = [[str(path.relative_to(root)), *(_identify_file(path) or ())] for path in files]
     text = json.dumps(stated)
     return [_OWN, xxhash.xxh3_128_hexdigest(text.encode())]
+
+
+def list_hub_folders():
+    """Return the folders in which the libraries of hubs look for what they have downloaded.
+
+    A library that is imported is asked, since it may have read the variables of the
+    environment before they were changed, or a program may have set its folder. For one that
+    is not imported, the variables say what it would answer.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME", os.path.join(cache, "huggingface"))
+    hub = os.path.join(home, "hub")
+    for name in ("HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        hub = os.environ.get(name, hub)
+    torch_home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+    found = [hub, os.path.join(torch_home, "hub")]
+    # Another thread may be importing them just now.
+    constants = sys.modules.get("huggingface_hub.constants")
+    found[0] = getattr(constants, "HF_HUB_CACHE", found[0])
+    get_folder = getattr(sys.modules.get("torch.hub"), "get_dir", None)
+    if get_folder is not None:
+        found[1] = get_folder()
+    expanded = [os.path.expanduser(os.path.expandvars(folder)) for folder in found]
+    return [os.path.abspath(folder) for folder in expanded]
 
 
 def _identify_file(path):

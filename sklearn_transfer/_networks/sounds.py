@@ -167,11 +167,12 @@ def _wrap_whisper(network, spec, origin):
 def _build_waveform_network(folder, config, stated, request, label, origin):
     network, origin = _load_with_transformers("AutoModel", folder, request, label, origin)
     # Both would draw from the global random state of NumPy while the network is trained.
-    network.config.apply_spec_augment, network.config.layerdrop = False, 0.0
+    own = network.config
+    own.apply_spec_augment, own.layerdrop = False, 0.0
     front_end = Waveform(
         sampling_rate=stated.get("sampling_rate", 16000),
         is_normalized=stated.get("do_normalize", True),
-        shortest=_count_seen_samples(network.config),
+        shortest=_count_seen_samples(own),
         longest=_LONGEST * stated.get("sampling_rate", 16000),
     )
     module = WaveformNetwork(network)
@@ -181,6 +182,7 @@ def _build_waveform_network(folder, config, stated, request, label, origin):
         origin,
         stages=_list_stages(network),
         final_map=Place("network"),
+        convolutions=tuple(zip(own.conv_kernel, own.conv_stride, strict=True)),
         digest=digest_structure(module),
     )
 

@@ -23,11 +23,9 @@ def find_packaged_folder(model):
     every file is checked before one is opened; raises ValueError if one is another.
     """
     entry = _read_entry(model)
-    try:
-        distribution = metadata.distribution(entry["distribution"])
-    except metadata.PackageNotFoundError:
+    folder = _locate_folder(entry)
+    if folder is None:
         return None
-    folder = Path(distribution.locate_file(entry["folder"]))
     for file, expected in entry["sha256"].items():
         found = _hash_file(folder / file)
         if found != expected:
@@ -37,6 +35,15 @@ def find_packaged_folder(model):
                 f" {describe_requirement(entry)}"
             )
     return folder
+
+
+def _locate_folder(entry):
+    """Return where the package of an entry has its files, or None."""
+    try:
+        distribution = metadata.distribution(entry["distribution"])
+    except metadata.PackageNotFoundError:
+        return None
+    return Path(distribution.locate_file(entry["folder"]))
 
 
 def describe_package(model):

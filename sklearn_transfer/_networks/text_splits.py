@@ -1,6 +1,6 @@
-"""Splits of networks of texts: the rest needs the tokens beside the activation, for the mask.
+"""Splits of networks of texts and sounds: the rest needs the mask beside the activation.
 
-Tokens cost nothing, so that the rest is called with the true ones, of any number.
+The input costs nothing, so that the rest is called with the true one, of any length.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from sklearn_transfer._networks.inputs import MASK, get_first_tensor, map_tensor
 from sklearn_transfer._networks.splits import Events, Resumption, is_close
 
 ACTIVATION = "activation"
-_ROWS, _POSITIONS = "rows", "positions"
+_ROWS, _POSITIONS, _FRAMES = "rows", "positions", "frames"
 
 
 @dataclass(frozen=True)
 class TextSplit:
-    """Where a network of texts is split.
+    """Where a network of texts, or of sounds of any length, is split.
 
     `shape` is that of the activation of one position, and `others` is what the boundary
     returns after it, None where it returns nothing else. `passed` are the outermost modules
@@ -39,17 +39,21 @@ class TextSplit:
 
 @dataclass(frozen=True)
 class _Blank:
-    """Shape of a tensor, in which words stand for numbers of rows and positions, and type."""
+    """Shape of a tensor, in which words stand for numbers of rows and positions, and type.
+
+    Sounds have positions of the network, of which convolutions make fewer than there are
+    frames of the input. For texts, both numbers are one.
+    """
 
     shape: tuple
     dtype: torch.dtype
 
 
 class TextResumption(Resumption):
-    """Context in which a network of texts can go on from the activation at a split.
+    """Context in which a network can go on from the activation at a split.
 
     It is called with a batch of the input that has the activation (n, positions, ...) beside
-    the tokens, under the name "activation".
+    the tokens or frames, under the name "activation".
     """
 
     def __call__(self, run, batch):
@@ -58,6 +62,7 @@ class TextResumption(Resumption):
         others, self.device = self.split.others, activation.device
         self.injection.activation = activation if others is None else (activation, *others)
         self.sizes = dict(zip((_ROWS, _POSITIONS), activation.shape, strict=False))
+        self.sizes[_FRAMES] = batch[MASK].shape[1]
         return run({name: t for name, t in batch.items() if name != ACTIVATION})
 
     def make_ghosts(self, output):
@@ -72,7 +77,7 @@ class TextResumption(Resumption):
 
 
 def split_text(module, run, inputs, boundary):
-    """`TextSplit` of a network at the module `boundary`, or None where it has none there.
+    """`TextSplit` of a network of texts at the module `boundary`, or None without one there.
 
     The split is checked as that of other networks is, with other numbers of rows and
     positions.
@@ -88,13 +93,27 @@ def split_text(module, run, inputs, boundary):
     boundary : str
         Name of the module, which runs once in a pass.
     """
+    return _split(module, run, inputs, boundary, _take_longer)
+
+
+def split_sound(module, run, inputs, boundary):
+    """The same for a network of sounds of any length; takes what `split_text` does."""
+    return _split(module, run, inputs, boundary, _take_shorter)
+
+
+def _split(module, run, inputs, boundary, change_length):
     if not isinstance(inputs, Mapping) or MASK not in inputs:
         return None
-    batches = [inputs, map_tensors(_take_longer, inputs)]
+    is_text = change_length is _take_longer
+    batches = [inputs, map_tensors(change_length, inputs)]
     with torch.no_grad():
         passes = [_Pass(module, run, batch, boundary) for batch in batches]
         first = passes[0]
-        if not all(one.has_positions() for one in passes):
+        if not all(one.has_rows() for one in passes):
+            return None
+        if is_text and not all(one.has_positions() for one in passes):
+            return None
+        if first.activation.shape[1] == passes[1].activation.shape[1]:
             return None
         shape = tuple(first.activation.shape[2:])
         record = TextSplit(boundary, shape, first.others, _join_passed(*passes))
@@ -113,6 +132,11 @@ def split_text(module, run, inputs, boundary):
 def _take_longer(tensor):
     """The first two rows, with their first position twice."""
     return torch.cat([tensor[:2, :1], tensor[:2]], dim=1)
+
+
+def _take_shorter(tensor):
+    """The first half of the first two rows."""
+    return tensor[:2, : tensor.shape[1] // 4 * 2]
 
 
 class _Pass:
@@ -135,21 +159,27 @@ class _Pass:
             if next(module.get_submodule(name).parameters(), None) is not None
         }
 
-    def has_positions(self):
-        """Whether nothing but the activation is returned, for each sample and position."""
+    def has_rows(self):
+        """Whether nothing but the activation is returned, with positions for each sample."""
         activation, others = self.activation, self.others
         return (
             isinstance(activation, torch.Tensor)
-            and activation.shape[:2] == self.sizes
+            and activation.ndim > 1
+            and len(activation) == self.sizes[0]
             and (others is None or all(other is None for other in others))
         )
+
+    def has_positions(self):
+        """Whether the activation has a position for each one of the input."""
+        return self.activation.shape[:2] == self.sizes
 
 
 def _join_passed(first, second):
     """Modules of states with what they return, from passes of different sizes."""
     sizes = dict(
-        zip(zip(first.sizes, second.sizes, strict=True), (_ROWS, _POSITIONS), strict=True)
+        zip(zip(first.sizes, second.sizes, strict=True), (_ROWS, _FRAMES), strict=True)
     )
+    sizes[first.activation.shape[1], second.activation.shape[1]] = _POSITIONS
     joined = []
     for name, outputs in first.passed.items():
         found, structure = tree_flatten(outputs)
@@ -162,7 +192,10 @@ def _join_passed(first, second):
 
 
 def _is_states(item):
-    return isinstance(item, _Blank) and item.shape[:2] == (_ROWS, _POSITIONS)
+    """Whether an output has values for each sample, and for positions or frames."""
+    if not isinstance(item, _Blank) or item.shape[:1] != (_ROWS,):
+        return False
+    return not {_POSITIONS, _FRAMES}.isdisjoint(item.shape[1:3])
 
 
 def _make_blank(item, other, sizes):

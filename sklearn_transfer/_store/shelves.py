@@ -27,7 +27,7 @@ _DEFAULT_LIMIT = 2 << 30
 _FOLDER, _NAME = "networks", "sklearn_transfer"
 _CHECKSUM = 16  # bytes
 _LARGEST = (1 << 30) + _CHECKSUM  # bytes of a file that is kept
-_TEMPORARY = ".part"
+_TEMPORARY, _GO_LAST = ".part", ".manifest"
 # The folder may be one that the user fills too; nothing else in it is ever removed.
 _OWN_NAME = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 # Seconds after which a file that a killed process was writing is removed, and between two
@@ -74,6 +74,16 @@ class Shelf:
                 os.utime(path)
         return content
 
+    def list_names(self, beginning, ending):
+        """Return the names of files with that beginning and ending, small files first."""
+        found = []
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(beginning) and entry.name.endswith(ending):
+                    with suppress(OSError):  # others may have removed it
+                        found.append((entry.stat().st_size, entry.name))
+        return [name for _, name in sorted(found)]
+
     def write(self, name, content):
         """Write a file whole or not at all; where that is impossible, none is written."""
         if self.folder in _unwritable:
@@ -89,7 +99,7 @@ class Shelf:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(part, os.path.join(self.folder, name))
+                self._put_in_place(part, name)
             except BaseException:
                 with suppress(OSError):
                     os.remove(part)
@@ -97,9 +107,23 @@ class Shelf:
         except OSError as error:
             self._give_up(error)
 
+    def _put_in_place(self, part, name):
+        """Give a written file its name, unless what has it already cannot be replaced.
+
+        That says nothing about other names. On Windows, it may be a file that is being read.
+        """
+        path = os.path.join(self.folder, name)
+        try:
+            os.replace(part, path)
+        except (IsADirectoryError, PermissionError):
+            os.remove(part)
+            if os.path.isdir(path):
+                self._warn_of_obstacle(path)
+
     def _make_room(self, n_bytes):
         """Remove files used longest ago, and what killed processes have left.
 
+        Manifests, which are small and without which graphs are of no use, go after graphs.
         Returns whether there is room then.
         """
         limit = read_limit(_LIMIT, _DEFAULT_LIMIT)
@@ -116,7 +140,8 @@ class Shelf:
                     if entry.name.endswith(_TEMPORARY) and age > _ABANDONED:
                         os.remove(entry.path)
                     elif entry.is_file(follow_symlinks=False):
-                        found.append((status.st_mtime, status.st_size, entry.path))
+                        turn = (entry.name.endswith(_GO_LAST), status.st_mtime)
+                        found.append((turn, status.st_size, entry.path))
         excess = sum(size for _, size, _ in found) + n_bytes - limit
         for _, size, path in sorted(found):
             if excess <= 0:
@@ -153,6 +178,17 @@ class Shelf:
             stacklevel=2,
         )
 
+    def _warn_of_obstacle(self, path):
+        if self.folder in _told:
+            return
+        _told.add(self.folder)
+        warnings.warn(
+            f"{shorten(path)} is a folder in the place of a file about a network, so what is"
+            " known about the network is made anew in each process; remove the folder",
+            UserWarning,
+            stacklevel=2,
+        )
+
 
 class Shelves:
     """Several shelves: a file is read from the first that has it, and written to all.
@@ -182,6 +218,11 @@ class Shelves:
                 return content
             lacking.append(shelf)
         return None
+
+    def list_names(self, beginning, ending):
+        """Return the names of files on any of the shelves, as `Shelf.list_names` does."""
+        found = [name for s in self.shelves for name in s.list_names(beginning, ending)]
+        return list(dict.fromkeys(found))
 
     def write(self, name, content):
         for shelf in self.shelves:

@@ -4,6 +4,7 @@ from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_transfer._modalities.audio.front_ends import LOWEST_SOUND
 from sklearn_transfer._modalities.audio.pictures import describe_pictures
 from sklearn_transfer._modalities.audio.samples import (
     as_sounds,
@@ -71,8 +72,8 @@ class PretrainedAudioFeatures(_BasePretrained):
     channels : {"auto", "mean", "separate"}, default="auto"
         What several channels become. "mean" mixes them to one. "separate" passes each through
         the network, one after the other, and puts their features side by side, which suits
-        sensors. "auto" mixes up to two, and refuses more. Networks that take several channels
-        at once are given them.
+        sensors. "auto" mixes two channels of a sound, and refuses more, or several of a time
+        series. Networks that take several channels at once are given them.
     cache : "memory", path or None, default="memory"
         "memory" keeps features by content of the sound, for the whole process, at most
         1 GiB (environment variable SKLEARN_TRANSFER_CACHE_BYTES). A path is a folder ("~"
@@ -142,7 +143,8 @@ class PretrainedAudioFeatures(_BasePretrained):
     Pictures for networks of images are three log-mel spectrograms of 5 s with 128 bands, of
     frames of 25, 50 and 100 ms, in place of red, green and blue, as in [2]_. They show 80 dB
     below the loudest place, so that loudness is lost. Shorter sounds are repeated until the
-    picture is full, which was better than silence in our measurements.
+    picture is full: with silence instead, a logistic regression on the default network of
+    images named the kind of 133 short samples of instruments in 53 % in place of 63 %.
 
     Arrays with a sampling rate below 4000 Hz are time series, of any unit. Their pictures are
     spectrograms of 16, 32 and 64 samples with a linear scale of frequency, stretched over the
@@ -236,12 +238,24 @@ class PretrainedAudioFeatures(_BasePretrained):
                 backbone.label, describe_pictures(spec, self.sampling_rate, backbone.label)
             )
         if isinstance(spec, AudioSpec):
+            self._refuse_series(spec)
             return spec
         raise ValueError(
             f"model={shorten(backbone.label)} does not say what sounds it takes; expected a"
             " network of sounds or images by name, or a module with an attribute"
             " 'sampling_rate' that is called with waveforms (n, samples)"
         )
+
+    def _refuse_series(self, spec):
+        """Raise ValueError if arrays are time series, and the network takes sounds."""
+        rate = self.sampling_rate
+        if rate is not None and rate < LOWEST_SOUND and not spec.front_end.is_series:
+            raise ValueError(
+                f"sampling_rate={rate!r} is that of a time series, and {spec.label} takes"
+                f" sounds of {spec.front_end.sampling_rate:g} Hz; expected a network of"
+                " images, such as model='tf_efficientnet_lite0', or a module with a"
+                " 'sampling_rate' of that order"
+            )
 
     def _collect_network_options(self):
         return {

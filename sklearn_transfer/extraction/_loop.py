@@ -18,6 +18,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
+from sklearn_transfer._modalities.samples import label_row
 from sklearn_transfer._networks.machine import count_cores
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer.extraction._dialogue import Dialogue, compute_contexts
@@ -26,11 +27,6 @@ from sklearn_transfer.extraction._passes import Passes
 
 # Number of samples that are looked up at once, and that a thread is handed at most.
 _LOOKED_UP, _HANDED = 1000, 4
-
-
-def label_row(row):
-    """Return what messages call a row of X."""
-    return f"row {row}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
+from sklearn_transfer._modalities.payloads import Stream, Windows
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._process.threads import Threads
 from sklearn_transfer._store.base import read_limit
@@ -55,7 +56,8 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row, warns
 
     def read(row):
         def prepare(sample):
-            return reader.prepare(reader.read(sample)[1], partial(remarks.add, row))
+            content = reader.read(sample)[1]
+            return refuse_windows(reader.prepare(content, partial(remarks.add, row)), reader)
 
         return _call_guarded(prepare, samples[row], row_label(row))
 
@@ -82,6 +84,17 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row, warns
     if warns:
         remarks.warn(len(samples), row_label, reader)
     return output
+
+
+def refuse_windows(prepared, reader):
+    """Return what was prepared; raises BadSampleError if it is windows of a longer sample."""
+    if isinstance(prepared, (Stream, Windows)):
+        raise BadSampleError(
+            f"takes several passes through the network, but the loss needs one of each"
+            f" {reader.unit}; cut it into parts with a label each, or use freeze='all', which"
+            " trains on the mean over windows"
+        )
+    return prepared
 
 
 def _make_output(format, signature, n_rows, folder):
@@ -240,13 +253,18 @@ class Augmented:
 
 
 def make_once(views, n_views, n_threads, folder):
-    """Views of all rows for some epochs, (n_views * n_rows, ...)."""
+    """Views of all rows for some epochs, (n_views * n_rows, ...).
+
+    Where they differ in length, they are a list of payloads.
+    """
 
     def view(k):
         return views.view(k % len(views), k // len(views))
 
     output = None
     with Threads(n_threads) as pool:
+        if views.format.is_ragged:
+            return list(pool.map(view, range(n_views * len(views))))
         for k, made in enumerate(pool.map(view, range(n_views * len(views)))):
             if output is None:
                 n_rows = n_views * len(views)

@@ -1,4 +1,4 @@
-"""Inputs that differ in length between rows, as the tokens of texts do."""
+"""Inputs that differ in length between rows, as the tokens of texts and sounds do."""
 
 from dataclasses import dataclass
 
@@ -32,11 +32,38 @@ class Ragged:
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def list_batches(self, size):
-        """Numbers of all rows in batches, each of similar length."""
+        """Numbers of all rows in batches, each of similar or, if need be, equal length."""
         rows = range(len(self))
-        lengths = [self.format.get_length(self.payloads[row]) for row in rows]
+        lengths = np.array([self.format.get_length(self.payloads[row]) for row in rows])
         order = np.argsort(lengths, kind="stable")
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        parts = [order]
+        if self.format.needs_equal_lengths:
+            parts = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
+        return [
+            part[start : start + size] for part in parts for start in range(0, len(part), size)
+        ]
+
+
+class RaggedViews:
+    """One of a few payloads of a row in each epoch, in turn, of which lengths differ.
+
+    `inputs` are those of the first view of each row, followed by those of the next ones.
+    """
+
+    def __init__(self, inputs, n_views):
+        self.inputs, self.n_views = inputs, n_views
+
+    def __len__(self):
+        return len(self.inputs) // self.n_views
+
+    def take(self, rows, epoch):
+        """Collated payloads of rows, as tensors."""
+        return self.inputs.take(np.asarray(rows) + len(self) * (epoch % self.n_views), epoch)
+
+    def get_first(self):
+        """`Ragged` inputs of the first view of each row."""
+        payloads = [self.inputs.payloads[row] for row in range(len(self))]
+        return Ragged(payloads, self.inputs.format)
 
 
 class Activations:
@@ -66,6 +93,11 @@ class ActivationFormat(PayloadFormat):
     format: PayloadFormat
 
     is_ragged = True
+
+    @property
+    def needs_equal_lengths(self):
+        """Whether only activations of equal length make a batch of predictions."""
+        return self.format.needs_equal_lengths
 
     def get_length(self, payload):
         return len(payload[ACTIVATION])

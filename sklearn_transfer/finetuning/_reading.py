@@ -9,11 +9,12 @@ from sklearn.utils.validation import validate_data
 from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.text.samples import warn_of_paths
 from sklearn_transfer._validation import shorten
+from sklearn_transfer.extraction._audio import PretrainedAudioFeatures
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._text import PretrainedTextFeatures
 
 # Estimators that bring network and reading as `model`.
-SOURCES = (PretrainedFeatures, PretrainedTextFeatures)
+SOURCES = (PretrainedAudioFeatures, PretrainedFeatures, PretrainedTextFeatures)
 # Parameters that an estimator given as `model` sets, which must keep these defaults then.
 _BROUGHT = {
     "weights": "pretrained",
@@ -34,6 +35,12 @@ _REFUSED = {
         "truncate",
         "the loss needs one pass of a text, and a mean over windows takes several; features of"
         " windows are what PretrainedTextFeatures before a linear model gives",
+    ),
+    "channels": (
+        "separate",
+        "auto",
+        "the loss needs one pass of a sound, and channels one after the other take several;"
+        " features of these are what PretrainedAudioFeatures before a linear model gives",
     ),
 }
 
@@ -122,23 +129,25 @@ class ReadsAsFeatures:
         return X
 
     def _check_reading(self, backbone, samples):
-        """Raise or warn where a network of texts, given by name, is told to read images."""
-        if self._get_source() is not self or not backbone.layout.is_text:
+        """Raise or warn where a network of texts or sounds, by name, is told to read images."""
+        layout = backbone.layout
+        if self._get_source() is not self or not (layout.is_text or layout.is_audio):
             return
+        kind, taken = _find_kind(self, backbone), "texts" if layout.is_text else "sounds"
         for name, default in _BROUGHT.items():
             value = getattr(self, name)
             if name != "weights" and not is_default(value, default):
                 raise ValueError(
-                    f"{name}={shorten(value)} is for images, and {backbone.label} takes texts:"
-                    f" leave {name} at {default!r}; options of reading texts are those of"
-                    " model=PretrainedTextFeatures(...)"
+                    f"{name}={shorten(value)} is for images, and {backbone.label} takes"
+                    f" {taken}: leave {name} at {default!r}; options of reading {taken} are"
+                    f" those of model={kind.__name__}(...)"
                 )
-        warn_of_paths(samples)
+        if layout.is_text:
+            warn_of_paths(samples)
 
     def _make_reader(self, backbone):
         features = self._make_features()
-        kind = PretrainedTextFeatures if backbone.layout.is_text else PretrainedFeatures
-        features._caller = _make_caller(kind)
+        features._caller = _make_caller(_find_kind(self, backbone))
         return features._make_reader(backbone)
 
     def _load_backbone(self, n_outputs=None, **changes):
@@ -207,6 +216,16 @@ class ReadsAsFeatures:
         is_factory = not (self._has_name() or isinstance(source.model, torch.nn.Module))
         is_own = isinstance(source.weights, str) and source.weights == "pretrained"
         return source.weights is None or (is_own and is_factory)
+
+
+def _find_kind(estimator, backbone):
+    """Class of the estimator of features that reads the samples of a network."""
+    source = estimator._get_source()
+    if source is not estimator:
+        return next(kind for kind in SOURCES if isinstance(source, kind))
+    if backbone.layout.is_audio:
+        return PretrainedAudioFeatures
+    return PretrainedTextFeatures if backbone.layout.is_text else PretrainedFeatures
 
 
 def _explain_source(source, name, value, default):

@@ -123,8 +123,8 @@ def test_options_without_meaning_are_refused(options, match, bert):
     ("options", "match"),
     [
         ({"augment": "flip"}, "augment='flip'.*'text'; use augment='none'"),
-        ({"mixup": 0.2}, "mixup=0.2.* a text is tokens, of any number: set both to 0"),
-        ({"cutmix": 1.0}, "cutmix=1.* a text is tokens, of any number: set both to 0"),
+        ({"mixup": 0.2}, "mixup=0.2.* a text has any number of them: set both to 0"),
+        ({"cutmix": 1.0}, "cutmix=1.* a text has any number of them: set both to 0"),
     ],
 )
 def test_mixing_and_views_of_images_are_refused(options, match, bert):

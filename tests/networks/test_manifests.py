@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import runpy
 import subprocess
 import sys
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -169,6 +171,52 @@ def test_libraries_upgraded_since_are_noticed(tmp_path, monkeypatch, versions):
     pretend_version(tmp_path, "timm", "0.0.1")
     monkeypatch.syspath_prepend(tmp_path)
     assert not questions.are_versions_loaded()
+
+
+PLACES = [
+    {},
+    {"HF_HOME": "/h/hf", "TORCH_HOME": "/h/torch"},
+    {"HF_HOME": "~/hf", "TORCH_HOME": "~/torch"},
+    {"XDG_CACHE_HOME": "/x", "HOME": "/other"},
+    {"HF_HOME": "/h", "HF_HUB_CACHE": "$HOME/hub"},
+    {"HUGGINGFACE_HUB_CACHE": "/old", "HF_HOME": "relative", "TORCH_HOME": "relative"},
+    {"HUGGINGFACE_HUB_CACHE": "/old", "HF_HUB_CACHE": "/new"},
+]
+
+
+def set_places(monkeypatch, places):
+    for name in {name for stated in PLACES for name in stated} - {"HOME"}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("places", PLACES, ids=lambda p: "_".join(p))
+def test_folders_of_hubs_are_those_of_their_libraries(places, monkeypatch):
+    set_places(monkeypatch, places)
+    constants = runpy.run_path(huggingface_hub.constants.__file__)
+    expected = [constants["HF_HUB_CACHE"], torch.hub.get_dir()]
+    for name in ("huggingface_hub.constants", "torch.hub"):
+        monkeypatch.delitem(sys.modules, name)
+    assert questions.list_hub_folders() == list(map(os.path.abspath, expected))
+
+
+@pytest.mark.parametrize("name", ["HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
+def test_variables_set_after_an_import_are_those_of_a_later_process(name, monkeypatch):
+    set_places(monkeypatch, {"TORCH_HOME": "/h/torch"})
+    before = compute_question(**USUAL)
+    monkeypatch.setenv(name, "/another")
+    assert compute_question(**USUAL) == before  # since the hub's library does not look again
+    monkeypatch.delitem(sys.modules, "huggingface_hub.constants")
+    assert compute_question(**USUAL) != before
+
+
+def test_folder_of_a_hub_that_a_program_sets_is_asked_for(monkeypatch):
+    before = compute_question(**USUAL)
+    monkeypatch.setattr(torch.hub, "_hub_dir", "/another")
+    assert compute_question(**USUAL) != before
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    assert compute_question(**USUAL) == before
 
 
 # Files

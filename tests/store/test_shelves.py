@@ -89,6 +89,33 @@ def test_what_no_shelf_writes_is_not_read(put, shelf, tmp_path):
         assert shelf.read(NAMES[0]) == b"other"
 
 
+def test_a_folder_in_the_place_of_a_file_is_told_once_and_others_are_written(shelf, tmp_path):
+    for name in NAMES[:2]:
+        (tmp_path / "shelf" / name).mkdir(parents=True)
+    with pytest.warns(UserWarning, match=f"{NAMES[0]}.*remove the folder"):
+        shelf.write(NAMES[0], b"content")
+    for name in NAMES[:3]:
+        shelf.write(name, b"content")  # without another warning
+    assert shelf.read(NAMES[2]) == b"content"
+    assert files_of(shelf) == NAMES[:3]  # and no part is left
+
+
+def test_a_file_that_cannot_be_replaced_does_not_keep_others_from_being_written(
+    shelf, monkeypatch
+):
+    replace = os.replace
+
+    def refuse(source, target):
+        if target.endswith(NAMES[0]):  # as on Windows, while somebody reads it
+            raise PermissionError(13, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    for name in NAMES[:2]:
+        shelf.write(name, b"content")
+    assert files_of(shelf) == NAMES[1:2]
+
+
 def test_damage_is_told_once(shelf, tmp_path):
     shelf.write(NAMES[0], b"content")
     (tmp_path / "shelf" / NAMES[0]).write_bytes(b"")
@@ -105,6 +132,19 @@ def test_files_used_longest_ago_go_first(shelf, monkeypatch, tmp_path):
         os.utime(tmp_path / "shelf" / name, (moment, moment))
     shelf.write(NAMES[3], bytes(100))
     assert files_of(shelf) == [NAMES[0], NAMES[1], NAMES[3]]
+
+
+def test_graphs_go_before_manifests(shelf, monkeypatch, tmp_path):
+    monkeypatch.setenv("SKLEARN_TRANSFER_HOME_BYTES", "350")
+    manifests = [f"{number:032x}.manifest" for number in range(3)]
+    for age, name in enumerate([*manifests[:2], *NAMES[:1]]):
+        shelf.write(name, bytes(80))
+        moment = time.time() - 1000 + 10 * age
+        os.utime(tmp_path / "shelf" / name, (moment, moment))
+    shelf.write(NAMES[1], bytes(80))
+    assert files_of(shelf) == sorted([*manifests[:2], NAMES[1]])
+    shelf.write(manifests[2], bytes(200))
+    assert files_of(shelf) == manifests[1:]  # the oldest of them at last
 
 
 def test_what_is_larger_than_the_bound_is_not_written(shelf, monkeypatch):

@@ -24,7 +24,7 @@ from sklearn_transfer._validation import shorten
 
 SAMPLE_KINDS = "a path, encoded bytes, a pair (waveform, sampling_rate), or a waveform"
 # Bytes of a file above which it is read a part at a time.
-_LARGE = 16 << 20
+_LARGE = 4 << 20
 # Formats by their first bytes: those that soundfile reads, and others that may be met.
 _MAGIC = (
     (b"fLaC", "FLAC"),

@@ -7,6 +7,7 @@ from itertools import chain, islice
 import numpy as np
 
 from sklearn_transfer._modalities.audio import contents
+from sklearn_transfer._modalities.audio.augmentations import make_augmentation
 from sklearn_transfer._modalities.audio.resampling import resample
 from sklearn_transfer._modalities.audio.tracks import BLOCK, read_blocks
 from sklearn_transfer._modalities.audio.windows import cut_windows
@@ -17,7 +18,7 @@ from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._modalities.remarks import Remark
 from sklearn_transfer._store.digests import digest, digest_array
 
-# Channels of which the mean is a sound without asking; more are likely sensors.
+# Channels of a sound of which the mean is taken without asking; more are likely sensors.
 _MOST_MIXED = 2
 
 
@@ -127,6 +128,21 @@ class AudioReader(Reader):
             return self.front_end.make_payload(self._take_channels(first[0])[0])
         return Stream(self._make_windows(chain(first, windows)))
 
+    def make_augmentation(self, augment):
+        return make_augmentation(augment, self.front_end)
+
+    def prepare_original(self, content, note=None):
+        """Return the waveform of content, which views are drawn of."""
+        windows = list(islice(self.cut(content, note), 2))
+        if len(windows) > 1 or self.n_channels > 1:
+            rate = self.front_end.sampling_rate
+            raise BadSampleError(
+                f"takes several passes through the network, since it is longer than"
+                f" {self.length / rate:g} s or has separate channels, and augment varies"
+                " single ones; cut it into parts with a label each"
+            )
+        return np.ascontiguousarray(windows[0][0])
+
     def cut(self, content, note=None):
         """Yield the windows (channels, time) of content at the rate of the network.
 
@@ -147,7 +163,8 @@ class AudioReader(Reader):
         if self.channels == "separate" or self.front_end.n_channels > 1:
             self._check_channels(n_channels)
             return block
-        if self.channels == "auto" and n_channels > _MOST_MIXED:
+        most = 1 if self.front_end.is_series else _MOST_MIXED
+        if self.channels == "auto" and n_channels > most:
             mixing = self.caller.write("channels='mean'")
             raise BadSampleError(
                 f"has {n_channels} channels, which may be loudspeakers or sensors; with"

@@ -27,8 +27,17 @@ def as_sounds(X, sampling_rate):
         )
     if isinstance(X, np.ndarray) and X.dtype.hasobject and X.ndim == 2 and X.shape[1] == 2:
         X = [tuple(pair) for pair in X]  # of pairs, of which NumPy made two columns
+    if sampling_rate is not None and _is_numeric_table(X):
+        X = X.to_numpy()
     samples = as_samples(X, contents.SAMPLE_KINDS)
     return _check_array(samples, sampling_rate) if isinstance(samples, np.ndarray) else samples
+
+
+def _is_numeric_table(X):
+    """Whether X is a table of several columns of numbers, a waveform in each row."""
+    if not hasattr(X, "columns") or not hasattr(X, "to_numpy") or len(X.columns) < 2:
+        return False
+    return X.to_numpy().dtype.kind in "iuf"
 
 
 def _check_array(X, sampling_rate):

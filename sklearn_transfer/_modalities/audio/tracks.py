@@ -168,7 +168,7 @@ def _describe_failure(head, error):
         if head[place:].startswith(magic):
             return (
                 f"is {name}, which soundfile does not read; it reads WAV, FLAC, Ogg, MP3 and"
-                f" AIFF{_suggest_conversion(name)}"
+                f" AIFF{_suggest_repair(name)}"
             )
     reason = shorten(str(getattr(error, "error_string", error)).strip().rstrip("."))
     known = identify_sound(head)
@@ -180,6 +180,8 @@ def _describe_failure(head, error):
     return f"is a damaged {known} file ({reason})"
 
 
-def _suggest_conversion(name):
+def _suggest_repair(name):
+    if name.endswith("image"):
+        return "; PretrainedFeatures takes images"
     is_sound = not name.startswith("a ")
     return ", to which 'ffmpeg -i file -vn file.flac' converts" if is_sound else ""

@@ -38,7 +38,7 @@ def warn_of_paths(samples):
             f"X looks like a column of file paths, such as {shorten(probed[0])}: the paths"
             " themselves are taken for texts, and no file is opened; pass what is in them,"
             " [pathlib.Path(path).read_text() for path in X], or take PretrainedFeatures for"
-            " files of images",
+            " files of images and PretrainedAudioFeatures for those of sounds",
             UserWarning,
             stacklevel=2,
         )

@@ -5,8 +5,16 @@ import importlib.util
 import os
 import sys
 import warnings
+from contextlib import suppress
 
-from sklearn_transfer._networks.engines.graphs import keep_graph, name_graph
+from sklearn_transfer._networks.engines.graphs import (
+    Graph,
+    describe_taps,
+    find_graph,
+    find_larger_graphs,
+    keep_graph,
+    name_graph,
+)
 from sklearn_transfer._networks.engines.onnxruntime import ONNXRuntimeEngine
 from sklearn_transfer._networks.engines.openvino import OpenVINOEngine
 from sklearn_transfer._networks.engines.task import Task
@@ -89,15 +97,27 @@ def make_engine(name, precision, backbone, taps, format, signature, shelves=()):
 
 def _open_engine(name, task, backbone, shelves):
     """Return an engine that runs a graph from the shelves, or None."""
-    if name not in _KINDS or backbone.question is None:
+    if name not in _KINDS or backbone.question is None or not shelves:
         return None
-    graph = shelves and shelves.read(name_graph(backbone, name, task))
-    if not graph:
-        return None
-    try:
-        return run_apart(_KINDS[name], task, graph)
-    except Exception:  # whatever an engine raises; making it anew says so if it raises again
-        return None
+    graph_name = name_graph(backbone, name, task)
+    graph = find_graph(shelves, graph_name, task.taps)
+    if graph is not None:
+        with suppress(Exception):  # whatever it raises, it says so again when it is made anew
+            return run_apart(_KINDS[name], task, graph.content)
+    if _KINDS[name].leaves_out_outputs:
+        for graph in find_larger_graphs(shelves, graph_name, task.taps):
+            with suppress(Exception):
+                return run_apart(_compile_part, name, task, graph)
+    return None
+
+
+def _compile_part(name, task, graph):
+    """Return an engine for some outputs of a graph, checked as when it was exported."""
+    outputs = graph.find_outputs(task.taps)
+    engine = _KINDS[name](task, graph.content, outputs)
+    expected = [graph.expected[position] for position in outputs]
+    task.check(engine.run(task.example(len(expected[0]))), expected)
+    return engine
 
 
 def _make_anew(name, backbone, task, shelves):
@@ -109,7 +129,7 @@ def _make_anew(name, backbone, task, shelves):
     engine, problem, graph = run_apart(_make, name, plan, task)
     if problem:
         warnings.warn(problem, UserWarning, stacklevel=2)
-    elif graph and shelves and network.question is not None:
+    elif graph is not None and shelves and network.question is not None:
         keep_graph(shelves, name_graph(network, name, task), graph)
     return engine
 
@@ -142,10 +162,11 @@ def _make(name, plan, task):
     if name == "torch":
         return TorchEngine(plan), None, None
     example = plan.example(3 if plan.ragged_names else 2)  # not the size of the export
-    expected = plan.forward(to_tensors(example), precision="float32")
+    found = plan.forward(to_tensors(example), precision="float32")
+    expected = [tensor.cpu().numpy() for tensor in found]
     try:
-        with export_graph(plan) as graph:
-            engine = _KINDS[name](task, graph)
+        with export_graph(plan) as content:
+            engine = _KINDS[name](task, content)
         plan.check(engine.run(example), expected)
     except Exception as error:  # whatever an exporter or a compiler raises
         reason = str(error).strip().partition("\n")[0][:200]
@@ -158,4 +179,4 @@ def _make(name, plan, task):
             ),
             None,
         )
-    return engine, None, graph
+    return engine, None, Graph(content, describe_taps(task.taps), expected)

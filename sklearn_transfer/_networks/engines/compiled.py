@@ -18,13 +18,18 @@ class CompiledEngine(ABC):
         What the graph computes.
     graph : bytes or str
         The graph in the format of ONNX, or the path of its file.
+    outputs : list of int, default=None
+        Which outputs of the graph the taps of the task are; None for all, in their order.
+        Others are left out, where `leaves_out_outputs` says that this is possible.
     """
 
     rows = 2  # samples that a worker is handed at once
     ragged_rows = 16  # the same for payloads of example length that differ in length
 
-    def __init__(self, task, graph):
-        self.task, self.process = task, os.getpid()
+    leaves_out_outputs = False
+
+    def __init__(self, task, graph, outputs=None):
+        self.task, self.process, self.outputs = task, os.getpid(), outputs
         self.n_workers = task.n_threads
         self.compile(graph, task.precision)
 

@@ -13,6 +13,7 @@ class OpenVINOEngine(CompiledEngine):
     """OpenVINO, with one stream per core."""
 
     name = "openvino"
+    leaves_out_outputs = True
     n_copies = 2  # of the weights: those of the model, and those reordered for its kernels
     # Identifier of the process that used OpenVINO first. OpenVINO hangs in a child that was
     # forked after that, since its threads do not exist there.
@@ -35,8 +36,20 @@ class OpenVINOEngine(CompiledEngine):
             # With pinning, all processes on a machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        self.compiled = core.compile_model(core.read_model(graph), "CPU", hints)
+        model = core.read_model(graph)
+        self.positions = self._leave_out_outputs(model)
+        self.compiled = core.compile_model(model, "CPU", hints)
         self.idle = []  # requests to be used again, since creating one takes long
+
+    def _leave_out_outputs(self, model):
+        """Remove outputs that no tap needs; returns at which one each tap is found then."""
+        if self.outputs is None:
+            return list(range(len(self.task.taps)))
+        kept = sorted(set(self.outputs))
+        for position, result in enumerate(model.get_results()):
+            if position not in kept:
+                model.remove_result(result)
+        return [kept.index(position) for position in self.outputs]
 
     def infer(self, inputs):
         """Return the outputs of each input; all start at once to keep the cores busy."""
@@ -45,8 +58,7 @@ class OpenVINOEngine(CompiledEngine):
             for request, arrays in zip(requests, inputs, strict=True):
                 stack.callback(request.wait)
                 request.start_async(arrays, share_inputs=True)
-        n_outputs = range(len(self.task.taps))
-        rows = [[r.get_output_tensor(i).data.copy() for i in n_outputs] for r in requests]
+        rows = [[r.get_output_tensor(i).data.copy() for i in self.positions] for r in requests]
         self.idle += requests
         return rows
 

@@ -1,6 +1,11 @@
-"""Task: what an engine computes, without the network that computes it."""
+"""Task: what an engine computes, without the network that computes it, and its check."""
+
+import numpy as np
 
 from sklearn_transfer._networks.machine import count_cores
+
+# Norm-wise relative difference of a row from what PyTorch gives in float32.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-1}
 
 
 class Task:
@@ -41,3 +46,18 @@ class Task:
     def example(self, n_rows):
         """Return a batch of deterministic random payloads, as NumPy arrays."""
         return self.format.example(n_rows, self.signature)
+
+    def check(self, found, expected):
+        """Raise ArithmeticError unless results of an engine agree with PyTorch's."""
+        for tap, ours, theirs in zip(self.taps, found, expected, strict=True):
+            difference = compute_difference(ours, theirs)
+            if not difference <= TOLERANCE[self.precision]:
+                raise ArithmeticError(f"{tap.label} differs from PyTorch by {difference:.1e}")
+
+
+def compute_difference(a, b):
+    """Return the largest norm-wise relative difference over rows."""
+    if a.shape != b.shape:
+        return np.inf
+    scale = np.maximum(np.linalg.norm(b, axis=1), np.finfo(np.float32).tiny)
+    return (np.linalg.norm(a - b, axis=1) / scale).max()

@@ -3,7 +3,8 @@
 import os
 from dataclasses import replace
 
-from sklearn_transfer._networks.engines.plan import TOLERANCE, compute_difference, to_tensors
+from sklearn_transfer._networks.engines.plan import to_tensors
+from sklearn_transfer._networks.engines.task import TOLERANCE, compute_difference
 from sklearn_transfer._networks.folding import Observation, fold_batch_norms
 from sklearn_transfer._process.allocator import keep_memory
 

@@ -12,7 +12,7 @@ from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._networks.engines.choice import resolve_engine
 from sklearn_transfer._networks.splits import split
 from sklearn_transfer._networks.taps import Tap
-from sklearn_transfer._networks.text_splits import split_text
+from sklearn_transfer._networks.text_splits import split_sound, split_text
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
@@ -65,19 +65,21 @@ class FrozenPrefix:
 
         They are `Ragged` inputs where samples differ in length.
         """
+        is_ragged = self.split is not None and reader.format.is_ragged
+        if is_ragged:  # first, since it refuses sounds that take several passes
+            payloads = _inputs.read_payloads(
+                samples,
+                reader,
+                count_threads(estimator.n_jobs),
+                _inputs.find_folder(estimator.cache),
+                row_label,
+                warns=False,  # as the extraction does
+            )
         found = extract(estimator, reader, samples, self.backbone, self.tap, row_label)
         if self.split is None:
             return found
-        if not reader.format.is_ragged:
+        if not is_ragged:
             return found.reshape(-1, *self.split.shape)
-        payloads = _inputs.read_payloads(
-            samples,
-            reader,
-            count_threads(estimator.n_jobs),
-            _inputs.find_folder(estimator.cache),
-            row_label,
-            warns=False,  # as the extraction has already
-        )
         activations = Activations(payloads, found, self.split.shape)
         return Ragged(activations, self.find_format(reader.format))
 
@@ -169,6 +171,8 @@ def find_prefix(boundary, network, backbone, noise):
     training = network.training
     network.eval()
     divide = split_text if backbone.layout.is_text else split
+    if backbone.layout.is_audio and backbone.spec.front_end.format.is_ragged:
+        divide = split_sound
     found = divide(network, network.compute_logits, noise, boundary)
     network.train(training)
     if found is None:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer.extraction._loop import count_threads
 from sklearn_transfer.finetuning import _inputs
-from sklearn_transfer.finetuning._ragged import Ragged
+from sklearn_transfer.finetuning._ragged import Ragged, RaggedViews
 from sklearn_transfer.finetuning.freezing.prefix import (
     EMBEDDING_TAP,
     PayloadReader,
@@ -108,8 +108,8 @@ class FitInputs(BaseFitInputs):
         if self.reader.format.is_ragged and (self.estimator.mixup or self.estimator.cutmix):
             raise ValueError(
                 f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} mix"
-                f" numbers of two samples, but a {self.reader.unit} is tokens, of any number:"
-                " set both to 0"
+                f" numbers of two samples, but a {self.reader.unit} has any number of them: set"
+                " both to 0"
             )
         shape = self.reader.format.input_shape(self.signature)
         if self.estimator.cutmix and len(shape) < 2:
@@ -192,6 +192,8 @@ class FitInputs(BaseFitInputs):
                 EMBEDDING_TAP,
                 part.label_row,
             )
+        if isinstance(inputs, RaggedViews):
+            inputs = inputs.get_first()
         if isinstance(inputs, Ragged):
             return prefix.embed(network, inputs)
         chunks = np.array_split(np.arange(len(part)), -(-len(part) // _ROWS_AT_ONCE))
@@ -217,6 +219,8 @@ class FitInputs(BaseFitInputs):
             folder = _inputs.find_folder(self.estimator.cache)
             self._views[part] = _inputs.make_once(views, n_views, self.n_threads, folder)
         arrays = self._views[part]
+        if self.reader.format.is_ragged:
+            return self._make_ragged_views(arrays, prefix)
         if prefix is not None:
             reader, payloads = PayloadReader(self.reader), Payloads(arrays)
             activations = prefix.compute_activations(self.estimator, reader, payloads)
@@ -224,3 +228,14 @@ class FitInputs(BaseFitInputs):
         return _inputs.Views(
             {name: a.reshape(n_views, n_rows, *a.shape[1:]) for name, a in arrays.items()}
         )
+
+    def _make_ragged_views(self, payloads, prefix):
+        """The same for payloads that differ in length."""
+        n_views = self.estimator.n_views
+        if prefix is None:
+            return RaggedViews(Ragged(payloads, self.reader.format), n_views)
+        reader = PayloadReader(self.reader)
+        inputs = prefix.compute_activations(self.estimator, reader, payloads)
+        if isinstance(inputs, Ragged):
+            return RaggedViews(inputs, n_views)
+        return _inputs.Views({"input": inputs.reshape(n_views, -1, *inputs.shape[1:])})

@@ -1,5 +1,7 @@
 """Front ends of networks of sounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,8 @@ def test_long_sounds_give_the_input_of_whisper(n_samples):
     [(1, 150, 1), (160, 150, 1), (161, 150, 2), (8000, 150, 50), (8001, 200, 51)],
 )
 def test_short_sounds_get_a_second_of_silence(n_samples, n_frames, n_sounding):
-    payload = WHISPER.make_payload(make_noise(n_samples))
+    front_end = replace(WHISPER, margin=RATE, grid=RATE // 2)
+    payload = front_end.make_payload(make_noise(n_samples))
     assert payload["input_features"].shape == (n_frames, 80)
     assert payload[MASK].tolist() == [1] * n_sounding + [0] * (n_frames - n_sounding)
 

@@ -1,10 +1,10 @@
 """Samples that are sounds, of every form, and what is wrong with others."""
 
 import base64
-import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import soundfile
 import torch
@@ -35,7 +35,7 @@ def refuse(sample, match, **options):
         list(reader.cut(reader.read(sample)[1]))
 
 
-@pytest.mark.parametrize("format", ["WAV", "FLAC", "AIFF", "AU", "CAF"])
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "AIFF", "AU"])
 def test_lossless_files_have_the_samples_that_were_written(format):
     np.testing.assert_allclose(read(encode(TONE, format=format)), TONE, atol=2**-15)
 
@@ -174,7 +174,10 @@ BAD = {
     "folder": (".", "is a directory"),
     "no bytes": (b"", "is empty: 0 bytes"),
     "no sound": (b"hello world", "no file of sound that soundfile reads"),
-    "jpeg": (b"\xff\xd8\xff\xe0" + b"0" * 40, "is a JPEG image"),
+    "jpeg": (
+        b"\xff\xd8\xff\xe0" + b"0" * 40,
+        "is a JPEG image, .*PretrainedFeatures takes images",
+    ),
     "aac": (b"\0\0\0\x20ftypM4A ", "is MPEG-4 .*ffmpeg"),
     "damaged": (HEADLESS, "is a damaged WAV file"),
     "no samples": (encode(TONE[:0]), "has no samples"),
@@ -246,6 +249,13 @@ def test_containers_that_hold_no_sounds(X, match):
         as_sounds(X, RATE)
 
 
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_tables_of_numbers_are_waveforms(library):
+    rows = np.random.default_rng(0).normal(size=(3, 5))
+    table = library.DataFrame({f"t{i}": rows[:, i] for i in range(5)})
+    np.testing.assert_array_equal(as_sounds(table, 50), rows)
+
+
 def test_arrays_need_a_rate():
     with pytest.raises(ValueError, match="without a sampling rate"):
         as_sounds(np.zeros((2, 100)), None)
@@ -263,9 +273,7 @@ def test_series_have_any_unit_and_any_shape():
     np.testing.assert_array_equal(window, series)
 
 
-def test_read_sample_of_a_hub_takes_its_path_where_it_has_no_bytes(tmp_path):
+def test_samples_of_a_hub_without_bytes_are_their_paths(tmp_path):
     path = tmp_path / "tone.wav"
     path.write_bytes(encode(TONE))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read_sample({"bytes": None, "path": str(path)}, None)[1] == path.read_bytes()
+    assert read_sample({"bytes": None, "path": str(path)}, None)[1] == path.read_bytes()
