@@ -134,7 +134,7 @@ default="tf_efficientnet_lite0"
         What runs the frozen layers, as in `PretrainedFeatures`; after a pickle or `load`
         PyTorch runs all layers.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Type of the arithmetic of trained layers, by autocast. "float16" needs a GPU.
     n_jobs : int or None, default=None
