@@ -178,6 +178,10 @@ def test_paths_with_spaces_and_commas_are_images(tmp_path):
     assert decide(write_images(tmp_path / "my photos, 2024")).kind == "image"
 
 
+def test_paths_stored_as_categories_are_images(tmp_path):
+    assert decide_column(pd.Series(write_images(tmp_path), dtype="category")).kind == "image"
+
+
 def test_paths_from_the_current_folder_are_images(tmp_path, monkeypatch):
     names = [path.rpartition("/")[2] for path in write_images(tmp_path)]
     monkeypatch.chdir(tmp_path)
