@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     )
     from sklearn_transfer.selection import ReverseValidationScorer as ReverseValidationScorer
     from sklearn_transfer.selection import choose_rows_to_label as choose_rows_to_label
+    from sklearn_transfer.selection import duplicate_groups as duplicate_groups
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
     from sklearn_transfer.selection import rank_adaptations as rank_adaptations
     from sklearn_transfer.selection import rank_backbones as rank_backbones
@@ -122,6 +123,7 @@ _HOME = {
     "choose_rows_to_label": "sklearn_transfer.selection",
     "columns": "sklearn_transfer.columns",
     "datasets": "sklearn_transfer.datasets",
+    "duplicate_groups": "sklearn_transfer.selection",
     "episodes": "sklearn_transfer.heads",
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",

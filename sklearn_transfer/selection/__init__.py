@@ -1,6 +1,7 @@
 """Scores of candidates, and tests of whether and how the domains differ."""
 
 from sklearn_transfer.selection._adaptations import rank_adaptations
+from sklearn_transfer.selection._duplicates import duplicate_groups
 from sklearn_transfer.selection._label_free_scorers import (
     ATCScorer,
     BNMScorer,
@@ -27,6 +28,7 @@ __all__ = [
     "ReverseValidationScorer",
     "choose_rows_to_label",
     "classifier_two_sample_test",
+    "duplicate_groups",
     "gbc",
     "h_score",
     "label_shift_test",
