@@ -20,6 +20,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler, TargetEncoder
 
 from sklearn_transfer import (
+    FineTunedClassifier,
+    FineTunedFeatures,
     MultimodalVectorizer,
     PretrainedAudioFeatures,
     PretrainedFeatures,
@@ -366,6 +368,24 @@ def test_columns_of_a_given_kind_may_hold_nothing_of_it():
     with pytest.warns(UserWarning, match="In column 'b', 3 of 3 entries are no dates"):
         features = MultimodalVectorizer(specific_transformers=specific).fit_transform(table)
     assert np.isfinite(features).all()
+
+
+def test_fine_tuned_features_get_the_targets_of_rows_that_are_present(table):
+    table = table[["photo", "iso"]].copy()
+    table.loc[4, "photo"] = None
+    tuner = FineTunedClassifier(
+        small_networks.staged(), freeze="all", max_epochs=2, engine="torch"
+    )
+    vectorizer = small(image=FineTunedFeatures(tuner, cv=2), n_components=3)
+    features = vectorizer.fit_transform(table, Y)
+    assert vectorizer.get_feature_names_out()[:4].tolist() == [
+        "photo_0",
+        "photo_1",
+        "photo_2",
+        "photo_missing",
+    ]
+    model = LogisticRegression().fit(features, Y)
+    assert model.score(vectorizer.transform(table), Y) > 0.9
 
 
 def test_output_set_for_all_of_scikit_learn_is_a_frame():
