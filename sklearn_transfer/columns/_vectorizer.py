@@ -207,11 +207,11 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         self : object
             The vectorizer.
         """
-        for name in params:
+        for name in list(params):
             modality, is_nested, _ = name.partition("__")
-            is_nested = is_nested and modality in MODALITIES and modality not in params
-            if is_nested and getattr(self, modality) is None:
-                setattr(self, modality, make_default(modality))
+            if is_nested and modality in MODALITIES:
+                if params.get(modality, getattr(self, modality)) is None:
+                    params[modality] = make_default(modality)
         return super().set_params(**params)
 
     def fit(self, X, y=None):

@@ -326,6 +326,8 @@ def test_parameters_of_default_extractors_can_be_set():
     assert vectorizer.text is None
     assert MultimodalVectorizer().image is None
     assert clone(vectorizer).get_params()["image__layers"] == "deep"
+    vectorizer.set_params(image=None, image__layers="middle")
+    assert vectorizer.image.layers == "middle"
     vectorizer.set_params(text=TfidfVectorizer(), text__min_df=2)
     assert vectorizer.text.min_df == 2
 
