@@ -209,9 +209,10 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         """
         for name in list(params):
             modality, is_nested, _ = name.partition("__")
-            if is_nested and modality in MODALITIES:
-                if params.get(modality, getattr(self, modality)) is None:
-                    params[modality] = make_default(modality)
+            if not is_nested or modality not in MODALITIES:
+                continue
+            if params.get(modality, getattr(self, modality)) is None:
+                params[modality] = make_default(modality)
         return super().set_params(**params)
 
     def fit(self, X, y=None):
