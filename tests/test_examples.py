@@ -327,3 +327,12 @@ def test_objectives_adapt_to_noise_and_a_few_labels_help_too(tmp_path):
     none = accuracies.pop("none")
     assert all(accuracy > none + 0.05 for accuracy in accuracies.values())
     assert accuracies["infomax, 3 labels"] > max(accuracies["infomax"], accuracies["3 labels"])
+
+
+def test_layers_hear_different_things(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUNDS_FOLDER", str(tmp_path))
+    lines = run("extraction/plot_sounds.py", tmp_path)
+    assert lines.startswith("sounds by formula")
+    found = re.findall(r"layer \S+: what is said (\S+), kind of sound (\S+)", lines)
+    assert len(found) == 5
+    assert min(float(value) for pair in found for value in pair) >= 0.6
