@@ -126,9 +126,10 @@ def _decide_words(distinct, few, share, n):
     counted = pick_evenly(distinct, _N_COUNTED)
     n_words = np.mean([_count_words(text) for text in counted])
     seen = f"{len(distinct)} distinct strings in {n} rows, {n_words:.1f} words on average"
-    if not few and all(text.strip()[0] + text.strip()[-1] in ("{}", "[]") for text in counted):
+    ends = {text.strip()[0] + text.strip()[-1] for text in counted}
+    if not few and ends <= {"{}", "[]"}:
         return Doubt(
-            f"holds records such as {shorten(distinct[0], 40)}; give what is in them as columns",
+            f"holds records such as {shorten(distinct[0], 40)}; give their parts as columns",
             ("drop", "text"),
         )
     if n_words >= _WORDS_OF_TEXT and not few:
