@@ -94,7 +94,9 @@ def _fill_up(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition(";")[0])
     parser.add_argument("folders", nargs="*", default=FOLDERS, help="klettres, samples")
-    parser.add_argument("--development", action="store_true", help="the other sounds, by layer")
+    parser.add_argument(
+        "--development", action="store_true", help="the other sounds, by layer"
+    )
     options = parser.parse_args()
     klettres, samples = options.folders
     warnings.simplefilter("ignore")

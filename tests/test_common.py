@@ -272,7 +272,6 @@ TABULAR = [
     (OptimalTransport(), 46),
     (OptimalTransport(class_reg="l1l2"), 47),
     (MultimodalVectorizer(), 44),
-    (MultimodalVectorizer(numeric=Normalizer()), 44),
     (PrototypeClassifier(), 61),
     (PrototypeClassifier(metric="cosine", shrinkage=1.0), 61),
     (PrototypeClassifier(center=None, normalize=False, temperature=1.0), 61),

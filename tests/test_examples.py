@@ -71,17 +71,6 @@ def test_images_and_numbers_predict_better_together(tmp_path):
 
 
 @pytest.mark.slow
-def test_pictures_of_series_tell_activities_apart(tmp_path):
-    printed = run("extraction/plot_sensor_series.py", tmp_path)
-    pictures, summaries, numbers = (
-        [float(mean) for mean in line.split(": ")[1].split()]
-        for line in printed.splitlines()[1:]
-    )
-    assert min(pictures) > max(summaries)
-    assert max(numbers) < 0.4
-
-
-@pytest.mark.slow
 def test_a_whole_table_predicts_better_than_its_parts(tmp_path):
     lines = run("columns/plot_table_with_photos.py", tmp_path)
     assert "photo: image" in lines
@@ -90,6 +79,17 @@ def test_a_whole_table_predicts_better_than_its_parts(tmp_path):
     found = [float(re.search(rf"^{name} +(\S+)", lines, re.M).group(1)) for name in names]
     assert found[3] > max(found[:3]) + 0.02
     assert min(found[1:3]) > found[0]
+
+
+@pytest.mark.slow
+def test_pictures_of_series_tell_activities_apart(tmp_path):
+    printed = run("extraction/plot_sensor_series.py", tmp_path)
+    pictures, summaries, numbers = (
+        [float(mean) for mean in line.split(": ")[1].split()]
+        for line in printed.splitlines()[1:]
+    )
+    assert min(pictures) > max(summaries)
+    assert max(numbers) < 0.4
 
 
 @pytest.mark.slow
@@ -327,3 +327,12 @@ def test_objectives_adapt_to_noise_and_a_few_labels_help_too(tmp_path):
     none = accuracies.pop("none")
     assert all(accuracy > none + 0.05 for accuracy in accuracies.values())
     assert accuracies["infomax, 3 labels"] > max(accuracies["infomax"], accuracies["3 labels"])
+
+
+def test_layers_hear_different_things(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUNDS_FOLDER", str(tmp_path))
+    lines = run("extraction/plot_sounds.py", tmp_path)
+    assert lines.startswith("sounds by formula")
+    found = re.findall(r"layer \S+: what is said (\S+), kind of sound (\S+)", lines)
+    assert len(found) == 5
+    assert min(float(value) for pair in found for value in pair) >= 0.6

@@ -375,7 +375,7 @@ VERBS = """
 accept add advance align allocate answer append apply approximate ask assemble assert attach
 average balance become begin blur build calibrate call cast center check choose claim clear
 clip close collect combine compare compile compose compute confirm connect convert copy
-corrupt count create crop cross cut darken decode decompose delete derive describe design
+corrupt count create crop cross cut darken decide decode decompose delete derive describe design
 detach digest direct discard disconnect dismantle divide download drain draw drop embed encode
 end enter estimate evict expand explain export extract feed fetch fill find finish fit flush
 fold forget format forward freeze gather generate get give group grow guard halve hash hide

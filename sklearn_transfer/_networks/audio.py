@@ -25,6 +25,7 @@ def make_audio_backbone(
     prefix_tokens=0,
     class_token=False,
     bands=1,
+    convolutions=(),
     is_normalized=False,
     is_tower=False,
     digest=b"",
@@ -47,6 +48,7 @@ def make_audio_backbone(
         is_tower=is_tower,
         is_audio=True,
         bands=bands,
+        convolutions=convolutions,
     )
     return Backbone(Description(layout, spec, origin, digest=digest), module)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from sklearn_transfer._validation import shorten
 # AMD, and either one in the Linux inside Windows.
 _TRACES = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 _TRACES += ("/dev/nvhost-gpu", "/dev/nvmap")
+# Kinds of devices of which a warning has told in this process.
+_told = set()
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,26 @@ def single_precision():
 
 
 def resolve_device(device):
-    """Return the device for a value of `device`; raises ValueError if it is not available."""
+    """Return the device for a value of `device`; raises ValueError if it is not available.
+
+    For "auto" it is the CPU if the CUDA device that is there cannot be used; one warning says
+    so.
+    """
     import torch
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "auto":
+        return _open_device(device)
+    if torch.cuda.is_available():
+        try:
+            return _open_device("cuda")
+        except ValueError as error:
+            _warn_of_device(error)
+    return torch.device("cpu")
+
+
+def _open_device(device):
+    import torch
+
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
@@ -87,3 +105,16 @@ def resolve_device(device):
             f" ({shorten(str(error).splitlines()[0])}); use 'auto', 'cpu' or 'cuda'"
         ) from error
     return resolved
+
+
+def _warn_of_device(error):
+    if "cuda" in _told:
+        return
+    _told.add("cuda")
+    reason = str(error.__cause__).partition("\n")[0]
+    warnings.warn(
+        f"device='auto' found a CUDA device that cannot be used ({shorten(reason)}), so the"
+        " CPU computes; free or repair the device, or pass device='cpu'",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -76,6 +76,8 @@ class Layout:
     bands : int, default=1
         Of such a sequence: how many bands of frequency it holds, one after the other, with all
         times of each; 1 where a position stands for a time alone.
+    convolutions : tuple of (kernel, stride), default=()
+        Of sounds that are waveforms: the layers that make few positions of many samples.
     """
 
     label: str
@@ -95,6 +97,7 @@ class Layout:
     is_tower: bool = False
     is_audio: bool = False
     bands: int = 1
+    convolutions: tuple = ()
 
 
 def list_children(module, skip=None):

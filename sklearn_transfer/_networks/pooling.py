@@ -66,12 +66,21 @@ def _spread_mask(mask, activation, layout, n_positions):
     """Return a mask of frames as one of the positions of an activation, band after band.
 
     Position p of P begins with frame p * F // P of F frames, and sounds where that one does.
-    Values of 0 and below stand for silence.
+    Where convolutions made the positions, those that they make of the sound alone do. Values
+    of 0 and below stand for silence.
     """
     bands = layout.bands if activation.ndim == 3 else math.prod(activation.shape[2:-1])
     if n_positions % bands:
         bands = 1
     n_times = n_positions // bands
+    length, step, reach = mask.shape[1], 1, 1
+    for kernel, stride in layout.convolutions:
+        length = (length - kernel) // stride + 1
+        reach, step = reach + (kernel - 1) * step, step * stride
+        if length == n_times:
+            count = (mask > 0).sum(1, keepdim=True).clamp(min=reach)
+            starts = torch.arange(n_times, device=mask.device) * step
+            return (starts + reach <= count).long()
     first = torch.arange(n_times, device=mask.device) * mask.shape[1] // n_times
     return (mask[:, first] > 0).long().repeat(1, bands)
 

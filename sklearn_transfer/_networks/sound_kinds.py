@@ -1,4 +1,4 @@
-"""Which networks of transformers take sounds, by the "model_type" of their configuration."""
+"""Networks of transformers that take sounds, by the "model_type" of their configuration."""
 
 import json
 from pathlib import Path

@@ -88,7 +88,7 @@ class PretrainedFeatures(_BasePretrained):
         extra `cpu`, then "onnxruntime" from the extra `onnx`), else PyTorch. A network that
         one of these cannot run, or runs to other numbers, is left to PyTorch with a warning.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16"}, default="float32"
         Arithmetic of the network. "bfloat16" is faster on GPUs and, with OpenVINO, on CPUs
         with instructions for it (AMX or AVX512-BF16): 1.7 times as fast as float32 on one with
@@ -179,15 +179,16 @@ class PretrainedFeatures(_BasePretrained):
     nothing in the cache.
 
     What is known about a network given by name, and the graph that OpenVINO or ONNX Runtime
-    runs, are kept beside the vectors and in the user's cache folder (about 14 MB for each
-    choice of `layers` of the default network). A later process that finds them imports
-    neither torch nor timm: cached images need NumPy alone, new ones Pillow and the engine, and
-    features have the same bits. Both are made anew when a file of weights, one of the
-    packages or the kind of CPU changes, and with one warning when they are damaged. The
-    environment variable SKLEARN_TRANSFER_HOME names the folder (by default
-    ~/.cache/sklearn_transfer on Linux), and "0" turns it off; each folder holds at most 2 GiB
-    (SKLEARN_TRANSFER_HOME_BYTES), of which those used longest ago go first. Where there may
-    be a CUDA device, `device="auto"` has to ask torch; `device="cpu"` does not.
+    runs, are kept beside the vectors and in the user's cache folder (about 14 MB for the
+    default network; with OpenVINO, a graph of several layers serves each of them alone too). A
+    later process that finds them imports neither torch nor timm: cached images need NumPy
+    alone, new ones Pillow and the engine, and features have the same bits. Both are made anew
+    when a file of weights, one of the packages or the kind of CPU changes, and with one
+    warning when they are damaged. The environment variable SKLEARN_TRANSFER_HOME names the
+    folder (by default ~/.cache/sklearn_transfer on Linux), and "0" turns it off; each folder
+    holds at most 2 GiB (SKLEARN_TRANSFER_HOME_BYTES), of which those used longest ago go
+    first. Where there may be a CUDA device, `device="auto"` has to ask torch; `device="cpu"`
+    does not.
 
     Networks stay in memory for later fits, up to 2 GiB of weights, those in compiled copies
     counted; those used longest ago go first.

