@@ -26,9 +26,9 @@ def flip(y, rows, seed=0):
 
 
 def test_flipped_labels_of_photos_are_found():
-    X, y = load_photo_crops(8, size=64, return_X_y=True)
-    rows = np.random.default_rng(0).permutation(120)[:12]
-    features = PretrainedFeatures(input_size=64, engine="torch")
+    X, y = load_photo_crops(10, size=96, return_X_y=True)
+    rows = np.random.default_rng(0).permutation(150)[:15]
+    features = PretrainedFeatures(input_size=96, engine="torch")
     model = make_pipeline(features, LogisticRegression(max_iter=500))
     result = label_errors(model, X, flip(y, rows), random_state=0)
     assert np.isin(rows, result.rows).mean() >= 0.8
