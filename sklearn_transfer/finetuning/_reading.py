@@ -1,6 +1,7 @@
 """Network and samples of a fine-tuner, loaded and read as estimators of features do."""
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -98,7 +99,7 @@ class ReadsAsFeatures:
         name = type(source).__name__
         for own, default in _BROUGHT.items():
             value = getattr(self, own)
-            if not _is_default(value, default):
+            if not is_default(value, default):
                 raise ValueError(
                     f"{own}={shorten(value)} was given beside model={name}(...),"
                     f" {_explain_source(source, own, value, default)}"
@@ -111,7 +112,7 @@ class ReadsAsFeatures:
                 )
         for other, (default, why) in _WITHOUT_MEANING.items():
             value = getattr(source, other, default)
-            if not _is_default(value, default):
+            if not is_default(value, default):
                 raise ValueError(
                     f"model={name}({other}={shorten(value)}) cannot be fine-tuned: {why}."
                     f" Set model__{other}={default!r}"
@@ -135,7 +136,7 @@ class ReadsAsFeatures:
         kind, taken = _find_kind(self, backbone), "texts" if layout.is_text else "sounds"
         for name, default in _BROUGHT.items():
             value = getattr(self, name)
-            if name != "weights" and not _is_default(value, default):
+            if name != "weights" and not is_default(value, default):
                 raise ValueError(
                     f"{name}={shorten(value)} is for images, and {backbone.label} takes"
                     f" {taken}: leave {name} at {default!r}; options of reading {taken} are"
@@ -156,6 +157,56 @@ class ReadsAsFeatures:
         features = self._make_features(**changes)
         owns_head = takes_outputs(features.model)
         return features._load_backbone(n_outputs if owns_head else None), owns_head
+
+    def _load_structure(self, n_outputs):
+        """The same network with any weights, which others are to replace."""
+        weights = None if self._has_name() else "pretrained"
+        return self._load_backbone(n_outputs, weights=weights)
+
+    def _make_augmentation(self, backbone):
+        """Function that makes random views of images, or None."""
+        if isinstance(self.augment, str) and self.augment == "none":
+            return None
+        preprocess = getattr(self._get_source(), "preprocess", "auto")
+        if preprocess != "auto":
+            raise ValueError(
+                f"augment={shorten(self.augment)} needs preprocess='auto', got"
+                f" {shorten(preprocess)}: use augment='none', or augment in preprocess"
+            )
+        return self._make_reader(backbone).make_augmentation(self.augment)
+
+    def _embed_frozen(self, samples, n_outputs=1):
+        """Features that the head would get before any training, and digests of the samples.
+
+        No target is known, so that a network made for the outputs has `n_outputs` of them.
+        """
+        from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
+        from sklearn_transfer.finetuning.freezing.prefix import EMBEDDING_TAP, extract
+
+        backbone, owns_head = self._load_backbone(n_outputs)
+        if owns_head:
+            backbone = make_embedding_backbone(backbone, Network(backbone, n_outputs, True))
+        reader = self._make_reader(backbone)
+        features = extract(self, reader, samples, backbone, EMBEDDING_TAP)
+        digests = map(reader.known_digest, samples)
+        digests = [d or reader.read(s)[0] for d, s in zip(digests, samples, strict=True)]
+        return features, digests
+
+    def _describe_weights(self):
+        """Words for the network and its weights in a diagram."""
+        source = self._get_source()
+        model = source.model
+        if isinstance(model, os.PathLike):
+            model = os.fspath(model)
+        elif not isinstance(model, str):
+            model = getattr(model, "__qualname__", type(model).__name__)
+        if source.weights is None:
+            weights = "random"
+        elif isinstance(source.weights, Mapping) or source.weights != "pretrained":
+            weights = "given"
+        else:
+            weights = "pretrained" if self._has_name() else "its own"
+        return f"{model}, {weights} weights"
 
     def _has_random_weights(self):
         """Whether training begins with random weights."""
@@ -187,7 +238,7 @@ def _explain_source(source, name, value, default):
     return f"which reads no images: leave {name} at {default!r}"
 
 
-def _is_default(value, default):
+def is_default(value, default):
     """Whether a parameter, perhaps an array or a mapping, has its default."""
     if value is None or default is None:
         return value is default
