@@ -117,7 +117,9 @@ def _sample(stacks, warp):
     inside = ((rows >= -0.5) & (rows <= side - 0.5))[:, :, None]
     inside = inside & ((columns >= -0.5) & (columns <= side - 0.5))[:, None, :]
     low = [np.clip(np.floor(a), 0, side - 2).astype(np.intp) for a in at]
-    part = [np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)]
+    part = [
+        np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)
+    ]
     index = np.arange(n)[:, None, None]
     y, x = low[0][:, :, None], low[1][:, None, :]
     fy, fx = part[0][:, :, None], part[1][:, None, :]
