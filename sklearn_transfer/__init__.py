@@ -64,6 +64,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.selection import ReverseValidationScorer as ReverseValidationScorer
     from sklearn_transfer.selection import choose_rows_to_label as choose_rows_to_label
     from sklearn_transfer.selection import duplicate_groups as duplicate_groups
+    from sklearn_transfer.selection import label_errors as label_errors
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
     from sklearn_transfer.selection import rank_adaptations as rank_adaptations
     from sklearn_transfer.selection import rank_backbones as rank_backbones
@@ -128,6 +129,7 @@ _HOME = {
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
+    "label_errors": "sklearn_transfer.selection",
     "make_multimodal_pipeline": "sklearn_transfer.columns",
     "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",

@@ -219,6 +219,17 @@ def test_intervals_of_fifty_labels_contain_the_accuracy(tmp_path):
 
 
 @pytest.mark.slow
+def test_planted_copies_and_wrong_labels_are_found(tmp_path):
+    pytest.importorskip("cleanlab")
+    lines = run("selection/plot_data_quality.py", tmp_path)
+    copies, others = map(int, re.findall(r"copies found: (\d+) of 40, .*: (\d+)", lines)[0])
+    assert copies >= 38 > 2 >= others
+    assert "folds by groups: None of 190 test rows" in lines
+    right, others = map(int, re.findall(r"labels found: (\d+) of 15, .*: (\d+)", lines)[0])
+    assert right >= 12 > 4 >= others
+
+
+@pytest.mark.slow
 def test_the_chosen_way_to_adapt_is_more_accurate_than_none(tmp_path):
     lines = run("selection/plot_choose_adaptation.py", tmp_path)
     accuracy = dict(re.findall(r"^(\S+) +(0\.\d{3})(?:  \(chosen\))?$", lines, re.MULTILINE))

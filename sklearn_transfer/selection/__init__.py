@@ -2,6 +2,7 @@
 
 from sklearn_transfer.selection._adaptations import rank_adaptations
 from sklearn_transfer.selection._duplicates import duplicate_groups
+from sklearn_transfer.selection._label_errors import label_errors
 from sklearn_transfer.selection._label_free_scorers import (
     ATCScorer,
     BNMScorer,
@@ -31,6 +32,7 @@ __all__ = [
     "duplicate_groups",
     "gbc",
     "h_score",
+    "label_errors",
     "label_shift_test",
     "leep",
     "logme",
