@@ -311,7 +311,23 @@ def _load_with_transformers(kind, folder, request, label, origin):
             network = _make_with_transformers(transformers, kind, folder, options)
             origin = load_given(network, request.weights, label)
     network.name_or_path = network.config._name_or_path = ""  # copies of a folder are equal
+    _compute_weights(network)
     return network, origin
+
+
+def _compute_weights(network):
+    """Replace weights that torch computes in each pass, as of a norm and a direction.
+
+    They have the same values, and the network can be pickled.
+    """
+    from torch.nn.utils import parametrize
+
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, name)
+            # What reads files of earlier versions of torch is a local function of weight_norm.
+            module._load_state_dict_pre_hooks.clear()
 
 
 def _make_with_transformers(transformers, kind, folder, options):
