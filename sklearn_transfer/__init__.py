@@ -52,6 +52,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.plotting import AdaptationDisplay as AdaptationDisplay
     from sklearn_transfer.plotting import DomainDisplay as DomainDisplay
     from sklearn_transfer.plotting import NegativeTransferDisplay as NegativeTransferDisplay
+    from sklearn_transfer.plotting import NeighborsDisplay as NeighborsDisplay
+    from sklearn_transfer.plotting import OcclusionDisplay as OcclusionDisplay
     from sklearn_transfer.plotting import RankingDisplay as RankingDisplay
     from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
     from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
@@ -106,6 +108,8 @@ _HOME = {
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",
+    "NeighborsDisplay": "sklearn_transfer.plotting",
+    "OcclusionDisplay": "sklearn_transfer.plotting",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedAudioFeatures": "sklearn_transfer.extraction",
     "PretrainedFeatures": "sklearn_transfer.extraction",
