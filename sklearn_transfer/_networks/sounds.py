@@ -172,7 +172,7 @@ def _build_patch_network(folder, config, stated, request, label, origin):
     sizes = {"num_mel_bins": own.num_mel_bins, "max_length": own.max_length}
     stated = {**_AST_DEFAULTS, **sizes, **stated}
     rate = stated["sampling_rate"]
-    hop = rate // 100  # frames are 10 ms apart in the filter bank of Kaldi
+    hop = rate // 100  # frames of 25 ms are 10 ms apart in the filter bank of Kaldi
     front_end = Extractor(
         "ASTFeatureExtractor",
         json.dumps(stated, sort_keys=True),
@@ -182,6 +182,7 @@ def _build_patch_network(folder, config, stated, request, label, origin):
         shape=(stated["max_length"], stated["num_mel_bins"]),
         hop=hop,
         n_frames=stated["max_length"],
+        shortest=rate // 40,
     )
     module = PatchNetwork(network)
     return make_audio_backbone(

@@ -126,6 +126,12 @@ def _decide_words(distinct, few, share, n):
     counted = pick_evenly(distinct, _N_COUNTED)
     n_words = np.mean([_count_words(text) for text in counted])
     seen = f"{len(distinct)} distinct strings in {n} rows, {n_words:.1f} words on average"
+    ends = {text.strip()[0] + text.strip()[-1] for text in counted}
+    if not few and ends <= {"{}", "[]"}:
+        return Doubt(
+            f"holds records such as {shorten(distinct[0], 40)}; give their parts as columns",
+            ("drop", "text"),
+        )
     if n_words >= _WORDS_OF_TEXT and not few:
         return Decision("text", seen)
     is_code = [" " not in text and any(map(str.isdigit, text)) for text in counted]

@@ -125,8 +125,9 @@ class PretrainedAudioFeatures(_BasePretrained):
     and "sampling_rate", or, with `sampling_rate`, a waveform. A waveform is an array (time,),
     (channels, time) or (time, channels), of which the longer axis is the time; of time series,
     and with `channels="separate"`, it is (channels, time) whatever its lengths. Integers of 8,
-    16 and 32 bits are scaled by their range; floats lie between -1 and 1, and those beyond 8
-    are refused.
+    16 and 32 bits are scaled by their range; floats lie between -1 and 1, and those beyond 8,
+    or 100 in a file, are refused. So are files that were cut short, as far as their format
+    tells.
 
     Sounds are mixed to one channel, resampled to the network's rate by polyphase filtering
     (`scipy.signal.resample_poly`) and cut into windows, of which few are in memory at a time,

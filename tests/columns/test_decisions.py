@@ -152,6 +152,7 @@ UNCLEAR = {
         [Image.new("RGB", (4, 4)) if k % 3 else "a text" for k in range(N)][::-1] + ["b"] * N,
         "mixes",
     ),
+    "records": ([f'{{"a": {k}, "b": "some more words"}}' for k in range(N)], "as columns"),
     "unclear dates": ([f"{m}/{m}/2024" for m in MONTHS[:12]], "day and month"),
     "dates with others": ([f"2024-01-{d}" for d in DAYS[:28]] + ["soon"], "and 1 other"),
     "numbers with others": ([str(k * 3) for k in range(N)] + ["many"], "such as 'many'"),

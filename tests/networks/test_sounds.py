@@ -79,6 +79,14 @@ def test_patches_of_silence_are_in_no_average(folders):
         np.testing.assert_allclose(row, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "whisper"])
+def test_the_shortest_sounds_have_rows_of_their_own(kind, folders):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(399).astype(np.float32)
+    found = extract(folders(kind), [(noise[:n], RATE) for n in (1, 2, 100, 399)])
+    assert np.isfinite(found).all()
+    assert len(np.unique(found.round(5), axis=0)) >= 3  # one sample may be silence
+
+
 @pytest.mark.parametrize("kind", ["clap", "clap-fused"])
 def test_tower_of_clap_is_that_of_transformers(kind, folders):
     X = make_sounds(3, rate=48000)[0]

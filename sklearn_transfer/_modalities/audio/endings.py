@@ -1,4 +1,4 @@
-"""Whether files of sounds are whole: libsndfile reads many that were cut short without a word.
+"""Checks that files of sounds are whole; libsndfile reads many of those cut short in silence.
 
 FLAC and CAF are left out, of which it refuses such files itself.
 """
@@ -20,7 +20,6 @@ _UNKNOWN = 0x7FFF0000
 _MOST_MISSING = 64
 # Samples of a frame of MP3; a decoder may drop the first and the last one.
 _MP3_FRAME = 1152
-_LAST_PAGE = 4  # flag of a page of Ogg
 
 
 def check_log(log):
@@ -38,10 +37,11 @@ def check_count(n_read, n_stated):
 
 
 def check_pages(tail):
-    """Raise BadSampleError if the last page of an Ogg file is not whole, or not its last.
+    """Raise BadSampleError if the last page of an Ogg file is not whole.
 
-    `tail` is its last `TAIL` bytes. A page begins with a header of 27 bytes, of which the
-    sixth holds flags and the last one is the number of lengths that follow.
+    `tail` is its last `TAIL` bytes. A page begins with a header of 27 bytes, of which the last
+    one is the number of lengths that follow. A cut between pages cannot be told: the flag of
+    the last page is missing in many files that are whole.
     """
     page = tail[max(tail.rfind(b"OggS"), 0) :]
     if not page.startswith(b"OggS"):
@@ -49,8 +49,6 @@ def check_pages(tail):
     n_lengths = page[26] if len(page) > 26 else 0
     if len(page) < 27 + n_lengths + sum(page[27 : 27 + n_lengths]):
         _refuse("its last page is not whole")
-    if not page[5] & _LAST_PAGE:
-        _refuse("its last page says that others follow")
 
 
 def _refuse(reason):

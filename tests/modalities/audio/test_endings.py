@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer._modalities.audio import contents, tracks
+from sklearn_transfer._modalities.audio.endings import check_pages
 from sklearn_transfer._modalities.contents import BadSampleError
 from tests.small_sounds import encode, make_noise
 
@@ -55,3 +56,11 @@ def test_lengths_that_a_pipe_did_not_know_are_no_cuts(stated):
     place = content.find(b"data") + 4
     content[place : place + 4] = struct.pack("<I", stated)
     assert read(bytes(content)).shape == (1, len(NOISE))
+
+
+def test_ogg_files_without_the_flag_of_a_last_page_are_whole():
+    content = bytearray(write("OGG"))
+    content[content.rfind(b"OggS") + 5] = 0
+    check_pages(bytes(content))
+    with pytest.raises(BadSampleError, match="was cut short"):
+        check_pages(bytes(content[:-1]))

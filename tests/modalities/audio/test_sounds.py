@@ -209,6 +209,12 @@ def test_bad_samples_say_what_is_wrong(kind):
     refuse(*BAD[kind])
 
 
+def test_overdriven_files_are_sounds():
+    loud = 80 * TONE  # of which decoders of Ogg Vorbis give such
+    np.testing.assert_allclose(read(encode(loud, subtype="FLOAT")), loud)
+    refuse(encode(1000 * TONE, subtype="FLOAT"), "floats up to 500")
+
+
 @pytest.mark.parametrize("n_samples", [1, 2, 399])
 def test_short_clips_are_read(n_samples):
     assert len(read((TONE[:n_samples], RATE))) == n_samples
