@@ -52,6 +52,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.plotting import AdaptationDisplay as AdaptationDisplay
     from sklearn_transfer.plotting import DomainDisplay as DomainDisplay
     from sklearn_transfer.plotting import NegativeTransferDisplay as NegativeTransferDisplay
+    from sklearn_transfer.plotting import NeighborsDisplay as NeighborsDisplay
+    from sklearn_transfer.plotting import OcclusionDisplay as OcclusionDisplay
     from sklearn_transfer.plotting import RankingDisplay as RankingDisplay
     from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
     from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
@@ -68,6 +70,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
     from sklearn_transfer.selection import rank_adaptations as rank_adaptations
     from sklearn_transfer.selection import rank_backbones as rank_backbones
+    from sklearn_transfer.selection import robustness_report as robustness_report
     from sklearn_transfer.selection import shift_report as shift_report
     from sklearn_transfer.selection import target_accuracy as target_accuracy
     from sklearn_transfer.weighting import KLIEP as KLIEP
@@ -106,6 +109,8 @@ _HOME = {
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",
+    "NeighborsDisplay": "sklearn_transfer.plotting",
+    "OcclusionDisplay": "sklearn_transfer.plotting",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedAudioFeatures": "sklearn_transfer.extraction",
     "PretrainedFeatures": "sklearn_transfer.extraction",
@@ -135,6 +140,7 @@ _HOME = {
     "plotting": "sklearn_transfer.plotting",
     "rank_adaptations": "sklearn_transfer.selection",
     "rank_backbones": "sklearn_transfer.selection",
+    "robustness_report": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
     "show_versions": "sklearn_transfer._versions",

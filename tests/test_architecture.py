@@ -37,7 +37,7 @@ ALLOWED = {
     "selection": _NETWORKS - {"_callbacks", "_store"}
     | {"_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
-    "plotting": {"_sample_weight", "_sampling", "_validation"},
+    "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }

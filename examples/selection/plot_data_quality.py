@@ -2,9 +2,9 @@
 Are there copies and wrong labels among my photos?
 ==================================================
 
-Photos that were collected from several places come with copies of other sizes and qualities, and
-with labels that somebody got wrong. Copies on both sides of a split make a score too good, and
-wrong labels make a model too bad.
+Photos that were collected from several places come with copies of other sizes and qualities,
+and with labels that somebody got wrong. Copies on both sides of a split make a score too good,
+and wrong labels make a model too bad.
 :func:`~sklearn_transfer.selection.duplicate_groups` finds the first,
 :func:`~sklearn_transfer.selection.label_errors` the second.
 """
@@ -87,8 +87,8 @@ print(f"wrong labels found: {right.sum()} of 15, other rows: {(~right).sum()}")
 # What was found
 # --------------
 #
-# Above, a photo and its copy; below, photos with the label that they came with and the one that
-# the model suggests.
+# Above, a photo and its copy; below, photos with the label that they came with and the one
+# that the model suggests.
 
 near = found.pairs[np.argsort(found.similarity)][:4]
 figure, axes = plt.subplots(3, 4, figsize=(8, 6.4), layout="constrained")

@@ -16,6 +16,7 @@ from sklearn_transfer.selection._mmd import mmd, mmd_test
 from sklearn_transfer.selection._negative import negative_transfer_test
 from sklearn_transfer.selection._ranking import rank_backbones
 from sklearn_transfer.selection._reverse_validation import ReverseValidationScorer
+from sklearn_transfer.selection._robustness import robustness_report
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 from sklearn_transfer.selection._shift import shift_report
 from sklearn_transfer.selection._target_accuracy import target_accuracy
@@ -42,6 +43,7 @@ __all__ = [
     "negative_transfer_test",
     "rank_adaptations",
     "rank_backbones",
+    "robustness_report",
     "shift_report",
     "target_accuracy",
 ]
