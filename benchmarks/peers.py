@@ -77,6 +77,29 @@ def make_sentence_transformers_loop(texts):
     return lambda: model.encode(texts, show_progress_bar=False)
 
 
+def make_whisper_loop(sounds):
+    """Make a loop of transformers' feature extractor and encoder, on our default weights."""
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    from sklearn_transfer._networks.registry import load_backbone
+
+    backbone = load_backbone("whisper-tiny.en", "pretrained", device="cpu", modality="audio")
+    sizes = {"d_model": 384, "encoder_layers": 4, "encoder_attention_heads": 6}
+    sizes |= {"encoder_ffn_dim": 1536, "decoder_layers": 1, "decoder_ffn_dim": 8}
+    encoder = WhisperModel(WhisperConfig(**sizes)).encoder.eval()
+    encoder.load_state_dict(backbone.module.state_dict())
+    extractor = WhisperFeatureExtractor()
+
+    def run():
+        with torch.inference_mode():
+            for start in range(0, len(sounds), 8):
+                batch = sounds[start : start + 8]
+                inputs = extractor(batch, sampling_rate=16000, return_tensors="pt")
+                encoder(inputs.input_features)
+
+    return run
+
+
 def make_decoding(paths):
     """Make a loop that decodes, scales and crops on one core."""
     config = timm.data.resolve_model_data_config(load_network())

@@ -11,7 +11,7 @@ BY_FEATURES = "pass features of them, such as {features}.fit_transform({name})"
 BY_REPRESENTATION = "pass representation={features}"
 _FOR_COLUMN = "drop or encode that column; ColumnTransformer can apply {features} to it"
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
-_SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
+SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = 60
 
@@ -42,6 +42,12 @@ def explain_samples(user, repair=BY_FEATURES, **tables):
                     f" {advice.format(features=f'{extractor}()', name=name)}"
                 ) from error
         raise
+
+
+def find_extractor(X):
+    """Return the name of what makes features of the samples in X; None for a table."""
+    found = _find_sample(X)
+    return None if found is None or found[2] else found[0]
 
 
 def _find_sample(X):
@@ -78,14 +84,14 @@ def _name_kind(value):
         is_image = value.lower().endswith(_IMAGE_ENDINGS) or value.startswith("data:image")
         if is_image and "\n" not in value:
             return "PretrainedFeatures", "files of images"
-        is_sound = value.lower().endswith(_SOUND_ENDINGS) or value.startswith("data:audio")
+        is_sound = value.lower().endswith(SOUND_ENDINGS) or value.startswith("data:audio")
         if is_sound and "\n" not in value:
             return "PretrainedAudioFeatures", "files of sounds"
         return None if _is_number(value) else ("PretrainedTextFeatures", "texts")
     is_picture = hasattr(value, "getbands") or (
         hasattr(value, "shape") and len(value.shape) > 1
     )
-    if isinstance(value, os.PathLike) and str(value).lower().endswith(_SOUND_ENDINGS):
+    if isinstance(value, os.PathLike) and str(value).lower().endswith(SOUND_ENDINGS):
         return "PretrainedAudioFeatures", "files of sounds"
     if isinstance(value, bytes | os.PathLike) or is_picture:
         return "PretrainedFeatures", "images"

@@ -15,22 +15,6 @@ def make_tone(pitch, seconds=1.0, rate=RATE):
     return (0.5 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
 
 
-def make_sounds(n, seed=0, rate=RATE):
-    """Return pairs (waveform, rate) of different lengths and the class of each.
-
-    They are low tones or high ones, with noise.
-    """
-    rng = np.random.default_rng(seed)
-    sounds, classes = [], np.array(["low", "high"])[np.arange(n) % 2]
-    for kind in classes:
-        seconds = np.arange(int(rate * rng.uniform(0.15, 0.6))) / rate
-        pitch = rng.uniform(200, 400) * (1 if kind == "low" else 5)
-        wave = 0.3 * np.sin(2 * np.pi * pitch * seconds)
-        wave += 0.01 * rng.standard_normal(len(wave))
-        sounds.append((wave.astype(np.float32), rate))
-    return sounds, classes
-
-
 def make_noise(n, seed=0):
     return 0.1 * np.random.default_rng(seed).standard_normal(n, dtype=np.float32)
 

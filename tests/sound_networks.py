@@ -29,15 +29,14 @@ RATE = 16000
 def make_sounds(n, seed=0, rate=RATE):
     """Return pairs (waveform, rate) of different lengths and the class of each.
 
-    They are a tone that rises or one that falls, with noise.
+    They are low tones or high ones, with noise.
     """
     rng = np.random.default_rng(seed)
-    sounds, classes = [], np.array(["rising", "falling"])[np.arange(n) % 2]
+    sounds, classes = [], np.array(["low", "high"])[np.arange(n) % 2]
     for kind in classes:
         seconds = np.arange(int(rate * rng.uniform(0.15, 0.6))) / rate
-        course = np.linspace(0, 1, len(seconds))
-        pitch = rng.uniform(200, 400) * (1 + 3 * (course if kind == "rising" else 1 - course))
-        wave = 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / rate)
+        pitch = rng.uniform(200, 400) * (1 if kind == "low" else 5)
+        wave = 0.3 * np.sin(2 * np.pi * pitch * seconds)
         wave += 0.01 * rng.standard_normal(len(wave))
         sounds.append((wave.astype(np.float32), rate))
     return sounds, classes

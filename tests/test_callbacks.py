@@ -17,6 +17,7 @@ from sklearn_transfer import (
     PrototypeClassifier,
     TargetDomain,
     ZeroShotClassifier,
+    make_multimodal_pipeline,
 )
 from tests import small_networks
 
@@ -64,6 +65,7 @@ MODELS = {
         ),
         {},
     ),
+    "table": (make_multimodal_pipeline(LogisticRegression()), {}),
     "autoencoder": (
         make_pipeline(
             AutoencoderFeatures(2, max_epochs=1, preprocess=None), LogisticRegression()

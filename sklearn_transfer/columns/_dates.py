@@ -76,7 +76,7 @@ def find_layout(texts):
     if counts[best] < 0.5 * len(tried):
         return None, 0
     found = _count_dates(texts, best)
-    other = _swap_order(best)
+    other = _find_other_order(best)
     if other is not None:
         n_other = _count_dates(texts, other)
         if n_other == found:
@@ -92,7 +92,7 @@ def _list_layouts():
         yield from (date + time for time in _TIMES)
 
 
-def _swap_order(layout):
+def _find_other_order(layout):
     """Return the layout with day and month exchanged, or None where these are clear."""
     for first, second in (*zip(_DAY_FIRST, _MONTH_FIRST, strict=True),):
         if layout.startswith(first):

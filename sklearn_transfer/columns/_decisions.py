@@ -53,6 +53,10 @@ def decide_column(column, name=None):
     if kind == "date":
         return Decision("datetime", f"{column.dtype}")
     if kind == "category":
+        is_text = all(isinstance(value, str) for value in values)
+        found = _decide_media(pick_evenly(values, N_SAMPLED)) if is_text else None
+        if found is not None:
+            return found
         n = len(set(values))
         return Decision("categorical", f"{column.dtype}".partition("(")[0] + f", {n} values")
     return decide_objects(values, name)
@@ -62,7 +66,7 @@ def _decide_whole_numbers(values, name):
     """Return what is decided about numbers that only count or identify rows, else None."""
     if len(values) < 2 or len(set(values)) < len(values):
         return None
-    if not all(float(value).is_integer() for value in values):
+    if not all(map(_is_whole, values)):
         return None
     word = str(name).strip().lower()
     if (
@@ -81,6 +85,13 @@ def _decide_whole_numbers(values, name):
             ("drop", "numeric"),
         )
     return None
+
+
+def _is_whole(value):
+    try:
+        return float(value).is_integer()
+    except OverflowError:  # of an int beyond all floats
+        return False
 
 
 def decide_objects(values, name=None):

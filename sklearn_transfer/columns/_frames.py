@@ -83,7 +83,7 @@ def make_unique(names):
     return found
 
 
-def rename_columns(X, names):
+def replace_names(X, names):
     """Return a frame with other names, which shares its data; arrays are returned as is."""
     # Names in polars are distinct strings already.
     return X.set_axis(names, axis=1) if hasattr(X, "set_axis") else X

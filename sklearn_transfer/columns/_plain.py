@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import shorten
@@ -72,7 +73,7 @@ def _read_number(value):
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
 
 
@@ -84,6 +85,15 @@ def _warn_of_unread(rows, values, columns, position, what):
         UserWarning,
         stacklevel=2,
     )
+
+
+class NumberScaler(StandardScaler):
+    """Scaler that has no warning about columns in which all entries are missing."""
+
+    def fit(self, X, y=None):
+        """Learn means and standard deviations."""
+        with np.errstate(invalid="ignore"):
+            return super().fit(X, y)
 
 
 class FillMissing(TransformerMixin, BaseEstimator):
@@ -182,7 +192,7 @@ class DateParts(TransformerMixin, BaseEstimator):
             [
                 name
                 for name, values in found.items()
-                if name == "total_seconds" or _varies(values)
+                if name == "total_seconds" or _has_several(values)
             ]
             for found in parts
         ]
@@ -267,6 +277,6 @@ def compute_date_parts(dates):
     return {name: np.where(missing, np.nan, values) for name, values in parts.items()}
 
 
-def _varies(values):
+def _has_several(values):
     present = values[~np.isnan(values)]
     return len(present) > 0 and bool(np.any(present != present[0]))

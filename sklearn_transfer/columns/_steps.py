@@ -6,12 +6,18 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder
 
 from sklearn_transfer.columns._blocks import EmbeddedColumn
 from sklearn_transfer.columns._frames import is_null, list_values, take_column
 from sklearn_transfer.columns._kinds import MOST_CATEGORIES
-from sklearn_transfer.columns._plain import AsNumbers, AsWords, DateParts, FillMissing
+from sklearn_transfer.columns._plain import (
+    AsNumbers,
+    AsWords,
+    DateParts,
+    FillMissing,
+    NumberScaler,
+)
 
 MODALITIES = ("image", "text", "audio")
 _EXTRACTORS = {
@@ -68,7 +74,7 @@ class Steps:
             found = places["datetime"]
             layouts = [decisions[place].layout for place in found]
             dates = DateParts(self._label(found), layouts)
-            self._add("datetime", make_pipeline(dates, StandardScaler(), FillMissing()), found)
+            self._add("datetime", make_pipeline(dates, NumberScaler(), FillMissing()), found)
         for transformer, found in specific:
             self._add_given("specific", transformer, found)
         return self.steps
@@ -97,9 +103,7 @@ class Steps:
         given = self.vectorizer.numeric
         numbers = AsNumbers(self._label(places))
         if given is None:
-            self._add(
-                "numeric", make_pipeline(numbers, StandardScaler(), FillMissing()), places
-            )
+            self._add("numeric", make_pipeline(numbers, NumberScaler(), FillMissing()), places)
         elif not _is_drop(given):
             self._add_given("numeric", given, places, numbers)
 

@@ -9,6 +9,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._validation import (
     check_feature_names_in,
     format_list,
@@ -22,7 +23,7 @@ from sklearn_transfer.columns._frames import (
     is_frame,
     list_names,
     make_unique,
-    rename_columns,
+    replace_names,
     take_column,
 )
 from sklearn_transfer.columns._kinds import KINDS, Column, Decision, Doubt
@@ -32,7 +33,7 @@ _TRANSFORMER = [HasMethods(["fit", "transform"]), StrOptions({"drop"}), None]
 _MOST_LISTED = 8
 
 
-class MultimodalVectorizer(TransformerMixin, BaseEstimator):
+class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
     """Features of a table whose columns hold images, texts, sounds, numbers and words.
 
     The first step of a pipeline for a DataFrame as it is: it decides at `fit` what each column
@@ -47,6 +48,8 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         Turns images into features. None is `PretrainedFeatures(on_error="nan")`, for which an
         image that cannot be read counts as missing, with a warning. Parameters of the default
         can be set, too, such as `image__layers`. "drop" leaves out all columns of this kind.
+        `FineTunedFeatures` suits as well: it gets y, and rows of `fit_transform` are not those
+        of `transform`.
     text : estimator, "drop" or None, default=None
         Turns texts into features, for instance `TfidfVectorizer()`. None is
         `PretrainedTextFeatures(on_error="nan")`.
@@ -86,6 +89,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
     See Also
     --------
     make_multimodal_pipeline : This and an estimator in one line.
+    FineTunedFeatures : Features that know the target, for `image`, `text` or `audio`.
     sklearn.compose.ColumnTransformer : The same with columns chosen by hand.
 
     Notes
@@ -203,11 +207,12 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         self : object
             The vectorizer.
         """
-        for name in params:
+        for name in list(params):
             modality, is_nested, _ = name.partition("__")
-            is_nested = is_nested and modality in MODALITIES and modality not in params
-            if is_nested and getattr(self, modality) is None:
-                setattr(self, modality, make_default(modality))
+            if not is_nested or modality not in MODALITIES:
+                continue
+            if params.get(modality, getattr(self, modality)) is None:
+                params[modality] = make_default(modality)
         return super().set_params(**params)
 
     def fit(self, X, y=None):
@@ -290,7 +295,7 @@ class MultimodalVectorizer(TransformerMixin, BaseEstimator):
         X = as_table(X)
         names = list_names(X)
         labels = make_unique(names) if is_frame(X) else names
-        renamed = rename_columns(X, labels)
+        renamed = replace_names(X, labels)
         # scikit-learn ignores names that are no strings, and does not take those that repeat.
         checked = X if len(set(names)) == len(names) else renamed
         validate_data(self, checked, skip_check_array=True, reset=reset)

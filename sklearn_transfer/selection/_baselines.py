@@ -10,9 +10,14 @@ from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.image.values import parse_value_range
 from sklearn_transfer._networks.registry import load_backbone
 from sklearn_transfer._networks.taps import resolve_taps
-from sklearn_transfer.extraction import PretrainedFeatures, PretrainedTextFeatures
+from sklearn_transfer.extraction import (
+    PretrainedAudioFeatures,
+    PretrainedFeatures,
+    PretrainedTextFeatures,
+)
 from sklearn_transfer.extraction._base import _BasePretrained
 from sklearn_transfer.finetuning._base import _BaseFineTuned
+from sklearn_transfer.selection._log_mel import LogMelFeatures
 from sklearn_transfer.selection._tfidf import TfidfFeatures
 
 _LARGEST = 32  # pixels of an edge
@@ -57,6 +62,8 @@ def replace_features(estimator):
     if found is None:
         has_texts = _replace_each(estimator, PretrainedTextFeatures, TfidfFeatures) is not None
         other = "tfidf" if has_texts else "scratch"
+        if _replace_each(estimator, PretrainedAudioFeatures, LogMelFeatures) is not None:
+            other = "log-mel"
         raise ValueError(
             f"baseline='raw' looked in {type(estimator).__name__} for PretrainedFeatures to "
             "put pixels in their place, and found none (a fine-tuner cannot do without its "
@@ -74,6 +81,19 @@ def replace_texts(estimator):
             " to put counts of words in their place, and found none (a fine-tuner cannot do "
             "without its network). Give an estimator as baseline, such as "
             "make_pipeline(TfidfVectorizer(), LogisticRegression()), or 'scratch'."
+        )
+    return found
+
+
+def replace_sounds(estimator):
+    """The same estimator with `LogMelFeatures` instead of each PretrainedAudioFeatures."""
+    found = _replace_each(estimator, PretrainedAudioFeatures, LogMelFeatures)
+    if found is None:
+        raise ValueError(
+            f"baseline='log-mel' looked in {type(estimator).__name__} for"
+            " PretrainedAudioFeatures to put the loudness of bands in their place, and found"
+            " none (a fine-tuner cannot do without its network). Give an estimator as"
+            " baseline, or 'scratch'."
         )
     return found
 

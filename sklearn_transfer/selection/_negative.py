@@ -24,7 +24,7 @@ from sklearn_transfer.selection._target_difference import (
 )
 from sklearn_transfer.selection._target_fit import fit_alone, fit_for_target, takes_target
 
-_NAMED = ("scratch", "raw", "tfidf", "source-only")
+_NAMED = ("scratch", "raw", "tfidf", "log-mel", "source-only")
 _FOLDS = {"n_splits": 5, "n_repeats": 5}
 # Of training rows where the score is on the target: Dietterich's 5 x 2.
 _HALVES = {"n_splits": 2, "n_repeats": 5}
@@ -69,7 +69,7 @@ def negative_transfer_test(
     ----------
     transferred : estimator
         Classifier or regressor with transfer in it. Clones of it are fitted.
-    baseline : estimator or {"scratch", "raw", "tfidf", "source-only"}
+    baseline : estimator or {"scratch", "raw", "tfidf", "log-mel", "source-only"}
         What it must beat. An estimator is cloned; a name makes one from `transferred`:
 
         - "scratch": the same with random weights in each pretrained network, so that the
@@ -78,6 +78,8 @@ def negative_transfer_test(
           at most 32 x 32, as a row of numbers in [0, 1]; tables pass as they are;
         - "tfidf": counts of words weighted by rarity, those of `TfidfVectorizer` with at most
           10,000 words, in place of each `PretrainedTextFeatures`;
+        - "log-mel": mean and standard deviation over time of the loudness of 64 bands of
+          frequency, in place of each `PretrainedAudioFeatures`;
         - "source-only": the same fitted without `X_target`, so that nothing is adapted.
     X : sequence of n_samples samples
         Whatever the estimators take: features, or paths for a Pipeline.
@@ -200,14 +202,14 @@ def negative_transfer_test(
     y = as_target(y)
     X, y = indexable(X, y if hasattr(y, "shape") else np.asarray(y))
     _check_target(transferred, baseline, X_target, y_target)
-    name, reference = _resolve_baseline(transferred, baseline)
+    name, reference = resolve_baseline(transferred, baseline)
     scoring = _choose_scoring(transferred) if scoring is None else scoring
     scorers = [check_scoring(model, scoring) for model in (transferred, reference)]
     fit = partial(fit_for_target, X_target=X_target)
     fits = [fit, fit_alone if name == "source-only" else fit]
     random_state = check_random_state(random_state)
     options = _FOLDS if y_target is None else _HALVES
-    folds = _build_folds(cv, transferred, X, y, random_state, options)
+    folds = build_folds(cv, transferred, X, y, random_state, options)
     labeled = None
     if y_target is not None:
         labeled = select_labeled(X_target, y_target, scorers[0], random_state)
@@ -259,7 +261,7 @@ def _check_target(transferred, baseline, X_target, y_target):
         )
 
 
-def _resolve_baseline(transferred, baseline):
+def resolve_baseline(transferred, baseline):
     """Name of the baseline, and the estimator that it is."""
     if not isinstance(baseline, str):
         return type(baseline).__name__, baseline
@@ -276,6 +278,7 @@ def _resolve_baseline(transferred, baseline):
         "scratch": _baselines.replace_pretrained,
         "raw": _baselines.replace_features,
         "tfidf": _baselines.replace_texts,
+        "log-mel": _baselines.replace_sounds,
     }
     return baseline, make[baseline](transferred)
 
@@ -293,7 +296,7 @@ def _name_scoring(scoring):
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _build_folds(cv, estimator, X, y, random_state, options):
+def build_folds(cv, estimator, X, y, random_state, options):
     """Rows to fit on and rows to score, of each fold."""
     classes = is_classifier(estimator) and type_of_target(y) in ("binary", "multiclass")
     if cv is None:

@@ -1,6 +1,5 @@
 """Ranking of networks and their layers by a score, from one pass per network."""
 
-import copy
 import os
 import warnings
 from collections import Counter, defaultdict
@@ -10,7 +9,7 @@ from functools import partial
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -19,8 +18,14 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import as_target, resolve_task, shorten, suggest_near
+from sklearn_transfer._validation import as_target, resolve_task
 from sklearn_transfer.selection._logme import logme
+from sklearn_transfer.selection._ranked_features import (
+    build_extractor,
+    has_layers,
+    holds_sounds,
+    match_network,
+)
 from sklearn_transfer.selection._ranking_table import (
     BackboneRanking,
     Candidate,
@@ -78,11 +83,12 @@ def rank_backbones(
     Parameters
     ----------
     models : list or dict of str, module, callable or extractor
-        The networks, all of images or all of texts: what `PretrainedFeatures` or
-        `PretrainedTextFeatures` takes as `model`, or one of these with parameters of its own,
-        of which `layers` is not used. "tfidf" is no network but the baseline for texts,
-        counts of words. A dict gives names in the table. One network alone compares its
-        layers.
+        The networks, all for one kind of samples: what `PretrainedFeatures`,
+        `PretrainedTextFeatures` or `PretrainedAudioFeatures` takes as `model`, or one of these
+        with parameters of its own, of which `layers` is not used. Where X holds sounds, those
+        of images get pictures of them. "tfidf" and "log-mel" are no networks but the
+        baselines for texts, counts of words, and for sounds, mean and standard deviation of
+        64 bands. A dict gives names in the table. One network alone compares its layers.
     X : sequence of n_samples samples
         Samples as the networks take them; a few hundred are enough.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -107,7 +113,7 @@ def rank_backbones(
         regression where y holds fractions, and raises an error for many distinct whole
         numbers, such as ages, by the rule of `logme`.
     features_params : dict, default=None
-        Parameters of `PretrainedFeatures`, or `PretrainedTextFeatures` for texts, for models
+        Parameters of the estimator of features for such samples, for models
         that are not one already, such as `{"cache": "folder"}`.
     n_jobs : int, default=None
         Processes in cross-validation, as in scikit-learn. Up to 4000 rows of X, fits in
@@ -132,7 +138,7 @@ def rank_backbones(
             - `n_parameters` (int): of the whole network;
             - `cv_mean`, `cv_std` (float): of the estimator's own score, accuracy or R2, over
               the folds, or None without `cv`;
-            - `features` (PretrainedFeatures or PretrainedTextFeatures): the candidate, ready
+            - `features` (an estimator of features): the candidate, ready
               for a Pipeline.
         best : Candidate
             The first of them.
@@ -157,10 +163,10 @@ def rank_backbones(
 
     Notes
     -----
-    "tfidf" has one row, whatever `layers`: frequencies of words in the texts of X, at most
-    the 10,000 most frequent, weighted by their rarity. Networks that rank below it do not pay
-    for these texts. In cross-validation its words and weights are those of all of X, which
-    uses no labels.
+    "log-mel" and "tfidf" have one row, whatever `layers`. The latter are frequencies of words
+    in the texts of X, at most the 10,000 most frequent, weighted by their rarity. Networks
+    that rank below their baseline do not pay for these samples. In cross-validation the words
+    and weights are those of all of X, which uses no labels.
 
     A network that cannot be loaded or run, or lacks the layer, keeps its row with the
     reason, and one warning names all of them. Features stay in the cache: a second call, or
@@ -190,7 +196,7 @@ def rank_backbones(
     kind = _resolve_kind(y, score, cv, estimator, task)
     y = _validate_labels(X, y, score, kind)
     layers = _list_layers(layers)
-    named = _name_extractors(models, features_params, verbose)
+    named = _name_extractors(models, features_params, verbose, holds_sounds(X))
     task = _Task(X, y, layers, score, kind, *_build_validation(y, cv, estimator, kind), n_jobs)
     rows = [row for name, extractor in named for row in task.rate_network(name, extractor)]
     _report_problems(rows, task.warnings)
@@ -246,7 +252,7 @@ def _list_layers(layers):
     return layers
 
 
-def _name_extractors(models, params, verbose):
+def _name_extractors(models, params, verbose, of_sounds):
     """Pairs of a name and an unfitted extractor with checked parameters."""
     names = None
     if isinstance(models, Mapping):
@@ -255,79 +261,13 @@ def _name_extractors(models, params, verbose):
         models = [models]
     if not len(models):
         raise ValueError("models is empty: name at least one network")
-    extractors = [_build_extractor(model, params or {}, verbose) for model in models]
+    extractors = [build_extractor(model, params or {}, verbose, of_sounds) for model in models]
     return list(zip(names or _build_names(extractors), extractors, strict=True))
 
 
 def _is_collection(models):
     """Whether a value holds networks, and is not itself a network that can be iterated."""
     return isinstance(models, (list, tuple, set, np.ndarray))
-
-
-def _build_extractor(model, params, verbose):
-    if isinstance(model, BaseEstimator):
-        if not hasattr(model, "_extract_layers"):
-            raise TypeError(
-                f"models holds a {type(model).__name__}: expected a network's name, a module, "
-                "a callable that makes one, a PretrainedFeatures or a PretrainedTextFeatures"
-            )
-        extractor = copy.copy(model)
-    else:
-        extractor = _build_named(model, params)
-    if verbose:
-        extractor.verbose = verbose
-    extractor._validate_params()
-    return extractor
-
-
-def _build_named(model, params):
-    """Extractor of a network that the user gave without one.
-
-    Without a parameter that only texts have it is one of images, which `_match_network` makes
-    one of texts when the network is loaded.
-    """
-    from sklearn_transfer.extraction import PretrainedFeatures, PretrainedTextFeatures
-    from sklearn_transfer.selection._tfidf import NAME, TfidfFeatures
-
-    if isinstance(model, str) and model == NAME:
-        return _build_with_params(TfidfFeatures, model, params)
-    of_images, of_texts = (
-        set(kind._get_param_names()) for kind in (PretrainedFeatures, PretrainedTextFeatures)
-    )
-    if set(params) & (of_texts - of_images):
-        return _build_with_params(PretrainedTextFeatures, model, params)
-    return _build_with_params(PretrainedFeatures, model, params)
-
-
-def _match_network(extractor):
-    """The extractor, or for a network of texts one of texts with the same parameters."""
-    from sklearn_transfer.extraction import PretrainedFeatures, PretrainedTextFeatures
-
-    if type(extractor) is not PretrainedFeatures:
-        return extractor
-    if not extractor._open_backbone().layout.is_text:
-        return extractor
-    params = extractor.get_params(deep=False)
-    known, usual = PretrainedTextFeatures._get_param_names(), PretrainedFeatures().get_params()
-    for name in [name for name in params if name not in known]:
-        if params.pop(name) != usual[name]:
-            raise ValueError(
-                f"{name} is no parameter of PretrainedTextFeatures, and this network takes"
-                " texts: leave it out of features_params"
-            )
-    return PretrainedTextFeatures(**params)
-
-
-def _build_with_params(kind, model, params):
-    known = kind._get_param_names()
-    unknown = [name for name in params if name not in known or name in ("model", "layers")]
-    if unknown:
-        raise ValueError(
-            f"features_params holds {shorten(unknown[0])}, which is no parameter to give "
-            f"here; expected some of {[n for n in known if n not in ('model', 'layers')]}."
-            f"{suggest_near(unknown[0], known)}"
-        )
-    return kind(model, **params)
 
 
 def _build_names(extractors):
@@ -379,14 +319,14 @@ class _Task:
 
     def rate_network(self, name, extractor):
         """Rows of one network."""
-        layers = self.layers if _has_layers(extractor) else [None]
+        layers = self.layers if has_layers(extractor) else [None]
         asked = [*layers, "logits"] if self.rates_logits else layers
         rows = [
             Candidate(name, _label_layer(layer), _take_layer(extractor, layer))
             for layer in layers
         ]
         try:
-            extractor = _match_network(extractor)
+            extractor = match_network(extractor)
             done = extractor._extract_layers(self.X, asked)
         except Exception as error:  # whatever a network raises, the others go on
             if _is_of_samples(error):
@@ -435,12 +375,6 @@ class _Task:
         options = {"cv": self.folds[key], "n_jobs": self.n_jobs, "error_score": "raise"}
         with one_blas_thread(len(y) <= FEW_ROWS):
             return cross_val_score(self.estimator, features, y, **options)
-
-
-def _has_layers(extractor):
-    from sklearn_transfer.selection._tfidf import TfidfFeatures
-
-    return not isinstance(extractor, TfidfFeatures)
 
 
 def _name_callable(score):

@@ -14,7 +14,11 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from sklearn_transfer import PretrainedFeatures, PretrainedTextFeatures
+from sklearn_transfer import (
+    PretrainedAudioFeatures,
+    PretrainedFeatures,
+    PretrainedTextFeatures,
+)
 from sklearn_transfer._networks import opening, questions
 from sklearn_transfer._networks.engines import graphs
 from sklearn_transfer._networks.registry import clear_registry
@@ -35,7 +39,9 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn_transfer import PretrainedFeatures, PretrainedTextFeatures
+from sklearn_transfer import (
+    PretrainedAudioFeatures, PretrainedFeatures, PretrainedTextFeatures
+)
 
 folder = sys.argv[1]
 paths = sorted(os.path.join(folder, name) for name in os.listdir(folder) if ".png" in name)
@@ -65,7 +71,10 @@ assert features.cache_info().misses == 0, features.cache_info()
 search.fit(paths, y)
 chances = joblib.load(folder + "/model.joblib").predict_proba(paths)
 texts = PretrainedTextFeatures(cache=folder + "/cache").fit_transform(["a dog", "a cat"])
-print(json.dumps([loaded(), found.tolist(), chances.tolist(), texts.tolist()]))
+sound = (np.sin(np.arange(9000) / 5), 16000)
+heard = PretrainedAudioFeatures(cache=folder + "/cache").fit_transform([sound])
+texts = [texts.tolist(), heard.tolist()]
+print(json.dumps([loaded(), found.tolist(), chances.tolist(), texts]))
 """
 NEW = """
 images = list(np.random.default_rng(1).integers(0, 256, (5, 40, 50, 3), dtype=np.uint8))
@@ -73,7 +82,9 @@ found = PretrainedFeatures(layers=[None, "middle"]).fit_transform(images)
 part = PretrainedFeatures(layers="middle", cache=None).fit_transform(images)
 assert np.array_equal(part, found[:, 1280:])  # from a part of the same graph
 texts = PretrainedTextFeatures().fit_transform(["a dog", "a horse runs", ""])
-print(json.dumps([loaded(), found.tolist(), texts.tolist()]))
+sounds = [(np.sin(np.arange(n) / 5), 16000) for n in (400, 9000, 30000)]
+heard = PretrainedAudioFeatures().fit_transform(sounds)
+print(json.dumps([loaded(), found.tolist(), [texts.tolist(), heard.tolist()]]))
 """
 
 
@@ -115,12 +126,18 @@ def filled(tmp_path_factory):
         )
         new = PretrainedFeatures(layers=[None, "middle"]).fit_transform(images)
         texts = PretrainedTextFeatures().fit_transform(["a dog", "a horse runs", ""])
+        sounds = [(np.sin(np.arange(n) / 5), 16000) for n in (400, 9000, 30000)]
+        heard = PretrainedAudioFeatures().fit_transform(sounds)
+        cached_sounds = PretrainedAudioFeatures(cache=str(folder / "cache")).fit_transform(
+            sounds[1:2]
+        )
         cached_texts = PretrainedTextFeatures(cache=str(folder / "cache")).fit_transform(
             ["a dog", "a cat"]
         )
-        known = features.transform(paths), pipe.predict_proba(paths), cached_texts
+        cached = (cached_texts, cached_sounds)
+        known = features.transform(paths), pipe.predict_proba(paths), cached
     close_stores()
-    return folder, known, (new, texts)
+    return folder, known, (new, (texts, heard))
 
 
 def test_cached_samples_need_no_library_of_networks(filled):
@@ -130,7 +147,8 @@ def test_cached_samples_need_no_library_of_networks(filled):
     assert heavy == []
     assert np.array_equal(np.float32(features), known[0])
     assert np.allclose(chances, known[1], rtol=0, atol=1e-12)
-    assert np.array_equal(np.float32(texts), known[2])
+    for found, expected in zip(texts, known[2], strict=True):
+        assert np.array_equal(np.float32(found), expected)
 
 
 def test_workers_of_a_search_need_no_library_of_networks(filled):
@@ -144,7 +162,8 @@ def test_new_samples_with_graphs_at_hand_have_the_same_bits(filled):
     heavy, features, texts = run(NEW, folder)
     assert heavy == []
     assert np.array_equal(np.float32(features), known[0])
-    assert np.array_equal(np.float32(texts), known[1])
+    for found, expected in zip(texts, known[1], strict=True):
+        assert np.array_equal(np.float32(found), expected)
 
 
 # In one process: what is at hand decides whether the network is loaded.

@@ -35,7 +35,7 @@ _MAGIC = (
     (b"\xff\xf3", "MP3"),
     (b"\xff\xf2", "MP3"),
     (b".snd", "AU"),
-    (b"caff", "CAF"),
+    (b"caff", "Core Audio"),
 )
 _FORMS = {
     (b"RIFF", b"WAVE"): "WAV",

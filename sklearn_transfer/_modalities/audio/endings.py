@@ -1,4 +1,4 @@
-"""Whether files of sounds are whole: libsndfile reads many that were cut short without a word.
+"""Checks that files of sounds are whole; libsndfile reads many of those cut short in silence.
 
 FLAC and CAF are left out, of which it refuses such files itself.
 """

@@ -1,0 +1,189 @@
+"""Registration of pairs of small gray pictures over shifts and scales, and their agreement."""
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Resampling
+from scipy.ndimage import gaussian_filter
+
+SIDE = 64  # pixels of a thumbnail
+_LEVELS = ((16, 8), (32, 8), (64, 6))  # side, and steps of the search there
+_KEPT = 0.5  # correlation at the smallest side from which a pair is examined further
+_STARTS = (1.0, 0.9, 1.1)  # scales at which the search begins
+_MOST_SCALE, _MOST_SHIFT = 0.18, 0.12  # of the side
+_LEAST_OVERLAP = 0.6  # while searching
+# Share of both pictures that must be common: a crop to nine tenths of each side leaves 0.81.
+# Where the light differs, only a smaller crop counts, or else any two photos of one thing.
+_COMMON, _COMMON_IN_OTHER_LIGHT = 0.77, 0.95
+_SAME_CONTRAST, _SAME_LEVEL = 1.25, 8.0  # most ratio of deviations, difference of means
+_PAIRS_AT_ONCE = 256
+_FLAT = 1.0  # gray levels of standard deviation below which a picture shows nothing
+
+
+def make_thumbnail(picture):
+    """Return an RGB picture of Pillow, or an array of channels, as gray levels of one size."""
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(picture.mean(axis=2).astype(np.uint8))
+    return np.asarray(picture.convert("L").resize((SIDE, SIDE), Resampling.BOX))
+
+
+def compare_pairs(thumbnails, pairs):
+    """Correlation of each pair of pictures after one is shifted and scaled onto the other.
+
+    Parameters
+    ----------
+    thumbnails : ndarray of shape (n_samples, SIDE, SIDE), uint8
+        Gray pictures.
+    pairs : ndarray of shape (n_pairs, 2)
+        Rows of pictures to compare.
+
+    Returns
+    -------
+    similarity : ndarray of shape (n_pairs,)
+        The smaller of the correlation of gray levels and that of their fine detail, between
+        -1 and 1; 0 for pictures of one gray.
+    """
+    similarity = np.zeros(len(pairs))
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        similarity[part] = _compare_batch(thumbnails, pairs[part])
+    return similarity
+
+
+def _compare_batch(thumbnails, pairs):
+    first, second = (thumbnails[rows].astype(np.float32) for rows in pairs.T)
+    similarity = np.zeros(len(pairs))
+    shown = np.minimum(first.std(axis=(1, 2)), second.std(axis=(1, 2))) >= _FLAT
+    alive = np.flatnonzero(shown)
+    warp = np.tile(np.float32([1, 1, 0, 0]), (len(pairs), 1))
+    for side, n_steps in _LEVELS:
+        if not len(alive):
+            break
+        a, b = shrink(first[alive], side), shrink(second[alive], side)
+        starts = _STARTS if side == _LEVELS[0][0] else _STARTS[:1]
+        warp[alive], agreement = _register_from(starts, a, b, warp[alive], n_steps)
+        similarity[alive] = agreement
+        alive = alive[agreement >= _KEPT]
+    if len(alive):
+        similarity[alive] = _compare_registered(first[alive], second[alive], warp[alive])
+    return similarity
+
+
+def shrink(pictures, side):
+    """Means over squares of pictures (n_samples, side, side)."""
+    n, factor = len(pictures), pictures.shape[1] // side
+    return pictures.reshape(n, side, factor, side, factor).mean(axis=(2, 4))
+
+
+def _register_from(starts, a, b, warp, n_steps):
+    """The best of several registrations, each of which starts at another scale."""
+    tried = [
+        _register(a, b, warp * np.float32([start, start, 1, 1]), n_steps) for start in starts
+    ]
+    best = np.argmax([agreement for _, agreement in tried], axis=0)
+    rows = np.arange(len(a))
+    return tuple(np.array(results)[best, rows] for results in zip(*tried, strict=True))
+
+
+def _register(a, b, warp, n_steps):
+    """Warps by Gauss-Newton steps that raise the correlation, and the correlations."""
+    best, best_warp = np.full(len(a), -1.0), warp.copy()
+    gradients = np.gradient(b, axis=(1, 2))
+    for step in range(n_steps + 1):
+        warped, inside, grid = _sample([b, *gradients], warp)
+        agreement, residual, scale = _correlate(a, warped[0], inside)
+        better = agreement > best
+        best[better], best_warp[better] = agreement[better], warp[better]
+        if step == n_steps:
+            break
+        moved = _step(residual, warped[1:], inside, grid, scale)
+        warp = np.clip(
+            warp + moved,
+            np.float32([1 - _MOST_SCALE] * 2 + [-_MOST_SHIFT] * 2),
+            np.float32([1 + _MOST_SCALE] * 2 + [_MOST_SHIFT] * 2),
+        )
+    return best_warp, best
+
+
+def _sample(stacks, warp):
+    """Bilinear values of pictures where the warp takes each pixel, and what lies inside.
+
+    A warp is (scale of rows, scale of columns, shift of rows, shift of columns), the scales
+    about the center, the shifts in sides.
+    """
+    n, side = stacks[0].shape[:2]
+    grid = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    at = [
+        ((grid * warp[:, axis, None] + warp[:, axis + 2, None]) + 0.5) * side - 0.5
+        for axis in (0, 1)
+    ]
+    rows, columns = at
+    inside = ((rows >= -0.5) & (rows <= side - 0.5))[:, :, None]
+    inside = inside & ((columns >= -0.5) & (columns <= side - 0.5))[:, None, :]
+    low = [np.clip(np.floor(a), 0, side - 2).astype(np.intp) for a in at]
+    part = [
+        np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)
+    ]
+    index = np.arange(n)[:, None, None]
+    y, x = low[0][:, :, None], low[1][:, None, :]
+    fy, fx = part[0][:, :, None], part[1][:, None, :]
+    sampled = []
+    for stack in stacks:
+        upper = stack[index, y, x] * (1 - fx) + stack[index, y, x + 1] * fx
+        lower = stack[index, y + 1, x] * (1 - fx) + stack[index, y + 1, x + 1] * fx
+        sampled.append(upper * (1 - fy) + lower * fy)
+    return sampled, inside, grid
+
+
+def _correlate(a, b, inside):
+    """Correlation inside, the difference of standardized values, and the scale of b."""
+    count = np.maximum(inside.sum(axis=(1, 2)), 1)
+
+    def standardize(values):
+        mean = (values * inside).sum(axis=(1, 2)) / count
+        centered = (values - mean[:, None, None]) * inside
+        deviation = np.sqrt((centered**2).sum(axis=(1, 2)) / count)
+        return centered / np.maximum(deviation, 1e-3)[:, None, None], deviation
+
+    (a, _), (b, scale) = standardize(a), standardize(b)
+    agreement = (a * b).sum(axis=(1, 2)) / count
+    agreement[count < _LEAST_OVERLAP * inside[0].size] = -1
+    return agreement, a - b, np.maximum(scale, 1e-3)
+
+
+def _step(residual, gradients, inside, grid, scale):
+    side = len(grid)
+    down, right = (g * inside * (side / scale[:, None, None]) for g in gradients)
+    jacobian = np.stack(
+        [down * grid[:, None], right * grid[None, :], down, right], axis=1
+    ).reshape(len(residual), 4, -1)
+    normal = jacobian @ jacobian.transpose(0, 2, 1)
+    damping = 1e-3 * np.trace(normal, axis1=1, axis2=2)[:, None, None] + 1e-6
+    normal += damping * np.eye(4, dtype=normal.dtype)
+    target = jacobian @ residual.reshape(len(residual), -1, 1)
+    return np.linalg.solve(normal, target)[..., 0]
+
+
+def _compare_registered(a, b, warp):
+    """The smaller of two correlations: of gray levels, and of what a blur takes away."""
+    (moved,), inside, _ = _sample([b], warp)
+    agreement = _correlate(a, moved, inside)[0]
+    detail = _correlate(_sharpen(a), _sharpen(moved), inside)[0]
+    share = inside.mean(axis=(1, 2))
+    common = np.minimum(share, share * warp[:, 0] * warp[:, 1])
+    needed = np.where(_have_same_light(a, moved, inside), _COMMON, _COMMON_IN_OTHER_LIGHT)
+    return np.where(common >= needed, np.minimum(agreement, detail), 0)
+
+
+def _have_same_light(a, b, inside):
+    """Whether means and deviations of gray levels are nearly equal."""
+    means, deviations = [], []
+    for values in (a, b):
+        means.append(values.mean(axis=(1, 2), where=inside))
+        deviations.append(values.std(axis=(1, 2), where=inside))
+    ratio = deviations[0] / np.maximum(deviations[1], 1e-3)
+    is_like = (ratio <= _SAME_CONTRAST) & (ratio >= 1 / _SAME_CONTRAST)
+    return is_like & (np.abs(means[0] - means[1]) <= _SAME_LEVEL)
+
+
+def _sharpen(pictures):
+    return gaussian_filter(pictures, (0, 1, 1)) - gaussian_filter(pictures, (0, 4, 4))
