@@ -122,15 +122,7 @@ def _identify_text(text):
 
 def _identify_ending(path):
     """Return "image", "audio" or None for the end of a name."""
-    ending = f" {os.path.splitext(path)[1][1:].lower()} "
-    if ending in _IMAGE_ENDINGS:
-        return "image"
-    return "audio" if ending in _AUDIO_ENDINGS else None
-
-
-def _identify_ending(path):
-    """Return "image", "audio" or None for the end of a name."""
-    ending = f" {os.path.splitext(path)[1][1:].lower()} "
+    ending = f" {os.path.splitext(path.strip())[1][1:].lower()} "
     if ending in _IMAGE_ENDINGS:
         return "image"
     return "audio" if ending in _AUDIO_ENDINGS else None
