@@ -148,9 +148,13 @@ def decide_objects(values, name=None):
         for kind, count in types.most_common(3)
     )
     kinds = ("text", "categorical") if "string" in types else ("drop",)
+    media = {"array": "image", "pair": "audio"}
+    kinds += tuple(media[kind] for kind in types if kind in media and len(types) == 1)
     first = {"number": "numeric", "date": "datetime"}
     if "string" in types and len(types) == 2:
         kinds = (*(first[kind] for kind in types if kind in first), *kinds[::-1])
+    if types.keys() == {"array"}:
+        listed += f", such as {describe_sample(values[0])}"
     return Doubt(f"mixes entries: {listed}" if len(types) > 1 else f"holds {listed}", kinds)
 
 

@@ -96,8 +96,10 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
     Kinds are decided from dtypes and entries:
 
     - "image" and "audio": more than half of 20 entries, evenly spread over the column, are
-      files, bytes, `data:` URIs, PIL images or arrays of this kind, by their first bytes. No
-      other files are opened for the decision. Paths are relative to the current folder.
+      files, bytes or `data:` URIs of this kind, by their first bytes, PIL images, arrays
+      (height, width) or (height, width, channels) of uint8, uint16 or floats from 0 to 1, or
+      pairs (waveform, sampling_rate). No other files are opened for the decision. Paths are
+      relative to the current folder.
     - "numeric": numbers, bools, durations (in seconds), and texts that are all numbers.
     - "datetime": dates, and texts that are all dates in one of the usual layouts. Their parts
       are the year, month, day, weekday, hour, minute and second, as far as they vary, and the

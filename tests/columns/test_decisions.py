@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from sklearn_transfer.columns._contents import identify_content
@@ -130,6 +131,8 @@ CLEAR = {
     "encoded images": ([encode("JPEG"), encode("PNG"), encode("WEBP")] * 20, "image"),
     "image objects": ([Image.new("RGB", (4, 4))] * N, "image"),
     "arrays": ([np.zeros((4, 4, 3), np.uint8)] * N, "image"),
+    "gray images of floats": ([np.eye(8)] * N, "image"),
+    "tensors": ([torch.zeros(4, 4, 3)] * N, "image"),
     "image uris": (["data:image/png;base64,iVBORw0KGgo="] * N, "image"),
     "rows of a hub": ([{"bytes": encode("PNG"), "path": None}] * N, "image"),
     "encoded sounds": ([make_wav()] * N, "audio"),
@@ -154,6 +157,11 @@ UNCLEAR = {
     "mixed types": ([1, "two", 3.5] * 20, "mixes entries: 40 of type 'int'"),
     "lists": ([[1, 2]] * N, "holds 60 of type 'list'"),
     "vectors": ([np.zeros(3)] * N, "holds 60 of type 'ndarray'"),
+    "series of a sensor": ([RNG.random((6, 128))] * N, "such as array (6, 128) of float64"),
+    "channels first": ([np.zeros((3, 8, 8), np.uint8)] * N, "array (3, 8, 8) of uint8"),
+    "matrices": ([np.eye(16, dtype=int)] * N, "array (16, 16) of int64"),
+    "light beyond 1": ([np.full((8, 8, 3), 1.5)] * N, "array (8, 8, 3) of float64"),
+    "pairs": ([([1, 2], 5)] * N, "holds 60 of type 'tuple'"),
     "other bytes": ([b"\x00\x01\x02"] * N, "neither an image nor a sound"),
     "paths that lead nowhere": ([f"img_{k}.png" for k in range(N)], "no such file"),
     "paths of other files": ([__file__] * N, "neither images nor sounds"),
