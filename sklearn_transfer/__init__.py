@@ -52,6 +52,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.plotting import AdaptationDisplay as AdaptationDisplay
     from sklearn_transfer.plotting import DomainDisplay as DomainDisplay
     from sklearn_transfer.plotting import NegativeTransferDisplay as NegativeTransferDisplay
+    from sklearn_transfer.plotting import NeighborsDisplay as NeighborsDisplay
+    from sklearn_transfer.plotting import OcclusionDisplay as OcclusionDisplay
     from sklearn_transfer.plotting import RankingDisplay as RankingDisplay
     from sklearn_transfer.plotting import TrainingDisplay as TrainingDisplay
     from sklearn_transfer.plotting import WeightsDisplay as WeightsDisplay
@@ -64,9 +66,11 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.selection import ReverseValidationScorer as ReverseValidationScorer
     from sklearn_transfer.selection import choose_rows_to_label as choose_rows_to_label
     from sklearn_transfer.selection import duplicate_groups as duplicate_groups
+    from sklearn_transfer.selection import label_errors as label_errors
     from sklearn_transfer.selection import negative_transfer_test as negative_transfer_test
     from sklearn_transfer.selection import rank_adaptations as rank_adaptations
     from sklearn_transfer.selection import rank_backbones as rank_backbones
+    from sklearn_transfer.selection import robustness_report as robustness_report
     from sklearn_transfer.selection import shift_report as shift_report
     from sklearn_transfer.selection import target_accuracy as target_accuracy
     from sklearn_transfer.weighting import KLIEP as KLIEP
@@ -105,6 +109,8 @@ _HOME = {
     "NearestNeighborWeights": "sklearn_transfer.weighting",
     "NegativeTransferDisplay": "sklearn_transfer.plotting",
     "NeighborInformationScorer": "sklearn_transfer.selection",
+    "NeighborsDisplay": "sklearn_transfer.plotting",
+    "OcclusionDisplay": "sklearn_transfer.plotting",
     "OptimalTransport": "sklearn_transfer.alignment",
     "PretrainedAudioFeatures": "sklearn_transfer.extraction",
     "PretrainedFeatures": "sklearn_transfer.extraction",
@@ -128,11 +134,13 @@ _HOME = {
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
+    "label_errors": "sklearn_transfer.selection",
     "make_multimodal_pipeline": "sklearn_transfer.columns",
     "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",
     "rank_adaptations": "sklearn_transfer.selection",
     "rank_backbones": "sklearn_transfer.selection",
+    "robustness_report": "sklearn_transfer.selection",
     "selection": "sklearn_transfer.selection",
     "shift_report": "sklearn_transfer.selection",
     "show_versions": "sklearn_transfer._versions",

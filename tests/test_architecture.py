@@ -37,7 +37,7 @@ ALLOWED = {
     "selection": _NETWORKS - {"_callbacks", "_store"}
     | {"_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
-    "plotting": {"_sample_weight", "_sampling", "_validation"},
+    "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }
@@ -127,9 +127,12 @@ def test_folders_of_fine_tuning_import_one_way():
         for name in imported_modules(ast.parse(path.read_text())):
             if name.startswith("sklearn_transfer.finetuning."):
                 other = name.split(".")[2]
-                assert other in below or other in ("_inputs", "_network", "_ragged"), (
-                    f"{path} has {name}"
-                )
+                assert other in below or other in (
+                    "_fusion",
+                    "_inputs",
+                    "_network",
+                    "_ragged",
+                ), f"{path} has {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -1,10 +1,14 @@
 """The benchmarks can be imported, so they follow changes of the package."""
 
 import importlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from benchmarks.sounds import FOLDERS as SOUND_FOLDERS
+from sklearn_transfer import PretrainedAudioFeatures
 
 MODULES = sorted(
     path.stem
@@ -195,3 +199,29 @@ def test_fewer_texts_are_the_first_of_more(rated):
     few, more = (load_sentiment("films", n, 20)[0] for n in (10, 40))
     assert few == more[:10]
     assert load_sentiment("films", 10, 20, seed=1)[0] != few
+
+
+needs_sounds = pytest.mark.skipif(
+    not all(map(os.path.isdir, SOUND_FOLDERS)),
+    reason="Debian's packages klettres-data and sonic-pi-samples are not installed",
+)
+
+
+@needs_sounds
+@pytest.mark.slow
+def test_spoken_letters_are_known_from_one_example_of_another_voice():
+    from benchmarks.sounds import FOLDERS, LETTERS_LAYER, AllFrames, score_letters
+
+    heard = score_letters(PretrainedAudioFeatures(layers=LETTERS_LAYER), FOLDERS[0])
+    assert round(26 * heard) >= 15
+    assert score_letters(AllFrames(), FOLDERS[0]) < heard - 0.25
+
+
+@needs_sounds
+@pytest.mark.slow
+def test_kinds_of_sounds_are_told_apart():
+    from benchmarks.sounds import FOLDERS, KINDS_LAYER, load_kinds, score_kinds
+
+    assert len(load_kinds(FOLDERS[1])[0]) == 121
+    heard = score_kinds(PretrainedAudioFeatures(layers=KINDS_LAYER), FOLDERS[1])
+    assert 121 * heard >= 121 * 0.66 - 2

@@ -219,6 +219,17 @@ def test_intervals_of_fifty_labels_contain_the_accuracy(tmp_path):
 
 
 @pytest.mark.slow
+def test_planted_copies_and_wrong_labels_are_found(tmp_path):
+    pytest.importorskip("cleanlab")
+    lines = run("selection/plot_data_quality.py", tmp_path)
+    copies, others = map(int, re.findall(r"copies found: (\d+) of 40, .*: (\d+)", lines)[0])
+    assert copies >= 38 > 2 >= others
+    assert "folds by groups: None of 190 test rows" in lines
+    right, others = map(int, re.findall(r"labels found: (\d+) of 15, .*: (\d+)", lines)[0])
+    assert right >= 12 > 4 >= others
+
+
+@pytest.mark.slow
 def test_the_chosen_way_to_adapt_is_more_accurate_than_none(tmp_path):
     lines = run("selection/plot_choose_adaptation.py", tmp_path)
     accuracy = dict(re.findall(r"^(\S+) +(0\.\d{3})(?:  \(chosen\))?$", lines, re.MULTILINE))
@@ -327,3 +338,12 @@ def test_objectives_adapt_to_noise_and_a_few_labels_help_too(tmp_path):
     none = accuracies.pop("none")
     assert all(accuracy > none + 0.05 for accuracy in accuracies.values())
     assert accuracies["infomax, 3 labels"] > max(accuracies["infomax"], accuracies["3 labels"])
+
+
+def test_layers_hear_different_things(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUNDS_FOLDER", str(tmp_path))
+    lines = run("extraction/plot_sounds.py", tmp_path)
+    assert lines.startswith("sounds by formula")
+    found = re.findall(r"layer \S+: what is said (\S+), kind of sound (\S+)", lines)
+    assert len(found) == 5
+    assert min(float(value) for pair in found for value in pair) >= 0.6

@@ -375,19 +375,19 @@ VERBS = """
 accept add advance align allocate answer append apply approximate ask assemble assert attach
 average balance become begin blur build calibrate call cast center check choose claim clear
 clip close collect combine compare compile compose compute confirm connect convert copy
-corrupt count create crop cross cut darken decide decode decompose delete derive describe design
-detach digest direct discard disconnect dismantle divide download drain draw drop embed encode
-end enter estimate evict expand explain export extract feed fetch fill find finish fit flush
-fold forget format forward freeze gather generate get give group grow guard halve hash hide
-hold hook identify import improve infer initialize insert invert iterate join keep label learn
-leave let limit list load locate lock log look lookup make map mark mask match measure merge
-minimize mix move multiply name normalize note notify observe offer open order orient pack pad
-parse partial pick place plan plot pool precompute predict prepare probe process project
-publish pull push put raise rank rate read rebuild reconstruct record reduce refresh refuse
-register release relight remember remove renew replace report request require resample reset
-resize resolve restore resume return reuse rotate run sample save scale score search select
-send separate set settle shape share shift shorten show shrink shuffle skip solve sort split
-spread standardize start step stop store stratify submit subtract suggest sum take test
+corrupt count create crop cross cut darken decide decode decompose delete derive describe
+design detach digest direct discard disconnect dismantle divide download drain draw drop embed
+encode end enter estimate evict expand explain export extract feed fetch fill find finish fit
+flush fold forget format forward freeze gather generate get give group grow guard halve hash
+hide hold hook identify import improve infer initialize insert invert iterate join keep label
+learn leave let limit list load locate lock log look lookup make map mark mask match measure
+merge minimize mix move multiply name normalize note notify observe offer open order orient
+pack pad parse partial pick place plan plot pool precompute predict prepare probe process
+project publish pull push put raise rank rate read rebuild reconstruct record reduce refresh
+refuse register release relight remember remove renew replace report request require resample
+reset resize resolve restore resume return reuse rotate run sample save scale score search
+select send separate set settle shape share shift shorten show shrink shuffle skip solve sort
+split spread standardize start step stop store stratify submit subtract suggest sum take test
 tighten touch train transform translate trim try turn unguard unpack unwrap update use
 validate view visit wait walk warn weigh weight widen withdraw wrap write
 """

@@ -48,7 +48,7 @@ def make_vowel(formants, pitch, scale):
     return (0.5 * pulses / np.abs(pulses).max()).astype(np.float32)
 
 
-def speak(pitch, scale):
+def make_voice(pitch, scale):
     """Five vowels of one voice, with their names."""
     vowels = {
         "a": (730, 1090, 2440),
@@ -61,7 +61,7 @@ def speak(pitch, scale):
     return sounds, list(vowels)
 
 
-def play(kind):
+def make_sound(kind):
     """A sound of one kind, with a pitch and a length by chance."""
     time = np.arange(int(rate * rng.uniform(0.3, 0.8))) / rate
     pitch, decay = rng.uniform(150, 500), rng.uniform(4, 9)
@@ -88,12 +88,12 @@ if letters.is_dir() and samples.is_dir():
     sounds, kind = paths, [path.stem.split("_")[0] for path in paths]
     print("recorded letters and samples")
 else:
-    (X, y), (X_new, y_new) = speak(110, 1.0), ([], [])
+    (X, y), (X_new, y_new) = make_voice(110, 1.0), ([], [])
     for pitch, scale in ((130, 1.06), (190, 1.12), (220, 1.18), (250, 1.22)):
-        found = speak(pitch, scale)
+        found = make_voice(pitch, scale)
         X_new, y_new = X_new + found[0], y_new + found[1]
     kind = ["bell", "drum", "string", "noise"] * 8
-    sounds = [play(name) for name in kind]
+    sounds = [make_sound(name) for name in kind]
     print("sounds by formula, since the recordings are not installed")
 
 # %%

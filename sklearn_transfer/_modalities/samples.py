@@ -132,9 +132,11 @@ def _suggest_repair(X):
 
 
 def take_samples(samples, rows):
-    """Return some of the samples that `as_samples` returned."""
+    """Return some of the samples that `as_samples` returned, or rows of a table of them."""
     if isinstance(samples, np.ndarray):
         return samples[rows]
+    if hasattr(samples, "take"):
+        return samples.take(rows)
     return [samples[i] for i in rows]
 
 

@@ -8,7 +8,6 @@ layout are put into the modules of transformers.
 import json
 import re
 import string
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from sklearn_transfer._networks.open_clip import (
     read_open_clip_config,
     read_open_clip_preprocessing,
 )
+from sklearn_transfer._networks.silence import silence_warnings
 from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_backbone
 from sklearn_transfer._networks.text_folders import find_max_length
 from sklearn_transfer._networks.weights import load_matching
@@ -138,7 +138,7 @@ def _build_tower(config, modality, label):
     transformers = import_optional("transformers", "text", f"model={shorten(label)}")
     other = {"image": "text_config", "text": "vision_config"}[modality]
     prefix = _KINDS[config["model_type"]]
-    with silence(transformers.utils.logging):
+    with silence_warnings(transformers):
         tiny = getattr(transformers, f"{prefix}Config")(**{**config, other: _TINY})
         model = getattr(transformers, f"{prefix}Model")(tiny)
     names = {
@@ -147,17 +147,6 @@ def _build_tower(config, modality, label):
     }[modality]
     found = {name: getattr(model, name, None) for name in names}  # SigLIP has no projections
     return nn.ModuleDict({name: part for name, part in found.items() if part is not None})
-
-
-@contextmanager
-def silence(logging):
-    """Context without warnings of transformers about what is not used here."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
 
 
 def _find_weights(folder, names):

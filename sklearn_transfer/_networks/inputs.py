@@ -12,7 +12,9 @@ def call_module(module, inputs):
 
 def get_first_tensor(inputs):
     """Return the tensor, or the first one of a mapping; its first axis is the samples."""
-    return next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
+    while isinstance(inputs, Mapping):
+        inputs = next(iter(inputs.values()))
+    return inputs
 
 
 def get_spatial_size(inputs):
@@ -26,9 +28,9 @@ def get_mask(inputs):
 
 
 def map_tensors(function, inputs):
-    """Apply a function to each tensor of the inputs."""
+    """Apply a function to each tensor of the inputs, also in mappings inside a mapping."""
     if isinstance(inputs, Mapping):
-        return {name: function(tensor) for name, tensor in inputs.items()}
+        return {name: map_tensors(function, inner) for name, inner in inputs.items()}
     return function(inputs)
 
 

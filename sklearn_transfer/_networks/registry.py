@@ -112,9 +112,9 @@ def _load_text_network(name, request):
 
 
 def _load_sound_network(name, request):
-    from sklearn_transfer._networks import sounds
+    from sklearn_transfer._networks import default_sounds
 
-    return sounds.load(name, request)
+    return default_sounds.load(name, request)
 
 
 def _load_from_hub(name, request):

@@ -1,4 +1,4 @@
-"""Networks of sounds: the packaged Whisper, and those of transformers in folders and hubs."""
+"""Networks of sounds in folders in the layout of transformers."""
 
 import json
 from dataclasses import replace
@@ -11,31 +11,20 @@ from sklearn_transfer._modalities.audio.front_ends import WHISPER, Extractor, Wa
 from sklearn_transfer._modalities.audio.spec import AudioSpec
 from sklearn_transfer._networks import sound_kinds
 from sklearn_transfer._networks.audio import make_audio_backbone
-from sklearn_transfer._networks.ctranslate2 import read_ctranslate2
-from sklearn_transfer._networks.dual_encoders import silence
 from sklearn_transfer._networks.inputs import get_states
 from sklearn_transfer._networks.layout import Place, Stage
+from sklearn_transfer._networks.silence import silence_progress, silence_warnings
 from sklearn_transfer._networks.sound_kinds import read_json
-from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
-from sklearn_transfer._networks.text_sources import (
-    describe_package,
-    fetch_text_snapshot,
-    find_packaged_folder,
-)
-from sklearn_transfer._networks.transformers import silence_progress
+from sklearn_transfer._networks.sources import note_all_known, note_folder
 from sklearn_transfer._networks.weights import load_matching
 from sklearn_transfer._networks.whisper import (
-    TINY,
     WhisperEncoder,
-    convert_ctranslate2_weights,
     find_held,
     read_whisper_config,
 )
 from sklearn_transfer._store.digests import digest_structure
 from sklearn_transfer._validation import import_optional, shorten
 
-DEFAULT = "whisper-tiny.en"
-_REPOSITORY = "openai/whisper-tiny.en"
 _FILES = ("model.safetensors", "pytorch_model.bin")
 # What feature extractors of transformers do where a folder does not say it.
 _AST_DEFAULTS = {"sampling_rate": 16000, "num_mel_bins": 128, "max_length": 1024}
@@ -84,25 +73,6 @@ class SoundTower(nn.Module):
         return self.network(input_features, is_longer=is_longer).audio_embeds
 
 
-def load(name, request):
-    """Load the default network, from its package where that is installed, else from a hub."""
-    folder = find_packaged_folder(name)
-    if folder is None:
-        folder = fetch_text_snapshot(_REPOSITORY, name)
-        note_revision(folder, "main")
-        return load_folder(folder, request, name, f"hub {_REPOSITORY}")
-    note_folder(folder)
-    note_all_known()
-    network, origin = WhisperEncoder(TINY), describe_package(name)
-    if request.weights == "pretrained":
-        # The file holds the decoder as well, which sounds do not need.
-        arrays = read_ctranslate2((folder / "model.bin").read_bytes(), str(folder))
-        load_matching(network, convert_ctranslate2_weights(arrays), name)
-    else:
-        origin = _load_given(network, request.weights, name)
-    return _wrap_whisper(network, AudioSpec(name, WHISPER), origin)
-
-
 def load_folder(folder, request, label, origin=None):
     """Load a network from a folder; "pretrained" weights are those in it."""
     folder = Path(folder).expanduser()
@@ -122,23 +92,63 @@ def load_folder(folder, request, label, origin=None):
     return build(folder, config, stated, request, label, origin)
 
 
-def _load_given(network, weights, label):
+def wrap_given_sound_network(module, label, origin):
+    """Return the backbone of a module of transformers that takes sounds.
+
+    Its configuration says of which kind it is. An attribute `feature_extractor` may be that of
+    transformers; without one, sounds are prepared as they usually are for that kind.
+    """
+    extractor = getattr(module, "feature_extractor", None)
+    is_stated = hasattr(extractor, "to_dict") and not isinstance(extractor, nn.Module)
+    stated = extractor.to_dict() if is_stated else {}
+    if is_stated:
+        del module.feature_extractor  # a copy is at hand, whose attributes may change
+    kind = module.config.model_type
+    if kind in (sound_kinds.CLAP, sound_kinds.CLAP_AUDIO):
+        if not hasattr(module, "audio_projection") or hasattr(module, "text_model"):
+            raise ValueError(
+                f"model={label} is a part of CLAP, expected a ClapAudioModelWithProjection;"
+                " transformers.ClapAudioModelWithProjection.from_pretrained(name) loads one"
+            )
+        return _wrap_tower(module, stated, label, origin)
+    network = getattr(module, getattr(module, "base_model_prefix", ""), module)
+    if kind == sound_kinds.WHISPER:
+        sizes = _read_sizes(module.config.to_dict(), label)
+        encoder = WhisperEncoder(sizes)
+        encoder.load_state_dict(getattr(network, "encoder", network).state_dict())
+        return _wrap_stated_whisper(encoder, sizes, stated, label, origin)
+    if kind == sound_kinds.AST:
+        return _wrap_patch_network(network, stated, label, origin)
+    return _wrap_waveform_network(network, stated, label, origin)
+
+
+def load_given(network, weights, label):
     """Load weights that the user gives, or none; returns where they come from."""
     return "random weights" if weights is None else load_matching(network, weights, label)
 
 
 def _build_whisper(folder, config, stated, request, label, origin):
+    sizes = _read_sizes(config, label)
+    network = WhisperEncoder(sizes)
+    if request.weights == "pretrained":
+        load_matching(network, _find_weights(folder), label)
+    else:
+        origin = load_given(network, request.weights, label)
+    return _wrap_stated_whisper(network, sizes, stated, label, origin)
+
+
+def _read_sizes(config, label):
+    """Return the sizes of a Whisper; raises ValueError for another architecture."""
     sizes = read_whisper_config(config)
     if sizes is None:
         raise ValueError(
             f"model={shorten(label)} is a Whisper with an activation or scaling of its own,"
             " expected 'gelu' and no scaled embeddings; take another network"
         )
-    network = WhisperEncoder(sizes)
-    if request.weights == "pretrained":
-        load_matching(network, _find_weights(folder), label)
-    else:
-        origin = _load_given(network, request.weights, label)
+    return sizes
+
+
+def _wrap_stated_whisper(network, sizes, stated, label, origin):
     given = (stated.get("sampling_rate"), stated.get("n_fft"), stated.get("hop_length"))
     usual = (WHISPER.sampling_rate, WHISPER.log_mel.n_fft, WHISPER.log_mel.hop)
     if any(value not in (None, known) for value, known in zip(given, usual, strict=True)):
@@ -151,10 +161,11 @@ def _build_whisper(folder, config, stated, request, label, origin):
         log_mel=replace(WHISPER.log_mel, n_mels=sizes.num_mel_bins),
         longest=2 * WHISPER.log_mel.hop * sizes.max_source_positions,
     )
-    return _wrap_whisper(network, AudioSpec(label, front_end), origin)
+    return wrap_whisper(network, AudioSpec(label, front_end), origin)
 
 
-def _wrap_whisper(network, spec, origin):
+def wrap_whisper(network, spec, origin):
+    """Return the backbone of a `WhisperEncoder`."""
     return make_audio_backbone(
         network,
         spec,
@@ -166,6 +177,10 @@ def _wrap_whisper(network, spec, origin):
 
 def _build_waveform_network(folder, config, stated, request, label, origin):
     network, origin = _load_with_transformers("AutoModel", folder, request, label, origin)
+    return _wrap_waveform_network(network, stated, label, origin)
+
+
+def _wrap_waveform_network(network, stated, label, origin):
     # Both would draw from the global random state of NumPy while the network is trained.
     own = network.config
     own.apply_spec_augment, own.layerdrop = False, 0.0
@@ -197,11 +212,15 @@ def _count_seen_samples(config):
 
 def _build_patch_network(folder, config, stated, request, label, origin):
     network, origin = _load_with_transformers("ASTModel", folder, request, label, origin)
+    return _wrap_patch_network(network, stated, label, origin)
+
+
+def _wrap_patch_network(network, stated, label, origin):
     own = network.config
     sizes = {"num_mel_bins": own.num_mel_bins, "max_length": own.max_length}
     stated = {**_AST_DEFAULTS, **sizes, **stated}
     rate = stated["sampling_rate"]
-    hop = rate // 100  # frames are 10 ms apart in the filter bank of Kaldi
+    hop = rate // 100  # frames of 25 ms are 10 ms apart in the filter bank of Kaldi
     front_end = Extractor(
         "ASTFeatureExtractor",
         json.dumps(stated, sort_keys=True),
@@ -211,6 +230,7 @@ def _build_patch_network(folder, config, stated, request, label, origin):
         shape=(stated["max_length"], stated["num_mel_bins"]),
         hop=hop,
         n_frames=stated["max_length"],
+        shortest=rate // 40,
     )
     module = PatchNetwork(network)
     return make_audio_backbone(
@@ -229,6 +249,10 @@ def _build_patch_network(folder, config, stated, request, label, origin):
 def _build_tower(folder, config, stated, request, label, origin):
     kind = "ClapAudioModelWithProjection"
     network, origin = _load_with_transformers(kind, folder, request, label, origin)
+    return _wrap_tower(network, stated, label, origin)
+
+
+def _wrap_tower(network, stated, label, origin):
     stated = {**_CLAP_DEFAULTS, **stated}
     rate, is_fused = stated["sampling_rate"], stated["truncation"] == "fusion"
     longest = int(rate * stated["max_length_s"])
@@ -272,7 +296,7 @@ def _load_with_transformers(kind, folder, request, label, origin):
     transformers = import_optional("transformers", "text", f"model={shorten(label)}")
     kind = getattr(transformers, kind)
     options = {"local_files_only": True, "trust_remote_code": False}
-    with silence_progress(transformers), silence(transformers.utils.logging):
+    with silence_progress(transformers), silence_warnings(transformers):
         if request.weights == "pretrained":
             _find_weights(folder)
             network, info = kind.from_pretrained(folder, output_loading_info=True, **options)
@@ -285,9 +309,25 @@ def _load_with_transformers(kind, folder, request, label, origin):
                 )
         else:
             network = _make_with_transformers(transformers, kind, folder, options)
-            origin = _load_given(network, request.weights, label)
+            origin = load_given(network, request.weights, label)
     network.name_or_path = network.config._name_or_path = ""  # copies of a folder are equal
+    _compute_weights(network)
     return network, origin
+
+
+def _compute_weights(network):
+    """Replace weights that torch computes in each pass, as of a norm and a direction.
+
+    They have the same values, and the network can be pickled.
+    """
+    from torch.nn.utils import parametrize
+
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, name)
+            # What reads files of earlier versions of torch is a local function of weight_norm.
+            module._load_state_dict_pre_hooks.clear()
 
 
 def _make_with_transformers(transformers, kind, folder, options):

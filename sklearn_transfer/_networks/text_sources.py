@@ -113,9 +113,9 @@ def _make_missing_error(label, repo, error):
     return FileNotFoundError(
         f"The files of {shorten(label)} are in no installed package and in no local cache, and"
         f" downloading them failed: {shorten(str(error))}. To work offline, {install}copy the"
-        f" folder of https://huggingface.co/{repo}, at least config.json, model.safetensors and,"
-        " for texts, tokenizer.json, or, for sounds, preprocessor_config.json, and pass its"
-        " path, model='path/to/folder'."
+        f" folder of https://huggingface.co/{repo}, at least config.json, model.safetensors"
+        " and, for texts, tokenizer.json, or, for sounds, preprocessor_config.json, and pass"
+        " its path, model='path/to/folder'."
     )
 
 

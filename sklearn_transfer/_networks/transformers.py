@@ -6,7 +6,6 @@ sounds.
 
 import inspect
 import os
-from contextlib import contextmanager
 
 from torch import nn
 
@@ -16,6 +15,7 @@ from sklearn_transfer._networks.bert import Bert, read_bert_config
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.dual_encoders import is_dual_folder, load_tower
 from sklearn_transfer._networks.open_clip import OPEN_CLIP, OPEN_CLIP_WEIGHTS
+from sklearn_transfer._networks.silence import silence_progress
 from sklearn_transfer._networks.sound_kinds import is_audio_folder
 from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
 from sklearn_transfer._networks.text import (
@@ -201,19 +201,6 @@ def export_tokenizer(tokenizer, label):
             " transformers.AutoTokenizer and save it into the folder"
         )
     return backend.to_str()
-
-
-@contextmanager
-def silence_progress(transformers):
-    """Context without the progress bars that transformers shows while it loads weights."""
-    logging = transformers.utils.logging
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
 
 
 def _build_projection(found, is_pretrained):

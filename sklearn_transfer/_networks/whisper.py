@@ -150,12 +150,12 @@ def convert_ctranslate2_weights(arrays):
         if not name.startswith(_PREFIX) or array.ndim == 0:
             continue
         tensor = torch.tensor(array).float()
-        for new, part in _rename(name.removeprefix(_PREFIX), tensor):
+        for new, part in _list_parts(name.removeprefix(_PREFIX), tensor):
             state[new] = part
     return state
 
 
-def _rename(name, tensor):
+def _list_parts(name, tensor):
     """Yield the tensors of one array with their names."""
     if name == "position_encodings/encodings":
         yield "embed_positions.weight", tensor

@@ -1,6 +1,6 @@
 """Features of one column of images, texts or sounds, as a few components of common scale."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from scipy.sparse import issparse
@@ -68,7 +68,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         if len(rows):
             given = None if y is None else _safe_indexing(y, rows)
             chosen = [samples[row] for row in rows]
-            with self._name_rows(rows):
+            with self._name_entries(rows):
                 features = self.extractor_.fit_transform(chosen, given)
             features, is_usable = _find_usable(features)
             if not is_usable.any():
@@ -89,7 +89,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         rows = _find_present(samples)
         if not len(rows):
             return self._place(None, rows, len(samples))
-        with self._name_rows(rows):
+        with self._name_entries(rows):
             features = self.extractor_.transform([samples[row] for row in rows])
         features, is_usable = _find_usable(features)
         return self._place(features[is_usable], rows[is_usable], len(samples))
@@ -98,10 +98,17 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         (column,) = split_columns(X)
         return [_ENTRIES[self.entries](value) for value in list_values(column)]
 
-    def _name_rows(self, rows):
+    @contextmanager
+    def _name_entries(self, rows):
+        """Context in which errors, and messages about rows, name the column."""
         # Others may pass on their samples in another order, or in parts.
         learns_nothing = not get_tags(self.extractor_).requires_fit
-        return name_rows(rows, self.column) if learns_nothing else nullcontext()
+        try:
+            with name_rows(rows, self.column) if learns_nothing else nullcontext():
+                yield
+        except Exception as error:
+            error.add_note(f"while computing features of column {shorten(self.column, 60)}")
+            raise
 
     def _fit_components(self, features):
         self.pca_, self.mean_, self.scale_, self._n_kept = None, None, 1.0, 0

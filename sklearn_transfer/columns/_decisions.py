@@ -69,8 +69,9 @@ def decide_column(column, name=None):
     if kind == "date":
         return Decision("datetime", f"{column.dtype}")
     if kind == "category":
-        found = _decide_media(pick_evenly(values, N_SAMPLED))
-        if isinstance(found, Decision):  # paths that repeat are stored like categories, too
+        is_text = all(isinstance(value, str) for value in values)
+        found = _decide_media(pick_evenly(values, N_SAMPLED)) if is_text else None
+        if found is not None:
             return found
         n = len(set(values))
         return Decision("categorical", f"{column.dtype}".partition("(")[0] + f", {n} values")
@@ -83,7 +84,7 @@ def _decide_whole_numbers(values, name):
     are_different = len(values) > 1 and len(set(values)) == len(values)
     if not (are_different or names_rows or names_codes):
         return None
-    if not all(float(value).is_integer() for value in values):
+    if not all(map(_is_whole, values)):
         return None
     if names_rows and are_different:
         return Decision(
@@ -117,6 +118,13 @@ def _is_name_of_identifiers(name):
 def _is_name_of_codes(name):
     """Whether a name is that of codes written in digits."""
     return re.sub(r"[\s-]+", "_", str(name).strip().lower()) in _NAMES_OF_CODES
+
+
+def _is_whole(value):
+    try:
+        return float(value).is_integer()
+    except OverflowError:  # of an int beyond all floats
+        return False
 
 
 def decide_objects(values, name=None):

@@ -29,15 +29,6 @@ from sklearn_transfer.columns._strings import parse_number
 _MICROSECONDS = 1_000_000
 
 
-class ScaleNumbers(StandardScaler):
-    """StandardScaler that is silent about columns without an entry, which have no scale."""
-
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn means and scales."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return super().fit(X, y, sample_weight)
-
-
 class AsNumbers(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Convert columns to float64, with durations in seconds and NaN for missing entries.
 
@@ -100,7 +91,7 @@ def _read_number(value):
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
 
 
@@ -112,6 +103,15 @@ def _warn_of_unread(rows, values, columns, position, what):
         UserWarning,
         stacklevel=2,
     )
+
+
+class NumberScaler(StandardScaler):
+    """Scaler that has no warning about columns in which all entries are missing."""
+
+    def fit(self, X, y=None):
+        """Learn means and standard deviations."""
+        with np.errstate(invalid="ignore"):
+            return super().fit(X, y)
 
 
 class FillMissing(TransformerMixin, BaseEstimator):

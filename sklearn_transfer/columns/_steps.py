@@ -17,7 +17,7 @@ from sklearn_transfer.columns._plain import (
     AsWords,
     DateParts,
     FillMissing,
-    ScaleNumbers,
+    NumberScaler,
 )
 
 MODALITIES = ("image", "text", "audio")
@@ -75,7 +75,7 @@ class Steps:
             found = places["datetime"]
             layouts = [decisions[place].layout for place in found]
             dates = DateParts(self._label(found), layouts)
-            self._add("datetime", make_pipeline(dates, ScaleNumbers(), FillMissing()), found)
+            self._add("datetime", make_pipeline(dates, NumberScaler(), FillMissing()), found)
         for transformer, found in specific:
             self._add_given("specific", transformer, found)
         return self.steps
@@ -105,7 +105,7 @@ class Steps:
         given = self.vectorizer.numeric
         numbers = AsNumbers(self._label(places))
         if given is None:
-            self._add("numeric", make_pipeline(numbers, ScaleNumbers(), FillMissing()), places)
+            self._add("numeric", make_pipeline(numbers, NumberScaler(), FillMissing()), places)
         elif isinstance(given, str) and given == "passthrough":
             self._add("numeric", numbers, places)
         elif not _is_drop(given):

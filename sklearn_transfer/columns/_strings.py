@@ -18,10 +18,11 @@ from sklearn_transfer.columns._kinds import MOST_CATEGORIES, Decision, Doubt
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _CODE = re.compile(r"0\d+")
-# A number with a unit, a currency, separators of thousands or a decimal comma; also a range, a
-# pair of numbers, and a number of a telephone.
+# Numbers with units, a currency, separators of thousands or a decimal comma, and telephones.
+# Nothing that was matched is given up again, so that long strings take no longer.
 _MEASURE = re.compile(
-    r"(?:[A-Z]{3}\s)?[^\w\s]{0,3}\s?[+-]?\d[\d.,:'()+\- \u00a0]*\s?(?:\S{0,4}|[^\W\d_]{1,10})"
+    r"(?:[A-Z]{3}\s)?[^\w\s]{0,3}\s?[+-]?"
+    r"(?:\d[\d.,:' \u00a0]*+[^\W\d_]{0,10}+[^\w\s]{0,2}+[ \u00a0]*+){1,4}+"
 )
 _MARKED = re.compile(r"[^\w\s]{0,3}\s?[+-]?\d[\d.,' \u00a0]*\s?[%\u20ac$\xa3\xa5]?")
 _RANDOM = re.compile(
@@ -163,6 +164,12 @@ def _decide_words(distinct, few, share, n):
     counted = pick_evenly(distinct, _N_COUNTED)
     n_words = np.mean([_count_words(text) for text in counted])
     seen = f"{len(distinct)} distinct strings in {n} rows, {n_words:.1f} words on average"
+    ends = {text.strip()[0] + text.strip()[-1] for text in counted}
+    if not few and ends <= {"{}", "[]"}:
+        return Doubt(
+            f"holds records such as {shorten(distinct[0], 40)}; give their parts as columns",
+            ("drop", "text"),
+        )
     if n_words >= _WORDS_OF_TEXT and not few:
         return Decision("text", seen)
     is_code = [" " not in text and any(map(str.isdigit, text)) for text in counted]

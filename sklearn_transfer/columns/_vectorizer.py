@@ -48,6 +48,8 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         Turns images into features. None is `PretrainedFeatures(on_error="nan")`, for which an
         image that cannot be read counts as missing, with a warning. Parameters of the default
         can be set, too, such as `image__layers`. "drop" leaves out all columns of this kind.
+        `FineTunedFeatures` suits as well: it gets y, and rows of `fit_transform` are not those
+        of `transform`.
     text : estimator, "drop" or None, default=None
         Turns texts into features, for instance `TfidfVectorizer()`. None is
         `PretrainedTextFeatures(on_error="nan")`.
@@ -89,6 +91,7 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
     See Also
     --------
     make_multimodal_pipeline : This and an estimator in one line.
+    FineTunedFeatures : Features that know the target, for `image`, `text` or `audio`.
     sklearn.compose.ColumnTransformer : The same with columns chosen by hand.
 
     Notes

@@ -3,6 +3,7 @@
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._modalities.audio.front_ends import LOWEST_SOUND
 from sklearn_transfer._modalities.audio.pictures import describe_pictures
@@ -86,7 +87,7 @@ class PretrainedAudioFeatures(_BasePretrained):
         that one of these cannot run, or runs to other numbers, is left to PyTorch with a
         warning.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16"}, default="float32"
         Arithmetic of the network. "bfloat16" is faster on GPUs and on CPUs with instructions
         for it (AMX or AVX512-BF16). Features are float32 in any case.
@@ -124,8 +125,9 @@ class PretrainedAudioFeatures(_BasePretrained):
     and "sampling_rate", or, with `sampling_rate`, a waveform. A waveform is an array (time,),
     (channels, time) or (time, channels), of which the longer axis is the time; of time series,
     and with `channels="separate"`, it is (channels, time) whatever its lengths. Integers of 8,
-    16 and 32 bits are scaled by their range; floats lie between -1 and 1, and those beyond 8
-    are refused.
+    16 and 32 bits are scaled by their range; floats lie between -1 and 1, and those beyond 8,
+    or 100 in a file, are refused. So are files that were cut short, as far as their format
+    tells.
 
     Sounds are mixed to one channel, resampled to the network's rate by polyphase filtering
     (`scipy.signal.resample_poly`) and cut into windows, of which few are in memory at a time,
@@ -148,8 +150,9 @@ class PretrainedAudioFeatures(_BasePretrained):
 
     Arrays with a sampling rate below 4000 Hz are time series, of any unit. Their pictures are
     spectrograms of 16, 32 and 64 samples with a linear scale of frequency, stretched over the
-    whole picture. They are relative to the largest power too: where the level of a sensor
-    matters, put its mean and standard deviation beside these features.
+    whole picture. The mean of a window is subtracted first, and they are relative to the
+    largest power too: where the level or the strength of a sensor matters, put its mean and
+    standard deviation beside these features.
 
     All engines give the same features to 1e-4, relative to the norm of a row. As with
     `PretrainedFeatures`, a later process needs no torch where the network is known from an
@@ -223,9 +226,13 @@ class PretrainedAudioFeatures(_BasePretrained):
     def _check_samples(self, X, reset):
         samples = as_sounds(X, self.sampling_rate)
         refuse_other_samples(samples)
-        if self.channels == "separate" and (reset or not hasattr(self, "_n_channels")):
-            self._n_channels = count_channels(samples)
+        if self.channels == "separate" and (reset or not self._has_seen_channels()):
+            self._n_channels = count_channels(samples, self.sampling_rate)
         return samples
+
+    def _has_seen_channels(self):
+        """Whether `fit` has counted channels; otherwise each call goes by its own samples."""
+        return hasattr(self, "_n_channels") and hasattr(self, "weights_sha256_")
 
     def _make_reader(self, backbone):
         return self._find_spec(backbone).reader(self)
@@ -266,7 +273,14 @@ class PretrainedAudioFeatures(_BasePretrained):
 
     def _compute_widths_key(self):
         key = super()._compute_widths_key()
-        return key if self.channels != "separate" else (key, self._n_channels)
+        if self.channels != "separate":
+            return key
+        return key, getattr(self, "_n_channels", None)
+
+    def _find_widths(self):
+        if self.channels == "separate":  # how many there are, samples alone tell
+            check_is_fitted(self, "_n_channels")
+        return super()._find_widths()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -88,7 +88,7 @@ class PretrainedFeatures(_BasePretrained):
         extra `cpu`, then "onnxruntime" from the extra `onnx`), else PyTorch. A network that
         one of these cannot run, or runs to other numbers, is left to PyTorch with a warning.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16"}, default="float32"
         Arithmetic of the network. "bfloat16" is faster on GPUs and, with OpenVINO, on CPUs
         with instructions for it (AMX or AVX512-BF16): 1.7 times as fast as float32 on one with

@@ -76,7 +76,7 @@ class PretrainedTextFeatures(_BasePretrained):
         that one of these cannot run, or runs to other numbers, is left to PyTorch with a
         warning.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16"}, default="float32"
         Arithmetic of the network. "bfloat16" is faster on GPUs and on CPUs with instructions
         for it (AMX or AVX512-BF16). With the default network and OpenVINO, rows of 2850 short

@@ -179,7 +179,9 @@ class Autoencoder(nn.Module):
             clean = clean + self.noise * torch.randn(clean.shape, **options)
         return clean
 
-    layout = Layout("AutoencoderFeatures")  # which the loop of training asks for
+    # The loop of training asks for these.
+    layout = Layout("AutoencoderFeatures")
+    columns = None
 
     def find_norms(self):
         """Normalization layers that keep running statistics, by name."""

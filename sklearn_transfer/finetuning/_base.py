@@ -1,9 +1,7 @@
 """The estimator that classification and regression share."""
 
-import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,17 +12,17 @@ from sklearn_transfer._callbacks import TakesCallbacks
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
 from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
+from sklearn_transfer.finetuning._columns import ReadsColumns
 from sklearn_transfer.finetuning._domains import check_no_marks, read_domains
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
-from sklearn_transfer.finetuning._reading import ReadsAsFeatures
 from sklearn_transfer.finetuning.targets.columns import rename_rows
 from sklearn_transfer.finetuning.targets.rows import select_rows, split_rows
 
 
 class _BaseFineTuned(
-    FineTunerParameters, Saved, NetworkOutputs, ReadsAsFeatures, TakesCallbacks, BaseEstimator
+    FineTunerParameters, Saved, NetworkOutputs, ReadsColumns, TakesCallbacks, BaseEstimator
 ):
     """A network that is trained on samples; a subclass says what the targets are."""
 
@@ -219,37 +217,17 @@ class _BaseFineTuned(
         """`Fitting` of a fresh copy of the network."""
         import torch
 
-        from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
+        from sklearn_transfer.finetuning._fusion import make_network
+        from sklearn_transfer.finetuning._network import make_embedding_backbone
         from sklearn_transfer.finetuning.loop.fitting import Fitting
 
         n_outputs = self._targets.n_outputs
         backbone, owns_head = self._load_backbone(n_outputs)
         self._check_reading(backbone, parts.train.samples)
         with torch.inference_mode(False):
-            network = Network(backbone, n_outputs, owns_head)
+            network = make_network(backbone, n_outputs, owns_head)
         backbone = make_embedding_backbone(backbone, network)
         return Fitting(self, self._targets, backbone, network, parts, self._seed)
-
-    def _embed_frozen(self, samples):
-        """Features that the head would get before any training, and digests of the samples.
-
-        No target is known, so that a network made for the outputs has as few as it can have.
-        """
-        from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
-        from sklearn_transfer.finetuning.freezing.prefix import EMBEDDING_TAP, extract
-
-        self._draw_seed()
-        n_outputs = 2 if is_classifier(self) else 1
-        backbone, owns_head = self._load_backbone(n_outputs)
-        if owns_head:
-            backbone = make_embedding_backbone(backbone, Network(backbone, n_outputs, True))
-        reader = self._make_reader(backbone)
-        features = extract(self, reader, samples, backbone, EMBEDDING_TAP)
-        # Numbers that differ by the sign of a zero are equal.
-        samples = samples + 0.0 if self._takes_rows() else samples
-        digests = map(reader.known_digest, samples)
-        digests = [d or reader.read(s)[0] for d, s in zip(digests, samples, strict=True)]
-        return features, digests
 
     def _keep(self, fitting):
         """Take over what a fitting has made."""
@@ -278,24 +256,16 @@ class _BaseFineTuned(
 
         from sklearn_transfer._networks.backbone import Backbone
         from sklearn_transfer._networks.layout import Layout, Place
+        from sklearn_transfer.finetuning._fusion import make_trained_columns
 
+        if self._network.columns is not None:
+            device = torch.device(self._device)
+            return make_trained_columns(self._description, self._network, device)
         given = self._description.layout
         embedding = Place("head", "input")
         layout = Layout(given.label, given.stages, family="wrapper", embedding=embedding)
         description = replace(self._description, layout=layout)
         return Backbone(description, self._network, torch.device(self._device))
-
-    def _make_augmentation(self, backbone):
-        """Function that makes random views of images, or None."""
-        if isinstance(self.augment, str) and self.augment == "none":
-            return None
-        preprocess = getattr(self._get_source(), "preprocess", "auto")
-        if preprocess != "auto":
-            raise ValueError(
-                f"augment={shorten(self.augment)} needs preprocess='auto', got"
-                f" {shorten(preprocess)}: use augment='none', or augment in preprocess"
-            )
-        return self._make_reader(backbone).make_augmentation(self.augment)
 
     @property
     def net_(self):
@@ -319,21 +289,9 @@ class _BaseFineTuned(
         return make_visual_block(self, self._make_caption())
 
     def _make_caption(self):
-        source = self._get_source()
-        model = source.model
-        if isinstance(model, os.PathLike):
-            model = os.fspath(model)
-        elif not isinstance(model, str):
-            model = getattr(model, "__qualname__", type(model).__name__)
-        if source.weights is None:
-            weights = "random"
-        elif isinstance(source.weights, Mapping) or source.weights != "pretrained":
-            weights = "given"
-        else:
-            weights = "pretrained" if self._has_name() else "its own"
         freeze = shorten(self.freeze)
         adapt = "" if self.adapt is None else f", adapt={shorten(self.adapt)}"
-        return f"{model}, {weights} weights, freeze={freeze}{adapt}, {self.max_epochs} epochs"
+        return f"{self._describe_weights()}, freeze={freeze}{adapt}, {self.max_epochs} epochs"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

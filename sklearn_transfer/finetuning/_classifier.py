@@ -8,8 +8,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_transfer._validation import shorten
 from sklearn_transfer.finetuning._base import _BaseFineTuned
+from sklearn_transfer.finetuning.targets.row_weights import check_same_classes
 from sklearn_transfer.finetuning.targets.rows import get_first_column
 
 
@@ -22,7 +22,7 @@ class FineTunedClassifier(ClassifierMixin, _BaseFineTuned):
 
     Parameters
     ----------
-    model : str, Module, callable, PretrainedFeatures or PretrainedTextFeatures, \
+    model : str, Module, callable, dict, PretrainedFeatures or PretrainedTextFeatures, \
 default="tf_efficientnet_lite0"
         Network, as `PretrainedFeatures` takes it, or one of texts, as "all-MiniLM-L6-v2"; see
         the notes. A module of torch is copied, never changed.
@@ -31,15 +31,18 @@ default="tf_efficientnet_lite0"
         Parameters of a module that do not require gradients stay as they are.
         An estimator of features, which is never fitted or changed, brings network, weights and
         all options of reading, such as `max_length`; they are searched as `model__max_length`.
+        A mapping of columns of a DataFrame to any of these, or to "passthrough" for numbers,
+        trains a network for each column under one head; see the notes.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
-    freeze : "all", None, str, int or list of str, default="middle"
+    freeze : "all", None, str, int, list of str or dict, default="middle"
         What does not change: parameters, statistics of normalization, dropout and stochastic
         depth. "all" trains the head alone (a linear probe), None trains everything. A layer
         word ("shallow", "middle", "deep"), a stage index or a module's name, as in
         `PretrainedFeatures(layers=...)`, freezes all up to and including that layer. A list
-        holds names of modules or parameters, in which `*` stands for anything [1]_.
+        holds names of modules or parameters, in which `*` stands for anything [1]_. A dict has
+        a value for each column of `model`.
     schedule : {"constant", "lp-ft", "gradual"}, default="constant"
         "lp-ft" first fits the head alone, to the optimum of its loss, and then trains what
         `freeze` leaves [2]_. "gradual" then adds a stage at a time, from the deepest down to
@@ -72,8 +75,9 @@ default="tf_efficientnet_lite0"
         unless weights are random (`weights=None`, or a callable as model).
     augment : str or callable, default="none"
         Random views of the training images: "flip" (left-right), "standard" (crops, flips,
-        colors), "randaugment", "trivial", or a function from PIL image to PIL image. They
-        depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
+        colors), "randaugment", "trivial", a function from PIL image to PIL image; of sounds
+        "time-shift", "gain", "noise", "standard" (all three), "spec-augment", a function of
+        waveforms. They depend on `random_state`, the epoch and the row alone.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
         epoch, for which frozen layers run every time. Only used with `augment`.
@@ -130,7 +134,7 @@ default="tf_efficientnet_lite0"
         What runs the frozen layers, as in `PretrainedFeatures`; after a pickle or `load`
         PyTorch runs all layers.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Type of the arithmetic of trained layers, by autocast. "float16" needs a GPU.
     n_jobs : int or None, default=None
@@ -178,9 +182,9 @@ None, default=None
         Steps taken, and predictions for the target beside those of a head without adaptation.
         It prints itself. Set where the network was adapted.
     n_features_in_ : int
-        Number of columns of X; only when `preprocess=None`.
+        Number of columns of X; only when `preprocess=None` or `model` names columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
+        Names of the columns of X, where it is a DataFrame; only as `n_features_in_`.
 
     See Also
     --------
@@ -222,14 +226,22 @@ None, default=None
     network by `model`, as `load` does; modules and mappings of tensors are refused.
 
     Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
-    are `augment`, `mixup` and `cutmix`: the dropout of trained layers varies texts.
-    With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
-    `value_range`, `preprocess`, `background` and, for random weights and callables,
-    `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this
-    estimator then stay at their defaults, and its own `layers` and `pooling` at theirs. How
-    the network is run depends on this estimator alone: `cache`, `engine`, `device`,
-    `precision`, `batch_size`, `n_jobs` and `verbose` of the model are ignored, and a sample
-    that cannot be read is an error, whatever its `on_error`.
+    are `augment`, `mixup` and `cutmix`: dropout varies texts. Sounds are taken as by
+    `PretrainedAudioFeatures`; those of several windows need `freeze="all"`. With
+    `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`, `value_range`,
+    `preprocess`, `background` and, for random weights and callables, `random_state` count;
+    `weights`, `input_size`, `preprocess` and `background` of this estimator then stay at their
+    defaults, and its own `layers` and `pooling` at theirs. How the network is run depends on
+    this estimator alone: `cache`, `engine`, `device`, `precision`, `batch_size`, `n_jobs` and
+    `verbose` of the model are ignored, and samples that cannot be read are errors.
+
+    With ``model={"photo": ..., "title": ..., "size": "passthrough"}`` X is a DataFrame with
+    these columns, and the head gets all embeddings and the numbers side by side (late fusion).
+    `freeze` holds for each column, patterns begin with its name ("photo.blocks.*"), and
+    activations are kept per column. Options of reading are those of estimators per column,
+    searched as `model__photo__input_size`; with `on_error="nan"`, an entry that is missing or
+    cannot be read counts as the mean embedding. Gaps of numbers, `mixup` and `cutmix` are
+    refused. With few rows, frozen features before one linear model are hard to beat.
 
     References
     ----------
@@ -387,18 +399,7 @@ None, default=None
         return self._partial_fit(X, y, classes, sample_weight, **target)
 
     def _check_same_classes(self, classes):
-        known, given = self._targets.classes, classes
-        if not isinstance(known, list):  # one task
-            known, given = [known], [given]
-        same = len(given) == len(known) and all(
-            a is None or set(np.asarray(a).tolist()) == set(np.asarray(b).tolist())
-            for a, b in zip(given, known, strict=True)
-        )
-        if not same:
-            raise ValueError(
-                f"classes={shorten(classes)} are not those of the first call,"
-                f" {shorten(self.classes_)}; call fit to begin anew"
-            )
+        check_same_classes(self._targets.classes, classes)
 
     def predict(self, X):
         """Labels.

@@ -155,11 +155,18 @@ def find_rotation(features, scores, weights):
 
 
 def _center(features, weights):
-    """Weighted mean, features without it, and weights of sum 1."""
+    """Weighted mean, features without it, and weights of sum 1.
+
+    Features that are NaN, of missing entries, are left out of the mean and then 0.
+    """
     features = np.asarray(features, dtype=np.float64)
     shares = weights / weights.sum()
-    mean = shares @ features
-    return mean, features - mean, shares
+    missing = np.isnan(features)
+    if not missing.any():
+        mean = shares @ features
+        return mean, features - mean, shares
+    mean = shares @ np.where(missing, 0, features) / (shares @ ~missing)
+    return mean, np.where(missing, 0, features - mean), shares
 
 
 def _reduce_rows(matrix):

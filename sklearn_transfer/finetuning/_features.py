@@ -3,7 +3,7 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone, is_classifier
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -45,8 +45,9 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
     cv : int, splitter or iterable, default=5
         Folds. A number divides the rows at random, with a fixed seed. A splitter or an
         iterable of train and test rows must hold each row out once and train on all others,
-        and is not given y, so `StratifiedKFold` is refused. Rows that are equal, or in one of `groups`, are always in
-        one fold. More folds train each network on more rows, and take longer.
+        and is not given y, so `StratifiedKFold` is refused. Rows that are equal, or in one of
+        `groups`, are always in one fold. More folds train each network on more rows, and take
+        longer.
     n_components : int or None, default=30
         Number of features, at most the rank of the frozen features of the rows; None is that
         rank.
@@ -236,7 +237,8 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
             )
         tuner = self._make_tuner()
         table = _Table(tuner, X, y, sample_weight)
-        frozen, digests = tuner._embed_frozen(table.samples)
+        tuner._draw_seed()
+        frozen, digests = tuner._embed_frozen(table.samples, 2 if is_classifier(tuner) else 1)
         if has_folds:  # before any training, so that an error comes at once
             self.folds_ = divide_into_folds(join_rows(digests, groups), self.cv, table.weights)
         table.scores = compute_scores(frozen, table.weights, self.n_components)
@@ -315,4 +317,6 @@ class _Table:
 
 
 def _turn(features, mean, rotation):
-    return ((features - mean) @ rotation).astype(np.float32)
+    """Features in the common basis; those that are missing count as the mean."""
+    centered = np.where(np.isnan(features), 0, features - mean)
+    return (centered @ rotation).astype(np.float32)

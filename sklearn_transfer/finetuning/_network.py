@@ -25,26 +25,43 @@ class _Standardized(nn.Module):
     """Module that takes features to mean 0, and those that vary most to scale 1.
 
     Features that vary less than the median one are divided by its scale: they may vary more
-    in other domains, where their own scale would make them large.
+    in other domains, where their own scale would make them large. Features are in blocks of
+    `widths`, each with a median of its own. Features that are NaN, where an entry of a column
+    is missing, become 0 where `may_miss` says that this happens.
     """
 
-    def __init__(self, width):
+    def __init__(self, width, widths=None, may_miss=False):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
+        self.widths = [width] if widths is None else list(widths)
+        self.may_miss = may_miss
 
     def standardize(self, features, weights):
         """Take mean and scale from features (n_samples, width), with row weights of sum 1."""
-        mean = weights @ features
+        for mean, scale, block in zip(
+            self.mean.split(self.widths),
+            self.scale.split(self.widths),
+            features.split(self.widths, dim=1),
+            strict=True,
+        ):
+            self._standardize_block(mean, scale, block, weights)
+
+    def _standardize_block(self, mean, scale, features, weights):
+        if self.may_miss:
+            present = ~features.isnan().any(dim=1)
+            features, weights = features[present], weights[present]
+            weights = weights / weights.sum()
+        mean.copy_(weights @ features)
         deviation = (weights @ (features - mean) ** 2).sqrt()
         varying = deviation[deviation > _ROUNDING * mean.abs()]
         floor = varying.median() if len(varying) else 1.0
-        self.mean.copy_(mean)
-        self.scale.copy_(deviation.clamp(min=floor))
+        scale.copy_(deviation.clamp(min=floor))
 
     def standardize_features(self, features):
         """Features (n_samples, width) in units of their scale."""
-        return (features - self.mean) / self.scale
+        found = (features - self.mean) / self.scale
+        return torch.where(features.isnan(), 0.0, found) if self.may_miss else found
 
 
 class Head(_Standardized):
@@ -54,8 +71,8 @@ class Head(_Standardized):
     embeddings of any scale.
     """
 
-    def __init__(self, width, n_outputs):
-        super().__init__(width)
+    def __init__(self, width, n_outputs, **blocks):
+        super().__init__(width, **blocks)
         self.linear = nn.Linear(width, n_outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -71,8 +88,8 @@ class Bottleneck(_Standardized):
     itself, so that a shift in the scale of embeddings, as of dark images, does no harm.
     """
 
-    def __init__(self, width, n_units=BOTTLENECK_UNITS):
-        super().__init__(width)
+    def __init__(self, width, n_units=BOTTLENECK_UNITS, **blocks):
+        super().__init__(width, **blocks)
         self.linear = nn.Linear(width, n_units)
         self.norm = nn.LayerNorm(n_units)
         nn.init.orthogonal_(self.linear.weight)
@@ -82,64 +99,23 @@ class Bottleneck(_Standardized):
         return functional.relu(self.norm(self.linear(self.standardize_features(features))))
 
 
-class Network(nn.Module):
-    """Backbone and head; frozen parts stay in evaluation mode whatever `train` says.
+class Trunk(nn.Module):
+    """Copy of a backbone up to its embedding: `body` has no classifier, and its own names."""
 
-    `body` is the backbone without classifier, under its own names; `frozen` are the names
-    of modules that do not change, as `Frozen` gives them. With an `entry`, a callable,
-    `forward` takes activations at the end of the frozen prefix, and goes on from there.
-    `head_name` is that of the body's own last layer, where it is the head. Between the two
-    there may be a `bottleneck`.
-    """
-
-    def __init__(self, backbone, n_outputs, owns_head=False):
+    def __init__(self, backbone):
         super().__init__()
         self.body = copy.deepcopy(backbone.module)
         self.untrained = frozenset(f"body.{name}" for name in backbone.untrained)
         for name, parameter in self.body.named_parameters():
             parameter.requires_grad_(name not in backbone.untrained)
         self.layout, self.trunk = backbone.layout, ""
-        self.frozen, self.entry = frozenset(), None
-        self.n_outputs, self.width = n_outputs, None
-        self.bottleneck = None
         self.head, self.head_name, self.removed = None, None, set()
-        if owns_head:
-            self.head, self.head_name = _take_head(self.body, n_outputs)
-            self.removed.add(self.head_name)
-        else:
-            family = get_family(self.layout)
-            self.removed, self.trunk = family.remove_classifier(self.body, self.layout)
+        self.columns = None
 
-    def add_head(self, batch, source):
-        """Head for the width of the embedding, by one pass of a batch in evaluation mode.
-
-        `source` says where the shape of the batch is from, as in `add_input_note`.
-        """
-        first = get_first_tensor(batch)
-        with torch.no_grad(), add_input_note(self.layout.label, first.shape[1:], source):
-            self.width = self.embed(batch).shape[1]
-        if self.head is None:
-            self.head = Head(self.width, self.n_outputs).to(first.device, torch.float32)
-
-    def add_bottleneck(self, n_units=BOTTLENECK_UNITS):
-        """Put a bottleneck behind the embedding, and a new head on it."""
-        device = next(self.head.parameters()).device
-        self.bottleneck = Bottleneck(self.width, n_units).to(device)
-        self.head = Head(n_units, self.n_outputs).to(device)
-
-    @property
-    def feature_width(self):
-        """Number of features that the head gets."""
-        return self.width if self.bottleneck is None else self.bottleneck.linear.out_features
-
-    def standardize(self, features, weights):
-        """Take scales from embeddings (n_samples, width), with row weights of sum 1."""
-        if self.bottleneck is not None:
-            self.bottleneck.standardize(features, weights)
-            with torch.no_grad():
-                features = self.bottleneck(features)
-        if isinstance(self.head, Head):
-            self.head.standardize(features, weights)
+    def remove_classifier(self):
+        """Replace the classifier by the identity."""
+        family = get_family(self.layout)
+        self.removed, self.trunk = family.remove_classifier(self.body, self.layout)
 
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""
@@ -155,6 +131,68 @@ class Network(nn.Module):
             return output.reshape(len(output), -1)
         options = {"spatial": get_spatial_size(batch), "mask": get_mask(batch)}
         return pool(output, "auto", self.layout, Stage(""), **options)
+
+    def compute_logits(self, batch):
+        """What ends a pass: the embedding, where there is no head."""
+        return self.embed(batch)
+
+
+class Network(Trunk):
+    """Backbone and head; frozen parts stay in evaluation mode whatever `train` says.
+
+    `body` is the backbone without classifier, under its own names; `frozen` are the names
+    of modules that do not change, as `Frozen` gives them. With an `entry`, a callable,
+    `forward` takes activations at the end of the frozen prefix, and goes on from there.
+    `head_name` is that of the body's own last layer, where it is the head. Between the two
+    there may be a `bottleneck`. `columns` are the trunks of several columns, None where there
+    is one body alone.
+    """
+
+    def __init__(self, backbone, n_outputs, owns_head=False):
+        super().__init__(backbone)
+        self._begin(n_outputs)
+        if owns_head:
+            self.head, self.head_name = _take_head(self.body, n_outputs)
+            self.removed.add(self.head_name)
+        else:
+            self.remove_classifier()
+
+    def _begin(self, n_outputs):
+        self.frozen, self.entry, self.columns = frozenset(), None, None
+        self.n_outputs, self.width = n_outputs, None
+        self.bottleneck, self.blocks = None, {}
+
+    def add_head(self, batch, source):
+        """Head for the width of the embedding, by one pass of a batch in evaluation mode.
+
+        `source` says where the shape of the batch is from, as in `add_input_note`.
+        """
+        first = get_first_tensor(batch)
+        with torch.no_grad(), add_input_note(self.layout.label, first.shape[1:], source):
+            self.width = self.embed(batch).shape[1]
+        if self.head is None:
+            head = Head(self.width, self.n_outputs, **self.blocks)
+            self.head = head.to(first.device, torch.float32)
+
+    def add_bottleneck(self, n_units=BOTTLENECK_UNITS):
+        """Put a bottleneck behind the embedding, and a new head on it."""
+        device = next(self.head.parameters()).device
+        self.bottleneck = Bottleneck(self.width, n_units, **self.blocks).to(device)
+        self.head = Head(n_units, self.n_outputs).to(device)
+
+    @property
+    def feature_width(self):
+        """Number of features that the head gets."""
+        return self.width if self.bottleneck is None else self.bottleneck.linear.out_features
+
+    def standardize(self, features, weights):
+        """Take scales from embeddings (n_samples, width), with row weights of sum 1."""
+        if self.bottleneck is not None:
+            self.bottleneck.standardize(features, weights)
+            with torch.no_grad():
+                features = self.bottleneck(features)
+        if isinstance(self.head, Head):
+            self.head.standardize(features, weights)
 
     def run(self, batch):
         """Features and outputs (n_samples, n_outputs) from the backbone's input."""

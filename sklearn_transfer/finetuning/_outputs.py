@@ -56,7 +56,11 @@ class NetworkOutputs(TransformerMixin):
         check_is_fitted(self, "history_")
         samples = self._check_samples(X, reset=False)
         if self._prefix is not None:
-            return self._run_from_prefix(samples, kind)
+            return self._run_from_prefix(samples, kind, self._prefix)
+        if self._network.columns is not None:
+            from sklearn_transfer.finetuning.freezing.columns import make_no_prefix
+
+            return self._run_from_prefix(samples, kind, make_no_prefix(self._backbone))
         from sklearn_transfer._networks.taps import Tap
         from sklearn_transfer._store.base import NullStore
         from sklearn_transfer.extraction._loop import Extraction, PassOptions, count_threads
@@ -67,9 +71,8 @@ class NetworkOutputs(TransformerMixin):
         extraction = Extraction(samples, reader, NullStore(), self._backbone, taps, options)
         return extraction.run().output
 
-    def _run_from_prefix(self, samples, kind):
+    def _run_from_prefix(self, samples, kind, prefix):
         """The same from activations of the frozen prefix, which may be known already."""
-        reader = self._make_reader(self._prefix.backbone)
         outputs = []
         for start in range(0, len(samples), _KNOWN_ROWS):
 
@@ -77,8 +80,6 @@ class NetworkOutputs(TransformerMixin):
                 return f"row {start + row}"
 
             chunk = samples[start : start + _KNOWN_ROWS]
-            activations = self._prefix.compute_activations(self, reader, chunk, label_row)
-            outputs.append(
-                run_here(self._prefix.compute_outputs, self._network, activations, kind)
-            )
+            known = prefix.compute_known(self, chunk, label_row)
+            outputs.append(run_here(prefix.compute_outputs, self._network, known, kind))
         return np.concatenate(outputs)

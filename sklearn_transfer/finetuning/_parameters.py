@@ -14,9 +14,9 @@ class FineTunerParameters:
     """Mixin of fine-tuners with the parameters that they share, and what is valid for them."""
 
     _parameter_constraints: dict = {
-        "model": [str, callable, *SOURCES],
+        "model": [str, callable, Mapping, *SOURCES],
         "weights": [str, os.PathLike, Mapping, None],
-        "freeze": [str, Integral, list, tuple, None],
+        "freeze": [str, Integral, list, tuple, Mapping, None],
         "schedule": [StrOptions({"constant", "lp-ft", "gradual"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from numbers import Integral, Real
+from contextlib import ExitStack
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -17,7 +17,13 @@ from sklearn_transfer.finetuning._adaptation import (
     write_adaptation,
 )
 from sklearn_transfer.finetuning._pickling import Pickled, is_pickled
-from sklearn_transfer.finetuning._reading import SOURCES
+from sklearn_transfer.finetuning._saved_params import (
+    from_plain,
+    list_lost,
+    read_estimator,
+    to_plain,
+    write_params,
+)
 from sklearn_transfer.finetuning._states import (
     PLAIN,
     check_is_plain,
@@ -28,17 +34,11 @@ from sklearn_transfer.finetuning._states import (
 
 _WEIGHTS, _DESCRIPTION = "weights.safetensors", "estimator.json"
 _FORMAT = 1
-_PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
-# What prediction needs and a file cannot hold, where it is an object of the user's.
-_NEEDED = ("model", "preprocess", "background", "value_range")
-_OF_MODEL = "model__"  # before the parameters of a model that is an estimator
-_TUPLES = ("input_size", "value_range")  # lists in JSON
 _START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs")
 _KEPT += ("_seed", "_factors")
-_KINDS = {kind.__name__: kind for kind in SOURCES}
 
 
 # Attributes that each process makes anew.
@@ -99,7 +99,9 @@ class Saved(Pickled):
         # While another thread predicts, functions of the network are replaced.
         from sklearn_transfer._networks.splits import exclude_others
 
-        with exclude_others(self._network):
+        with ExitStack() as stack:
+            for module in (self._network, *(self._network.columns or {}).values()):
+                stack.enter_context(exclude_others(module))
             return run_here(super().__reduce_ex__, protocol)
 
     def __getstate__(self):
@@ -124,19 +126,16 @@ class Saved(Pickled):
         `written` has the signature of payloads or, in files of earlier versions, the shape of
         the network's input.
         """
-        from sklearn_transfer._networks.engines.plan import Plan, to_tensors
-        from sklearn_transfer.finetuning._network import Network, count_bottleneck_units
+        from sklearn_transfer.finetuning._fusion import make_network
+        from sklearn_transfer.finetuning._network import count_bottleneck_units
         from sklearn_transfer.finetuning.freezing import policies
 
-        weights = None if self._has_name() else "pretrained"
         n_outputs = self._targets.n_outputs
-        backbone, owns_head = self._load_backbone(n_outputs, weights=weights)
-        network = Network(backbone, n_outputs, owns_head)
+        backbone, owns_head = self._load_structure(n_outputs)
+        network = make_network(backbone, n_outputs, owns_head)
         network.to(backbone.device).eval()
-        reader = self._make_reader(backbone)
-        signature = _read_signature(written, reader)
-        plan = Plan(backbone, [], reader.format, "float32", signature)
-        empty = plan.to_input(to_tensors(plan.example(2), backbone.device))
+        signature = _read_signature(written, self, backbone)
+        empty = self._make_example(backbone, signature, 2)
         network.add_head(empty, "as the saved network was; give the network that was trained")
         if self.lora_rank is not None:
             policies.add_lora(network, self.lora_rank)
@@ -161,24 +160,15 @@ def save(estimator, folder):
     os.makedirs(folder, exist_ok=True)
     state = _collect_tensors(estimator)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    params, objects = _divide_params(estimator.get_params(deep=False))
-    features = None
-    if type(estimator.model) in SOURCES:
-        features, inner = _divide_params(estimator.model.get_params(deep=False))
-        objects.remove("model")
-        objects += [f"{_OF_MODEL}{name}" for name in inner]
     saved = {
         "format": _FORMAT,
         "class": type(estimator).__name__,
-        "params": params,
-        "features": features,
-        "features_class": None if features is None else type(estimator.model).__name__,
-        "objects": objects,
+        **write_params(estimator),
         "targets": estimator._targets.to_json(),
         "frozen": [sorted(part) for part in _list_frozen(estimator._frozen)],
         "boundary": estimator._frozen.boundary,
         "signature": _write_signature(estimator._signature),
-        "fitted": _to_plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
+        "fitted": to_plain({n: v for n, v in vars(estimator).items() if n in _KEPT}),
     }
     if hasattr(estimator, "feature_names_in_"):
         saved["feature_names_in_"] = estimator.feature_names_in_.tolist()
@@ -195,30 +185,31 @@ def load(cls, folder, given):
 
     folder = os.path.expanduser(os.fspath(folder))
     saved = _read_description(cls, folder)
-    lost = [name for name in saved["objects"] if not _is_given(name, given)]
-    missing = [name for name in lost if _remove_prefix(name) in _NEEDED]
+    lost, missing = list_lost(saved, given)
     if missing:
         raise ValueError(
             f"{shorten(os.fspath(folder))} was saved with {' and '.join(missing)} of your"
             f" own, which a file cannot hold: pass {cls.__name__}.load(folder,"
             f" {', '.join(f'{name}=...' for name in missing)})"
         )
-    _warn_of_lost([name for name in lost if _remove_prefix(name) not in _ONLY_AT_THE_START])
-    estimator = cls(**{**_read_params(saved["params"]), **_add_model(saved, given)})
-    vars(estimator).update(_from_plain(saved["fitted"]))
+    ends = {name: name.rpartition("__")[2] for name in lost}
+    _warn_of_lost([name for name, end in ends.items() if end not in _ONLY_AT_THE_START])
+    estimator = read_estimator(cls, saved, given)
+    vars(estimator).update(from_plain(saved["fitted"]))
     if "feature_names_in_" in saved:
         names = np.asarray(saved["feature_names_in_"], dtype=object)
         estimator.feature_names_in_ = names
     estimator._targets = Targets.from_json(saved["targets"])
     read_adaptation(estimator, saved)
     parameters, modules = map(frozenset, saved["frozen"])
-    frozen = Frozen(parameters, modules, saved["boundary"])
+    frozen = Frozen(parameters, modules, _read_boundary(saved["boundary"]))
     estimator._restore(_read_weights(folder), frozen, saved)
     return estimator
 
 
 def _make_plain_state(estimator):
-    check_is_plain(estimator, estimator._get_source())
+    for source in estimator._list_sources():
+        check_is_plain(estimator, source)
     state = {n: value for n, value in vars(estimator).items() if n not in _REBUILT}
     state[PLAIN] = {
         **write_adaptation(estimator),
@@ -238,8 +229,13 @@ def _restore_state(estimator, plain):
 
     estimator._targets = Targets.from_json(plain["targets"])
     read_adaptation(estimator, plain)
-    frozen = Frozen(*map(frozenset, plain["frozen"]), plain["boundary"])
+    frozen = Frozen(*map(frozenset, plain["frozen"]), _read_boundary(plain["boundary"]))
     estimator._restore(to_tensors(plain["weights"]), frozen, plain)
+
+
+def _read_boundary(boundary):
+    """Boundary of `Frozen`, whose pairs of columns are lists in a file."""
+    return tuple(map(tuple, boundary)) if isinstance(boundary, list) else boundary
 
 
 def _write_signature(signature):
@@ -249,13 +245,13 @@ def _write_signature(signature):
     ]
 
 
-def _read_signature(written, reader):
+def _read_signature(written, estimator, backbone):
     """Signature of payloads; files of earlier versions hold the shape of the input instead."""
     if "signature" in written:
         return tuple(
             (name, tuple(shape), dtype) for name, shape, dtype in written["signature"]
         )
-    known = reader.find_signature(())
+    known = estimator._make_reader(backbone).find_signature(())
     return known or (("input", tuple(written["input_shape"]), "<f4"),)
 
 
@@ -264,41 +260,6 @@ def _collect_tensors(estimator):
     start = estimator._start or {}
     begun = {f"{_START}{name}": tensor for name, tensor in start.items()}
     return estimator._network.state_dict() | begun
-
-
-def _divide_params(params):
-    """Parameters that JSON holds, and the names of the others."""
-    plain = {name: _to_plain(value) for name, value in params.items()}
-    objects = [name for name, value in plain.items() if value is _UNSUITABLE]
-    return {n: value for n, value in plain.items() if n not in objects}, objects
-
-
-def _remove_prefix(name):
-    return name.removeprefix(_OF_MODEL)
-
-
-def _is_given(name, given):
-    return name in given or (name.startswith(_OF_MODEL) and "model" in given)
-
-
-def _add_model(saved, given):
-    """Given parameters, with the saved estimator of features as model where there was one."""
-    features = saved.get("features")
-    if features is None:
-        return given
-    # Files of earlier versions name no kind, since there was one only.
-    kind = _KINDS[saved.get("features_class", "PretrainedFeatures")]
-    if "model" in given:
-        if not isinstance(given["model"], kind):
-            raise ValueError(
-                f"The network was saved with model={kind.__name__}(...), and model="
-                f"{shorten(given['model'])} was given, which does not say how samples are"
-                f" read: pass model__model=... instead, or a {kind.__name__}"
-            )
-        return given
-    inner = {_remove_prefix(n): value for n, value in given.items() if n.startswith(_OF_MODEL)}
-    outer = {n: value for n, value in given.items() if not n.startswith(_OF_MODEL)}
-    return {**outer, "model": kind(**{**_read_params(features), **inner})}
 
 
 def fill_network(network, state, label):
@@ -380,48 +341,3 @@ def _separate(tensors):
         found[name] = tensor.clone() if address in seen else tensor
         seen.add(address)
     return found
-
-
-class _Unsuitable:
-    pass
-
-
-_UNSUITABLE = _Unsuitable()
-
-
-def _to_plain(value):
-    """The value in a form that JSON can hold, or _UNSUITABLE."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return value.tolist()
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, (list, tuple)):
-        inner = [_to_plain(item) for item in value]
-        return _UNSUITABLE if any(item is _UNSUITABLE for item in inner) else inner
-    if isinstance(value, dict):
-        pairs = [_to_plain(pair) for pair in value.items()]
-        return _UNSUITABLE if any(pair is _UNSUITABLE for pair in pairs) else {_PAIRS: pairs}
-    return _UNSUITABLE
-
-
-def _from_plain(value):
-    """The value that `_to_plain` converted."""
-    if isinstance(value, list):
-        return [_from_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _from_plain(item) for name, item in value[_PAIRS]}
-    return value
-
-
-def _read_params(params):
-    params = {name: _from_plain(value) for name, value in params.items()}
-    pairs = {n: tuple(params[n]) for n in _TUPLES if isinstance(params.get(n), list)}
-    return {**params, **pairs}

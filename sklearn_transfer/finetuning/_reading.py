@@ -1,6 +1,7 @@
 """Network and samples of a fine-tuner, loaded and read as estimators of features do."""
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -58,6 +59,8 @@ class ReadsAsFeatures:
     meaning and is described once.
     """
 
+    _model_name = "model"  # of the parameter, before those of an estimator given as `model`
+
     def _get_source(self):
         """The estimator whose parameters describe network and reading: `model`, or this."""
         return self.model if isinstance(self.model, SOURCES) else self
@@ -95,10 +98,10 @@ class ReadsAsFeatures:
         return {**params, "random_state": seed}
 
     def _check_source(self, source):
-        name = type(source).__name__
+        name, start = type(source).__name__, self._model_name
         for own, default in _BROUGHT.items():
             value = getattr(self, own)
-            if not _is_default(value, default):
+            if not is_default(value, default):
                 raise ValueError(
                     f"{own}={shorten(value)} was given beside model={name}(...),"
                     f" {_explain_source(source, own, value, default)}"
@@ -107,14 +110,14 @@ class ReadsAsFeatures:
             if getattr(source, other, None) == refused:
                 raise ValueError(
                     f"model={name}({other}={refused!r}) cannot be fine-tuned: {why}. Set"
-                    f" model__{other}={instead!r}"
+                    f" {start}__{other}={instead!r}"
                 )
         for other, (default, why) in _WITHOUT_MEANING.items():
             value = getattr(source, other, default)
-            if not _is_default(value, default):
+            if not is_default(value, default):
                 raise ValueError(
                     f"model={name}({other}={shorten(value)}) cannot be fine-tuned: {why}."
-                    f" Set model__{other}={default!r}"
+                    f" Set {start}__{other}={default!r}"
                 )
 
     def _check_samples(self, X, reset):
@@ -128,14 +131,14 @@ class ReadsAsFeatures:
         return X
 
     def _check_reading(self, backbone, samples):
-        """Raise or warn where a network of texts or sounds, by name, is told to read images."""
+        """Raise or warn where a network of texts or sounds is told to read images."""
         layout = backbone.layout
         if self._get_source() is not self or not (layout.is_text or layout.is_audio):
             return
         kind, taken = _find_kind(self, backbone), "texts" if layout.is_text else "sounds"
         for name, default in _BROUGHT.items():
             value = getattr(self, name)
-            if name != "weights" and not _is_default(value, default):
+            if name != "weights" and not is_default(value, default):
                 raise ValueError(
                     f"{name}={shorten(value)} is for images, and {backbone.label} takes"
                     f" {taken}: leave {name} at {default!r}; options of reading {taken} are"
@@ -156,6 +159,58 @@ class ReadsAsFeatures:
         features = self._make_features(**changes)
         owns_head = takes_outputs(features.model)
         return features._load_backbone(n_outputs if owns_head else None), owns_head
+
+    def _load_structure(self, n_outputs):
+        """The same network with any weights, which others are to replace."""
+        weights = None if self._has_name() else "pretrained"
+        return self._load_backbone(n_outputs, weights=weights)
+
+    def _make_augmentation(self, backbone):
+        """Function that makes random views of images, or None."""
+        if isinstance(self.augment, str) and self.augment == "none":
+            return None
+        preprocess = getattr(self._get_source(), "preprocess", "auto")
+        if preprocess != "auto":
+            raise ValueError(
+                f"augment={shorten(self.augment)} needs preprocess='auto', got"
+                f" {shorten(preprocess)}: use augment='none', or augment in preprocess"
+            )
+        return self._make_reader(backbone).make_augmentation(self.augment)
+
+    def _embed_frozen(self, samples, n_outputs=1):
+        """Features that the head would get before any training, and digests of the samples.
+
+        No target is known, so that a network made for the outputs has `n_outputs` of them.
+        """
+        from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
+        from sklearn_transfer.finetuning.freezing.prefix import EMBEDDING_TAP, extract
+
+        backbone, owns_head = self._load_backbone(n_outputs)
+        if owns_head:
+            backbone = make_embedding_backbone(backbone, Network(backbone, n_outputs, True))
+        reader = self._make_reader(backbone)
+        features = extract(self, reader, samples, backbone, EMBEDDING_TAP)
+        # Numbers that differ by the sign of a zero are equal.
+        samples = samples + 0.0 if self._takes_rows() else samples
+        digests = map(reader.known_digest, samples)
+        digests = [d or reader.read(s)[0] for d, s in zip(digests, samples, strict=True)]
+        return features, digests
+
+    def _describe_weights(self):
+        """Words for the network and its weights in a diagram."""
+        source = self._get_source()
+        model = source.model
+        if isinstance(model, os.PathLike):
+            model = os.fspath(model)
+        elif not isinstance(model, str):
+            model = getattr(model, "__qualname__", type(model).__name__)
+        if source.weights is None:
+            weights = "random"
+        elif isinstance(source.weights, Mapping) or source.weights != "pretrained":
+            weights = "given"
+        else:
+            weights = "pretrained" if self._has_name() else "its own"
+        return f"{model}, {weights} weights"
 
     def _has_random_weights(self):
         """Whether training begins with random weights."""
@@ -187,7 +242,7 @@ def _explain_source(source, name, value, default):
     return f"which reads no images: leave {name} at {default!r}"
 
 
-def _is_default(value, default):
+def is_default(value, default):
     """Whether a parameter, perhaps an array or a mapping, has its default."""
     if value is None or default is None:
         return value is default

@@ -14,7 +14,7 @@ class FineTunedRegressor(RegressorMixin, _BaseFineTuned):
 
     Parameters
     ----------
-    model : str, Module, callable, PretrainedFeatures or PretrainedTextFeatures, \
+    model : str, Module, callable, dict, PretrainedFeatures or PretrainedTextFeatures, \
 default="tf_efficientnet_lite0"
         Network, as `PretrainedFeatures` takes it, or one of texts, as "all-MiniLM-L6-v2"; see
         the notes. A module of torch is copied, never changed.
@@ -23,15 +23,19 @@ default="tf_efficientnet_lite0"
         Parameters of a module that do not require gradients stay as they are.
         An estimator of features, which is never fitted or changed, brings network, weights and
         all options of reading, such as `max_length`; they are searched as `model__max_length`.
+        A mapping of columns of a DataFrame to any of these, or to "passthrough" for numbers,
+        trains a network for each column under one head; see the notes of
+        `FineTunedClassifier`.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
-    freeze : "all", None, str, int or list of str, default="middle"
+    freeze : "all", None, str, int, list of str or dict, default="middle"
         What does not change: parameters, statistics of normalization, dropout and stochastic
         depth. "all" trains the head alone (a linear probe), None trains everything. A layer
         word ("shallow", "middle", "deep"), a stage index or a module's name, as in
         `PretrainedFeatures(layers=...)`, freezes all up to and including that layer. A list
-        holds names of modules or parameters, in which `*` stands for anything [1]_.
+        holds names of modules or parameters, in which `*` stands for anything [1]_. A dict has
+        a value for each column of `model`.
     schedule : {"constant", "lp-ft", "gradual"}, default="constant"
         "lp-ft" first fits the head alone, to the optimum of its loss, and then trains what
         `freeze` leaves [2]_. "gradual" then adds a stage at a time, from the deepest down to
@@ -64,8 +68,9 @@ default="tf_efficientnet_lite0"
         unless weights are random (`weights=None`, or a callable as model).
     augment : str or callable, default="none"
         Random views of the training images: "flip" (left-right), "standard" (crops, flips,
-        colors), "randaugment", "trivial", or a function from PIL image to PIL image. They
-        depend on `random_state`, the epoch and the row alone. Needs `preprocess="auto"`.
+        colors), "randaugment", "trivial", a function from PIL image to PIL image; of sounds
+        "time-shift", "gain", "noise", "standard" (all three), "spec-augment", a function of
+        waveforms. They depend on `random_state`, the epoch and the row alone.
     n_views : int or None, default=None
         Number of views of each image, made once and used in turn; None makes new ones in each
         epoch, for which frozen layers run every time. Only used with `augment`.
@@ -117,7 +122,7 @@ default="tf_efficientnet_lite0"
         What runs the frozen layers, as in `PretrainedFeatures`; after a pickle or `load`
         PyTorch runs all layers.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Type of the arithmetic of trained layers, by autocast. "float16" needs a GPU.
     n_jobs : int or None, default=None
@@ -151,9 +156,9 @@ default="tf_efficientnet_lite0"
         Steps taken, and predictions for the target beside those of a head without adaptation.
         It prints itself. Set where the network was adapted.
     n_features_in_ : int
-        Number of columns of X; only when `preprocess=None`.
+        Number of columns of X; only when `preprocess=None` or `model` names columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X; only when `preprocess=None` and X is a DataFrame.
+        Names of the columns of X, where it is a DataFrame; only as `n_features_in_`.
 
     See Also
     --------
@@ -192,7 +197,8 @@ default="tf_efficientnet_lite0"
     network by `model`, as `load` does; modules and mappings of tensors are refused.
 
     Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
-    are `augment`, `mixup` and `cutmix`: the dropout of trained layers varies texts.
+    are `augment`, `mixup` and `cutmix`: dropout varies texts. Sounds are taken as by
+    `PretrainedAudioFeatures`; those of several windows need `freeze="all"`.
     With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
     `value_range`, `preprocess`, `background` and, for random weights and callables,
     `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this

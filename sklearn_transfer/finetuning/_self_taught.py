@@ -83,7 +83,7 @@ class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimat
     background : str or (red, green, blue), default="white"
         Color under transparent pixels.
     device : str, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        "auto" is a CUDA device where one can be used, else the CPU.
     random_state : int, RandomState instance or None, default=0
         Draws first weights, order, noise, masks and the samples held out.
     verbose : bool or int, default=False

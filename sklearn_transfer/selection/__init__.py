@@ -2,6 +2,7 @@
 
 from sklearn_transfer.selection._adaptations import rank_adaptations
 from sklearn_transfer.selection._duplicates import duplicate_groups
+from sklearn_transfer.selection._label_errors import label_errors
 from sklearn_transfer.selection._label_free_scorers import (
     ATCScorer,
     BNMScorer,
@@ -15,6 +16,7 @@ from sklearn_transfer.selection._mmd import mmd, mmd_test
 from sklearn_transfer.selection._negative import negative_transfer_test
 from sklearn_transfer.selection._ranking import rank_backbones
 from sklearn_transfer.selection._reverse_validation import ReverseValidationScorer
+from sklearn_transfer.selection._robustness import robustness_report
 from sklearn_transfer.selection._scores import gbc, h_score, leep, nce
 from sklearn_transfer.selection._shift import shift_report
 from sklearn_transfer.selection._target_accuracy import target_accuracy
@@ -31,6 +33,7 @@ __all__ = [
     "duplicate_groups",
     "gbc",
     "h_score",
+    "label_errors",
     "label_shift_test",
     "leep",
     "logme",
@@ -40,6 +43,7 @@ __all__ = [
     "negative_transfer_test",
     "rank_adaptations",
     "rank_backbones",
+    "robustness_report",
     "shift_report",
     "target_accuracy",
 ]

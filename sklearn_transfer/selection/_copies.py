@@ -168,9 +168,9 @@ def propose_pairs(views, n_neighbors):
     for view in views:
         for rows, others, cosines in _iterate_neighbors(view, n_neighbors):
             low, high = np.minimum(rows, others), np.maximum(rows, others)
-            for pair, cosine in zip(zip(low.tolist(), high.tolist()), cosines.tolist()):
-                if cosine > found.get(pair, -2):
-                    found[pair] = cosine
+            for *pair, cosine in np.column_stack([low, high, cosines]).tolist():
+                pair = tuple(map(int, pair))
+                found[pair] = max(cosine, found.get(pair, cosine))
     pairs = sorted(found)
     cosines = np.array([found[pair] for pair in pairs])
     return np.array(pairs, dtype=np.intp).reshape(-1, 2), cosines

@@ -114,10 +114,11 @@ def duplicate_groups(
     - images: neighbors are those of gray pictures of 16 x 16 and 8 x 8 pixels. A pair is then
       registered at 64 x 64 pixels over shifts and over scales of rows and of columns, by
       Gauss-Newton steps [1]_. Its similarity is the correlation of gray levels, or that of
-      their fine detail if it is smaller, and 0 unless 77 % of the area of both is common. So
-      pictures that were encoded again, resized, lit differently, or cropped by up to a tenth
-      of each side are copies; turned and mirrored ones are not. Two photos of one thing are
-      copies if they could be one photo, such as frames of a film.
+      their fine detail if it is smaller, and 0 unless 77 % of the area of both is common, or
+      95 % where the light differs. So pictures that were encoded again, resized, lit
+      differently, or cropped by up to a tenth of each side are copies; turned and mirrored
+      ones are not. Two photos of one thing are copies if they could be one photo, such as
+      frames of a film.
     - texts: neighbors are those by shared runs of five letters, rare ones, without case and
       punctuation; the similarity is the number of runs in both over that in either [2]_.
       Translations and paraphrases are not copies.

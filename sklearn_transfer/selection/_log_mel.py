@@ -54,7 +54,7 @@ class LogMelFeatures(PretrainedAudioFeatures):
 
     def _resolve(self, backbone, layers):
         if layers == "logits":
-            raise ValueError("loudness of bands comes with no classifier")
+            raise ValueError("layers='logits': loudness of bands comes with no classifier")
         return resolve_taps(backbone, None, "auto")
 
     def _resolve_engine(self, backbone):

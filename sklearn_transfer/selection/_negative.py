@@ -202,14 +202,14 @@ def negative_transfer_test(
     y = as_target(y)
     X, y = indexable(X, y if hasattr(y, "shape") else np.asarray(y))
     _check_target(transferred, baseline, X_target, y_target)
-    name, reference = _resolve_baseline(transferred, baseline)
+    name, reference = resolve_baseline(transferred, baseline)
     scoring = _choose_scoring(transferred) if scoring is None else scoring
     scorers = [check_scoring(model, scoring) for model in (transferred, reference)]
     fit = partial(fit_for_target, X_target=X_target)
     fits = [fit, fit_alone if name == "source-only" else fit]
     random_state = check_random_state(random_state)
     options = _FOLDS if y_target is None else _HALVES
-    folds = _build_folds(cv, transferred, X, y, random_state, options)
+    folds = build_folds(cv, transferred, X, y, random_state, options)
     labeled = None
     if y_target is not None:
         labeled = select_labeled(X_target, y_target, scorers[0], random_state)
@@ -261,7 +261,7 @@ def _check_target(transferred, baseline, X_target, y_target):
         )
 
 
-def _resolve_baseline(transferred, baseline):
+def resolve_baseline(transferred, baseline):
     """Name of the baseline, and the estimator that it is."""
     if not isinstance(baseline, str):
         return type(baseline).__name__, baseline
@@ -296,7 +296,7 @@ def _name_scoring(scoring):
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _build_folds(cv, estimator, X, y, random_state, options):
+def build_folds(cv, estimator, X, y, random_state, options):
     """Rows to fit on and rows to score, of each fold."""
     classes = is_classifier(estimator) and type_of_target(y) in ("binary", "multiclass")
     if cv is None:

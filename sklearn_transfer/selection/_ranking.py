@@ -1,6 +1,5 @@
 """Ranking of networks and their layers by a score, from one pass per network."""
 
-import copy
 import os
 import warnings
 from collections import Counter, defaultdict
@@ -10,7 +9,7 @@ from functools import partial
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -19,7 +18,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
 from sklearn_transfer._process.blas import FEW_ROWS, one_blas_thread
-from sklearn_transfer._validation import as_target, resolve_task, shorten, suggest_near
+from sklearn_transfer._validation import as_target, resolve_task
 from sklearn_transfer.selection._logme import logme
 from sklearn_transfer.selection._ranked_features import (
     build_extractor,
@@ -164,10 +163,10 @@ def rank_backbones(
 
     Notes
     -----
-    "log-mel" has one row as well. "tfidf" has one row, whatever `layers`: frequencies of words in the texts of X, at most
-    the 10,000 most frequent, weighted by their rarity. Networks that rank below it do not pay
-    for these texts. In cross-validation its words and weights are those of all of X, which
-    uses no labels.
+    "log-mel" and "tfidf" have one row, whatever `layers`. The latter are frequencies of words
+    in the texts of X, at most the 10,000 most frequent, weighted by their rarity. Networks
+    that rank below their baseline do not pay for these samples. In cross-validation the words
+    and weights are those of all of X, which uses no labels.
 
     A network that cannot be loaded or run, or lacks the layer, keeps its row with the
     reason, and one warning names all of them. Features stay in the cache: a second call, or
@@ -262,9 +261,7 @@ def _name_extractors(models, params, verbose, of_sounds):
         models = [models]
     if not len(models):
         raise ValueError("models is empty: name at least one network")
-    extractors = [
-        build_extractor(model, params or {}, verbose, of_sounds) for model in models
-    ]
+    extractors = [build_extractor(model, params or {}, verbose, of_sounds) for model in models]
     return list(zip(names or _build_names(extractors), extractors, strict=True))
 
 

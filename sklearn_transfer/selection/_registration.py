@@ -11,7 +11,10 @@ _KEPT = 0.5  # correlation at the smallest side from which a pair is examined fu
 _STARTS = (1.0, 0.9, 1.1)  # scales at which the search begins
 _MOST_SCALE, _MOST_SHIFT = 0.18, 0.12  # of the side
 _LEAST_OVERLAP = 0.6  # while searching
-_COMMON = 0.77  # of the area of both pictures; a crop to nine tenths of each side leaves 0.81
+# Share of both pictures that must be common: a crop to nine tenths of each side leaves 0.81.
+# Where the light differs, only a smaller crop counts, or else any two photos of one thing.
+_COMMON, _COMMON_IN_OTHER_LIGHT = 0.77, 0.95
+_SAME_CONTRAST, _SAME_LEVEL = 1.25, 8.0  # most ratio of deviations, difference of means
 _PAIRS_AT_ONCE = 256
 _FLAT = 1.0  # gray levels of standard deviation below which a picture shows nothing
 
@@ -117,7 +120,9 @@ def _sample(stacks, warp):
     inside = ((rows >= -0.5) & (rows <= side - 0.5))[:, :, None]
     inside = inside & ((columns >= -0.5) & (columns <= side - 0.5))[:, None, :]
     low = [np.clip(np.floor(a), 0, side - 2).astype(np.intp) for a in at]
-    part = [np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)]
+    part = [
+        np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)
+    ]
     index = np.arange(n)[:, None, None]
     y, x = low[0][:, :, None], low[1][:, None, :]
     fy, fx = part[0][:, :, None], part[1][:, None, :]
@@ -165,7 +170,19 @@ def _compare_registered(a, b, warp):
     detail = _correlate(_sharpen(a), _sharpen(moved), inside)[0]
     share = inside.mean(axis=(1, 2))
     common = np.minimum(share, share * warp[:, 0] * warp[:, 1])
-    return np.where(common >= _COMMON, np.minimum(agreement, detail), 0)
+    needed = np.where(_have_same_light(a, moved, inside), _COMMON, _COMMON_IN_OTHER_LIGHT)
+    return np.where(common >= needed, np.minimum(agreement, detail), 0)
+
+
+def _have_same_light(a, b, inside):
+    """Whether means and deviations of gray levels are nearly equal."""
+    means, deviations = [], []
+    for values in (a, b):
+        means.append(values.mean(axis=(1, 2), where=inside))
+        deviations.append(values.std(axis=(1, 2), where=inside))
+    ratio = deviations[0] / np.maximum(deviations[1], 1e-3)
+    is_like = (ratio <= _SAME_CONTRAST) & (ratio >= 1 / _SAME_CONTRAST)
+    return is_like & (np.abs(means[0] - means[1]) <= _SAME_LEVEL)
 
 
 def _sharpen(pictures):

@@ -140,3 +140,9 @@ def test_a_column_without_a_usable_entry_is_refused():
     message = "None of the 2 entries of column 'a' can be used.*'drop', \\['a'\\]"
     with pytest.raises(ValueError, match=message):
         embed(["broken", None, "broken"])
+
+
+def test_errors_of_extractors_have_a_note_with_the_column():
+    with pytest.raises(ValueError, match="could not|invalid literal") as caught:
+        embed(["no number"])
+    assert caught.value.__notes__ == ["while computing features of column 'a'"]

@@ -171,12 +171,15 @@ UNCLEAR = {
         [Image.new("RGB", (4, 4)) if k % 3 else "a text" for k in range(N)][::-1] + ["b"] * N,
         "mixes",
     ),
+    "records": ([f'{{"a": {k}, "b": "some more words"}}' for k in range(N)], "as columns"),
     "unclear dates": ([f"{m}/{m}/2024" for m in MONTHS[:12]], "day and month"),
     "dates with others": ([f"2024-01-{d}" for d in DAYS[:28]] + ["soon"], "and 1 other"),
     "numbers with others": ([str(k * 3) for k in range(N)] + ["many"], "such as 'many'"),
     "thousands": ([f"{k % 9 + 1},{k + 100}" for k in range(N)], "separators"),
     "money": ([f"${k}.50" for k in range(N)], "units"),
     "weights": ([f"{k}.5 kg" for k in range(N)], "units"),
+    "hours and minutes": ([f"{k % 5}h {k}m" for k in range(N)], "units"),
+    "sizes": ([f"{k}x{k + 3} cm" for k in range(N)], "units"),
     "times of day": ([f"{k % 24:02d}:{k % 60:02d}" for k in range(N)], "other marks"),
     "decimal commas that repeat": (draw([f"{k},5" for k in range(30)], 300), "separators"),
     "ages": ([f"{k} years" for k in range(N)], "units"),
@@ -217,6 +220,10 @@ def test_mixed_types_offer_the_kinds_that_they_have():
 
 def test_paths_with_spaces_and_commas_are_images(tmp_path):
     assert decide(write_images(tmp_path / "my photos, 2024")).kind == "image"
+
+
+def test_paths_stored_as_categories_are_images(tmp_path):
+    assert decide_column(pd.Series(write_images(tmp_path), dtype="category")).kind == "image"
 
 
 def test_paths_from_the_current_folder_are_images(tmp_path, monkeypatch):
@@ -352,6 +359,11 @@ def test_messages_shorten_long_entries():
 def test_complex_numbers_are_refused():
     with pytest.raises(ValueError, match="Complex data not supported, column 'z'"):
         decide_column(pd.Series([1j, 2j]), "z")
+
+
+def test_long_strings_of_digits_take_no_time():
+    values = [f"{'1 ' * 2000}{'2,' * 2000}!!!!{k}x" for k in range(N)]
+    assert decide(values) is not None
 
 
 def test_letters_are_no_measures():

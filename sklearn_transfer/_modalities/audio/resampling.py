@@ -7,7 +7,8 @@ import numpy as np
 
 # Zero crossings of the filter on each side, as in SciPy's default.
 _HALF_WIDTH = 10
-_LARGEST_DENOMINATOR = 100_000
+# Largest factor of a ratio of rates; the filter is 20 times as long.
+_LARGEST_FACTOR = 100_000
 
 
 def resample(blocks, rate, new_rate, block_length):
@@ -28,10 +29,7 @@ def resample(blocks, rate, new_rate, block_length):
     the whole: a part is filtered with the samples around it that the filter reaches, and
     begins where the grids of both rates meet.
     """
-    ratio = Fraction(new_rate).limit_denominator(_LARGEST_DENOMINATOR) / Fraction(
-        rate
-    ).limit_denominator(_LARGEST_DENOMINATOR)
-    up, down = ratio.numerator, ratio.denominator
+    up, down = find_ratio(rate, new_rate)
     if up == down:
         yield from blocks
         return
@@ -56,6 +54,27 @@ def resample(blocks, rate, new_rate, block_length):
     if held is not None and held.shape[1] > n_before:
         found = resample_poly(held, up, down, axis=1, window=filter_)
         yield found[:, n_before * up // down :]
+
+
+def find_ratio(rate, new_rate):
+    """Return the factors (up, down) that bring one sampling rate to another.
+
+    They are exact for rates of few digits, or of few digits per sample ("once an hour"). Of
+    others, such as measured ones, the ratio is met to about 1e-8.
+    """
+    ratio = _make_fraction(new_rate) / _make_fraction(rate)
+    is_up = ratio > 1
+    larger = ratio if is_up else 1 / ratio
+    larger = larger.limit_denominator(max(int(_LARGEST_FACTOR / larger), 1))
+    factors = larger.numerator, larger.denominator
+    return factors if is_up else factors[::-1]
+
+
+def _make_fraction(rate):
+    """Return a rate as a fraction, without the error of its binary form."""
+    if rate < 1:
+        return 1 / Fraction(1 / rate).limit_denominator(_LARGEST_FACTOR)
+    return Fraction(rate).limit_denominator(_LARGEST_FACTOR)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,13 +1,12 @@
 """Containers of sounds and time series: a list of them, or a numeric array."""
 
 import os
-import warnings
 
 import numpy as np
 
 from sklearn_transfer._modalities.audio import contents
 from sklearn_transfer._modalities.audio.tracks import count_file_channels
-from sklearn_transfer._modalities.contents import BadSampleError, is_tensor
+from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.samples import as_samples
 from sklearn_transfer._validation import shorten
 
@@ -58,32 +57,20 @@ def _check_array(X, sampling_rate):
             f"X is an array {X.shape} of waveforms without a sampling rate; pass"
             " sampling_rate=, in Hz, or pairs (waveform, sampling_rate)"
         )
-    if X.ndim == 3 and X.shape[1] > X.shape[2]:
-        warnings.warn(
-            f"X of shape {X.shape} is taken for {X.shape[1]} channels of {X.shape[2]} times"
-            " each; if these are the other way around, pass X.transpose(0, 2, 1)",
-            UserWarning,
-            stacklevel=2,
-        )
     return X
 
 
-def count_channels(samples):
+def count_channels(samples, sampling_rate):
     """Return the number of channels of the first sample that can be used, 1 if none can."""
     for sample in samples:
         try:
-            return _count_channels(sample)
+            content = contents.read_sample(sample, sampling_rate)[1]
+            if isinstance(content, contents.Waveforms):
+                return len(content.array) if content.array.ndim == 2 else 1
+            return count_file_channels(content)
         except BadSampleError:
             continue
     return 1
-
-
-def _count_channels(sample):
-    if isinstance(sample, tuple) and len(sample) == 2 and contents.is_rate(sample[1]):
-        sample = sample[0]
-    if isinstance(sample, np.ndarray) or is_tensor(sample):
-        return sample.shape[0] if sample.ndim == 2 else 1
-    return count_file_channels(contents.read_sample(sample, None)[1])
 
 
 def refuse_other_samples(samples):

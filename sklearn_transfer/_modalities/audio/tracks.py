@@ -11,6 +11,12 @@ from sklearn_transfer._modalities.audio.contents import (
     Waveforms,
     identify_sound,
 )
+from sklearn_transfer._modalities.audio.endings import (
+    TAIL,
+    check_count,
+    check_log,
+    check_pages,
+)
 from sklearn_transfer._modalities.contents import (
     BadSampleError,
     identify_open_file,
@@ -20,8 +26,9 @@ from sklearn_transfer._validation import import_optional, shorten
 
 # Samples of a channel that are decoded at once.
 BLOCK = 1 << 18
-# Largest absolute value of floats that are taken for sound, 18 dB above full scale.
-_LOUDEST = 8.0
+# Largest absolute value that is taken for sound, 18 dB above full scale in an array, whose
+# scale may be another, and 40 dB in a file: some of Ogg Vorbis are as overdriven as that.
+_LOUDEST, _LOUDEST_OF_FILES = 8.0, 100.0
 _SCALES = {"int8": 2**7, "int16": 2**15, "int32": 2**31}
 _OFFSETS = {"uint8": 2**7, "uint16": 2**15}
 # Formats that soundfile does not read, by the first bytes from the place given.
@@ -59,16 +66,17 @@ def read_blocks(content, is_series=False, has_channels_first=False):
     """
     if isinstance(content, Waveforms):
         blocks = _split_waveforms(content.array, is_series, has_channels_first)
-        return content.sampling_rate, _check_blocks(blocks, content.sampling_rate, is_series)
+        loudest = np.inf if is_series else _LOUDEST
+        return content.sampling_rate, _check_blocks(blocks, content.sampling_rate, loudest)
     blocks = _decode(content)
     rate = next(blocks)
-    return rate, _check_blocks(blocks, rate, is_series)
+    return rate, _check_blocks(blocks, rate, np.inf if is_series else _LOUDEST_OF_FILES)
 
 
 def count_file_channels(content):
     """Return the number of channels of a file by its header."""
     soundfile = import_optional("soundfile", "audio", "reading files of sounds")
-    with _open_content(content) as (file, head):
+    with _open_content(content) as (file, head, _):
         try:
             with soundfile.SoundFile(file, closefd=False) as track:
                 return track.channels
@@ -80,7 +88,9 @@ def _split_waveforms(array, is_series, has_channels_first):
     array = _orient(array, has_channels_first)
     for start in range(0, array.shape[1], BLOCK):
         part = array[:, start : start + BLOCK]
-        yield part.astype(np.float32) if is_series else _scale(part)
+        with np.errstate(over="ignore"):  # infinity is refused later
+            part = part.astype(np.float32) if is_series else _scale(part)
+        yield part
 
 
 def _orient(array, has_channels_first):
@@ -110,15 +120,17 @@ def _scale(part):
     )
 
 
-def _check_blocks(blocks, rate, is_series):
+def _check_blocks(blocks, rate, loudest):
     n_seen = 0
     for block in blocks:
         finite = np.isfinite(block).all(axis=0)
         if not finite.all():
             first = n_seen + int(np.argmin(finite))
-            raise BadSampleError(f"has NaN or infinity, first at {first / rate:.3f} s")
+            raise BadSampleError(
+                f"has NaN, infinity or numbers beyond 3e38, first at {first / rate:.3f} s"
+            )
         largest = float(np.abs(block).max())
-        if not is_series and largest > _LOUDEST:
+        if largest > loudest:
             raise BadSampleError(
                 f"has floats up to {largest:g}, and sound lies between -1 and 1; divide by"
                 " the full scale of its source, such as 32768 for 16 bits"
@@ -132,29 +144,38 @@ def _check_blocks(blocks, rate, is_series):
 def _decode(content):
     """Yield the sampling rate of a file, then its blocks."""
     soundfile = import_optional("soundfile", "audio", "reading files of sounds")
-    with _open_content(content) as (file, head):
+    with _open_content(content) as (file, head, tail):
         try:
             with soundfile.SoundFile(file, closefd=False) as track:
+                check_log(track.extra_info)
+                if track.format == "OGG":
+                    check_pages(tail)
                 yield float(track.samplerate)
+                n_read = 0
                 while len(block := track.read(BLOCK, dtype="float32", always_2d=True)):
+                    n_read += len(block)
                     yield np.ascontiguousarray(block.T)
+                if track.format == "MP3":
+                    check_count(n_read, track.frames)
         except soundfile.LibsndfileError as error:
             raise BadSampleError(_describe_failure(head, error)) from error
 
 
 @contextmanager
 def _open_content(content):
-    """Context with what soundfile opens, and the first bytes of a file."""
+    """Context with what soundfile opens, and the first and the last bytes of a file."""
     if not isinstance(content, LargeFile):
         if not content:
             raise BadSampleError("is empty: 0 bytes")
-        yield io.BytesIO(content), content[:32]
+        yield io.BytesIO(content), content[:32], content[-TAIL:]
         return
     with open_regular(content.path) as file:
         _check_unchanged(content, file)
         head = file.read(32)
+        file.seek(-min(TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        tail = file.read()
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # where soundfile, without a buffer, begins
-        yield file.fileno(), head
+        yield file.fileno(), head, tail
         _check_unchanged(content, file)
 
 

@@ -14,22 +14,35 @@ def group_parameters(network, lr, weight_decay, layer_decay):
     The head has `lr`, a bottleneck twice as much; each layer below has `layer_decay` times the
     one above. Layers are timm's where the network is timm's, else stages.
     """
-    depths = _find_depths(network)
-    deepest = max(depths.values(), default=0) + 1
-    skipped = getattr(network.body, "no_weight_decay", set)()
+    heights, skipped = _find_heights(network)
     groups = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        inner = name.removeprefix(BODY)
-        bare = parameter.ndim <= 1 or inner.endswith(".bias") or inner in skipped
-        depth = depths.get(name, deepest)
+        bare = parameter.ndim <= 1 or name.endswith(".bias") or name in skipped
+        height = heights.get(name, 0)
         share = _BOTTLENECK_SHARE if name.startswith("bottleneck.") else 1.0
-        group = groups.setdefault((depth, bare, share), {"params": []})
+        group = groups.setdefault((height, bare, share), {"params": []})
         group["params"].append(parameter)
-        group["lr"] = group["base_lr"] = share * lr * layer_decay ** (deepest - depth)
+        group["lr"] = group["base_lr"] = share * lr * layer_decay**height
         group["weight_decay"] = 0.0 if bare else weight_decay
     return list(groups.values())
+
+
+def _find_heights(network):
+    """Layers between each parameter of the body and the head, and names without decay."""
+    if network.columns is None:
+        depths = _find_depths(network)
+        deepest = max(depths.values(), default=0) + 1
+        skipped = getattr(network.body, "no_weight_decay", set)()
+        heights = {name: deepest - depth for name, depth in depths.items()}
+        return heights, {BODY + name for name in skipped}
+    heights, skipped = {}, set()
+    for column, trunk in network.columns.items():
+        own, bare = _find_heights(trunk)
+        heights |= {network.map_name(column, name): height for name, height in own.items()}
+        skipped |= {network.map_name(column, name) for name in bare}
+    return heights, skipped
 
 
 def _find_depths(network):

@@ -31,11 +31,12 @@ class Phase:
     is_constant: bool = False
 
 
-def plan_phases(schedule, target, n_epochs, network, backbone, batch):
+def plan_phases(schedule, target, n_epochs, network, backbone, batch, plan_steps=None):
     """Phases of a schedule that ends with `target`, a `Frozen`.
 
     "lp-ft" first fits the head alone [Kumar 2022]; "gradual" then adds one stage at a time,
-    from the deepest one down [Howard 2018], in at most half of the epochs.
+    from the deepest one down [Howard 2018], in at most half of the epochs. `plan_steps` finds
+    these stages where several columns have their own.
     """
     if schedule == "constant":
         return [Phase("train", target, n_epochs)]
@@ -44,7 +45,8 @@ def plan_phases(schedule, target, n_epochs, network, backbone, batch):
         is_done = target == probe.frozen and network.bottleneck is None
         n_epochs = 0 if is_done else n_epochs
         return [probe, Phase("train", target, n_epochs, _AFTER_PROBE)]
-    steps = _plan_steps_down(target, n_epochs // 2, network, backbone, batch)
+    plan_steps = _plan_steps_down if plan_steps is None else plan_steps
+    steps = plan_steps(target, n_epochs // 2, network, backbone, batch)
     share = len(steps) and max(n_epochs // 2 // len(steps), 1)
     found = [Phase(f"from {name}", frozen, share, _AFTER_PROBE) for name, frozen in steps]
     last = Phase("train", target, n_epochs - share * len(steps), _AFTER_PROBE)

@@ -21,12 +21,13 @@ class Frozen:
 
     `parameters` get no gradient; `modules` stay in evaluation mode: statistics of
     normalization, dropout, stochastic depth. All up to the `boundary` is frozen: the name of
-    a module, "embedding" where that is the whole body, or None.
+    a module, "embedding" where that is the whole body, or None. Where there are several
+    columns it may be a tuple of pairs of a column and its boundary.
     """
 
     parameters: frozenset = frozenset()
     modules: frozenset = frozenset()
-    boundary: str | None = None
+    boundary: str | tuple | None = None
 
 
 def resolve_freeze(freeze, network, backbone, batch):

@@ -141,6 +141,15 @@ class FrozenPrefix:
         with self.split.resume(network) as resumed:
             yield partial(resumed, run)
 
+    def compute_known(self, estimator, samples, row_label):
+        """Activations of samples that are to be predicted."""
+        reader = estimator._make_reader(self.backbone)
+        return self.compute_activations(estimator, reader, samples, row_label)
+
+    def resume_trunk(self, trunk):
+        """Context of a function of activations that gives the embeddings of a trunk."""
+        return self._resume(trunk, trunk.embed, _return_same)
+
     @contextmanager
     def enter(self, network):
         """Context in which the network, for training, takes activations and goes on."""
@@ -176,6 +185,10 @@ def find_prefix(boundary, network, backbone, noise):
         )
         return None
     return FrozenPrefix(boundary, found, backbone)
+
+
+def _return_same(embeddings):
+    return embeddings
 
 
 def _to_device(array, backbone):

@@ -1,5 +1,6 @@
 """Inputs of the network for the samples of a fit, each of which is read once."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +21,39 @@ from sklearn_transfer.finetuning.loop.target import TargetBatches
 _ROWS_AT_ONCE = 512
 
 
-class FitInputs:
+class BaseFitInputs(ABC):
+    """Inputs of the samples of a fit, for one network or for those of several columns."""
+
+    @abstractmethod
+    def make_training_inputs(self, part, prefix):
+        """Inputs of the rows of a part, from the frozen prefix where there is one."""
+
+    @abstractmethod
+    def make_fixed_inputs(self, part, prefix):
+        """Inputs that are the same in all epochs."""
+
+    @abstractmethod
+    def embed(self, part, inputs, network, prefix):
+        """Embeddings of the rows of a part, whose inputs are given, in evaluation mode."""
+
+    def embed_fixed(self, part, network, prefix):
+        """Embeddings of the rows of a part without augmentation."""
+        inputs = None if prefix is None else self.make_fixed_inputs(part, prefix)
+        return self.embed(part, inputs, network, prefix)
+
+    def draw_target_batches(self, prefix, net):
+        """`TargetBatches` for a net; None where it is not adapted to a target domain.
+
+        Each process draws its own, and each call of `partial_fit` goes on with others.
+        """
+        if self.parts.target is None or net.adaptation is None:
+            return None
+        inputs = self.make_training_inputs(self.parts.target, prefix)
+        seed = (self.seed, net.setting.process_index, net.state_.n_passes)
+        return TargetBatches(inputs, net.state_, seed)
+
+
+class FitInputs(BaseFitInputs):
     """Payloads, views and activations of the samples of a fit.
 
     Parameters
@@ -43,6 +76,21 @@ class FitInputs:
         self.signature, self._images, self._views = None, {}, {}
 
     @property
+    def format(self):
+        """What payloads hold."""
+        return self.reader.format
+
+    @property
+    def input_source(self):
+        """Where the shape of the network's input comes from, for messages."""
+        return self.reader.input_source
+
+    @property
+    def array_name(self):
+        """Name of the first array of a payload, known once samples were read."""
+        return self.signature[0][0]
+
+    @property
     def may_reuse(self):
         """Whether a row has the same activations in all epochs, so that they can be kept."""
         estimator = self.estimator
@@ -60,8 +108,8 @@ class FitInputs:
         if self.reader.format.is_ragged and (self.estimator.mixup or self.estimator.cutmix):
             raise ValueError(
                 f"mixup={self.estimator.mixup:g} and cutmix={self.estimator.cutmix:g} mix"
-                f" numbers of two samples, but a {self.reader.unit} has any number of them: set"
-                " both to 0"
+                f" numbers of two samples, but a {self.reader.unit} has any number of them:"
+                " set both to 0"
             )
         shape = self.reader.format.input_shape(self.signature)
         if self.estimator.cutmix and len(shape) < 2:
@@ -151,22 +199,6 @@ class FitInputs:
         chunks = np.array_split(np.arange(len(part)), -(-len(part) // _ROWS_AT_ONCE))
         activations = (inputs.take(rows, 0)["input"].numpy() for rows in chunks)
         return np.concatenate([prefix.embed(network, array) for array in activations])
-
-    def embed_fixed(self, part, network, prefix):
-        """Embeddings of the rows of a part without augmentation."""
-        inputs = None if prefix is None else self.make_fixed_inputs(part, prefix)
-        return self.embed(part, inputs, network, prefix)
-
-    def draw_target_batches(self, prefix, net):
-        """`TargetBatches` for a net; None where it is not adapted to a target domain.
-
-        Each process draws its own, and each call of `partial_fit` goes on with others.
-        """
-        if self.parts.target is None or net.adaptation is None:
-            return None
-        inputs = self.make_training_inputs(self.parts.target, prefix)
-        seed = (self.seed, net.setting.process_index, net.state_.n_passes)
-        return TargetBatches(inputs, net.state_, seed)
 
     def _load_payloads(self, part):
         """Payloads of a part, as `read_payloads` gives them."""

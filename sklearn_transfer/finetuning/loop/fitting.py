@@ -7,7 +7,13 @@ from functools import partial
 import torch
 
 from sklearn_transfer._networks.inputs import map_tensors
-from sklearn_transfer.finetuning._ragged import Ragged
+from sklearn_transfer.finetuning._inputs import Fixed
+from sklearn_transfer.finetuning.freezing.columns import (
+    find_column_prefixes,
+    make_no_prefix,
+    plan_column_steps,
+    resolve_columns,
+)
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
 from sklearn_transfer.finetuning.freezing.policies import (
     EMBEDDING,
@@ -25,6 +31,7 @@ from sklearn_transfer.finetuning.loop.bottleneck import (
     warn_of_fixed_features,
 )
 from sklearn_transfer.finetuning.loop.build import build_net, build_pull
+from sklearn_transfer.finetuning.loop.column_inputs import ColumnInputs
 from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
 from sklearn_transfer.finetuning.loop.history import History
@@ -76,7 +83,8 @@ class Fitting:
     def __init__(self, estimator, targets, backbone, network, parts, seed):
         self.estimator, self.targets, self.backbone = estimator, targets, backbone
         self.network, self.parts, self.seed = network, parts, seed
-        self.inputs = FitInputs(estimator, backbone, parts, seed)
+        make_inputs = FitInputs if network.columns is None else ColumnInputs
+        self.inputs = make_inputs(estimator, backbone, parts, seed)
         self.net, self.frozen, self.prefix, self.start = None, None, None, None
         self.entries, self.loop, self.baseline = [], None, None
         self.is_continued, self._is_standardized = False, False
@@ -110,6 +118,7 @@ class Fitting:
                 self.network,
                 self.backbone,
                 take_first_rows(noise, 2),
+                None if self.network.columns is None else plan_column_steps,
             )
             self._train(phases)
         return self
@@ -131,7 +140,7 @@ class Fitting:
         self.inputs.read()
         noise = self.inputs.make_noise(3)
         self.network.to(self.backbone.device).eval()
-        self.network.add_head(noise, self.inputs.reader.input_source)
+        self.network.add_head(noise, self.inputs.input_source)
         frozen = self._find_frozen(noise)
         if self.parts.target is not None and needs_bottleneck(self.network, frozen):
             self.network.add_bottleneck()
@@ -141,7 +150,8 @@ class Fitting:
         estimator = self.estimator
         if estimator.lora_rank is None:
             rows = take_first_rows(noise, 2)
-            return resolve_freeze(estimator.freeze, self.network, self.backbone, rows)
+            resolve = resolve_freeze if self.network.columns is None else resolve_columns
+            return resolve(estimator.freeze, self.network, self.backbone, rows)
         names = add_lora(self.network, estimator.lora_rank)
         self.network.to(self.backbone.device).eval()
         return Frozen(names, frozenset(self.network.find_norms()), None)
@@ -267,13 +277,13 @@ class Fitting:
         """Outputs of the trained network for the rows of a part."""
         inputs = self.inputs.make_fixed_inputs(part, self.prefix)
         if self.prefix is not None:
-            known = inputs if isinstance(inputs, Ragged) else inputs.batch["input"]
+            known = inputs.batch["input"] if isinstance(inputs, Fixed) else inputs
             return self.prefix.compute_outputs(self.network, known, "logits")
-        self.net.feed_ = Feed(format=self.inputs.reader.format)
+        self.net.feed_ = Feed(format=self.inputs.format)
         return run_network(self.net, inputs)
 
     def _make_feed(self):
-        valid, score, given = self.parts.valid, None, self.inputs.reader.format
+        valid, score, given = self.parts.valid, None, self.inputs.format
         if valid is not None:
             valid = valid.make_rows(self.inputs.make_fixed_inputs(valid, self.prefix))
             score = self._score
@@ -282,7 +292,7 @@ class Fitting:
             score=score,
             format=given if self.prefix is None else self.prefix.find_format(given),
             target=self.inputs.draw_target_batches(self.prefix, self.net),
-            array_name="input" if self.prefix is not None else self.inputs.signature[0][0],
+            array_name="input" if self.prefix is not None else self.inputs.array_name,
         )
 
     def _keeps_norms(self):
@@ -293,18 +303,31 @@ class Fitting:
 
     def _choose_prefix(self, boundary):
         """`FrozenPrefix`, or None where each epoch runs the whole network."""
-        if not self.inputs.may_reuse:
-            return None
-        if self.is_continued:
-            return self.prefix
-        return None if boundary is None else self._find_prefix(boundary)
+        has_columns, prefix = self.network.columns is not None, None
+        if self.inputs.may_reuse:
+            if self.is_continued:
+                prefix = self.prefix
+            elif boundary is not None:
+                reused = self.inputs.reused if has_columns else None
+                prefix = self._find_prefix(boundary, reused)
+        if prefix is None and has_columns:
+            return make_no_prefix(self.backbone)
+        return prefix
 
-    def _find_prefix(self, boundary):
-        if boundary not in self._prefixes:
+    def _find_prefix(self, boundary, reused=None):
+        """Prefix up to a boundary; of several columns those in `reused`, None for all."""
+        key = (boundary, None if reused is None else frozenset(reused))
+        if key not in self._prefixes:
             noise = self.inputs.make_noise(3)
-            found = find_prefix(boundary, self.network, self.backbone, noise)
-            self._prefixes[boundary] = found
-        return self._prefixes[boundary]
+            if self.network.columns is None:
+                found = find_prefix(boundary, self.network, self.backbone, noise)
+            else:
+                reused = self.network.columns if reused is None else reused
+                found = find_column_prefixes(
+                    boundary, self.network, self.backbone, noise, reused
+                )
+            self._prefixes[key] = found
+        return self._prefixes[key]
 
     def _standardize(self, features):
         """Take the scale of features from the embeddings of the rows to train on, once."""

@@ -30,7 +30,7 @@ class Part:
     def __init__(self, rows, encoded, weights, total, name="X"):
         self.samples, self.y, self.sample_weights = rows.samples, rows.y, rows.weights
         self.encoded, self.weights, self.total = encoded, weights, total
-        self.numbers, self.name = rows.numbers, name
+        self.numbers, self.name, self.column = rows.numbers, name, None
         self.payloads = None
 
     def __len__(self):
@@ -39,7 +39,15 @@ class Part:
     def label_row(self, row):
         """Name of a row in messages."""
         prefix = "" if self.name == "X" else f"{self.name}, "
-        return f"{prefix}{describe_row(self.numbers[row])}"
+        suffix = "" if self.column is None else f", column {self.column!r}"
+        return f"{prefix}{describe_row(self.numbers[row])}{suffix}"
+
+    def select(self, samples, column):
+        """Part of the same rows with the entries of a column as samples."""
+        rows = LabeledRows(samples, self.y, self.sample_weights, self.numbers)
+        found = Part(rows, self.encoded, self.weights, self.total, self.name)
+        found.column = column
+        return found
 
     def make_rows(self, inputs):
         """`Rows` of network input with the targets and weights of this part."""

@@ -114,7 +114,8 @@ class BaselineHead:
         self.device = next(network.head.parameters()).device
         weights = part.move_targets(self.device)[1]
         features = torch.from_numpy(features).to(self.device)
-        self.head = Head(features.shape[1], network.n_outputs).to(self.device)
+        head = Head(features.shape[1], network.n_outputs, **network.blocks)
+        self.head = head.to(self.device)
         self.head.standardize(features, weights / weights.sum())
         fit_head_to_part(self.head, features, criterion, part)
 

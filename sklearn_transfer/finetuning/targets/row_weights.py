@@ -47,3 +47,19 @@ def _read_weights(entry, classes, where):
             "least 0 and finite"
         )
     return found
+
+
+def check_same_classes(known, given):
+    """Raise ValueError where classes of one task, or lists of several, are other ones."""
+    pairs = [(known, given)]
+    if isinstance(known, list):
+        same_number = len(given) == len(known)
+        pairs = list(zip(known, given, strict=True)) if same_number else [((), (None,))]
+    for own, other in pairs:
+        if own is not None and set(np.asarray(own).tolist()) != set(
+            np.asarray(other).tolist()
+        ):
+            raise ValueError(
+                f"classes={shorten(given)} are not those of the first call, {shorten(known)};"
+                " call fit to begin anew"
+            )

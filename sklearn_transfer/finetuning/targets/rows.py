@@ -66,6 +66,8 @@ def join_rows(rows, more):
 
 
 def _join_samples(samples, more):
+    if hasattr(samples, "join"):  # rows of a table
+        return samples.join(more)
     are_arrays = all(_may_be_input(part) for part in (samples, more))
     if are_arrays and samples.shape[1:] == more.shape[1:]:
         return np.concatenate([samples, more])

@@ -72,5 +72,18 @@ def test_series_fill_the_picture_at_any_length():
 
 def test_series_of_any_unit_have_equal_pictures():
     series = make_noise(300)
-    tiny = (series.astype(np.float64) * 2**-20).astype(np.float32)
-    np.testing.assert_allclose(draw(series, 100), draw(tiny, 100).astype(float), atol=1)
+    for unit in (2.0**-90, 2.0**-20, 2.0**90):
+        scaled = (series.astype(np.float64) * unit).astype(np.float32)
+        np.testing.assert_allclose(draw(series, 100), draw(scaled, 100).astype(float), atol=1)
+
+
+def test_the_level_of_a_series_does_not_hide_it():
+    series = np.round(1000 * make_noise(300)) / 64  # which stays exact beside the level
+    expected = draw(series, 100)
+    np.testing.assert_allclose(draw(series + 101325, 100), expected.astype(float), atol=1)
+    assert np.ptp(expected) > 100
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 101325.7])
+def test_constant_series_have_flat_pictures(level):
+    assert np.ptp(draw(np.full(301, level, np.float32), 100)) == 0
