@@ -10,6 +10,7 @@ from sklearn_transfer._modalities.image.spec import UnknownSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.checkpoints import refuse_quantized
 from sklearn_transfer._networks.layout import Layout, list_children
+from sklearn_transfer._networks.sound_kinds import is_sound_module
 from sklearn_transfer._networks.weights import load_strictly
 
 _LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "transformers.")
@@ -64,6 +65,10 @@ def _wrap_module(module, label, origin, size):
         from sklearn_transfer._networks.audio import wrap_sound_module
 
         return wrap_sound_module(module, label, origin)
+    if is_sound_module(module):
+        from sklearn_transfer._networks.sounds import wrap_given_sound_network
+
+        return wrap_given_sound_network(module, label, origin)
     config = getattr(module, "pretrained_cfg", None)
     if config and hasattr(module, "forward_features") and hasattr(module, "forward_head"):
         from sklearn_transfer._networks import timm as timm_networks

@@ -9,12 +9,20 @@ WAVEFORMS = {
     *("data2vec-audio", "sew", "sew-d"),
 }
 AST, CLAP, WHISPER = "audio-spectrogram-transformer", "clap", "whisper"
+# That of sounds alone.
+CLAP_AUDIO = "clap_audio_model"
 KINDS = {*WAVEFORMS, AST, CLAP, WHISPER}
 
 
 def is_audio_config(config):
     """Whether the content of a `config.json` is that of a network of sounds."""
     return config.get("model_type") in KINDS
+
+
+def is_sound_module(module):
+    """Whether a module is a network of transformers that takes sounds."""
+    kind = getattr(getattr(module, "config", None), "model_type", None)
+    return kind in {*KINDS, CLAP_AUDIO}
 
 
 def is_audio_folder(folder):

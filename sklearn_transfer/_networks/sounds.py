@@ -92,23 +92,63 @@ def load_folder(folder, request, label, origin=None):
     return build(folder, config, stated, request, label, origin)
 
 
+def wrap_given_sound_network(module, label, origin):
+    """Return the backbone of a module of transformers that takes sounds.
+
+    Its configuration says of which kind it is. An attribute `feature_extractor` may be that of
+    transformers; without one, sounds are prepared as they usually are for that kind.
+    """
+    extractor = getattr(module, "feature_extractor", None)
+    is_stated = hasattr(extractor, "to_dict") and not isinstance(extractor, nn.Module)
+    stated = extractor.to_dict() if is_stated else {}
+    if is_stated:
+        del module.feature_extractor  # a copy is at hand, whose attributes may change
+    kind = module.config.model_type
+    if kind in (sound_kinds.CLAP, sound_kinds.CLAP_AUDIO):
+        if not hasattr(module, "audio_projection") or hasattr(module, "text_model"):
+            raise ValueError(
+                f"model={label} is a part of CLAP, expected a ClapAudioModelWithProjection;"
+                " transformers.ClapAudioModelWithProjection.from_pretrained(name) loads one"
+            )
+        return _wrap_tower(module, stated, label, origin)
+    network = getattr(module, getattr(module, "base_model_prefix", ""), module)
+    if kind == sound_kinds.WHISPER:
+        sizes = _read_sizes(module.config.to_dict(), label)
+        encoder = WhisperEncoder(sizes)
+        encoder.load_state_dict(getattr(network, "encoder", network).state_dict())
+        return _wrap_stated_whisper(encoder, sizes, stated, label, origin)
+    if kind == sound_kinds.AST:
+        return _wrap_patch_network(network, stated, label, origin)
+    return _wrap_waveform_network(network, stated, label, origin)
+
+
 def load_given(network, weights, label):
     """Load weights that the user gives, or none; returns where they come from."""
     return "random weights" if weights is None else load_matching(network, weights, label)
 
 
 def _build_whisper(folder, config, stated, request, label, origin):
+    sizes = _read_sizes(config, label)
+    network = WhisperEncoder(sizes)
+    if request.weights == "pretrained":
+        load_matching(network, _find_weights(folder), label)
+    else:
+        origin = load_given(network, request.weights, label)
+    return _wrap_stated_whisper(network, sizes, stated, label, origin)
+
+
+def _read_sizes(config, label):
+    """Return the sizes of a Whisper; raises ValueError for another architecture."""
     sizes = read_whisper_config(config)
     if sizes is None:
         raise ValueError(
             f"model={shorten(label)} is a Whisper with an activation or scaling of its own,"
             " expected 'gelu' and no scaled embeddings; take another network"
         )
-    network = WhisperEncoder(sizes)
-    if request.weights == "pretrained":
-        load_matching(network, _find_weights(folder), label)
-    else:
-        origin = load_given(network, request.weights, label)
+    return sizes
+
+
+def _wrap_stated_whisper(network, sizes, stated, label, origin):
     given = (stated.get("sampling_rate"), stated.get("n_fft"), stated.get("hop_length"))
     usual = (WHISPER.sampling_rate, WHISPER.log_mel.n_fft, WHISPER.log_mel.hop)
     if any(value not in (None, known) for value, known in zip(given, usual, strict=True)):
@@ -137,6 +177,10 @@ def wrap_whisper(network, spec, origin):
 
 def _build_waveform_network(folder, config, stated, request, label, origin):
     network, origin = _load_with_transformers("AutoModel", folder, request, label, origin)
+    return _wrap_waveform_network(network, stated, label, origin)
+
+
+def _wrap_waveform_network(network, stated, label, origin):
     # Both would draw from the global random state of NumPy while the network is trained.
     own = network.config
     own.apply_spec_augment, own.layerdrop = False, 0.0
@@ -168,6 +212,10 @@ def _count_seen_samples(config):
 
 def _build_patch_network(folder, config, stated, request, label, origin):
     network, origin = _load_with_transformers("ASTModel", folder, request, label, origin)
+    return _wrap_patch_network(network, stated, label, origin)
+
+
+def _wrap_patch_network(network, stated, label, origin):
     own = network.config
     sizes = {"num_mel_bins": own.num_mel_bins, "max_length": own.max_length}
     stated = {**_AST_DEFAULTS, **sizes, **stated}
@@ -201,6 +249,10 @@ def _build_patch_network(folder, config, stated, request, label, origin):
 def _build_tower(folder, config, stated, request, label, origin):
     kind = "ClapAudioModelWithProjection"
     network, origin = _load_with_transformers(kind, folder, request, label, origin)
+    return _wrap_tower(network, stated, label, origin)
+
+
+def _wrap_tower(network, stated, label, origin):
     stated = {**_CLAP_DEFAULTS, **stated}
     rate, is_fused = stated["sampling_rate"], stated["truncation"] == "fusion"
     longest = int(rate * stated["max_length_s"])
@@ -259,7 +311,23 @@ def _load_with_transformers(kind, folder, request, label, origin):
             network = _make_with_transformers(transformers, kind, folder, options)
             origin = load_given(network, request.weights, label)
     network.name_or_path = network.config._name_or_path = ""  # copies of a folder are equal
+    _compute_weights(network)
     return network, origin
+
+
+def _compute_weights(network):
+    """Replace weights that torch computes in each pass, as of a norm and a direction.
+
+    They have the same values, and the network can be pickled.
+    """
+    from torch.nn.utils import parametrize
+
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, name)
+            # What reads files of earlier versions of torch is a local function of weight_norm.
+            module._load_state_dict_pre_hooks.clear()
 
 
 def _make_with_transformers(transformers, kind, folder, options):

@@ -73,6 +73,7 @@ class ColumnReading(ReadsAsFeatures):
 
     def __init__(self, estimator, column):
         self.column, self.model = column, estimator.model[column]
+        self._model_name = f"model__{column}"
         for name in ("device", "cache", "engine", "n_jobs", "n_views", "augment", "_seed"):
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))

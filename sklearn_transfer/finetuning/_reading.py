@@ -59,6 +59,8 @@ class ReadsAsFeatures:
     meaning and is described once.
     """
 
+    _model_name = "model"  # of the parameter, before those of an estimator given as `model`
+
     def _get_source(self):
         """The estimator whose parameters describe network and reading: `model`, or this."""
         return self.model if isinstance(self.model, SOURCES) else self
@@ -96,7 +98,7 @@ class ReadsAsFeatures:
         return {**params, "random_state": seed}
 
     def _check_source(self, source):
-        name = type(source).__name__
+        name, start = type(source).__name__, self._model_name
         for own, default in _BROUGHT.items():
             value = getattr(self, own)
             if not is_default(value, default):
@@ -108,14 +110,14 @@ class ReadsAsFeatures:
             if getattr(source, other, None) == refused:
                 raise ValueError(
                     f"model={name}({other}={refused!r}) cannot be fine-tuned: {why}. Set"
-                    f" model__{other}={instead!r}"
+                    f" {start}__{other}={instead!r}"
                 )
         for other, (default, why) in _WITHOUT_MEANING.items():
             value = getattr(source, other, default)
             if not is_default(value, default):
                 raise ValueError(
                     f"model={name}({other}={shorten(value)}) cannot be fine-tuned: {why}."
-                    f" Set model__{other}={default!r}"
+                    f" Set {start}__{other}={default!r}"
                 )
 
     def _check_samples(self, X, reset):

@@ -16,6 +16,7 @@ from sklearn_transfer import (
     FineTunedClassifier,
     FineTunedFeatures,
     FineTunedRegressor,
+    PretrainedAudioFeatures,
     PretrainedFeatures,
     PretrainedTextFeatures,
     TargetDomain,
@@ -349,6 +350,26 @@ def test_factories_of_outputs_and_tables_in_a_column_are_refused(table, labels):
     rows = PretrainedFeatures(small_networks.mlp, preprocess=None)
     with pytest.raises(ValueError, match="has preprocess=None, which takes tables"):
         FineTunedClassifier({"photo": rows}).fit(table, labels)
+
+
+def test_options_of_a_column_that_cannot_be_trained_on_are_named(table, labels, bert):
+    text = PretrainedTextFeatures(bert, long_text="windows")
+    with pytest.raises(ValueError, match="Set model__title__long_text='truncate'"):
+        FineTunedClassifier({"title": text}).fit(table, labels)
+
+
+@pytest.mark.parametrize("freeze", ["all", "middle", None])
+def test_sounds_are_a_column_like_others(tmp_path, table, labels, bert, freeze):
+    from tests.sound_networks import make_sounds, write_network
+
+    sounds = make_sounds(20)[0]
+    network = PretrainedAudioFeatures(str(write_network(tmp_path / "net", "whisper")))
+    model = {"sound": network, "title": bert}
+    fitted = make_tuner(bert, model=model, freeze=freeze)
+    X = table.assign(sound=sounds)
+    fitted.fit(X, labels)
+    alone = fitted.predict_proba(X[3:4])
+    assert np.allclose(alone, fitted.predict_proba(X)[3], atol=1e-5)
 
 
 def test_samples_without_columns_are_refused(table, labels, bert):

@@ -64,6 +64,13 @@ def test_outputs_depend_on_no_other_sound(kind, way, folders):
     np.testing.assert_allclose(alone, together[:6], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*sounds were sampled at:UserWarning")
+def test_a_network_whose_weights_were_normalized_is_pickled(folders):
+    model = fit(folders("wav2vec2"), freeze="middle", max_epochs=1)
+    found = pickle.loads(pickle.dumps(model)).predict_proba(SOUNDS)
+    np.testing.assert_allclose(found, model.predict_proba(SOUNDS), atol=1e-5)
+
+
 @pytest.mark.parametrize("way", ["head alone", "middle", "nothing", "low rank"])
 def test_pickles_and_folders_predict_alike(way, whisper, tmp_path):
     model = fit(whisper, **WAYS[way])

@@ -129,6 +129,17 @@ def test_engines_agree(kind, engine, folders):
     assert difference.max() <= 1e-4
 
 
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "ast", "whisper"])
+def test_modules_of_transformers_equal_their_folders(kind, folders):
+    model, extractor = make_network(kind)
+    if kind in ("ast", "whisper"):  # others have convolutions of that name
+        model.feature_extractor = extractor
+    found = extract(model)
+    if kind in ("ast", "whisper"):
+        del model.feature_extractor
+    np.testing.assert_allclose(found, extract(folders(kind)), rtol=1e-5, atol=1e-6)
+
+
 def test_the_configuration_decides_the_modality(folders, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     layout = load_backbone(folders("hubert"), "pretrained").layout
