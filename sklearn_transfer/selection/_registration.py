@@ -110,28 +110,19 @@ def _sample(stacks, warp):
     A warp is (scale of rows, scale of columns, shift of rows, shift of columns), the scales
     about the center, the shifts in sides.
     """
-    n, side = stacks[0].shape[:2]
-    grid = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    at = [
-        ((grid * warp[:, axis, None] + warp[:, axis + 2, None]) + 0.5) * side - 0.5
-        for axis in (0, 1)
-    ]
-    rows, columns = at
-    inside = ((rows >= -0.5) & (rows <= side - 0.5))[:, :, None]
-    inside = inside & ((columns >= -0.5) & (columns <= side - 0.5))[:, None, :]
-    low = [np.clip(np.floor(a), 0, side - 2).astype(np.intp) for a in at]
-    part = [
-        np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)
-    ]
-    index = np.arange(n)[:, None, None]
-    y, x = low[0][:, :, None], low[1][:, None, :]
-    fy, fx = part[0][:, :, None], part[1][:, None, :]
-    sampled = []
-    for stack in stacks:
-        upper = stack[index, y, x] * (1 - fx) + stack[index, y, x + 1] * fx
-        lower = stack[index, y + 1, x] * (1 - fx) + stack[index, y + 1, x + 1] * fx
-        sampled.append(upper * (1 - fy) + lower * fy)
-    return sampled, inside, grid
+    side = stacks[0].shape[1]
+    places = np.arange(side, dtype=np.float32)
+    grid = (places + 0.5) / side - 0.5
+    inside, weights = [], []
+    for axis in (0, 1):
+        at = (grid * warp[:, axis, None] + warp[:, axis + 2, None] + 0.5) * side - 0.5
+        inside.append((at >= -0.5) & (at <= side - 0.5))
+        at = np.clip(at, 0, side - 1)
+        # Rows and columns move apart, so that two products of matrices interpolate.
+        weights.append(np.maximum(1 - np.abs(at[:, :, None] - places), 0))
+    down, right = weights[0], weights[1].transpose(0, 2, 1)
+    sampled = [down @ stack @ right for stack in stacks]
+    return sampled, inside[0][:, :, None] & inside[1][:, None, :], grid
 
 
 def _correlate(a, b, inside):
