@@ -153,7 +153,7 @@ class ColumnReading(ReadsAsFeatures):
     def embed_frozen(self, samples):
         """Features of entries before any training, NaN where one is missing, and digests."""
         if self.is_numeric:
-            return samples, [digest(row) for row in samples]
+            return samples, [digest(row) for row in samples + 0.0]
         reader = self._make_reader(self._load_backbone()[0])
         present = self.find_missing(samples, reader, "row {}".format)
         if present is None:

@@ -44,9 +44,10 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
         ``FineTunedClassifier()``. It is cloned, and may read any kind of sample.
     cv : int, splitter or iterable, default=5
         Folds. A number divides the rows at random, with a fixed seed. A splitter or an
-        iterable of train and test rows must hold each row out once, and is not given y, so
-        `StratifiedKFold` is refused. Rows that are equal, or in one of `groups`, are always in
-        one fold. More folds train each network on more rows, and take longer.
+        iterable of train and test rows must hold each row out once and train on all others,
+        and is not given y, so `StratifiedKFold` is refused. Rows that are equal, or in one of
+        `groups`, are always in one fold. More folds train each network on more rows, and take
+        longer.
     n_components : int or None, default=30
         Number of features, at most the rank of the frozen features of the rows; None is that
         rank.

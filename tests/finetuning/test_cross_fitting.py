@@ -90,11 +90,13 @@ def test_a_splitter_decides_on_the_folds():
     [
         (StratifiedKFold(3), "does not divide rows without y .* give a number of folds"),
         (ShuffleSplit(3, random_state=0), "holds row . out . times"),
+        ([([1], [0]), ([0], [1, 2])], "neither trains on nor holds out row 2"),
+        ([([0, 1, 2], [0]), ([0], [1, 2])], "both trains on and holds out row 0"),
         (4, "only 3 can be made"),
         (PredefinedSplit([0, 1, 1]), None),
         ([([1, 2], [0]), ([0], [1, 2])], None),
     ],
-    ids=["stratified", "shuffled", "too many", "fixed", "list"],
+    ids=["stratified", "shuffled", "purged", "overlap", "too many", "fixed", "list"],
 )
 def test_folds_that_cannot_be_used_are_refused(cv, match):
     if match is None:
