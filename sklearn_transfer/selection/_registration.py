@@ -90,7 +90,7 @@ def _register(a, b, warp, n_steps):
     gradients = np.gradient(b, axis=(1, 2))
     for step in range(n_steps + 1):
         warped, inside, grid = _sample([b, *gradients], warp)
-        agreement, residual, scale = _correlate(a, warped[0], inside)
+        agreement, residual, scale = _compute_correlation(a, warped[0], inside)
         better = agreement > best
         best[better], best_warp[better] = agreement[better], warp[better]
         if step == n_steps:
@@ -125,7 +125,7 @@ def _sample(stacks, warp):
     return sampled, inside[0][:, :, None] & inside[1][:, None, :], grid
 
 
-def _correlate(a, b, inside):
+def _compute_correlation(a, b, inside):
     """Correlation inside, the difference of standardized values, and the scale of b."""
     count = np.maximum(inside.sum(axis=(1, 2)), 1)
 
@@ -157,15 +157,15 @@ def _step(residual, gradients, inside, grid, scale):
 def _compare_registered(a, b, warp):
     """The smaller of two correlations: of gray levels, and of what a blur takes away."""
     (moved,), inside, _ = _sample([b], warp)
-    agreement = _correlate(a, moved, inside)[0]
-    detail = _correlate(_sharpen(a), _sharpen(moved), inside)[0]
+    agreement = _compute_correlation(a, moved, inside)[0]
+    detail = _compute_correlation(_compute_detail(a), _compute_detail(moved), inside)[0]
     share = inside.mean(axis=(1, 2))
     common = np.minimum(share, share * warp[:, 0] * warp[:, 1])
-    needed = np.where(_have_same_light(a, moved, inside), _COMMON, _COMMON_IN_OTHER_LIGHT)
+    needed = np.where(_is_same_light(a, moved, inside), _COMMON, _COMMON_IN_OTHER_LIGHT)
     return np.where(common >= needed, np.minimum(agreement, detail), 0)
 
 
-def _have_same_light(a, b, inside):
+def _is_same_light(a, b, inside):
     """Whether means and deviations of gray levels are nearly equal."""
     means, deviations = [], []
     for values in (a, b):
@@ -176,5 +176,5 @@ def _have_same_light(a, b, inside):
     return is_like & (np.abs(means[0] - means[1]) <= _SAME_LEVEL)
 
 
-def _sharpen(pictures):
+def _compute_detail(pictures):
     return gaussian_filter(pictures, (0, 1, 1)) - gaussian_filter(pictures, (0, 4, 4))
