@@ -432,8 +432,7 @@ class ReadsColumns(ReadsAsFeatures):
         ]
         return "; ".join(pairs)
 
-    def _has_random_weights(self):
-        if not has_columns(self):
-            return super()._has_random_weights()
-        readings = [r for r in self._list_readings().values() if not r.is_numeric]
-        return all(reading._has_random_weights() for reading in readings)
+    def _list_random_columns(self):
+        """Columns whose networks begin with random weights."""
+        readings = self._list_readings().items()
+        return [n for n, r in readings if not r.is_numeric and r._has_random_weights()]

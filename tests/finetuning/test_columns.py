@@ -447,3 +447,23 @@ def test_other_columns_after_fit_are_refused(tmp_path, sides):
     fitted.save(tmp_path)
     with pytest.raises(ValueError, match="network was trained on"):
         FineTunedClassifier.load(tmp_path, model={"front": model["front"]})
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be used", "ignore:Adaptation with")
+def test_trained_features_with_missing_entries_are_adapted(table, labels, bert):
+    text = PretrainedTextFeatures(bert, on_error="nan")
+    table.at[3, "title"] = None
+    tuner = make_tuner(bert, model={"title": text}, freeze="middle", adapt="mmd")
+    tuner.fit(table, labels, X_target=table)
+    assert np.isfinite(tuner.history_[-1]["adapt_loss"])
+    assert np.isfinite(tuner.predict_proba(table)).all()
+
+
+def test_statistics_of_random_networks_are_learned_beside_pretrained_ones(table, labels, bert):
+    model = {"photo": small_networks.staged_net, "title": bert}
+    means = []
+    for columns in ({"photo": model["photo"]}, model):
+        fitted = make_tuner(bert, model=columns, freeze=None).fit(table, labels)
+        means.append(fitted._network.columns["photo"].body.early.norm.running_mean)
+    assert means[0].abs().max() > 0
+    assert torch.allclose(means[0], means[1], atol=1e-3)
