@@ -1,4 +1,4 @@
-"""Which axis of an activation is time, in networks of sounds of any length."""
+"""The axis of time of activations, in networks of sounds of any length."""
 
 import threading
 from contextlib import suppress
@@ -37,8 +37,6 @@ def learn_time_axes(plan):
 @torch.inference_mode()
 def _find_shapes(plan, names, batch):
     """Return the shapes of the outputs of modules in one pass."""
-    from sklearn_transfer._networks.engines.plan import to_tensors
-
     module, shapes, thread = plan.backbone.module, {}, threading.get_ident()
 
     def note_shape(name, output):
@@ -55,7 +53,9 @@ def _find_shapes(plan, names, batch):
     ]
     try:
         with plan.backbone.lock:
-            call_module(module, plan.to_input(to_tensors(batch, plan.backbone.device)))
+            device = plan.backbone.device
+            tensors = {k: torch.from_numpy(array).to(device) for k, array in batch.items()}
+            call_module(module, plan.to_input(tensors))
     finally:
         for handle in handles:
             handle.remove()

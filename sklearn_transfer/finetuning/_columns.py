@@ -228,6 +228,7 @@ def read_table(estimator, X, reset):
     if reset:
         _check_feature_names(estimator, X, reset=True)
         _check_n_features(estimator, X, reset=True)
+        estimator._columns = list(readings)
     return TableSamples(
         {name: reading.read_samples(X[name], reset) for name, reading in readings.items()}
     )
@@ -328,7 +329,21 @@ class ReadsColumns(ReadsAsFeatures):
         return super().set_params(**params)
 
     def _list_readings(self):
-        return list_readings(self)
+        """`ColumnReading` of each column, in the order of the network where there is one.
+
+        The order of `model` may be another one: that of a mapping set after `fit`, or given
+        to `load`. The head goes by the order in which the columns were when it was made.
+        """
+        readings, columns = list_readings(self), getattr(self, "_columns", None)
+        if columns is None:
+            return readings
+        if set(columns) != set(readings):
+            raise ValueError(
+                f"model has the columns {format_list(readings, 5)}, and the network was"
+                f" trained on {format_list(columns, 5)}: call fit, or set model to a mapping"
+                " of these"
+            )
+        return {name: readings[name] for name in columns}
 
     def _list_sources(self):
         """The estimators whose parameters describe networks and reading."""
@@ -398,15 +413,19 @@ class ReadsColumns(ReadsAsFeatures):
             found[name] = _fusion.make_example(inner, reader, own[name], n_rows)
         return found
 
-    def _embed_frozen(self, samples, n_outputs=1):
+    def _embed_start(self, samples, n_outputs=1):
+        """Features and digests of `_embed_frozen`, and which of these are plain numbers."""
         if not has_columns(self):
-            return super()._embed_frozen(samples, n_outputs)
-        features, digests = [], []
+            features, digests = self._embed_frozen(samples, n_outputs)
+            return features, digests, np.zeros(features.shape[1], dtype=bool)
+        features, digests, are_numbers = [], [], []
         for name, reading in self._list_readings().items():
             found, own = reading.embed_frozen(samples.columns[name])
             features.append(found)
             digests.append(own)
-        return np.concatenate(features, axis=1), list(map(digest, zip(*digests, strict=True)))
+            are_numbers.append(np.full(found.shape[1], reading.is_numeric))
+        digests = list(map(digest, zip(*digests, strict=True)))
+        return np.concatenate(features, axis=1), digests, np.concatenate(are_numbers)
 
     def _describe_weights(self):
         if not has_columns(self):
@@ -417,8 +436,7 @@ class ReadsColumns(ReadsAsFeatures):
         ]
         return "; ".join(pairs)
 
-    def _has_random_weights(self):
-        if not has_columns(self):
-            return super()._has_random_weights()
-        readings = [r for r in self._list_readings().values() if not r.is_numeric]
-        return all(reading._has_random_weights() for reading in readings)
+    def _list_random_columns(self):
+        """Columns whose networks begin with random weights."""
+        readings = self._list_readings().items()
+        return [n for n, r in readings if not r.is_numeric and r._has_random_weights()]

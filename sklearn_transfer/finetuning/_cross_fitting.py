@@ -126,6 +126,13 @@ def _takes_groups(splitter):
     return bool(splitter.get_metadata_routing().consumes("split", ["groups"]))
 
 
+def compute_scale(features, weights):
+    """Weighted standard deviation of each feature; 1 where it is constant."""
+    centered, shares = _center(features, weights)[1:]
+    scale = np.sqrt(shares @ np.square(centered))
+    return np.where(scale > 0, scale, 1.0)
+
+
 def compute_scores(features, weights, n_components):
     """Scores (n_rows, n_components) on the principal components of weighted rows.
 

@@ -58,6 +58,10 @@ class _Standardized(nn.Module):
         floor = varying.median() if len(varying) else 1.0
         scale.copy_(deviation.clamp(min=floor))
 
+    def fill_missing(self, features):
+        """Features with the mean in the place of those that are missing."""
+        return torch.where(features.isnan(), self.mean, features)
+
     def standardize_features(self, features):
         """Features (n_samples, width) in units of their scale."""
         found = (features - self.mean) / self.scale
@@ -210,7 +214,11 @@ class Network(Trunk):
 
     def forward(self, batch, with_features=False):
         features, outputs = self.run(batch) if self.entry is None else self.entry(batch)
-        return (features, outputs) if with_features else outputs
+        if not with_features:
+            return outputs
+        if getattr(self.head, "may_miss", False):
+            features = self.head.fill_missing(features)
+        return features, outputs
 
     def train(self, mode=True):
         super().train(mode)

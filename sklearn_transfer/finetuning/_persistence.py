@@ -38,7 +38,7 @@ _START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs")
-_KEPT += ("_seed", "_factors")
+_KEPT += ("_seed", "_factors", "_columns")
 
 
 # Attributes that each process makes anew.

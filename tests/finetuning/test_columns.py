@@ -320,6 +320,14 @@ def test_features_of_tables_are_cross_fitted(table, labels, bert):
     assert features.folds_[5] == features.folds_[2]
 
 
+@pytest.mark.parametrize("unit", [1e7, 1e-7])
+def test_the_unit_of_a_column_does_not_matter_in_features_of_tables(table, labels, bert, unit):
+    features = FineTunedFeatures(make_tuner(bert, max_epochs=1), cv=2, n_components=3)
+    expected = features.fit_transform(table, labels)
+    found = features.fit_transform(table.assign(size=unit * table["size"]), labels)
+    assert np.allclose(found, expected, atol=1e-3)
+
+
 # ---- messages
 
 
@@ -398,3 +406,72 @@ def test_an_entry_that_cannot_be_read_is_named(table, labels, bert):
 def test_unknown_parameters_of_columns_are_refused(bert, name, match):
     with pytest.raises(ValueError, match=f"Invalid parameter '{name}'.*{match}"):
         make_tuner(bert).set_params(**{name: 1})
+
+
+# ---- mappings in another order, or of other columns, after the training
+
+
+@pytest.fixture
+def sides(images):
+    """Table of two columns of photos, with models of equal width, and a fitted tuner."""
+    table = pd.DataFrame({"front": list(images), "back": list(images[::-1])})
+    model = {"front": small_networks.staged_net, "back": small_networks.staged_net}
+    y = np.arange(len(table)) % 2
+    fitted = FineTunedClassifier(model, freeze="all", schedule="lp-ft")
+    return table, model, fitted.fit(table, y)
+
+
+def test_the_order_of_a_mapping_given_to_load_does_not_matter(tmp_path, sides):
+    table, model, fitted = sides
+    fitted.save(tmp_path)
+    other = dict(reversed(model.items()))
+    loaded = FineTunedClassifier.load(tmp_path, model=other)
+    assert np.allclose(loaded.predict_proba(table), fitted.predict_proba(table), atol=1e-6)
+
+
+def test_the_order_of_a_mapping_set_after_fit_does_not_matter(tmp_path, sides):
+    table, model, fitted = sides
+    expected = fitted.predict_proba(table)
+    other = pickle.loads(pickle.dumps(fitted))
+    other.set_params(model=dict(reversed(model.items())))
+    assert np.allclose(other.predict_proba(table), expected, atol=1e-6)
+    other.save(tmp_path)
+    given = {f"model__{name}": value for name, value in model.items()}
+    loaded = FineTunedClassifier.load(tmp_path, **given)
+    assert np.allclose(loaded.predict_proba(table), expected, atol=1e-6)
+    y = np.arange(len(table)) % 2
+    expected = loaded.partial_fit(table, y).predict_proba(table)
+    assert np.allclose(other.partial_fit(table, y).predict_proba(table), expected, atol=1e-6)
+
+
+def test_other_columns_after_fit_are_refused(tmp_path, sides):
+    table, model, fitted = sides
+    other = pickle.loads(pickle.dumps(fitted))
+    other.set_params(model={"front": model["front"]})
+    with pytest.raises(ValueError, match="network was trained on.*'back'.*call fit"):
+        other.predict(table)
+    y = np.arange(len(table)) % 2
+    assert other.set_params(max_epochs=1).fit(table, y).predict(table).shape == (len(table),)
+    fitted.save(tmp_path)
+    with pytest.raises(ValueError, match="network was trained on"):
+        FineTunedClassifier.load(tmp_path, model={"front": model["front"]})
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be used", "ignore:Adaptation with")
+def test_trained_features_with_missing_entries_are_adapted(table, labels, bert):
+    text = PretrainedTextFeatures(bert, on_error="nan")
+    table.at[3, "title"] = None
+    tuner = make_tuner(bert, model={"title": text}, freeze="middle", adapt="mmd")
+    tuner.fit(table, labels, X_target=table)
+    assert np.isfinite(tuner.history_[-1]["adapt_loss"])
+    assert np.isfinite(tuner.predict_proba(table)).all()
+
+
+def test_statistics_of_random_networks_are_learned_beside_pretrained_ones(table, labels, bert):
+    model = {"photo": small_networks.staged_net, "title": bert}
+    means = []
+    for columns in ({"photo": model["photo"]}, model):
+        fitted = make_tuner(bert, model=columns, freeze=None).fit(table, labels)
+        means.append(fitted._network.columns["photo"].body.early.norm.running_mean)
+    assert means[0].abs().max() > 0
+    assert torch.allclose(means[0], means[1], atol=1e-3)

@@ -14,6 +14,7 @@ from sklearn.model_selection import (
 )
 
 from sklearn_transfer.finetuning._cross_fitting import (
+    compute_scale,
     compute_scores,
     divide_into_folds,
     find_rotation,
@@ -109,6 +110,14 @@ def test_folds_that_cannot_be_used_are_refused(cv, match):
 def test_folds_of_a_splitter_that_units_join_are_refused():
     with pytest.raises(ValueError, match="leaves no row to train on"):
         divide_into_folds(np.zeros(4, dtype=int), KFold(2), np.ones(4))
+
+
+def test_scale_is_the_standard_deviation_of_repeated_rows():
+    features, weights = draw(15, 3), np.arange(15) % 3
+    features[:, 2] = 7
+    expected = np.repeat(features, weights, axis=0).std(axis=0)
+    expected[2] = 1
+    assert np.allclose(compute_scale(features, weights), expected)
 
 
 @pytest.mark.parametrize("n_rows", [12, 40])

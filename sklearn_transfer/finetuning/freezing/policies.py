@@ -135,11 +135,9 @@ def _collect_modules(network, parameters, before, boundary):
     return Frozen(frozenset(parameters), frozenset(modules), boundary)
 
 
-def freeze_norms(frozen, network):
-    """`Frozen` that also keeps all running statistics; scale and shift may still train."""
-    return Frozen(
-        frozen.parameters, frozen.modules | set(network.find_norms()), frozen.boundary
-    )
+def freeze_norms(frozen, names):
+    """`Frozen` that also keeps running statistics of layers; scale and shift may train."""
+    return Frozen(frozen.parameters, frozen.modules | names, frozen.boundary)
 
 
 def apply_freeze(frozen, network):
