@@ -119,7 +119,8 @@ class DuplicateGroups:
     def _iterate_rows(self):
         sizes = np.bincount(self.groups)
         yield "Samples", f"{len(self.groups)} ({self.kind})"
-        yield "Groups of copies", f"{int((sizes > 1).sum())}, the largest of {sizes.max()}"
+        largest = f", the largest of {sizes.max()}" if sizes.max() > 1 else ""
+        yield "Groups of copies", f"{int((sizes > 1).sum())}{largest}"
         yield "Pairs of equal content", f"{int(self.exact.sum())}"
         yield "Pairs of near copies", self._describe_near()
         for (first, second), value in list(zip(self.pairs, self.similarity, strict=True))[
