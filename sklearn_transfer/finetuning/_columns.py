@@ -113,9 +113,15 @@ class ColumnReading(ReadsAsFeatures):
             raise ValueError(f"column {self.column!r}: {error}") from error
 
     def _read_numbers(self, entries):
-        entries = entries.to_numpy() if hasattr(entries, "to_numpy") else entries
+        entries = np.asarray(entries.to_numpy() if hasattr(entries, "to_numpy") else entries)
+        if entries.dtype.kind in "mMc" or entries.ndim > 1:
+            found = f"is of type {entries.dtype}" if entries.ndim == 1 else "holds arrays"
+            raise ValueError(
+                f"model[{self.column!r}]={NUMBERS!r} is for one real number per row, and the"
+                f" column {found}: convert it to numbers first"
+            )
         try:
-            numbers = np.asarray(entries, dtype=np.float32).reshape(-1, 1)
+            numbers = entries.astype(np.float32).reshape(-1, 1)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"model[{self.column!r}]={NUMBERS!r} is for numbers, and an entry is none:"
