@@ -504,3 +504,30 @@ def test_columns_of_other_than_real_numbers_are_refused(labels, bert, entries):
     model = {"title": bert, "size": "passthrough"}
     with pytest.raises(ValueError, match="is for one real number per row, and the column"):
         make_tuner(bert, model=model).fit(X, labels)
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_refused(table, labels, bert):
+    seconds = 1.7e9 + 60 * np.arange(20)
+    model = {"title": bert, "size": "passthrough"}
+    with pytest.raises(ValueError, match="column 'size': numbers deviate .* lost in float32"):
+        make_tuner(bert, model=model).fit(table.assign(size=seconds), labels)
+    make_tuner(bert, model=model, max_epochs=1).fit(table.assign(size=0.1), labels)
+
+
+@pytest.mark.parametrize("name", ["my photo", "type", "a.b"])
+def test_patterns_begin_with_the_name_of_any_column(table, labels, bert, name):
+    model = {name: small_networks.staged(), "a": bert}
+    X = table.rename(columns={"photo": name, "title": "a"})
+    tuner = make_tuner(bert, model=model, freeze=[f"{name}.stem.*"], max_epochs=1)
+    fixed = tuner.fit(X, labels)._frozen.parameters
+    assert {part.split(".")[2] for part in fixed} == {"stem"}
+
+
+@pytest.mark.parametrize("max_epochs", [2, 4, 9])
+def test_one_column_is_trained_as_its_network_alone(table, labels, max_epochs):
+    network = small_networks.staged()
+    options = {"schedule": "gradual", "freeze": 0, "max_epochs": max_epochs, "lr": 1e-2}
+    alone = FineTunedClassifier(network, **options).fit(table["photo"], labels)
+    fitted = FineTunedClassifier({"photo": network}, **options).fit(table, labels)
+    expected = alone.predict_proba(table["photo"])
+    assert np.allclose(fitted.predict_proba(table), expected, atol=1e-5)
