@@ -14,6 +14,8 @@ from sklearn_transfer.finetuning._reading import SOURCES, ReadsAsFeatures, is_de
 
 # Value of a column of numbers, which become features as they are.
 NUMBERS = "passthrough"
+# Shares of the mean below which a deviation is taken for constant, and cannot be learned from.
+_EQUAL, _UNRESOLVED = 1e-12, 1e-5
 # Parameters that describe reading, which each column of a table has of its own.
 _OF_A_COLUMN = {
     "weights": "pretrained",
@@ -107,15 +109,21 @@ class ColumnReading(ReadsAsFeatures):
         """Sequence of samples, or an array (n_rows, 1) of numbers, of a column."""
         try:
             if self.is_numeric:
-                return self._read_numbers(entries)
+                return self._read_numbers(entries, reset)
             return self._check_samples(entries, reset)
         except ValueError as error:
             raise ValueError(f"column {self.column!r}: {error}") from error
 
-    def _read_numbers(self, entries):
-        entries = entries.to_numpy() if hasattr(entries, "to_numpy") else entries
+    def _read_numbers(self, entries, reset):
+        entries = np.asarray(entries.to_numpy() if hasattr(entries, "to_numpy") else entries)
+        if entries.dtype.kind in "mMc" or entries.ndim > 1:
+            found = f"is of type {entries.dtype}" if entries.ndim == 1 else "holds arrays"
+            raise ValueError(
+                f"model[{self.column!r}]={NUMBERS!r} is for one real number per row, and the"
+                f" column {found}: convert it to numbers first"
+            )
         try:
-            numbers = np.asarray(entries, dtype=np.float32).reshape(-1, 1)
+            numbers = entries.astype(np.float32).reshape(-1, 1)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"model[{self.column!r}]={NUMBERS!r} is for numbers, and an entry is none:"
@@ -126,6 +134,12 @@ class ColumnReading(ReadsAsFeatures):
             raise ValueError(
                 f"row {bad[0]} is missing or not finite: fill gaps of numbers, for instance"
                 " with SimpleImputer"
+            )
+        mean, deviation = np.mean(numbers, dtype=float), entries.astype(float).std()
+        if reset and _EQUAL * abs(mean) < deviation <= _UNRESOLVED * abs(mean):
+            raise ValueError(
+                f"numbers deviate from their mean, {mean:.6g}, by {deviation:.2g} only, which"
+                " is lost in float32: subtract a constant, or use StandardScaler"
             )
         return numbers
 

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from sklearn_transfer._validation import shorten
+from sklearn_transfer._validation import format_list, shorten
 from sklearn_transfer.finetuning._reading import SOURCES
 
 _PAIRS = "pairs"  # what a dict is written as, since keys of JSON are strings
@@ -56,6 +56,8 @@ def read_estimator(cls, saved, given):
     outer = {name: value for name, value in given.items() if not name.startswith(_OF_MODEL)}
     inner = {name: value for name, value in given.items() if name.startswith(_OF_MODEL)}
     params = {**_read_params(saved["params"]), **outer}
+    if saved.get("columns") is not None:
+        _check_columns(saved["columns"], given)
     if "model" in given:
         _check_kind(saved, given["model"])
     elif saved.get("columns") is not None:
@@ -84,6 +86,43 @@ def _check_kind(saved, model):
             f"{shorten(model)} was given, which does not say how samples are"
             f" read: pass model__model=... instead, or a {kind.__name__}"
         )
+
+
+def _check_columns(columns, given):
+    """Raise ValueError where parameters given for columns mean none, or read otherwise."""
+    models = given.get("model")
+    if models is not None and not isinstance(models, Mapping):
+        raise ValueError(
+            f"The network was saved with a model for each of the columns"
+            f" {format_list([name for name, _ in columns], 5)}, and model={shorten(models)} was"
+            " given: pass a mapping of these"
+        )
+    for name, entry in columns:
+        own = f"{_OF_MODEL}{name}"
+        value = given.get(own) if models is None else models.get(name)
+        kind = _KINDS[entry["class"]] if "class" in entry else None
+        if kind is not None and value is not None and not isinstance(value, kind):
+            raise ValueError(
+                f"Column {name!r} was saved with {kind.__name__}(...), and {shorten(value)} was"
+                f" given, which does not say how samples are read: pass {own}__model=... instead,"
+                f" or a {kind.__name__}"
+            )
+    for key in given:
+        if key.startswith(_OF_MODEL) and not (models is None and _is_of_column(key, columns)):
+            raise ValueError(
+                f"Invalid parameter {key!r}: the network was saved with the columns"
+                f" {format_list([name for name, _ in columns], 5)}, and parameters of a column"
+                " are those of an estimator in it"
+            )
+
+
+def _is_of_column(key, columns):
+    """Whether a parameter is the model of a column, or one of an estimator in it."""
+    return any(
+        key == f"{_OF_MODEL}{name}"
+        or ("class" in entry and key.startswith(f"{_OF_MODEL}{name}__"))
+        for name, entry in columns
+    )
 
 
 def _read_columns(columns, given):

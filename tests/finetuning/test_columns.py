@@ -475,3 +475,67 @@ def test_statistics_of_random_networks_are_learned_beside_pretrained_ones(table,
         means.append(fitted._network.columns["photo"].body.early.norm.running_mean)
     assert means[0].abs().max() > 0
     assert torch.allclose(means[0], means[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"model__titel": "other"}, "Invalid parameter 'model__titel'.*saved with the columns"),
+        ({"model__size__max_length": 4}, "Invalid parameter 'model__size__max_length'"),
+        ({"model__title": "other"}, "Column 'title' was saved with PretrainedTextFeatures"),
+        ({"model": {"title": "other", "size": "passthrough"}}, "Column 'title' was saved with"),
+        ({"model": "other"}, "saved with a model for each of the columns"),
+    ],
+    ids=["unknown", "of a plain model", "kind", "kind in a mapping", "no mapping"],
+)
+def test_what_load_cannot_use_is_refused(tmp_path, table, labels, bert, given, match):
+    model = {"title": PretrainedTextFeatures(bert, max_length=6), "size": "passthrough"}
+    make_tuner(bert, model=model, max_epochs=1, freeze="all").fit(table, labels).save(tmp_path)
+    with pytest.raises(ValueError, match=match):
+        FineTunedClassifier.load(tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pd.date_range("2026-01-01", periods=20),
+        pd.to_timedelta(np.arange(20), "D"),
+        np.arange(20) * 1j,
+        pl.Series(np.zeros((20, 2))),
+    ],
+    ids=["dates", "durations", "complex", "arrays"],
+)
+def test_columns_of_other_than_real_numbers_are_refused(labels, bert, entries):
+    X = pl.DataFrame({"title": ["red"] * 20})
+    X = X.with_columns(size=entries) if isinstance(entries, pl.Series) else X.to_pandas()
+    X = X if isinstance(entries, pl.Series) else X.assign(size=entries)
+    model = {"title": bert, "size": "passthrough"}
+    with pytest.raises(ValueError, match="is for one real number per row, and the column"):
+        make_tuner(bert, model=model).fit(X, labels)
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_refused(table, labels, bert):
+    seconds = 1.7e9 + 60 * np.arange(20)
+    model = {"title": bert, "size": "passthrough"}
+    with pytest.raises(ValueError, match="column 'size': numbers deviate .* lost in float32"):
+        make_tuner(bert, model=model).fit(table.assign(size=seconds), labels)
+    make_tuner(bert, model=model, max_epochs=1).fit(table.assign(size=0.1), labels)
+
+
+@pytest.mark.parametrize("name", ["my photo", "type", "a.b"])
+def test_patterns_begin_with_the_name_of_any_column(table, labels, bert, name):
+    model = {name: small_networks.staged(), "a": bert}
+    X = table.rename(columns={"photo": name, "title": "a"})
+    tuner = make_tuner(bert, model=model, freeze=[f"{name}.stem.*"], max_epochs=1)
+    fixed = tuner.fit(X, labels)._frozen.parameters
+    assert {part.split(".")[2] for part in fixed} == {"stem"}
+
+
+@pytest.mark.parametrize("max_epochs", [2, 4, 9])
+def test_one_column_is_trained_as_its_network_alone(table, labels, max_epochs):
+    network = small_networks.staged()
+    options = {"schedule": "gradual", "freeze": 0, "max_epochs": max_epochs, "lr": 1e-2}
+    alone = FineTunedClassifier(network, **options).fit(table["photo"], labels)
+    fitted = FineTunedClassifier({"photo": network}, **options).fit(table, labels)
+    expected = alone.predict_proba(table["photo"])
+    assert np.allclose(fitted.predict_proba(table), expected, atol=1e-5)

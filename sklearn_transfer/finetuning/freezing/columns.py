@@ -62,13 +62,14 @@ def resolve_columns(freeze, network, backbone, batch):
 
 def _divide_patterns(patterns, network):
     """Patterns of each column without its name in front; None where it has none."""
-    found = {}
+    found, children = {}, name_children(network.columns)
+    # Names of columns may have dots, and those of modules are understood, too.
+    starts = {f"{child}.": column for column, child in children.items()}
+    starts |= {f"{column}.": column for column in children}
     for pattern in patterns:
-        matched = [
-            column
-            for column, child in name_children(network.columns).items()
-            if isinstance(pattern, str) and pattern.startswith((f"{child}.", "*"))
-        ]
+        text = pattern if isinstance(pattern, str) else ""
+        start = max((s for s in starts if text.startswith(s)), key=len, default="")
+        matched = [starts[start]] if start else children if text.startswith("*") else ()
         if not matched:
             raise ValueError(
                 f"freeze names {pattern!r}, which begins with no column of model,"
@@ -77,8 +78,7 @@ def _divide_patterns(patterns, network):
                 f" '{next(iter(network.columns))}.*'"
             )
         for column in matched:
-            inner = pattern.removeprefix(f"{name_children(network.columns)[column]}.")
-            found.setdefault(column, []).append(inner)
+            found.setdefault(column, []).append(pattern.removeprefix(start))
     return dict.fromkeys(network.columns) | found
 
 
@@ -113,12 +113,14 @@ def plan_column_steps(target, n_most, network, backbone, batch):
         inner, rows = backbone.columns[column], batch[column]
         end = list_boundaries(target.boundary, network.columns)[column]
         steps[column] = [] if is_number(inner) else _plan_trunk(trunk, inner, end, rows)
-    n_steps = min(max(map(len, steps.values())), n_most)
-    found = []
+    # As for one network, steps are of several stages where epochs are few.
+    longest = max(map(len, steps.values()))
+    n_together = max(-(-longest // max(n_most, 1)), 1)
+    n_steps, found = longest // n_together if n_most else 0, []
     for k in range(n_steps):
         names, parts = [], {}
         for column, own in steps.items():
-            reached = (k + 1) * len(own) // n_steps
+            reached = (k + 1) * n_together * len(own) // longest
             parts[column] = freeze_body(network.columns[column])
             if reached:
                 name, parts[column] = own[reached - 1]
