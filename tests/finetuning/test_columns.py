@@ -307,6 +307,14 @@ def test_set_params_leaves_the_mapping_of_others(bert):
     assert given["title"] == bert
 
 
+def test_an_estimator_in_two_columns_is_searched_in_one(bert):
+    text = PretrainedTextFeatures(bert)
+    tuner = make_tuner(bert, model={"title": text, "unused": text})
+    tuner.set_params(model__title__max_length=4)
+    assert tuner.model["title"].max_length == 4
+    assert tuner.model["unused"].max_length is None
+
+
 def test_the_diagram_names_each_network(bert):
     text = make_tuner(bert)._repr_html_()
     assert "photo: Staged, its own weights; title: " in text
@@ -472,10 +480,16 @@ def test_statistics_of_random_networks_are_learned_beside_pretrained_ones(table,
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"model__titel": "other"}, "Invalid parameter 'model__titel'.*saved with the columns"),
+        (
+            {"model__titel": "other"},
+            "Invalid parameter 'model__titel'.*saved with the columns",
+        ),
         ({"model__size__max_length": 4}, "Invalid parameter 'model__size__max_length'"),
         ({"model__title": "other"}, "Column 'title' was saved with PretrainedTextFeatures"),
-        ({"model": {"title": "other", "size": "passthrough"}}, "Column 'title' was saved with"),
+        (
+            {"model": {"title": "other", "size": "passthrough"}},
+            "Column 'title' was saved with",
+        ),
         ({"model": "other"}, "saved with a model for each of the columns"),
     ],
     ids=["unknown", "of a plain model", "kind", "kind in a mapping", "no mapping"],
