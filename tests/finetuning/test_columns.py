@@ -164,6 +164,14 @@ def test_images_are_augmented_and_texts_are_not(table, labels, bert):
     assert fitted._prefix.prefixes["title"] is not None
 
 
+def test_a_column_with_a_preprocess_is_not_augmented_without_a_word(table, labels):
+    own = PretrainedFeatures(small_networks.staged(), preprocess=small_networks.to_pixels)
+    model = {"photo": small_networks.staged(), "other": own}
+    tuner = FineTunedClassifier(model, max_epochs=1, augment="flip")
+    with pytest.warns(UserWarning, match="augment='flip' leaves column 'other' as it is"):
+        tuner.fit(table.assign(other=table["photo"]), labels)
+
+
 def test_early_stopping_and_validation_take_tables(table, labels, bert):
     stopped = make_tuner(bert, early_stopping=1, validation_fraction=0.3).fit(table, labels)
     given = make_tuner(bert).fit(table, labels, X_val=table, y_val=labels)
