@@ -24,7 +24,7 @@ def encode(picture, quality):
     return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
 
 
-def halve(picture):
+def shrink(picture):
     return picture.resize((picture.width // 2, picture.height // 2))
 
 
@@ -36,7 +36,7 @@ def crop(picture, rng, share=0.95):
     return picture.crop((x, y, x + width, y + height))
 
 
-def inset(picture):
+def cut_margin(picture):
     """A picture without a twentieth of the side at each edge."""
     x, y = picture.width // 20, picture.height // 20
     return picture.crop((x, y, picture.width - x, picture.height - y))
@@ -44,13 +44,13 @@ def inset(picture):
 
 WAYS = {
     "JPEG, quality 30": lambda picture, rng: encode(picture, 30),
-    "half the size": lambda picture, rng: halve(picture),
+    "half the size": lambda picture, rng: shrink(picture),
     "window of 95 %": crop,
-    "inset of 5 %": lambda picture, rng: inset(picture),
+    "inset of 5 %": lambda picture, rng: cut_margin(picture),
     "right edge of 5 %": lambda picture, rng: picture.crop(
         (0, 0, round(picture.width * 0.95), picture.height)
     ),
-    "window, half, JPEG 50": lambda picture, rng: encode(halve(crop(picture, rng)), 50),
+    "window, half, JPEG 50": lambda picture, rng: encode(shrink(crop(picture, rng)), 50),
 }
 
 

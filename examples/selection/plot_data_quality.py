@@ -56,9 +56,9 @@ found = duplicate_groups(photos)
 planted = {(row, 150 + row) for row in range(40)}
 pairs = set(map(tuple, found.pairs.tolist()))
 print(f"copies found: {len(pairs & planted)} of 40, other pairs: {len(pairs - planted)}")
-print("folds without groups:", found.leaks_in(5, labels))
+print("folds without groups:", found.find_leaks_in(5, labels))
 by_groups = StratifiedGroupKFold(5).split(photos, labels, found.groups)
-print("folds by groups:", found.leaks_in(by_groups))
+print("folds by groups:", found.find_leaks_in(by_groups))
 
 # %%
 # Wrong labels

@@ -108,6 +108,9 @@ class Backbone(Described):
         pass for the same taps ends at the deepest one.
     widths : dict
         Number of features by (tap, signature of the payload).
+    time_axes : dict
+        Of networks of sounds of any length: by the name of a module, which axis of its output
+        is time (`time_axes`).
     engines : OrderedDict
         Engines made for the network, by what they compute. The least recently used comes
         first.
@@ -125,6 +128,7 @@ class Backbone(Described):
     lock: RLock = field(default_factory=RLock, repr=False)
     learned: set = field(default_factory=set, repr=False)
     widths: dict = field(default_factory=dict, repr=False)
+    time_axes: dict = field(default_factory=dict, repr=False)
     engines_lock: Lock = field(default_factory=Lock, repr=False)
     engines: OrderedDict = field(default_factory=OrderedDict, repr=False)
     question: str | None = None

@@ -214,14 +214,20 @@ def _describe_stage(backbone, tap):
     if tap.kind != "module":
         family = get_family(backbone.layout)
         channels = family.get_map_channels(backbone.module)
-        return Stage(tap.name, channels, order=family.get_map_order())
+        order = _find_time_order(backbone, tap) or family.get_map_order()
+        return Stage(tap.name, channels, order=order)
     module = backbone.module.get_submodule(tap.name)
     width = getattr(module, "out_channels", None)  # of a convolution
     found = [stage for stage in backbone.layout.stages if stage.name == tap.name]
     stage = found[0] if found else Stage(tap.name, width)
-    own = getattr(module, "output_fmt", None)
+    own = _find_time_order(backbone, tap) or getattr(module, "output_fmt", None)
     return replace(
         stage,
         channels=stage.channels or width,
         order=str(getattr(own, "value", own)).upper(),
     )
+
+
+def _find_time_order(backbone, tap):
+    """Return the order of the axes of a tap's activation if it is known which is time."""
+    return {1: "NLC", 2: "NCL"}.get(backbone.time_axes.get(tap.name))

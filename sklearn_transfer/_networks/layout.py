@@ -15,8 +15,9 @@ class Stage:
         Number of channels of its output, if it is known.
     reduction : int, default=None
         Pixels of the input along each axis for one position of its output.
-    order : {"NCHW", "NHWC"}, default=None
-        Order of the axes of its output, if the module itself states it.
+    order : {"NCHW", "NHWC", "NCL", "NLC"}, default=None
+        Order of the axes of its output, if the module itself states it, or if it is known
+        which one is time.
     """
 
     name: str

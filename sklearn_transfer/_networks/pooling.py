@@ -122,7 +122,7 @@ def _average(values, mask):
 def _convert_to_positions(activation, layout, stage, spatial):
     """Return an activation as (n, positions, channels), and its number of prefix tokens."""
     if activation.ndim == 3:
-        if _is_channels_first(activation.shape[1], activation.shape[2], stage.channels):
+        if _is_channels_first(*activation.shape[1:], stage):
             activation = activation.transpose(1, 2)
         return activation, _count_prefix_tokens(activation.shape[1], layout, stage, spatial)
     if not _is_channels_last(activation, layout, stage):
@@ -130,8 +130,11 @@ def _convert_to_positions(activation, layout, stage, spatial):
     return activation.flatten(1, -2), 0
 
 
-def _is_channels_first(second, third, channels):
-    return channels is not None and second == channels != third
+def _is_channels_first(second, third, stage):
+    """Whether the last axis of a sequence is that of its positions."""
+    if stage.order in ("NCL", "NLC"):
+        return stage.order == "NCL"
+    return stage.channels is not None and second == stage.channels != third
 
 
 def _is_channels_last(activation, layout, stage):

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_transfer._modalities.samples import name_rows
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.columns._frames import is_null, list_values, split_columns
+from sklearn_transfer.columns._plain import write_category
 
 
 class EmbeddedColumn(TransformerMixin, BaseEstimator):
@@ -29,8 +30,9 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         Largest number of components. None keeps all features.
     column : str or int, default=None
         What messages call the column.
-    as_text : bool, default=False
-        Whether entries of other types, such as numbers, are written as text.
+    entries : {"samples", "texts", "categories"}, default="samples"
+        What the extractor gets: entries as they are; those that are no strings, such as
+        numbers, as text; or the words by which categories are known.
 
     Attributes
     ----------
@@ -46,11 +48,11 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         Whether there is a column that marks missing rows.
     """
 
-    def __init__(self, extractor, n_components=30, column=None, as_text=False):
+    def __init__(self, extractor, n_components=30, column=None, entries="samples"):
         self.extractor = extractor
         self.n_components = n_components
         self.column = column
-        self.as_text = as_text
+        self.entries = entries
 
     def fit(self, X, y=None):
         """Fit the extractor and the components."""
@@ -94,10 +96,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
 
     def _list_samples(self, X):
         (column,) = split_columns(X)
-        samples = list_values(column)
-        if self.as_text:
-            samples = [_write_text(sample) for sample in samples]
-        return samples
+        return [_ENTRIES[self.entries](value) for value in list_values(column)]
 
     @contextmanager
     def _name_entries(self, rows):
@@ -116,9 +115,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         if features is None or features.shape[0] < 2:
             return
         n_rows, width = features.shape
-        first = features[[0]]
-        differs = abs(features - first.toarray()) if issparse(features) else features != first
-        if not np.any(differs):
+        if not _has_variation(features):
             return
         most = min(n_rows - 1, width)
         # Without components, the mean alone is needed.
@@ -158,7 +155,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
 
 
 def _find_present(samples):
-    return np.flatnonzero([not is_null(sample) for sample in samples])
+    return np.flatnonzero([sample is not None for sample in samples])
 
 
 def _find_usable(features):
@@ -170,6 +167,14 @@ def _find_usable(features):
     return features, ~np.isnan(features).any(axis=1)
 
 
+def _has_variation(features):
+    """Whether any feature differs between rows; a sparse matrix stays sparse."""
+    smallest, largest = features.min(axis=0), features.max(axis=0)
+    if issparse(features):
+        return (largest != smallest).nnz > 0
+    return bool(np.any(largest != smallest))
+
+
 def _compute_total_variance(features, mean):
     """Return the sum of the variances of all features."""
     if not issparse(features):
@@ -178,7 +183,14 @@ def _compute_total_variance(features, mean):
     return float(squares - n * np.sum(np.square(mean, dtype=np.float64))) / (n - 1)
 
 
+def _take_sample(value):
+    return None if is_null(value) else value
+
+
 def _write_text(value):
-    if isinstance(value, (str, bytes)) or is_null(value):
-        return value
-    return str(value)
+    if is_null(value):
+        return None
+    return value if isinstance(value, (str, bytes)) else str(value)
+
+
+_ENTRIES = {"samples": _take_sample, "texts": _write_text, "categories": write_category}

@@ -14,6 +14,7 @@ from sklearn_transfer._modalities.contents import (
 
 _N_BYTES = 64
 _LONGEST_PATH = 4096
+_SMALLEST_SIDE = 8  # of a gray image of floats; narrower ones may be channels over time
 _URL = re.compile(r"(?:https?|ftps?|file|s3|gs|gcs|az|abfss?|hdfs|wasbs?)://\S", re.I)
 _IMAGE_STARTS = (
     b"\xff\xd8\xff",
@@ -83,11 +84,27 @@ def identify_sample(sample):
         return _identify_text(os.fsdecode(sample))
     if hasattr(sample, "getbands") or (hasattr(sample, "mode") and hasattr(sample, "size")):
         return "image"
-    if isinstance(sample, tuple) and len(sample) == 2 and np.ndim(sample[0]) in (1, 2):
-        return "audio" if np.ndim(sample[1]) == 0 else None
-    if hasattr(sample, "shape") and len(sample.shape) in (2, 3):
+    if isinstance(sample, tuple) and len(sample) == 2 and hasattr(sample[0], "dtype"):
+        is_clip = np.ndim(sample[0]) in (1, 2) and np.ndim(sample[1]) == 0
+        return "audio" if is_clip else None
+    return _identify_array(sample) if hasattr(sample, "dtype") else None
+
+
+def _identify_array(array):
+    """Return "image" for an array or tensor of light, not of a sensor or of any numbers."""
+    shape, dtype = tuple(array.shape), str(array.dtype).rpartition(".")[2]
+    if (
+        len(shape) not in (2, 3)
+        or 0 in shape
+        or (len(shape) == 3 and shape[2] not in (1, 3, 4))
+    ):
+        return None
+    if dtype in ("uint8", "uint16"):
         return "image"
-    return None
+    is_large = len(shape) == 3 or min(shape) >= _SMALLEST_SIDE
+    if "float" not in dtype or not is_large:
+        return None
+    return "image" if array.min() >= 0 and array.max() <= 1 else None
 
 
 def _identify_mapping(sample):
@@ -122,15 +139,7 @@ def _identify_text(text):
 
 def _identify_ending(path):
     """Return "image", "audio" or None for the end of a name."""
-    ending = f" {os.path.splitext(path)[1][1:].lower()} "
-    if ending in _IMAGE_ENDINGS:
-        return "image"
-    return "audio" if ending in _AUDIO_ENDINGS else None
-
-
-def _identify_ending(path):
-    """Return "image", "audio" or None for the end of a name."""
-    ending = f" {os.path.splitext(path)[1][1:].lower()} "
+    ending = f" {os.path.splitext(path.strip())[1][1:].lower()} "
     if ending in _IMAGE_ENDINGS:
         return "image"
     return "audio" if ending in _AUDIO_ENDINGS else None

@@ -47,9 +47,18 @@ def parse_date(text, layout):
             date = datetime.datetime.strptime(text, layout)
     except ValueError:
         return None
-    if date is not None and date.tzinfo is not None:
-        date = date.astimezone(datetime.UTC).replace(tzinfo=None)
-    return date
+    return None if date is None else convert_to_utc(date)
+
+
+def convert_to_utc(date):
+    """Return a date and time in UTC, without a zone; the first or last where there is none."""
+    if date.tzinfo is None:
+        return date
+    try:
+        return date.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError):  # the latter from pandas
+        is_early = date.year < 1000
+        return datetime.datetime.min if is_early else datetime.datetime.max
 
 
 def find_layout(texts):
@@ -83,6 +92,14 @@ def find_layout(texts):
             raise UnclearOrderError(texts[0])
         best, found = (other, n_other) if n_other > found else (best, found)
     return best, found
+
+
+def is_date(text):
+    """Whether a text is a date in any of the layouts."""
+    try:
+        return find_layout([text])[1] == 1
+    except UnclearOrderError:
+        return True
 
 
 def _list_layouts():

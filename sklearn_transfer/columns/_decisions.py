@@ -4,6 +4,7 @@ import datetime
 import decimal
 import numbers
 import os
+import re
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +22,21 @@ from sklearn_transfer.columns._strings import decide_strings, parse_number
 N_SAMPLED = 20
 _FEWEST_ROWS = 20
 _NAMES_OF_IDENTIFIERS = ("id", "uuid", "guid", "uid", "index", "rowid", "row_id", "unnamed: 0")
+_NAMES_OF_CODES = frozenset(
+    [
+        *[
+            "zip",
+            "zipcode",
+            "zip_code",
+            "postcode",
+            "postal_code",
+            "postalcode",
+            "plz",
+            "fips",
+        ],
+        *["phone", "phone_number", "telephone", "isbn", "ean", "upc", "gtin", "ssn"],
+    ]
+)
 
 
 def decide_column(column, name=None):
@@ -64,27 +80,44 @@ def decide_column(column, name=None):
 
 def _decide_whole_numbers(values, name):
     """Return what is decided about numbers that only count or identify rows, else None."""
-    if len(values) < 2 or len(set(values)) < len(values):
+    names_rows, names_codes = _is_name_of_identifiers(name), _is_name_of_codes(name)
+    are_different = len(values) > 1 and len(set(values)) == len(values)
+    if not (are_different or names_rows or names_codes):
         return None
     if not all(map(_is_whole, values)):
         return None
-    word = str(name).strip().lower()
-    if (
-        word.endswith(("_id", " id", "-id"))
-        or word in _NAMES_OF_IDENTIFIERS
-        or (str(name).endswith(("Id", "ID")))
-    ):
+    if names_rows and are_different:
         return Decision(
             "drop", f"different whole numbers in a column named {shorten(name, 60)}"
         )
-    width = max(values) - min(values) + 1
-    if name is not None and len(values) >= _FEWEST_ROWS and width <= 1.25 * len(values):
+    if names_rows or names_codes:
+        if set(values) <= {0, 1}:
+            return None
         return Doubt(
-            f"holds different whole numbers from {min(values)} to {max(values)}, which may"
-            " count the rows or measure something",
+            "holds whole numbers that its name calls identifiers or codes, which have no size",
+            ("categorical", "drop", "numeric"),
+        )
+    least, most = int(min(values)), int(max(values))
+    is_dense = most - least + 1 <= 1.25 * len(values)
+    if name is not None and len(values) >= _FEWEST_ROWS and is_dense:
+        return Doubt(
+            f"holds different whole numbers from {least} to {most}, which may count the rows"
+            " or measure something",
             ("drop", "numeric"),
         )
     return None
+
+
+def _is_name_of_identifiers(name):
+    """Whether a name is that of identifiers of rows, here or in another table."""
+    word = str(name).strip().lower()
+    is_short = word in _NAMES_OF_IDENTIFIERS or str(name).endswith(("Id", "ID"))
+    return is_short or word.endswith(("_id", " id", "-id"))
+
+
+def _is_name_of_codes(name):
+    """Whether a name is that of codes written in digits."""
+    return re.sub(r"[\s-]+", "_", str(name).strip().lower()) in _NAMES_OF_CODES
 
 
 def _is_whole(value):
@@ -123,7 +156,13 @@ def decide_objects(values, name=None):
         for kind, count in types.most_common(3)
     )
     kinds = ("text", "categorical") if "string" in types else ("drop",)
-    kinds = ("numeric", "categorical") if {"number", "string"} == types.keys() else kinds
+    media = {"array": "image", "pair": "audio"}
+    kinds += tuple(media[kind] for kind in types if kind in media and len(types) == 1)
+    first = {"number": "numeric", "date": "datetime"}
+    if "string" in types and len(types) == 2:
+        kinds = (*(first[kind] for kind in types if kind in first), *kinds[::-1])
+    if types.keys() == {"array"}:
+        listed += f", such as {describe_sample(values[0])}"
     return Doubt(f"mixes entries: {listed}" if len(types) > 1 else f"holds {listed}", kinds)
 
 
@@ -138,7 +177,7 @@ def _name_type(value):
         return "bool"
     if isinstance(value, numbers.Complex | decimal.Decimal):
         return "number"
-    if isinstance(value, datetime.date):  # also datetime and pandas.Timestamp
+    if isinstance(value, datetime.date | np.datetime64):  # also pandas.Timestamp
         return "date"
     if isinstance(value, datetime.timedelta):
         return "duration"
@@ -169,6 +208,8 @@ def _decide_media(sampled):
         if not total:
             continue
         example = describe_sample(sampled[_find_first(found, (kind, f"lost {kind}"))])
+        if not counts[kind] and total <= 0.5 * n:
+            continue  # some texts end with the name of a file
         if counts[kind] and total > 0.5 * n:
             noun = {"image": "images", "audio": "sounds"}[kind]
             return Decision(kind, f"{counts[kind]} of {n} sampled entries are {noun}")
@@ -177,7 +218,7 @@ def _decide_media(sampled):
                 f"holds paths that end like those of {kind} files, such as {example}, where"
                 f" there is no such file, or none with {kind} content; give paths that exist"
                 " from the current folder",
-                ("drop", kind),
+                ("drop", kind, "text", "categorical"),
             )
         return Doubt(
             f"mixes {total} {kind} files, such as {example}, with {n - total} other entries,"

@@ -16,6 +16,8 @@ _NULL_STRINGS = frozenset(
         *["1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"],
     ]
 )
+# Of these, categories: Namibia, and a level such as that of pain.
+_NULL_CATEGORIES = frozenset(["NA", "None", "none"])
 
 
 def as_table(X):
@@ -137,6 +139,12 @@ def is_null(value):
     if isinstance(value, str):
         return value.strip() in _NULL_STRINGS
     return is_missing(value)
+
+
+def is_null_category(value):
+    """Whether a value is missing among categories, where some words have a meaning."""
+    is_word = isinstance(value, str) and value.strip() in _NULL_CATEGORIES
+    return not is_word and is_null(value)
 
 
 def pick_evenly(values, most):

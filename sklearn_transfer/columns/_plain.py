@@ -10,9 +10,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._validation import shorten
-from sklearn_transfer.columns._dates import UnclearOrderError, find_layout, parse_date
+from sklearn_transfer.columns._dates import (
+    ISO,
+    UnclearOrderError,
+    convert_to_utc,
+    find_layout,
+    parse_date,
+)
 from sklearn_transfer.columns._frames import (
     is_null,
+    is_null_category,
     list_values,
     name_dtype,
     split_columns,
@@ -47,7 +54,18 @@ class AsNumbers(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         output = np.empty((len(X), len(columns)))
         for position, column in enumerate(columns):
             output[:, position] = self._convert(column, position)
+        self._check_finite(output)
         return output
+
+    def _check_finite(self, numbers):
+        rows, positions = np.nonzero(np.isinf(numbers))
+        if len(rows):
+            position = positions[0]
+            name = self.columns[position] if position < len(self.columns) else position
+            raise ValueError(
+                f"Column {shorten(name, 60)} has infinity in row {rows[0]}: give a number, or"
+                " NaN for a missing entry"
+            )
 
     def _convert(self, column, position):
         if name_dtype(column) in ("number", "bool"):
@@ -141,13 +159,15 @@ class AsWords(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         columns = split_columns(X)
         output = np.empty((len(X), len(columns)), dtype=object)
         for position, column in enumerate(columns):
-            output[:, position] = [_write_word(value) for value in list_values(column)]
+            words = [write_category(value) for value in list_values(column)]
+            output[:, position] = ["missing" if word is None else word for word in words]
         return output
 
 
-def _write_word(value):
-    if is_null(value):
-        return "missing"
+def write_category(value):
+    """Return the word by which a category is known, or None for a missing entry."""
+    if is_null_category(value):
+        return None
     if isinstance(value, float | np.floating) and value.is_integer():
         value = int(value)
     return str(value).strip()
@@ -244,14 +264,15 @@ def _find_layout(values, layout, column):
 def read_date(value, layout):
     """Return a date and time in UTC without a zone, or None."""
     if isinstance(value, str):
-        return None if layout is None else parse_date(value, layout)
+        # Dates that were objects in `fit` are texts once they are read from a file.
+        return parse_date(value, ISO if layout is None else layout)
     if is_null(value):
         return None
     value = getattr(value, "start_time", value)  # of a period of pandas
     if isinstance(value, datetime.datetime):
-        if value.tzinfo is not None:
-            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        return value
+        return convert_to_utc(value)
+    if isinstance(value, np.datetime64):
+        return value.astype("datetime64[us]").item()
     if isinstance(value, datetime.date):
         return datetime.datetime(value.year, value.month, value.day)
     return None

@@ -7,9 +7,10 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils import get_tags
 
 from sklearn_transfer.columns._blocks import EmbeddedColumn
-from sklearn_transfer.columns._frames import is_null, list_values, take_column
+from sklearn_transfer.columns._frames import is_null_category, list_values, take_column
 from sklearn_transfer.columns._kinds import MOST_CATEGORIES
 from sklearn_transfer.columns._plain import (
     AsNumbers,
@@ -37,7 +38,7 @@ def make_default(modality):
 
 def has_few_categories(column):
     """Whether a column of categories is encoded by one column for each of them."""
-    values = [value for value in list_values(column) if not is_null(value)]
+    values = [value for value in list_values(column) if not is_null_category(value)]
     n = len(set(map(str, values)))
     return n <= min(MOST_CATEGORIES, max(0.5 * len(values), _FEW))
 
@@ -92,18 +93,21 @@ class Steps:
         if not places or _is_drop(extractor):
             return
         extractor = make_default(modality) if extractor is None else extractor
+        entries = "texts" if modality == "text" else "samples"
         for place in places:
-            self._add(modality, self._embed(extractor, place, modality == "text"), [place])
+            self._add(modality, self._embed(extractor, place, entries), [place])
 
-    def _embed(self, extractor, place, as_text):
+    def _embed(self, extractor, place, entries):
         options = {"n_components": self.vectorizer.n_components, "column": self.labels[place]}
-        return EmbeddedColumn(extractor, as_text=as_text, **options)
+        return EmbeddedColumn(extractor, entries=entries, **options)
 
     def _add_numeric(self, places):
         given = self.vectorizer.numeric
         numbers = AsNumbers(self._label(places))
         if given is None:
             self._add("numeric", make_pipeline(numbers, NumberScaler(), FillMissing()), places)
+        elif isinstance(given, str) and given == "passthrough":
+            self._add("numeric", numbers, places)
         elif not _is_drop(given):
             self._add_given("numeric", given, places, numbers)
 
@@ -121,7 +125,7 @@ class Steps:
             self._add("categorical", make_pipeline(AsWords(), encoder), few)
         for place in [place for place in places if place not in few]:
             grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4))
-            self._add("ngrams", self._embed(grams, place, as_text=True), [place])
+            self._add("ngrams", self._embed(grams, place, "categories"), [place])
 
     def _add_given(self, kind, transformer, places, before=None):
         """Add a user's transformer; those of skrub for one column get one each."""
@@ -130,10 +134,21 @@ class Steps:
                 self._add(kind, clone(transformer), [place])
                 name, step, (label,) = self.steps[-1]
                 self.steps[-1] = (name, step, label)
+        elif _takes_list(transformer):
+            for place in places:
+                self._add(kind, self._embed(transformer, place, "texts"), [place])
         elif before is None or transformer == "passthrough":
             self._add(kind, transformer, places)
         else:
             self._add(kind, make_pipeline(before, clone(transformer)), places)
+
+
+def _takes_list(transformer):
+    """Whether a transformer takes a list of texts in place of a table, as TfidfVectorizer."""
+    if isinstance(transformer, str) or hasattr(transformer, "set_output"):
+        return False
+    tags = get_tags(transformer).input_tags
+    return tags.string and not tags.two_d_array
 
 
 def _is_drop(transformer):

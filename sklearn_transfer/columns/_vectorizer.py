@@ -55,9 +55,10 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         `PretrainedTextFeatures(on_error="nan")`.
     audio : estimator, "drop" or None, default=None
         Turns sounds into features. None is `PretrainedAudioFeatures(on_error="nan")`.
-    numeric : transformer, "drop" or None, default=None
-        Applied to all columns of numbers together, as float64 with NaN for missing entries.
-        None standardizes them and puts the mean in the place of missing ones, which are marked
+    numeric : transformer, "drop", "passthrough" or None, default=None
+        Applied to all columns of numbers together, as float64 with NaN for missing entries,
+        which "passthrough" leaves as they are, for instance for gradient boosting. None
+        standardizes them and puts the mean in the place of missing ones, which are marked
         by further columns.
     categorical : transformer, "drop" or None, default=None
         Applied to all columns of categories together, as strings with "missing" for missing
@@ -68,8 +69,9 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         What is done with particular columns, in place of any decision. `columns` is a list of
         names, or of positions. `transformer` is the kind of the columns ("image", "text",
         "audio", "numeric", "categorical" or "datetime"), "drop", "passthrough", or a
-        transformer, which gets all these columns as a table; one of skrub for single columns
-        is applied to each.
+        transformer, which gets all these columns as a table. One of skrub for single columns
+        is applied to each, and so is one that takes a list of texts, such as
+        `TfidfVectorizer()`, as `text` would be.
     n_components : int or None, default=30
         Largest number of principal components of each column of images, texts or sounds, and
         of n-grams. None keeps all features.
@@ -97,8 +99,10 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
     Kinds are decided from dtypes and entries:
 
     - "image" and "audio": more than half of 20 entries, evenly spread over the column, are
-      files, bytes, `data:` URIs, PIL images or arrays of this kind, by their first bytes. No
-      other files are opened for the decision. Paths are relative to the current folder.
+      files, bytes or `data:` URIs of this kind, by their first bytes, PIL images, arrays
+      (height, width) or (height, width, channels) of uint8, uint16 or floats from 0 to 1, or
+      pairs (waveform, sampling_rate). No other files are opened for the decision. Paths are
+      relative to the current folder.
     - "numeric": numbers, bools, durations (in seconds), and texts that are all numbers.
     - "datetime": dates, and texts that are all dates in one of the usual layouts. Their parts
       are the year, month, day, weekday, hour, minute and second, as far as they vary, and the
@@ -109,11 +113,14 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
     - "drop": columns without an entry, random identifiers (UUIDs and digests), and distinct
       whole numbers in a column that is named like an identifier.
 
-    Strings such as "N/A" and "" count as missing. These are asked about: codes that are nearly
-    all different, whole numbers that may count the rows, dates whose day and month cannot be
-    told apart, numbers with units or with other entries among them, digits with leading zeros,
-    addresses on the web (nothing is downloaded), paths that lead nowhere or to other files,
-    and columns of mixed types. All columns of an array of numbers are "numeric".
+    Strings such as "N/A" and "" count as missing, but "NA" and "none" are categories among
+    others, such as countries. These are asked about: codes that are nearly all different,
+    whole numbers that may count the rows, or that the name of the column calls identifiers or
+    codes, such as "customer_id" and "zip", dates whose day and month cannot be told apart or
+    that are written in several ways, numbers with units or with other entries among them,
+    digits with leading zeros, addresses on the web (nothing is downloaded), paths that lead
+    nowhere or to other files, and columns of mixed types. All columns of an array of numbers
+    are "numeric".
 
     Kinds and features stay as they are after `fit`: in `transform`, an entry that is no number
     in a column of numbers counts as missing, with a warning. In cross-validation each fold
@@ -147,7 +154,11 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         "image": _TRANSFORMER,
         "text": _TRANSFORMER,
         "audio": _TRANSFORMER,
-        "numeric": _TRANSFORMER,
+        "numeric": [
+            HasMethods(["fit", "transform"]),
+            StrOptions({"drop", "passthrough"}),
+            None,
+        ],
         "categorical": _TRANSFORMER,
         "specific_transformers": [list, tuple],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -207,12 +218,16 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         self : object
             The vectorizer.
         """
-        for name in list(params):
-            modality, is_nested, _ = name.partition("__")
-            if not is_nested or modality not in MODALITIES:
+        for modality in MODALITIES:
+            start = f"{modality}__"
+            nested = {name for name in params if name.startswith(start)}
+            if not nested or params.get(modality, getattr(self, modality)) is not None:
                 continue
-            if params.get(modality, getattr(self, modality)) is None:
-                params[modality] = make_default(modality)
+            given = {name.removeprefix(start): params.pop(name) for name in nested}
+            extractor = make_default(modality).set_params(**given)
+            # What `get_params` returned leaves None as it was.
+            if repr(extractor) != repr(make_default(modality)):
+                params[modality] = extractor
         return super().set_params(**params)
 
     def fit(self, X, y=None):
@@ -299,6 +314,10 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         # scikit-learn ignores names that are no strings, and does not take those that repeat.
         checked = X if len(set(names)) == len(names) else renamed
         validate_data(self, checked, skip_check_array=True, reset=reset)
+        if reset:
+            self._labels = labels if is_frame(X) else []
+        elif is_frame(X) and not hasattr(self, "feature_names_in_"):
+            _check_labels(labels, self._labels)
         return renamed, labels, names
 
     def get_feature_names_out(self, input_features=None):
@@ -321,7 +340,7 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         short = [name.partition("__")[2] for name in full]
         counts = Counter(short)
         names = [s if counts[s] == 1 else f for s, f in zip(short, full, strict=True)]
-        return np.asarray(names, dtype=object)
+        return np.asarray(make_unique(names), dtype=object)
 
     def _read_specific(self, names):
         """Return pairs of a transformer and positions, and positions with a given kind."""
@@ -410,6 +429,16 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _check_labels(labels, expected):
+    """Raise where columns of names that are no strings differ, which scikit-learn ignores."""
+    for place, (label, name) in enumerate(zip(labels, expected, strict=False)):
+        if label != name:
+            raise ValueError(
+                f"X has column {shorten(label, 60)} at position {place}, where fit had"
+                f" {shorten(name, 60)}: give the columns of fit, in the same order"
+            )
 
 
 def _find_places(column, names):

@@ -167,7 +167,7 @@ class ColumnReading(ReadsAsFeatures):
     def embed_frozen(self, samples):
         """Features of entries before any training, NaN where one is missing, and digests."""
         if self.is_numeric:
-            return samples, [digest(row) for row in samples]
+            return samples, [digest(row) for row in samples + 0.0]
         reader = self._make_reader(self._load_backbone()[0])
         present = self.find_missing(samples, reader, "row {}".format)
         if present is None:
@@ -430,15 +430,19 @@ class ReadsColumns(ReadsAsFeatures):
             found[name] = _fusion.make_example(inner, reader, own[name], n_rows)
         return found
 
-    def _embed_frozen(self, samples, n_outputs=1):
+    def _embed_start(self, samples, n_outputs=1):
+        """Features and digests of `_embed_frozen`, and which of these are plain numbers."""
         if not has_columns(self):
-            return super()._embed_frozen(samples, n_outputs)
-        features, digests = [], []
+            features, digests = self._embed_frozen(samples, n_outputs)
+            return features, digests, np.zeros(features.shape[1], dtype=bool)
+        features, digests, are_numbers = [], [], []
         for name, reading in self._list_readings().items():
             found, own = reading.embed_frozen(samples.columns[name])
             features.append(found)
             digests.append(own)
-        return np.concatenate(features, axis=1), list(map(digest, zip(*digests, strict=True)))
+            are_numbers.append(np.full(found.shape[1], reading.is_numeric))
+        digests = list(map(digest, zip(*digests, strict=True)))
+        return np.concatenate(features, axis=1), digests, np.concatenate(are_numbers)
 
     def _describe_weights(self):
         if not has_columns(self):

@@ -90,9 +90,10 @@ def _split_rows(units, cv):
             " on y, so give a number of folds, KFold or GroupKFold"
         ) from error
     folds, counts = np.zeros(n_rows, dtype=int), np.zeros(n_rows, dtype=int)
-    for fold, (_, held) in enumerate(splits):
+    for fold, (train, held) in enumerate(splits):
         counts[held] += 1
         folds[held] = fold
+        _check_train_rows(train, held, n_rows, cv)
     wrong = np.flatnonzero(counts != 1)
     if len(wrong):
         raise ValueError(
@@ -102,11 +103,34 @@ def _split_rows(units, cv):
     return folds
 
 
+def _check_train_rows(train, held, n_rows, cv):
+    """Raise where a fold trains on other rows than all that it does not hold out."""
+    uses = np.zeros(n_rows, dtype=int)
+    for rows in (train, held):
+        uses[rows] += 1
+    wrong = np.flatnonzero(uses != 1)
+    if len(wrong):
+        row, where = wrong[0], "neither trains on nor holds out"
+        where = "both trains on and holds out" if uses[row] else where
+        raise ValueError(
+            f"cv={shorten(cv)} {where} row {row} in one of its folds, while networks are"
+            " trained on all rows that their fold does not hold out: give such folds, and"
+            " groups for rows that must stay together"
+        )
+
+
 def _takes_groups(splitter):
     """Whether a splitter reads groups; those of scikit-learn that do not warn of them."""
     if not hasattr(splitter, "get_metadata_routing"):
         return True
     return bool(splitter.get_metadata_routing().consumes("split", ["groups"]))
+
+
+def compute_scale(features, weights):
+    """Weighted standard deviation of each feature; 1 where it is constant."""
+    centered, shares = _center(features, weights)[1:]
+    scale = np.sqrt(shares @ np.square(centered))
+    return np.where(scale > 0, scale, 1.0)
 
 
 def compute_scores(features, weights, n_components):

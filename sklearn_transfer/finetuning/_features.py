@@ -15,6 +15,7 @@ from sklearn_transfer._validation import check_feature_names_in, forget_fit, sho
 from sklearn_transfer.finetuning._base import _BaseFineTuned
 from sklearn_transfer.finetuning._classifier import FineTunedClassifier
 from sklearn_transfer.finetuning._cross_fitting import (
+    compute_scale,
     compute_scores,
     divide_into_folds,
     find_rotation,
@@ -44,9 +45,10 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
         ``FineTunedClassifier()``. It is cloned, and may read any kind of sample.
     cv : int, splitter or iterable, default=5
         Folds. A number divides the rows at random, with a fixed seed. A splitter or an
-        iterable of train and test rows must hold each row out once, and is not given y, so
-        `StratifiedKFold` is refused. Rows that are equal, or in one of `groups`, are always in
-        one fold. More folds train each network on more rows, and take longer.
+        iterable of train and test rows must hold each row out once and train on all others,
+        and is not given y, so `StratifiedKFold` is refused. Rows that are equal, or in one of
+        `groups`, are always in one fold. More folds train each network on more rows, and take
+        longer.
     n_components : int or None, default=30
         Number of features, at most the rank of the frozen features of the rows; None is that
         rank.
@@ -206,7 +208,7 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
             One row per sample.
         """
         check_is_fitted(self, "estimator_")
-        return _turn(self.estimator_._run_network(X, "embedding"), *self._rotation)
+        return _turn(self._embed_tuned(self.estimator_, X), *self._rotation)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features: "tuned_0", "tuned_1", ...
@@ -237,16 +239,20 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
         tuner = self._make_tuner()
         table = _Table(tuner, X, y, sample_weight)
         tuner._draw_seed()
-        frozen, digests = tuner._embed_frozen(table.samples, 2 if is_classifier(tuner) else 1)
+        n_outputs = 2 if is_classifier(tuner) else 1
+        frozen, digests, are_numbers = tuner._embed_start(table.samples, n_outputs)
         if has_folds:  # before any training, so that an error comes at once
             self.folds_ = divide_into_folds(join_rows(digests, groups), self.cv, table.weights)
-        table.scores = compute_scores(frozen, table.weights, self.n_components)
+        # Networks leave numbers of the table as they are, whose unit must not matter.
+        scale = compute_scale(frozen, table.weights)
+        self._scale = np.where(are_numbers, scale, 1.0)
+        table.scores = compute_scores(frozen / self._scale, table.weights, self.n_components)
         self.n_components_ = table.scores.shape[1]
         self.estimator_ = clone(tuner).fit(X, y, sample_weight, **fit_params)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
-        tuned = self.estimator_._run_network(X, "embedding")
+        tuned = self._embed_tuned(self.estimator_, X)
         self._rotation = find_rotation(tuned, table.scores, table.weights)
         return table
 
@@ -261,8 +267,13 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
                 f" cv={shorten(self.cv)} divides them"
             )
             raise
-        tuned = tuner._run_network(table.samples, "embedding")
+        tuned = self._embed_tuned(tuner, table.samples)
         return _turn(tuned, *find_rotation(tuned, table.scores, table.weights))
+
+    def _embed_tuned(self, tuner, X):
+        tuned = tuner._run_network(X, "embedding")
+        # A bottleneck, which has a width of its own, mixes the numbers with all else.
+        return tuned / self._scale if tuned.shape[1] == len(self._scale) else tuned
 
     def _make_tuner(self):
         """The estimator that is cloned for each training; all begin with the same numbers."""

@@ -190,6 +190,8 @@ class ReadsAsFeatures:
             backbone = make_embedding_backbone(backbone, Network(backbone, n_outputs, True))
         reader = self._make_reader(backbone)
         features = extract(self, reader, samples, backbone, EMBEDDING_TAP)
+        # Numbers that differ by the sign of a zero are equal.
+        samples = samples + 0.0 if self._takes_rows() else samples
         digests = map(reader.known_digest, samples)
         digests = [d or reader.read(s)[0] for d, s in zip(digests, samples, strict=True)]
         return features, digests

@@ -24,8 +24,7 @@ default="tf_efficientnet_lite0"
         An estimator of features, which is never fitted or changed, brings network, weights and
         all options of reading, such as `max_length`; they are searched as `model__max_length`.
         A mapping of columns of a DataFrame to any of these, or to "passthrough" for numbers,
-        trains a network for each column under one head; see the notes of
-        `FineTunedClassifier`.
+        trains a network for each column under one head; see the notes.
     weights : "pretrained", None, path or dict, default="pretrained"
         Weights that training begins with, as in `PretrainedFeatures`; None draws random ones
         from `random_state`, to train from scratch.
@@ -198,14 +197,21 @@ default="tf_efficientnet_lite0"
 
     Texts are taken as by `PretrainedTextFeatures`, whose `long_text="windows"` is refused, as
     are `augment`, `mixup` and `cutmix`: dropout varies texts. Sounds are taken as by
-    `PretrainedAudioFeatures`; those of several windows need `freeze="all"`.
-    With `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`,
-    `value_range`, `preprocess`, `background` and, for random weights and callables,
-    `random_state` count; `weights`, `input_size`, `preprocess` and `background` of this
-    estimator then stay at their defaults, and its own `layers` and `pooling` at theirs. How
-    the network is run depends on this estimator alone: `cache`, `engine`, `device`,
-    `precision`, `batch_size`, `n_jobs` and `verbose` of the model are ignored, and a sample
-    that cannot be read is an error, whatever its `on_error`.
+    `PretrainedAudioFeatures`; those of several windows need `freeze="all"`. With
+    `model=PretrainedFeatures(...)` its `weights`, `input_size`, `n_channels`, `value_range`,
+    `preprocess`, `background` and, for random weights and callables, `random_state` count;
+    `weights`, `input_size`, `preprocess` and `background` of this estimator then stay at their
+    defaults, and its own `layers` and `pooling` at theirs. How the network is run depends on
+    this estimator alone: `cache`, `engine`, `device`, `precision`, `batch_size`, `n_jobs` and
+    `verbose` of the model are ignored, and samples that cannot be read are errors.
+
+    With ``model={"photo": ..., "title": ..., "size": "passthrough"}`` X is a DataFrame with
+    these columns, and the head gets all embeddings and the numbers side by side (late fusion).
+    `freeze` holds for each column, patterns begin with its name ("photo.blocks.*"), and
+    activations are kept per column. Options of reading are those of estimators per column,
+    searched as `model__photo__input_size`; with `on_error="nan"`, an entry that is missing or
+    cannot be read counts as the mean embedding. Gaps of numbers, `mixup` and `cutmix` are
+    refused. With few rows, frozen features before one linear model are hard to beat.
 
     References
     ----------

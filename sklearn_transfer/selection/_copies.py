@@ -162,7 +162,7 @@ class TableCopies:
         return proposed
 
 
-def propose_pairs(views, n_neighbors):
+def find_candidates(views, n_neighbors):
     """Pairs of each row and its nearest neighbors in any view, with the largest cosine."""
     found = {}
     for view in views:
@@ -242,7 +242,7 @@ def _count_shingles(texts):
     """Sparse matrix of ones: which runs of letters each text has."""
     vocabulary, indices, ends = {}, [], [0]
     for text in texts:
-        words = f" {_simplify(text)} "
+        words = f" {_normalize_text(text)} "
         runs = {words[i : i + _SHINGLE] for i in range(max(len(words) - _SHINGLE + 1, 1))}
         indices.extend(sorted(vocabulary.setdefault(run, len(vocabulary)) for run in runs))
         ends.append(len(indices))
@@ -251,7 +251,7 @@ def _count_shingles(texts):
     return sparse.csr_array((ones, np.array(indices, np.int32), np.array(ends)), shape=shape)
 
 
-def _simplify(text):
+def _normalize_text(text):
     """A text without case, punctuation and runs of spaces."""
     text = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(re.findall(r"\w+", text))

@@ -24,7 +24,7 @@ def _blur(pixels, severity, rng):
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
 
 
-def _compress(pixels, severity, rng):
+def _apply_jpeg(pixels, severity, rng):
     from PIL import Image
 
     file = io.BytesIO()
@@ -37,7 +37,7 @@ def _darken(pixels, severity, rng):
     return pixels * (0.7, 0.45, 0.2)[severity]
 
 
-def _occlude(pixels, severity, rng):
+def _add_cover(pixels, severity, rng):
     side = math.sqrt((0.05, 0.15, 0.3)[severity])
     height, width = (max(round(side * length), 1) for length in pixels.shape[:2])
     row = rng.integers(pixels.shape[0] - height + 1)
@@ -47,7 +47,7 @@ def _occlude(pixels, severity, rng):
     return covered
 
 
-def _mistype(text, severity, rng):
+def _add_typos(text, severity, rng):
     """Swap, drop, double or replace a share of the letters."""
     share, typed, skip = (0.03, 0.08, 0.16)[severity], [], False
     for place, letter in enumerate(text):
@@ -74,11 +74,11 @@ CORRUPTIONS = {
     "image": {
         "noise": _add_noise,
         "blur": _blur,
-        "jpeg": _compress,
+        "jpeg": _apply_jpeg,
         "dark": _darken,
-        "occlusion": _occlude,
+        "occlusion": _add_cover,
     },
-    "text": {"typos": _mistype},
+    "text": {"typos": _add_typos},
     "audio": {"noise": _add_sound_noise},
 }
 

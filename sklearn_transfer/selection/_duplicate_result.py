@@ -28,7 +28,7 @@ class DuplicateGroups:
         """The first row of each group."""
         return np.unique(self.groups, return_index=True)[1]
 
-    def leaks(self, train, test):
+    def find_leaks(self, train, test):
         """Report the test rows that have a copy among the training rows.
 
         Parameters
@@ -43,7 +43,7 @@ class DuplicateGroups:
         n = len(self.groups)
         return self._report([(_to_rows(train, n, "train"), _to_rows(test, n, "test"))])
 
-    def leaks_in(self, cv, y=None, groups=None):
+    def find_leaks_in(self, cv, y=None, groups=None):
         """Report the test rows that have a copy among the training rows of their fold.
 
         Parameters
@@ -68,7 +68,7 @@ class DuplicateGroups:
         for fold, (train, test) in enumerate(folds):
             _check_apart(train, test)
             n_test.append(len(test))
-            found.extend((fold, *leak) for leak in self._find_leaks(train, test))
+            found.extend((fold, *leak) for leak in self._iterate_leaks(train, test))
         table = np.array([leak[:3] for leak in found], dtype=np.intp).reshape(-1, 3)
         return LeakReport(
             fold=table[:, 0],
@@ -78,7 +78,7 @@ class DuplicateGroups:
             n_test=n_test,
         )
 
-    def _find_leaks(self, train, test):
+    def _iterate_leaks(self, train, test):
         """Yield a test row, a training row of its group, and their similarity or NaN."""
         by_group = {}
         for row in train:
@@ -119,7 +119,8 @@ class DuplicateGroups:
     def _iterate_rows(self):
         sizes = np.bincount(self.groups)
         yield "Samples", f"{len(self.groups)} ({self.kind})"
-        yield "Groups of copies", f"{int((sizes > 1).sum())}, the largest of {sizes.max()}"
+        largest = f", the largest of {sizes.max()}" if sizes.max() > 1 else ""
+        yield "Groups of copies", f"{int((sizes > 1).sum())}{largest}"
         yield "Pairs of equal content", f"{int(self.exact.sum())}"
         yield "Pairs of near copies", self._describe_near()
         for (first, second), value in list(zip(self.pairs, self.similarity, strict=True))[

@@ -93,8 +93,8 @@ def duplicate_groups(
         kind, threshold : str, float or None
             As they were resolved.
 
-        and the methods ``leaks(train, test)`` and ``leaks_in(cv, y)``, which report the test
-        rows with a copy among the training rows, and ``to_dict()``.
+        and the methods ``find_leaks(train, test)`` and ``find_leaks_in(cv, y)``, which report
+        the test rows with a copy among the training rows, and ``to_dict()``.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def duplicate_groups(
     >>> result = duplicate_groups(texts)
     >>> result.groups
     array([0, 1, 0])
-    >>> print(result.leaks(train=[0, 1], test=[2]))
+    >>> print(result.find_leaks(train=[0, 1], test=[2]))
     1 of 1 test rows (100 %) has a copy among the training rows.
     Row 2 is like row 0 (similarity 1.00).
     Split by groups: StratifiedGroupKFold with groups=result.groups.
@@ -159,31 +159,27 @@ def duplicate_groups(
     near, similarity = np.empty((0, 2), np.intp), np.empty(0)
     if threshold is not None:
         near, similarity = _find_near(finder, exact, extractor, n_neighbors, threshold)
-    else_none = threshold if _has_views(finder, extractor) else None
+    is_searched = finder.is_verified or extractor is not None
     pairs = np.concatenate([exact, near])
     similarity = np.concatenate([np.ones(len(exact)), similarity])
     is_exact = np.arange(len(pairs)) < len(exact)
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity, ~is_exact))
     return DuplicateGroups(
-        groups=_number_groups(pairs, len(finder.keys)),
+        groups=_label_groups(pairs, len(finder.keys)),
         pairs=pairs[order],
         similarity=similarity[order],
         exact=is_exact[order],
         kind=kind,
-        threshold=else_none,
+        threshold=threshold if is_searched else None,
         is_verified=finder.is_verified,
     )
-
-
-def _has_views(finder, extractor):
-    return finder.is_verified or extractor is not None
 
 
 def _find_near(finder, exact, extractor, n_neighbors, threshold):
     """Pairs of samples of different content that are similar enough, and how similar."""
     rows = np.setdiff1d(np.arange(len(finder.keys)), exact[:, 1])
     views = (view[rows] for view in _iterate_views(finder, extractor))
-    pairs, cosines = _copies.propose_pairs(views, n_neighbors)
+    pairs, cosines = _copies.find_candidates(views, n_neighbors)
     pairs = rows[pairs]
     similarity = np.clip(finder.compare(pairs, cosines), -1, 1)
     kept = similarity >= threshold
@@ -196,7 +192,7 @@ def _iterate_views(finder, extractor):
         yield _copies.extract_view(extractor, finder.samples, finder.is_verified)
 
 
-def _number_groups(pairs, n_samples):
+def _label_groups(pairs, n_samples):
     """Numbers of connected rows, in the order of their first rows."""
     ones = np.ones(len(pairs), dtype=bool)
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n_samples, n_samples))

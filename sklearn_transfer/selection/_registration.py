@@ -90,7 +90,7 @@ def _register(a, b, warp, n_steps):
     gradients = np.gradient(b, axis=(1, 2))
     for step in range(n_steps + 1):
         warped, inside, grid = _sample([b, *gradients], warp)
-        agreement, residual, scale = _correlate(a, warped[0], inside)
+        agreement, residual, scale = _compute_correlation(a, warped[0], inside)
         better = agreement > best
         best[better], best_warp[better] = agreement[better], warp[better]
         if step == n_steps:
@@ -110,31 +110,22 @@ def _sample(stacks, warp):
     A warp is (scale of rows, scale of columns, shift of rows, shift of columns), the scales
     about the center, the shifts in sides.
     """
-    n, side = stacks[0].shape[:2]
-    grid = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    at = [
-        ((grid * warp[:, axis, None] + warp[:, axis + 2, None]) + 0.5) * side - 0.5
-        for axis in (0, 1)
-    ]
-    rows, columns = at
-    inside = ((rows >= -0.5) & (rows <= side - 0.5))[:, :, None]
-    inside = inside & ((columns >= -0.5) & (columns <= side - 0.5))[:, None, :]
-    low = [np.clip(np.floor(a), 0, side - 2).astype(np.intp) for a in at]
-    part = [
-        np.clip(a - start, 0, 1).astype(np.float32) for a, start in zip(at, low, strict=True)
-    ]
-    index = np.arange(n)[:, None, None]
-    y, x = low[0][:, :, None], low[1][:, None, :]
-    fy, fx = part[0][:, :, None], part[1][:, None, :]
-    sampled = []
-    for stack in stacks:
-        upper = stack[index, y, x] * (1 - fx) + stack[index, y, x + 1] * fx
-        lower = stack[index, y + 1, x] * (1 - fx) + stack[index, y + 1, x + 1] * fx
-        sampled.append(upper * (1 - fy) + lower * fy)
-    return sampled, inside, grid
+    side = stacks[0].shape[1]
+    places = np.arange(side, dtype=np.float32)
+    grid = (places + 0.5) / side - 0.5
+    inside, weights = [], []
+    for axis in (0, 1):
+        at = (grid * warp[:, axis, None] + warp[:, axis + 2, None] + 0.5) * side - 0.5
+        inside.append((at >= -0.5) & (at <= side - 0.5))
+        at = np.clip(at, 0, side - 1)
+        # Rows and columns move apart, so that two products of matrices interpolate.
+        weights.append(np.maximum(1 - np.abs(at[:, :, None] - places), 0))
+    down, right = weights[0], weights[1].transpose(0, 2, 1)
+    sampled = [down @ stack @ right for stack in stacks]
+    return sampled, inside[0][:, :, None] & inside[1][:, None, :], grid
 
 
-def _correlate(a, b, inside):
+def _compute_correlation(a, b, inside):
     """Correlation inside, the difference of standardized values, and the scale of b."""
     count = np.maximum(inside.sum(axis=(1, 2)), 1)
 
@@ -166,15 +157,15 @@ def _step(residual, gradients, inside, grid, scale):
 def _compare_registered(a, b, warp):
     """The smaller of two correlations: of gray levels, and of what a blur takes away."""
     (moved,), inside, _ = _sample([b], warp)
-    agreement = _correlate(a, moved, inside)[0]
-    detail = _correlate(_sharpen(a), _sharpen(moved), inside)[0]
+    agreement = _compute_correlation(a, moved, inside)[0]
+    detail = _compute_correlation(_compute_detail(a), _compute_detail(moved), inside)[0]
     share = inside.mean(axis=(1, 2))
     common = np.minimum(share, share * warp[:, 0] * warp[:, 1])
-    needed = np.where(_have_same_light(a, moved, inside), _COMMON, _COMMON_IN_OTHER_LIGHT)
+    needed = np.where(_is_same_light(a, moved, inside), _COMMON, _COMMON_IN_OTHER_LIGHT)
     return np.where(common >= needed, np.minimum(agreement, detail), 0)
 
 
-def _have_same_light(a, b, inside):
+def _is_same_light(a, b, inside):
     """Whether means and deviations of gray levels are nearly equal."""
     means, deviations = [], []
     for values in (a, b):
@@ -185,5 +176,5 @@ def _have_same_light(a, b, inside):
     return is_like & (np.abs(means[0] - means[1]) <= _SAME_LEVEL)
 
 
-def _sharpen(pictures):
+def _compute_detail(pictures):
     return gaussian_filter(pictures, (0, 1, 1)) - gaussian_filter(pictures, (0, 4, 4))

@@ -55,7 +55,7 @@ class Robustness:
         """One line of the report."""
         text = f"{self.score:.3f}"
         if self.severity:
-            text += f" ({-self.fall:+.3f})"
+            text += f" ({round(-self.fall, 3) + 0.0:+.3f})"
         if self.baseline_score is None:
             return text
         low, high = self.interval

@@ -1,9 +1,11 @@
 """Components of one column, against scikit-learn's PCA on the rows that are present."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, random_array
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -55,6 +57,18 @@ def test_components_are_those_of_a_pca_with_total_variance_one(sparse):
     np.testing.assert_allclose(found * signs, expected, atol=1e-4)
     assert np.var(found, axis=0, ddof=1).sum() == pytest.approx(1, abs=1e-5)
     assert not block.has_missing_
+
+
+def test_sparse_features_stay_sparse():
+    class Wide(Lookup):
+        def transform(self, X):
+            return random_array((len(X), 100_000), density=1e-4, rng=0, format="csr")
+
+    tracemalloc.start()
+    EmbeddedColumn(Wide(), 2, "a").fit(make_column(range(300)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6  # 240 MB as an array
 
 
 def test_the_scale_of_an_extractor_does_not_matter():

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from sklearn_transfer.columns._contents import identify_content
@@ -77,6 +78,7 @@ def encode(format):
     return content.getvalue()
 
 
+CATEGORIES = {pd: "category", pl: pl.Categorical}
 DAYS = [f"{k % 28 + 1:02d}" for k in range(N)]
 MONTHS = [f"{k % 12 + 1:02d}" for k in range(N)]
 
@@ -115,10 +117,22 @@ CLEAR = {
     "numbers and their texts": ([1, "2", 3.5] * 20, "numeric"),
     "decimals": ([decimal.Decimal(k) / 7 for k in range(N)], "numeric"),
     "bools with gaps": ([True, False, None] * 20, "numeric"),
+    "dates at the ends of time": (
+        ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "2024-01-01"],
+        "datetime",
+    ),
+    "dates of numpy": ([np.datetime64("2024-01-01"), np.datetime64("2024-03-01")], "datetime"),
+    "texts that end with a file": (
+        [*write_sentences(6, 40), *(f"look at photo{k}.jpg" for k in range(10))],
+        "text",
+    ),
+    "a few percentages": (draw(["10%", "20%", "30%"]), "categorical"),
     "durations": ([datetime.timedelta(hours=k) for k in range(N)], "numeric"),
     "encoded images": ([encode("JPEG"), encode("PNG"), encode("WEBP")] * 20, "image"),
     "image objects": ([Image.new("RGB", (4, 4))] * N, "image"),
     "arrays": ([np.zeros((4, 4, 3), np.uint8)] * N, "image"),
+    "gray images of floats": ([np.eye(8)] * N, "image"),
+    "tensors": ([torch.zeros(4, 4, 3)] * N, "image"),
     "image uris": (["data:image/png;base64,iVBORw0KGgo="] * N, "image"),
     "rows of a hub": ([{"bytes": encode("PNG"), "path": None}] * N, "image"),
     "encoded sounds": ([make_wav()] * N, "audio"),
@@ -143,6 +157,11 @@ UNCLEAR = {
     "mixed types": ([1, "two", 3.5] * 20, "mixes entries: 40 of type 'int'"),
     "lists": ([[1, 2]] * N, "holds 60 of type 'list'"),
     "vectors": ([np.zeros(3)] * N, "holds 60 of type 'ndarray'"),
+    "series of a sensor": ([RNG.random((6, 128))] * N, "such as array (6, 128) of float64"),
+    "channels first": ([np.zeros((3, 8, 8), np.uint8)] * N, "array (3, 8, 8) of uint8"),
+    "matrices": ([np.eye(16, dtype=int)] * N, "array (16, 16) of int64"),
+    "light beyond 1": ([np.full((8, 8, 3), 1.5)] * N, "array (8, 8, 3) of float64"),
+    "pairs": ([([1, 2], 5)] * N, "holds 60 of type 'tuple'"),
     "other bytes": ([b"\x00\x01\x02"] * N, "neither an image nor a sound"),
     "paths that lead nowhere": ([f"img_{k}.png" for k in range(N)], "no such file"),
     "paths of other files": ([__file__] * N, "neither images nor sounds"),
@@ -162,6 +181,23 @@ UNCLEAR = {
     "hours and minutes": ([f"{k % 5}h {k}m" for k in range(N)], "units"),
     "sizes": ([f"{k}x{k + 3} cm" for k in range(N)], "units"),
     "times of day": ([f"{k % 24:02d}:{k % 60:02d}" for k in range(N)], "other marks"),
+    "decimal commas that repeat": (draw([f"{k},5" for k in range(30)], 300), "separators"),
+    "ages": ([f"{k} years" for k in range(N)], "units"),
+    "coordinates": ([f"{a:.3f}, {b:.3f}" for a, b in RNG.normal(size=(N, 2))], "other marks"),
+    "telephones": ([f"(555) {100 + k}-{2000 + k}" for k in range(N)], "other marks"),
+    "dates in two layouts": (
+        [f"2024-01-{d}" for d in DAYS[:14]] + [f"{d}.02.2024" for d in DAYS[:14]],
+        "written in several ways, such as '2024-01-01' and '01.02.2024'",
+    ),
+    "one date in another layout": (
+        [f"2024-01-{d}" for d in DAYS[:28]] + ["03/04/2024"],
+        "written in several ways, such as '2024-01-01' and '03/04/2024'",
+    ),
+    "days and months in both orders": (
+        [f"{d}/05/2024" for d in DAYS[:28]] + ["05/29/2024"],
+        "written in several ways",
+    ),
+    "paths with spaces around": ([f" img_{k}.png " for k in range(N)], "no such file"),
     "zip codes": ([f"{k * 997:05d}" for k in range(N)], "leading zeros"),
     "row numbers": (list(range(N)), "may count the rows"),
     "row numbers as text": ([str(k) for k in range(N)], "may count the rows"),
@@ -175,6 +211,11 @@ def test_unclear_columns_are_asked_about(name):
     assert isinstance(found, Doubt), found
     assert words in found.reason
     assert found.kinds
+
+
+def test_mixed_types_offer_the_kinds_that_they_have():
+    assert decide([*write_sentences(6), 3]).kinds == ("numeric", "categorical", "text")
+    assert decide([datetime.date(2024, 1, 1), "2024-01-02"]).kinds[0] == "datetime"
 
 
 def test_paths_with_spaces_and_commas_are_images(tmp_path):
@@ -255,7 +296,19 @@ def test_named_identifiers_are_dropped_and_measured_numbers_are_not():
         assert decide_column(pd.Series(numbers), name).kind == "drop"
     for name in ("paid", "humidity", "speed"):
         assert decide_column(pd.Series(numbers), name).kind == "numeric"
-    assert decide_column(pd.Series(numbers // 10**5), "class_id").kind == "numeric"
+
+
+@pytest.mark.parametrize("name", ["customer_id", "StoreID", "ZIP code", "phone"])
+def test_numbers_that_name_something_are_asked_about(name):
+    found = decide_column(pd.Series(np.arange(N) % 7), name)
+    assert found.kinds == ("categorical", "drop", "numeric")
+    assert decide_column(pd.Series(np.arange(N) % 2), name).kind == "numeric"
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_paths_that_are_stored_as_categories_are_images(library, tmp_path):
+    column = library.Series(write_images(tmp_path), dtype=CATEGORIES[library])
+    assert decide_column(column).kind == "image"
 
 
 DTYPES = [

@@ -66,6 +66,36 @@ def test_whole_numbers_are_the_same_category_as_floats():
     assert words.tolist() == [["1", "x"], ["2", "missing"], ["missing", "x"]]
 
 
+def test_some_words_for_missing_are_categories():
+    table = pd.DataFrame({"country": ["DE", "NA", None, "n/a", "none"]})
+    assert AsWords().fit_transform(table)[:, 0].tolist() == [
+        "DE",
+        "NA",
+        "missing",
+        "missing",
+        "none",
+    ]
+
+
+def test_infinity_is_named_with_its_column():
+    table = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, np.inf]})
+    with pytest.raises(ValueError, match="Column 'b' has infinity in row 1"):
+        MultimodalVectorizer().fit(table)
+
+
+def test_a_column_without_a_number_is_zero_and_silent():
+    specific = [("numeric", ["a"]), ("datetime", ["b"])]
+    table = pd.DataFrame({"a": [None, None], "b": [None, None]})
+    vectorizer = MultimodalVectorizer(specific_transformers=specific)
+    assert vectorizer.fit_transform(table).tolist() == [[0, 1, 0, 1]] * 2
+
+
+def test_numbers_can_be_passed_through_to_trees():
+    table = pd.DataFrame({"a": ["1", None, "3"], "b": [True, False, None]})
+    found = MultimodalVectorizer(numeric="passthrough").fit_transform(table)
+    np.testing.assert_array_equal(found, [[1, 1], [np.nan, 0], [3, np.nan]])
+
+
 DATES = ["2024-02-29 13:45:10", None, "1969-12-31 23:59:59", "2001-01-01 00:00:00"]
 
 
@@ -154,6 +184,13 @@ def test_dates_of_another_layout_are_missing_with_a_warning():
     with pytest.warns(UserWarning, match="In column 'd', 1 of 2 entries are no dates"):
         found = parts.transform(pd.DataFrame({"d": ["2024-01-05", "5.1.2024"]}))
     assert np.isnan(found).all(axis=1).tolist() == [False, True]
+
+
+def test_dates_are_read_from_iso_texts_if_they_were_dates_in_fit():
+    days = ["2024-01-05", "2024-02-12"]
+    parts = DateParts(["d"]).fit(pd.DataFrame({"d": pd.to_datetime(days)}))
+    expected = parts.transform(pd.DataFrame({"d": pd.to_datetime(days)}))
+    np.testing.assert_array_equal(parts.transform(pd.DataFrame({"d": days})), expected)
 
 
 def test_dates_with_a_zone_are_taken_in_utc():

@@ -215,6 +215,39 @@ def test_columns_are_checked_by_name(table):
         vectorizer.transform(table[table.columns[::-1]])
 
 
+def test_columns_whose_names_are_numbers_are_checked():
+    table = pd.DataFrame({7: [1.0, 2.0, 4.0], 8: [5.0, 6.0, 9.0]})
+    vectorizer = MultimodalVectorizer().fit(table)
+    with pytest.raises(ValueError, match="column '8' at position 0, where fit had '7'"):
+        vectorizer.transform(table[[8, 7]])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_names_of_features_are_never_equal(library):
+    table = pd.DataFrame({"a": [1.0, None], "a_missing": [2.0, 3.0], "b": ["x", "y"]})
+    frame = MultimodalVectorizer().set_output(transform=library).fit_transform(table)
+    assert len(set(frame.columns)) == 5
+
+
+def test_numbers_of_many_categories_are_known_as_integers_and_floats():
+    table = pd.DataFrame({"shop": np.arange(1000, 1100).repeat(2)})
+    specific = [("categorical", ["shop"])]
+    vectorizer = MultimodalVectorizer(specific_transformers=specific)
+    features = vectorizer.fit_transform(table)
+    assert features.shape == (200, 30)
+    np.testing.assert_array_equal(vectorizer.transform(table.astype(float)), features)
+
+
+def test_lists_of_texts_go_to_a_transformer_of_a_column(table):
+    specific = [(TfidfVectorizer(), ["caption"])]
+    vectorizer = small(specific_transformers=specific).fit(table)
+    own = small(text=TfidfVectorizer()).fit(table)
+    np.testing.assert_array_equal(
+        np.sort(vectorizer.transform(table)), np.sort(own.transform(table))
+    )
+    assert vectorizer.columns_[1].kind == "specific"
+
+
 def test_unclear_columns_are_named_with_what_to_pass(table):
     table["code"] = [f"X-{k * 7919}" for k in range(N)]
     table["number"] = range(N)
@@ -326,6 +359,11 @@ def test_parameters_of_default_extractors_can_be_set():
     assert vectorizer.text is None
     assert MultimodalVectorizer().image is None
     assert clone(vectorizer).get_params()["image__layers"] == "deep"
+    plain = MultimodalVectorizer()
+    plain.set_params(**plain.get_params())
+    assert plain.image is None
+    with pytest.raises(ValueError, match="Invalid parameter 'lyers'"):
+        plain.set_params(image__lyers="deep")
     vectorizer.set_params(image=None, image__layers="middle")
     assert vectorizer.image.layers == "middle"
     vectorizer.set_params(text=TfidfVectorizer(), text__min_df=2)

@@ -184,6 +184,47 @@ def test_layers_are_words_indices_and_names(layers):
     assert len(features.get_feature_names_out()) == found.shape[1]
 
 
+class ActivatedNet(WaveNet):
+    """WaveNet with modules between its convolutions, whose outputs have time last."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.relu = torch.nn.BatchNorm1d(8).eval(), torch.nn.ReLU()
+
+    def forward(self, waveform):
+        states = self.relu(self.norm(self.first(waveform[:, None])))
+        return self.second(states).transpose(1, 2)
+
+
+# Of 1520 samples, the first convolution makes 8 positions, as many as there are channels.
+@pytest.mark.parametrize("n_samples", [RATE, 9000, 1520])
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("layer", ["first", "norm", "relu"])
+def test_time_is_the_axis_that_differs_between_lengths(layer, n_samples, engine):
+    net, waveform = ActivatedNet().eval(), make_noise(n_samples)
+    found = make(net, layers=layer, engine=engine).fit_transform([waveform])
+    with torch.no_grad():
+        states = net.first(torch.from_numpy(waveform)[None, None])
+        states = states if layer == "first" else net.norm(states)
+        states = states.relu() if layer == "relu" else states
+    np.testing.assert_allclose(found, states.mean(2).numpy(), rtol=1e-4, atol=1e-6)
+
+
+class MapNet(ActivatedNet):
+    """A module that returns its maps as convolutions make them, (n, 16, positions)."""
+
+    def forward(self, waveform):
+        return super().forward(waveform).transpose(1, 2)
+
+
+@pytest.mark.parametrize("pooling", ["auto", "max"])
+def test_modules_may_return_time_last(pooling):
+    sounds = [*X[:3], make_noise(5440)]  # of which 16 positions are made
+    expected = make(ActivatedNet().eval(), pooling=pooling).fit_transform(sounds)
+    found = make(MapNet().eval(), pooling=pooling).fit_transform(sounds)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_sensors_through_a_module():
     net, series = SensorNet(), 50 * np.random.default_rng(0).normal(size=(5, 3, 40))
     features = PretrainedAudioFeatures(net, sampling_rate=50, cache=None)

@@ -336,6 +336,14 @@ def test_features_of_tables_are_cross_fitted(table, labels, bert):
     assert features.folds_[5] == features.folds_[2]
 
 
+@pytest.mark.parametrize("unit", [1e7, 1e-7])
+def test_the_unit_of_a_column_does_not_matter_in_features_of_tables(table, labels, bert, unit):
+    features = FineTunedFeatures(make_tuner(bert, max_epochs=1), cv=2, n_components=3)
+    expected = features.fit_transform(table, labels)
+    found = features.fit_transform(table.assign(size=unit * table["size"]), labels)
+    assert np.allclose(found, expected, atol=1e-3)
+
+
 # ---- messages
 
 

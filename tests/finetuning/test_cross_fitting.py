@@ -14,6 +14,7 @@ from sklearn.model_selection import (
 )
 
 from sklearn_transfer.finetuning._cross_fitting import (
+    compute_scale,
     compute_scores,
     divide_into_folds,
     find_rotation,
@@ -90,11 +91,13 @@ def test_a_splitter_decides_on_the_folds():
     [
         (StratifiedKFold(3), "does not divide rows without y .* give a number of folds"),
         (ShuffleSplit(3, random_state=0), "holds row . out . times"),
+        ([([1], [0]), ([0], [1, 2])], "neither trains on nor holds out row 2"),
+        ([([0, 1, 2], [0]), ([0], [1, 2])], "both trains on and holds out row 0"),
         (4, "only 3 can be made"),
         (PredefinedSplit([0, 1, 1]), None),
         ([([1, 2], [0]), ([0], [1, 2])], None),
     ],
-    ids=["stratified", "shuffled", "too many", "fixed", "list"],
+    ids=["stratified", "shuffled", "purged", "overlap", "too many", "fixed", "list"],
 )
 def test_folds_that_cannot_be_used_are_refused(cv, match):
     if match is None:
@@ -107,6 +110,14 @@ def test_folds_that_cannot_be_used_are_refused(cv, match):
 def test_folds_of_a_splitter_that_units_join_are_refused():
     with pytest.raises(ValueError, match="leaves no row to train on"):
         divide_into_folds(np.zeros(4, dtype=int), KFold(2), np.ones(4))
+
+
+def test_scale_is_the_standard_deviation_of_repeated_rows():
+    features, weights = draw(15, 3), np.arange(15) % 3
+    features[:, 2] = 7
+    expected = np.repeat(features, weights, axis=0).std(axis=0)
+    expected[2] = 1
+    assert np.allclose(compute_scale(features, weights), expected)
 
 
 @pytest.mark.parametrize("n_rows", [12, 40])

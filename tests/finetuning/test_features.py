@@ -109,6 +109,14 @@ def test_equal_rows_share_a_fold(rows, labels):
     assert (features.fit_transform(rows, labels)[3] == before[3]).all()
 
 
+def test_rows_that_differ_by_the_sign_of_a_zero_share_a_fold(rows, labels):
+    rows[:, 2], rows[20] = 0, rows[3]
+    rows[20, 2] = -0.0
+    features = make_features(cv=6, max_epochs=1)
+    features.fit_transform(rows, labels)
+    assert features.folds_[3] == features.folds_[20]
+
+
 def test_files_of_equal_content_share_a_fold(tmp_path, crops):
     from PIL import Image
 

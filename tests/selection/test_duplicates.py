@@ -67,11 +67,11 @@ def test_planted_copies_of_photos_are_found_and_no_neighbors(found):
 
 def test_groups_hold_copies_together(found, photos):
     folds = StratifiedGroupKFold(3).split(photos[0], photos[1], found.groups)
-    assert len(found.leaks_in(folds).test_row) == 0
+    assert len(found.find_leaks_in(folds).test_row) == 0
 
 
 def test_leak_report_names_the_planted_rows(found):
-    report = found.leaks(np.arange(60), np.arange(60, 90))
+    report = found.find_leaks(np.arange(60), np.arange(60, 90))
     assert set(report.test_row) <= set(range(60, 90))
     assert report.share >= 0.95
     assert (report.train_row == report.test_row - 60).mean() >= 0.95
@@ -126,7 +126,7 @@ def test_missing_text_is_named():
 
 
 def test_rows_of_a_table_are_compared_whole():
-    table = pd.DataFrame({"a": [1, 1, 1, 1], "b": ["x", None, "x", None]})
+    table = pd.DataFrame({"a": [1.0, np.nan, 1.0, np.nan], "b": ["x", None, "x", None]})
     np.testing.assert_array_equal(duplicate_groups(table).groups, [0, 1, 0, 1])
     assert duplicate_groups(table).threshold is None
 
@@ -161,13 +161,13 @@ def test_copies_through_other_rows_leak_too():
         threshold=0.8,
         is_verified=True,
     )
-    report = groups.leaks([True, False, False], [False, False, True])
+    report = groups.find_leaks([True, False, False], [False, False, True])
     assert np.isnan(report.similarity).all()
     assert "through other copies" in str(report)
 
 
 def test_folds_are_numbered_in_a_report():
-    report = duplicate_groups(TEXTS).leaks_in(KFold(3))
+    report = duplicate_groups(TEXTS).find_leaks_in(KFold(3))
     np.testing.assert_array_equal(report.fold, [0, 0, 1, 2, 2])
     assert report.n_test == [2, 2, 2]
     assert "(fold 0)" in str(report)
@@ -185,7 +185,7 @@ def test_folds_are_numbered_in_a_report():
 def test_rows_that_are_no_split_are_refused(train, test, message):
     result = duplicate_groups(TEXTS)
     with pytest.raises(ValueError, match=message):
-        result.leaks(train, test)
+        result.find_leaks(train, test)
 
 
 def test_result_goes_into_json():

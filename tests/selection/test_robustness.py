@@ -112,7 +112,7 @@ def test_corruptions_of_images_grow_and_keep_the_shape(name):
     ("X", "options", "message"),
     [
         (np.zeros((4, 2)), {}, "X is a table of numbers"),
-        (IMAGES, {"corruptions": ["blurr"]}, "corruptions holds 'blurr'.*'blur'"),
+        (IMAGES, {"corruptions": ["jpg"]}, "corruptions holds 'jpg'.*'jpeg'"),
         (IMAGES, {"severities": [4]}, "severities holds 4, expected numbers among"),
         (IMAGES, {"severities": []}, "corruptions or severities is empty"),
         ([*TEXTS[:39], None], {}, "row 39 of X is of type NoneType, expected a string"),

@@ -5,6 +5,7 @@ import torch
 from sklearn_transfer._networks.engines.task import Task
 from sklearn_transfer._networks.forward import forward
 from sklearn_transfer._networks.inputs import map_tensors
+from sklearn_transfer._networks.time_axes import learn_time_axes
 
 
 class Plan(Task):
@@ -21,6 +22,8 @@ class Plan(Task):
     def __init__(self, backbone, taps, format, precision, signature):
         super().__init__(taps, format, precision, signature)
         self.backbone = backbone
+        if backbone.layout.is_audio and format.is_ragged:
+            learn_time_axes(self)
 
     def to_input(self, batch):
         """Return the input of the network for a batch of tensors."""
