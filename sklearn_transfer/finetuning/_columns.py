@@ -291,6 +291,9 @@ def set_column_params(model, params):
                 f" {shorten(model[name])}, which has no parameters; give an estimator such as"
                 " PretrainedFeatures"
             )
+        if any(model[name] is other for key, other in model.items() if key != name):
+            # Not a clone, which would copy a module as well.
+            model[name] = type(model[name])(**model[name].get_params(deep=False))
         model[name].set_params(**values)
     return model
 

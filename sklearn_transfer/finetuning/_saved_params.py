@@ -93,9 +93,9 @@ def _check_columns(columns, given):
     models = given.get("model")
     if models is not None and not isinstance(models, Mapping):
         raise ValueError(
-            f"The network was saved with a model for each of the columns"
-            f" {format_list([name for name, _ in columns], 5)}, and model={shorten(models)} was"
-            " given: pass a mapping of these"
+            "The network was saved with a model for each of the columns"
+            f" {format_list([name for name, _ in columns], 5)}, and"
+            f" model={shorten(models)} was given: pass a mapping of these"
         )
     for name, entry in columns:
         own = f"{_OF_MODEL}{name}"
@@ -103,9 +103,9 @@ def _check_columns(columns, given):
         kind = _KINDS[entry["class"]] if "class" in entry else None
         if kind is not None and value is not None and not isinstance(value, kind):
             raise ValueError(
-                f"Column {name!r} was saved with {kind.__name__}(...), and {shorten(value)} was"
-                f" given, which does not say how samples are read: pass {own}__model=... instead,"
-                f" or a {kind.__name__}"
+                f"Column {name!r} was saved with {kind.__name__}(...), and {shorten(value)}"
+                " was given, which does not say how samples are read: pass"
+                f" {own}__model=... instead, or a {kind.__name__}"
             )
     for key in given:
         if key.startswith(_OF_MODEL) and not (models is None and _is_of_column(key, columns)):

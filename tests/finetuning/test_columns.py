@@ -164,6 +164,14 @@ def test_images_are_augmented_and_texts_are_not(table, labels, bert):
     assert fitted._prefix.prefixes["title"] is not None
 
 
+def test_a_column_with_a_preprocess_is_not_augmented_without_a_word(table, labels):
+    own = PretrainedFeatures(small_networks.staged(), preprocess=small_networks.to_pixels)
+    model = {"photo": small_networks.staged(), "other": own}
+    tuner = FineTunedClassifier(model, max_epochs=1, augment="flip")
+    with pytest.warns(UserWarning, match="augment='flip' leaves column 'other' as it is"):
+        tuner.fit(table.assign(other=table["photo"]), labels)
+
+
 def test_early_stopping_and_validation_take_tables(table, labels, bert):
     stopped = make_tuner(bert, early_stopping=1, validation_fraction=0.3).fit(table, labels)
     given = make_tuner(bert).fit(table, labels, X_val=table, y_val=labels)
@@ -305,6 +313,14 @@ def test_set_params_leaves_the_mapping_of_others(bert):
     given = dict(tuner.model)
     tuner.set_params(model__title="other")
     assert given["title"] == bert
+
+
+def test_an_estimator_in_two_columns_is_searched_in_one(bert):
+    text = PretrainedTextFeatures(bert)
+    tuner = make_tuner(bert, model={"title": text, "unused": text})
+    tuner.set_params(model__title__max_length=4)
+    assert tuner.model["title"].max_length == 4
+    assert tuner.model["unused"].max_length is None
 
 
 def test_the_diagram_names_each_network(bert):
@@ -480,10 +496,16 @@ def test_statistics_of_random_networks_are_learned_beside_pretrained_ones(table,
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"model__titel": "other"}, "Invalid parameter 'model__titel'.*saved with the columns"),
+        (
+            {"model__titel": "other"},
+            "Invalid parameter 'model__titel'.*saved with the columns",
+        ),
         ({"model__size__max_length": 4}, "Invalid parameter 'model__size__max_length'"),
         ({"model__title": "other"}, "Column 'title' was saved with PretrainedTextFeatures"),
-        ({"model": {"title": "other", "size": "passthrough"}}, "Column 'title' was saved with"),
+        (
+            {"model": {"title": "other", "size": "passthrough"}},
+            "Column 'title' was saved with",
+        ),
         ({"model": "other"}, "saved with a model for each of the columns"),
     ],
     ids=["unknown", "of a plain model", "kind", "kind in a mapping", "no mapping"],

@@ -135,9 +135,20 @@ def _collect_modules(network, parameters, before, boundary):
     return Frozen(frozenset(parameters), frozenset(modules), boundary)
 
 
-def freeze_norms(frozen, names):
-    """`Frozen` that also keeps running statistics of layers; scale and shift may train."""
-    return Frozen(frozen.parameters, frozen.modules | names, frozen.boundary)
+def freeze_norms(frozen, estimator, network):
+    """`Frozen` that also keeps running statistics, as the parameter `freeze_norm` says.
+
+    Scale and shift may still train. "auto" looks at the network of each column by itself.
+    """
+    kept, setting = set(network.find_norms()), estimator.freeze_norm
+    if setting != "auto":
+        kept = kept if setting else set()
+    elif network.columns is not None:
+        drawn = [network.map_name(c, "body.") for c in estimator._list_random_columns()]
+        kept = {name for name in kept if not name.startswith(tuple(drawn))}
+    elif estimator._has_random_weights():
+        kept = set()
+    return Frozen(frozen.parameters, frozen.modules | kept, frozen.boundary)
 
 
 def apply_freeze(frozen, network):

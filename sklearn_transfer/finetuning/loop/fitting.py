@@ -227,7 +227,7 @@ class Fitting:
     def _begin_phase(self, phase):
         """Context in which the net is ready for a phase; gives the rows to train on."""
         self.frozen = phase.frozen
-        self.frozen = freeze_norms(phase.frozen, self._find_kept_norms())
+        self.frozen = freeze_norms(phase.frozen, self.estimator, self.network)
         apply_freeze(self.frozen, self.network)
         self.prefix = self._choose_prefix(self.frozen.boundary)
         if phase.name == "probe":
@@ -293,17 +293,6 @@ class Fitting:
             target=self.inputs.draw_target_batches(self.prefix, self.net),
             array_name="input" if self.prefix is not None else self.inputs.array_name,
         )
-
-    def _find_kept_norms(self):
-        """Names of the layers whose running statistics stay as they are."""
-        estimator, network = self.estimator, self.network
-        names = frozenset(network.find_norms())
-        if estimator.freeze_norm != "auto":
-            return names if estimator.freeze_norm else frozenset()
-        if network.columns is None:
-            return frozenset() if estimator._has_random_weights() else names
-        drawn = [network.map_name(c, "body.") for c in estimator._list_random_columns()]
-        return frozenset(name for name in names if not name.startswith(tuple(drawn)))
 
     def _choose_prefix(self, boundary):
         """`FrozenPrefix`, or None where each epoch runs the whole network."""
