@@ -95,7 +95,8 @@ class ColumnInputs(BaseFitInputs):
             if not is_default(getattr(reading._get_source(), "preprocess", "auto"), "auto"):
                 warnings.warn(
                     f"augment={shorten(reading.augment)} leaves column {reading.column!r} as"
-                    " it is, since it has a preprocess of its own: augment in that, if need be",
+                    " it is, since it has a preprocess of its own: augment in that, if need"
+                    " be",
                     UserWarning,
                     stacklevel=2,
                 )
