@@ -105,6 +105,17 @@ class ColumnReading(ReadsAsFeatures):
                 f" holds one sample per row, and for numbers {NUMBERS!r} is its model"
             )
 
+    def leave_out_augmentation(self):
+        """Read entries as they are, with a warning where they might have been augmented."""
+        if not is_default(getattr(self._get_source(), "preprocess", "auto"), "auto"):
+            warnings.warn(
+                f"augment={shorten(self.augment)} leaves column {self.column!r} as it is,"
+                " since it has a preprocess of its own: augment in that, if need be",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.augment = "none"
+
     def read_samples(self, entries, reset):
         """Sequence of samples, or an array (n_rows, 1) of numbers, of a column."""
         try:

@@ -1,11 +1,8 @@
 """Inputs of the networks of several columns for the samples of a fit."""
 
-import warnings
-
 import numpy as np
 
 from sklearn_transfer._modalities.payloads import InputFormat
-from sklearn_transfer._validation import shorten
 from sklearn_transfer.finetuning import _inputs
 from sklearn_transfer.finetuning._fusion import (
     NUMBER_SIGNATURE,
@@ -13,7 +10,6 @@ from sklearn_transfer.finetuning._fusion import (
     make_format,
     make_number_example,
 )
-from sklearn_transfer.finetuning._reading import is_default
 from sklearn_transfer.finetuning.freezing.columns import Joined, fill_missing
 from sklearn_transfer.finetuning.loop.fit_inputs import BaseFitInputs, FitInputs
 from sklearn_transfer.finetuning.loop.parts import Parts
@@ -90,17 +86,8 @@ class ColumnInputs(BaseFitInputs):
         if error is not None and not known:
             raise error
         for reading in readings:
-            if reading in known:
-                continue
-            if not is_default(getattr(reading._get_source(), "preprocess", "auto"), "auto"):
-                warnings.warn(
-                    f"augment={shorten(reading.augment)} leaves column {reading.column!r} as"
-                    " it is, since it has a preprocess of its own: augment in that, if need"
-                    " be",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            reading.augment = "none"
+            if reading not in known:
+                reading.leave_out_augmentation()
 
     def _make_column(self, name):
         backbone, reading = self.backbone.columns[name], self.readings[name]
