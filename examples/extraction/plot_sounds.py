@@ -15,9 +15,13 @@ apart.
 #
 # The recordings are those of Debian's packages `klettres-data` (letters spoken by two voices)
 # and `sonic-pi-samples` (drums, loops, synthesizers and the like), where they are installed.
-# Elsewhere, vowels and instruments are made by formula, and the line below says so.
+# Elsewhere, instruments are made by formula, and letters spoken by the program `espeak-ng`, or
+# vowels made by formula where that is not installed either. The line below says which.
 
 import os
+import shutil
+import string
+import subprocess
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -61,6 +65,12 @@ def make_voice(pitch, scale):
     return sounds, list(vowels)
 
 
+def speak_letters(voice):
+    """Letters as a voice of espeak-ng says them, as bytes of WAV files, with their names."""
+    command, names = ["espeak-ng", "--stdout", "-v", voice], list(string.ascii_lowercase)
+    return [subprocess.check_output([*command, name]) for name in names], names
+
+
 def make_sound(kind):
     """A sound of one kind, with a pitch and a length by chance."""
     time = np.arange(int(rate * rng.uniform(0.3, 0.8))) / rate
@@ -88,13 +98,18 @@ if letters.is_dir() and samples.is_dir():
     sounds, kind = paths, [path.stem.split("_")[0] for path in paths]
     print("recorded letters and samples")
 else:
-    (X, y), (X_new, y_new) = make_voice(110, 1.0), ([], [])
-    for pitch, scale in ((130, 1.06), (190, 1.12), (220, 1.18), (250, 1.22)):
-        found = make_voice(pitch, scale)
-        X_new, y_new = X_new + found[0], y_new + found[1]
+    has_speech = shutil.which("espeak-ng") is not None
+    if has_speech:
+        (X, y), (X_new, y_new) = speak_letters("en-us"), speak_letters("en-gb-scotland+f3")
+    else:
+        (X, y), (X_new, y_new) = make_voice(110, 1.0), ([], [])
+        for pitch, scale in ((130, 1.06), (190, 1.12), (220, 1.18), (250, 1.22)):
+            found = make_voice(pitch, scale)
+            X_new, y_new = X_new + found[0], y_new + found[1]
     kind = ["bell", "drum", "string", "noise"] * 8
     sounds = [make_sound(name) for name in kind]
-    print("sounds by formula, since the recordings are not installed")
+    spoken = "letters by espeak-ng" if has_speech else "vowels by formula"
+    print(f"{spoken} and instruments by formula, since the recordings are not installed")
 
 # %%
 # Both tasks with each layer
