@@ -163,7 +163,7 @@ def networks(monkeypatch):
 
     monkeypatch.setattr(PretrainedFeatures, "_extract_layers", extract_layers)
     # There are no networks, of which it could be asked whether they take texts.
-    monkeypatch.setattr(_ranking, "_match_network", lambda extractor: extractor)
+    monkeypatch.setattr(_ranking, "match_network", lambda extractor: extractor)
     return tables
 
 
