@@ -65,7 +65,7 @@ def make_voice(pitch, scale):
     return sounds, list(vowels)
 
 
-def speak_letters(voice):
+def record_letters(voice):
     """Letters as a voice of espeak-ng says them, as bytes of WAV files, with their names."""
     command, names = ["espeak-ng", "--stdout", "-v", voice], list(string.ascii_lowercase)
     return [subprocess.check_output([*command, name]) for name in names], names
@@ -100,7 +100,7 @@ if letters.is_dir() and samples.is_dir():
 else:
     has_speech = shutil.which("espeak-ng") is not None
     if has_speech:
-        (X, y), (X_new, y_new) = speak_letters("en-us"), speak_letters("en-gb-scotland+f3")
+        (X, y), (X_new, y_new) = record_letters("en-us"), record_letters("en-gb-scotland+f3")
     else:
         (X, y), (X_new, y_new) = make_voice(110, 1.0), ([], [])
         for pitch, scale in ((130, 1.06), (190, 1.12), (220, 1.18), (250, 1.22)):
