@@ -582,3 +582,19 @@ def test_error_filters_are_seen():
 )
 def test_warnings_are_errors_by_one_list_alone(path):
     assert find_error_filters(ast.parse(path.read_text())) == []
+
+
+def find_bare_links(text):
+    """Names that end with an underscore, which reStructuredText takes for links, in shapes."""
+    shapes = re.findall(r"shape (\([^)]*\))", text)
+    return [name for shape in shapes for name in re.findall(r"(?<![`\w])\w+_(?![`\w])", shape)]
+
+
+def test_bare_links_are_seen():
+    assert find_bare_links("ndarray of shape (n_samples, n_components_)") == ["n_components_"]
+    assert find_bare_links("ndarray of shape (n_samples, `n_components_`)") == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_shapes_hold_no_links(path):
+    assert find_bare_links(path.read_text()) == []

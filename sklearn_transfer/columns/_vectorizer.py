@@ -85,7 +85,7 @@ class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
         The transformers, fitted.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if all are strings.
 
     See Also

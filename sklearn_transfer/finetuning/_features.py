@@ -63,7 +63,7 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
         Number of the fold of each row; only after `fit_transform`.
     n_features_in_ : int
         Number of columns of X; only where the estimator has `preprocess=None`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X; only where `estimator_` has them.
 
     See Also
@@ -178,7 +178,7 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_components_), float32
+        features : ndarray of shape (n_samples, `n_components_`), float32
             One row per sample, for estimators that are fitted on these rows.
 
         Raises
@@ -204,7 +204,7 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_components_), float32
+        features : ndarray of shape (n_samples, `n_components_`), float32
             One row per sample.
         """
         check_is_fitted(self, "estimator_")
@@ -220,7 +220,7 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
 
         Returns
         -------
-        names : ndarray of str objects of shape (n_components_,)
+        names : ndarray of str objects of shape (`n_components_`,)
             One name per column of `transform`.
         """
         check_is_fitted(self, "estimator_")
