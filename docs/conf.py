@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sklearn_transfer
 
-# Examples run in processes of their own time budget; features and networks are not kept.
+# As many threads as a small laptop has, so that times in the gallery are comparable.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 

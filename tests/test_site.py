@@ -52,3 +52,5 @@ def test_code_of_pages_runs(tmp_path, monkeypatch):
             if "load_photo_crops(" in block:  # fewer of them than a reader takes
                 rows = np.random.default_rng(0).permutation(len(paths))
                 names.update(paths=[str(paths[row]) for row in rows], y=y[rows])
+    assert names["search"].best_score_ > 0.9
+    assert names["served"].predict_proba(names["new_paths"]).shape == (8, 2)

@@ -72,7 +72,7 @@ def record_letters(voice):
 
 
 def make_sound(kind):
-    """A sound of one kind, with a pitch and a length by chance."""
+    """A sound of one kind, with a random pitch and length."""
     time = np.arange(int(rate * rng.uniform(0.3, 0.8))) / rate
     pitch, decay = rng.uniform(150, 500), rng.uniform(4, 9)
     tone = 2 * np.pi * pitch * time

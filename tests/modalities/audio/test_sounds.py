@@ -29,7 +29,7 @@ def digest(sample, **options):
     return AudioReader(FRONT_END, **options).read(sample)[0]
 
 
-def refuse(sample, match, **options):
+def assert_refused(sample, match, **options):
     reader = AudioReader(FRONT_END, **options)
     with pytest.raises(BadSampleError, match=match):
         list(reader.cut(reader.read(sample)[1]))
@@ -126,7 +126,7 @@ def test_integers_are_scaled_by_their_range(dtype, values):
 
 
 def test_integers_without_a_range_are_refused():
-    refuse((np.array([1, 2]), RATE), r"samples of int64, .*astype\('int16'\)")
+    assert_refused((np.array([1, 2]), RATE), r"samples of int64, .*astype\('int16'\)")
 
 
 def test_channels_are_mixed_by_their_mean(tmp_path):
@@ -142,7 +142,7 @@ def test_equal_channels_are_one_channel():
 
 def test_many_channels_ask_what_they_are():
     sample = (np.stack([TONE] * 4), RATE)
-    refuse(sample, "has 4 channels, .*PretrainedAudioFeatures\\(channels='mean'\\)")
+    assert_refused(sample, "has 4 channels, .*PretrainedAudioFeatures\\(channels='mean'\\)")
     np.testing.assert_allclose(read(sample, channels="mean"), TONE, atol=1e-7)
 
 
@@ -206,13 +206,13 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_samples_say_what_is_wrong(kind):
-    refuse(*BAD[kind])
+    assert_refused(*BAD[kind])
 
 
 def test_overdriven_files_are_sounds():
     loud = 80 * TONE  # of which decoders of Ogg Vorbis give such
     np.testing.assert_allclose(read(encode(loud, subtype="FLOAT")), loud)
-    refuse(encode(1000 * TONE, subtype="FLOAT"), "floats up to 500")
+    assert_refused(encode(1000 * TONE, subtype="FLOAT"), "floats up to 500")
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 399])
