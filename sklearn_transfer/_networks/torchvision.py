@@ -1,4 +1,4 @@
-"""Classification networks of torchvision, and the structure that it does not state."""
+"""Networks of torchvision, and the structure that it does not state."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_transfer._modalities.image.spec import ImageSpec
+from sklearn_transfer._networks import detectors
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import (
     find_first_convolution,
@@ -174,32 +175,54 @@ def _make_preset_spec(name, size, n_channels):
 
 def load(label, request):
     """Load a network by its name, such as "torchvision/alexnet"."""
-    name, weights = label.removeprefix("torchvision/"), request.weights
-    if name not in list_names():
-        known = [f"torchvision/{other}" for other in list_names()]
+    name = label.removeprefix("torchvision/")
+    is_detector = name in detectors.list_detectors()
+    if not is_detector and name not in list_names():
+        names = (*list_names(), *detectors.list_detectors())
+        known = [f"torchvision/{other}" for other in names]
         raise ValueError(
-            f"model={shorten(label)} is not a classification network"
-            f" of torchvision.{suggest_near(label, known)}"
+            f"model={shorten(label)} is not a network of torchvision that classifies or"
+            f" detects.{suggest_near(label, known)}"
         )
     note_all_known()
-    if weights == "pretrained":
-        origin = find_weights_url(name)
-        _note_cached(origin)
-        try:
-            module = create(name, pretrained=True)
-        except OSError as error:
-            file = os.path.basename(origin)
-            raise make_missing_weights_error(label, error, file, origin) from error
-    elif weights is None:
-        origin, module = "random weights", create(name)
-    else:
-        checkpoint = read_checkpoint(weights).select_names(_list_trunk_names(name), label)
+    if is_detector:
+        return _load_detector(name, label, request)
+    module, origin = _load_module(name, label, request.weights, create)
+    if module is None:
+        checkpoint = read_checkpoint(request.weights)
+        checkpoint = checkpoint.select_names(_list_trunk_names(name), label)
         origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
         with misfit(label, origin):
             module.load_state_dict(checkpoint.state_dict)
     found = _set_channels(module, request.n_channels, label)
     spec = _make_preset_spec(name, request.size, found)
     return wrap_module(module, label, origin, spec)
+
+
+def _load_detector(name, label, request):
+    module, origin = _load_module(name, label, request.weights, detectors.create)
+    if module is None:
+        module, origin = detectors.load_from_checkpoint(name, request.weights, label)
+    n_channels = _set_channels(module.backbone, request.n_channels, label)
+    return detectors.wrap_detector(module, label, origin, request.size, n_channels)
+
+
+def _load_module(name, label, weights, create):
+    """Return a network with pretrained or random weights, and their origin.
+
+    The network is None where weights are given.
+    """
+    if weights is None:
+        return create(name), "random weights"
+    if weights != "pretrained":
+        return None, None
+    origin = find_weights_url(name)
+    _note_cached(origin)
+    try:
+        return create(name, pretrained=True), origin
+    except OSError as error:
+        file = os.path.basename(origin)
+        raise make_missing_weights_error(label, error, file, origin) from error
 
 
 def _note_cached(url):
