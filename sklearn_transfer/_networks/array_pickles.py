@@ -26,7 +26,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_array_pickle(content):
-    """Return what a pickle of arrays and plain containers holds.
+    """Return what a pickle of arrays and plain containers holds, of protocol 3 or 4.
 
     Raises UnpicklingError where it names anything else.
     """
