@@ -1,8 +1,8 @@
-"""Compare two families of pretrained networks; run `python -m benchmarks.families --data FOLDER`.
+"""Compare two families of networks; run `python -m benchmarks.families --data FOLDER`.
 
 EfficientNet-Lite0 comes with the project, and SqueezeNet 1.1 with the package ndf 0.1.4. The
-table has the accuracy of a logistic regression on held images, as means over ten halves of each
-data set, for both and for SqueezeNet with random weights. The images are crops of photos,
+table has the accuracy of a logistic regression on held images, as means over ten halves of
+each data set, for both and for SqueezeNet with random weights. The images are crops of photos,
 Fashion-MNIST and textiles (see `benchmarks.shifts`, which fetches them).
 """
 
