@@ -228,7 +228,13 @@ def _load_detector(name, label, request):
     if request.weights in (None, "pretrained"):
         module, origin = _load_own(name, label, request.weights, detectors.create)
     else:
-        module, origin = detectors.load_from_checkpoint(name, request.weights, label)
+        # The state dict of a whole detector is taken as well as that of its backbone.
+        module = detectors.create_for_checkpoint(name)
+        names = [parameter for parameter, _ in module.backbone.named_parameters()]
+        checkpoint = read_checkpoint(request.weights).select_names(names, label)
+        origin = checkpoint.origin
+        with misfit(label, origin):
+            module.backbone.load_state_dict(checkpoint.state_dict)
     n_channels = _set_channels(module.backbone, request.n_channels, label)
     return detectors.wrap_detector(module, label, origin, request.size, n_channels)
 
