@@ -249,9 +249,9 @@ def _wrap_text_tower(tower, config, folder, label, origin):
     n_positions = own.max_position_embeddings
     projection = getattr(tower, "text_projection", None)
     if config["model_type"] == "siglip":
-        network = FixedLength(network, n_positions, padding)
+        network, end = FixedLength(network, n_positions, padding), None
     else:
-        network = Unmasked(network)
+        network, end = Unmasked(network), _find_end(own)
     spec = TextSpec(
         label,
         definition,
@@ -262,14 +262,20 @@ def _wrap_text_tower(tower, config, folder, label, origin):
         lowercase=stated.get("do_lower_case", False) and projection is None,
     )
     return make_text_backbone(
-        # The last token is the one that ends a text, and the only one that has seen all.
-        TextNetwork(network, "last", projection),
+        # The token that ends a text is the only one that has seen all of it.
+        TextNetwork(network, "last", projection, end=end),
         spec,
         origin,
         is_normalized=False,
         class_token=False,
         is_tower=True,
     )
+
+
+def _find_end(config):
+    """Return the token whose state a CLIP of transformers takes, as `Layout.end` has it."""
+    # Configurations before 2023 state 2, whatever the vocabulary, and transformers knows it.
+    return -1 if config.eos_token_id == 2 else config.eos_token_id
 
 
 def _read_tokenizer(folder, label):

@@ -145,6 +145,40 @@ def test_long_texts_are_cut_before_the_token_that_ends_them(clip):
     assert_equal(found, expected)
 
 
+ENDINGS = [
+    "<|endoftext|>",
+    "a cat <|endoftext|> red dog",
+    "a <|startoftext|> cat <|endoftext|><|endoftext|>",
+    f"red <|endoftext|> {LONG}",
+    f"{LONG[:32]} <|endoftext|> {LONG}",
+]
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("end", [None, 2])  # the number of old configurations
+@pytest.mark.filterwarnings("ignore:.*tokens beyond max_length")
+def test_first_token_that_ends_a_text_counts(clip, tmp_path, end, engine):
+    folder, model, tokenizer = clip
+    if end is not None:
+        shutil.copytree(folder, tmp_path / "net")
+        folder = tmp_path / "net"
+        stated = json.loads((folder / "config.json").read_text())
+        stated["text_config"]["eos_token_id"] = end
+        (folder / "config.json").write_text(json.dumps(stated))
+        model = transformers.CLIPModel.from_pretrained(folder)
+    expected = ask(model.eval().get_text_features, **encode(tokenizer, ENDINGS))
+    found = PretrainedTextFeatures(str(folder), cache=None, engine=engine)
+    assert_equal(found.fit_transform(ENDINGS), expected)
+
+
+def test_inner_layers_end_where_the_text_does(clip):
+    for pooling in ("last", "avg"):
+        found = embed_texts(
+            clip[0], ["a cat <|endoftext|> dog", "a cat"], layers=0, pooling=pooling
+        )
+        np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
 def test_texts_of_siglip_are_those_of_transformers(siglip):
     folder, model, tokenizer = siglip
     ids = encode(tokenizer, TEXTS)["input_ids"]
