@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -241,18 +242,25 @@ def load_folder(folder, request, name, origin=None):
 
 def wrap_module(module, label, origin, size):
     """Return the backbone of a module that follows timm's conventions."""
-    class_token = getattr(module, "cls_token", None) is not None
     layout = Layout(
         label,
-        stages=_list_stages(module),
         family="timm",
-        pooling=_find_head_pooling(module),
-        prefix_tokens=getattr(module, "num_prefix_tokens", int(class_token)),
-        class_token=class_token,
-        channels_last=getattr(module, "output_fmt", "NCHW") == "NHWC",
         has_classifier=getattr(module, "num_classes", 0) > 0,
+        **describe_structure(module),
     )
     return Backbone(Description(layout, find_spec(module, size, label), origin), module)
+
+
+def describe_structure(module, prefix=""):
+    """Return fields of the layout of a module, whose name in a larger one is the prefix."""
+    class_token = getattr(module, "cls_token", None) is not None
+    return {
+        "stages": tuple(replace(s, name=prefix + s.name) for s in _list_stages(module)),
+        "pooling": _find_head_pooling(module),
+        "prefix_tokens": getattr(module, "num_prefix_tokens", int(class_token)),
+        "class_token": class_token,
+        "channels_last": getattr(module, "output_fmt", "NCHW") == "NHWC",
+    }
 
 
 def _list_stages(module):
