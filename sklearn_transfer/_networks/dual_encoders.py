@@ -1,8 +1,8 @@
 """Dual encoders: networks of images and of texts in one space, such as CLIP [Radford 2021].
 
-Both towers, as the two networks are called, lie in one folder, in the layout of transformers
-or of open_clip. The modality of a request says which of them is loaded. Those in the layout of
-transformers use its modules.
+Both towers, as the two networks are called, lie in one folder. The modality of a request says
+which of them is loaded. Folders here are in the layout of transformers, whose modules are
+used; `open_clip` loads those in the other layout.
 """
 
 from pathlib import Path
@@ -13,16 +13,12 @@ from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.text.spec import TextSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.layout import Layout, Place, Stage
-from sklearn_transfer._networks.open_clip import (
-    CLIP_MEAN,
-    CLIP_STD,
-    OPEN_CLIP,
-    load_open_clip_tower,
-)
 from sklearn_transfer._networks.silence import silence_warnings
 from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_backbone
 from sklearn_transfer._networks.text_folders import find_max_length
 from sklearn_transfer._networks.towers import (
+    CLIP_MEAN,
+    CLIP_STD,
     FixedLength,
     Unmasked,
     add_cleaning,
@@ -65,17 +61,14 @@ def is_dual_config(config):
 
 
 def is_dual_folder(folder):
-    """Whether a folder holds a dual encoder, in the layout of transformers or open_clip."""
-    config = read_json(Path(folder, "config.json"))
-    return is_dual_config(config) or Path(folder, OPEN_CLIP).is_file()
+    """Whether a folder holds a dual encoder in the layout of transformers."""
+    return is_dual_config(read_json(Path(folder, "config.json")))
 
 
 def load_tower(folder, request, label, origin):
     """Load one tower from a folder: that of `request.modality`, "image" or "text"."""
     folder = Path(folder)
     config = read_json(folder / "config.json")
-    if not is_dual_config(config):
-        return load_open_clip_tower(folder, request, label, origin)
     tower = _build_tower(config, request.modality, label)
     if request.weights == "pretrained":
         load_matching(tower, find_weights(folder, _WEIGHTS), label)

@@ -1,5 +1,7 @@
 """Dual encoders in the layout of open_clip: its configuration and the names of its weights."""
 
+from pathlib import Path
+
 from torch import nn
 
 from sklearn_transfer._modalities.image.spec import ImageSpec
@@ -16,6 +18,10 @@ from sklearn_transfer._networks.open_clip_transformers import (
 from sklearn_transfer._networks.text import TextNetwork, make_text_backbone
 from sklearn_transfer._networks.towers import (
     CLEANING,
+    CLIP_MEAN,
+    CLIP_STD,
+    OPEN_CLIP,
+    OPEN_CLIP_WEIGHTS,
     FixedLength,
     Unmasked,
     add_cleaning,
@@ -29,10 +35,6 @@ from sklearn_transfer._networks.weights import load_matching
 from sklearn_transfer._store.digests import digest_structure
 from sklearn_transfer._validation import format_list, shorten
 
-OPEN_CLIP = "open_clip_config.json"
-OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 # What a tower has where its configuration does not say.
 _BOTH = {"width": 768, "mlp_ratio": 4.0, "layers": 12, "ls_init_value": None}
 _BOTH |= {"act_kwargs": None, "norm_kwargs": None, "final_ln_after_pool": False}
@@ -53,11 +55,20 @@ _OF_TEXTS = {**_KNOWN, "pool_type": ("argmax", "eos", "last", "first")}
 _OF_TEXTS |= {"proj_type": ("linear", "none"), "final_ln_after_pool": (False,)}
 
 
-def load_open_clip_tower(folder, request, label, origin):
-    """Load one tower from a folder: that of `request.modality`, "image" or "text"."""
+def is_open_clip_folder(folder):
+    """Whether a folder holds a dual encoder in the layout of open_clip."""
+    return Path(folder, OPEN_CLIP).is_file()
+
+
+def load_open_clip_tower(folder, request, label, origin, fetch_config):
+    """Load one tower from a folder: that of `request.modality`, "image" or "text".
+
+    `fetch_config(repository)` returns the `config.json` of another network, {} without one.
+    """
+    folder = Path(folder)
     config = read_json(folder / OPEN_CLIP)
     if request.modality == "text":
-        return _load_text_tower(folder, request, label, origin, config)
+        return _load_text_tower(folder, request, label, origin, config, fetch_config)
     refuse_other_input(request, label)
     return _load_image_tower(folder, request, label, origin, config)
 
@@ -165,11 +176,11 @@ def read_open_clip_preprocessing(stated, size):
     )
 
 
-def _load_text_tower(folder, request, label, origin, config):
+def _load_text_tower(folder, request, label, origin, config, fetch_config):
     stated, dim = _read_tower(config, "text_cfg", _TEXT, _OF_TEXTS, label)
     is_given = bool(stated["hf_model_name"])
     if is_given:
-        network, pooling, projection = build_encoder(stated, dim, folder, label)
+        network, pooling, projection = build_encoder(stated, dim, folder, label, fetch_config)
     else:
         network, pooling = TextTransformer(stated, stated["quick_gelu"]), "last"
         projection = _build_projection(stated, dim)
@@ -241,7 +252,7 @@ def convert_image_weights(state_dict):
         if name == "visual.proj":
             found["proj.weight"] = tensor.T
         elif name.startswith("visual."):
-            found[_rename_attention(name.removeprefix("visual."))] = tensor
+            found[_convert_name(name.removeprefix("visual."))] = tensor
     return found
 
 
@@ -256,7 +267,7 @@ def convert_text_weights(state_dict):
         elif name.startswith("text_projection."):
             found[name.replace("text_projection", "projection")] = tensor
         elif not name.startswith("visual."):
-            found[f"network.{_rename_attention(name)}"] = tensor
+            found[f"network.{_convert_name(name)}"] = tensor
     return found
 
 
@@ -271,5 +282,5 @@ def convert_encoder_weights(state_dict):
     }
 
 
-def _rename_attention(name):
+def _convert_name(name):
     return name.replace(".attn.in_proj_", ".attn.in_proj.")

@@ -5,22 +5,22 @@ from pathlib import Path
 from torch import nn
 
 from sklearn_transfer._networks.silence import silence_progress
-from sklearn_transfer._networks.text_sources import fetch_hub_config
 from sklearn_transfer._networks.towers import read_json
 from sklearn_transfer._validation import format_list, import_optional, shorten
 
 _POOLERS = {"mean_pooler": "avg", "cls_pooler": "cls", "cls_last_hidden_state_pooler": "cls"}
 
 
-def build_encoder(stated, dim, folder, label):
+def build_encoder(stated, dim, folder, label, fetch_config):
     """Return a network of transformers, its pooling and the projection behind that.
 
     Only weights lie in the folder of open_clip. The configuration of the network comes from
-    its own repository, or from a file `text_config.json` in the folder.
+    its own repository, which `fetch_config` asks, or from a file `text_config.json` in the
+    folder.
     """
     transformers = import_optional("transformers", "text", f"model={shorten(label)}")
     name = stated["hf_model_name"]
-    config = _find_config(name, folder, label)
+    config = _find_config(name, folder, label, fetch_config)
     pooler = stated["hf_pooler_type"] or _POOLER_OF.get(config["model_type"])
     options = transformers.AutoConfig.for_model(**config)
     with silence_progress(transformers):
@@ -46,10 +46,10 @@ _POOLER_OF = {"roberta": "mean_pooler", "xlm-roberta": "mean_pooler", "mt5": "me
 _POOLER_OF |= {"bert": "cls_pooler", "m2m_100": "cls_pooler"}
 
 
-def _find_config(name, folder, label):
+def _find_config(name, folder, label, fetch_config):
     """Return the content of the configuration of a network of transformers."""
     own = folder / "text_config.json"
-    config = read_json(own) or read_json(Path(name) / "config.json") or fetch_hub_config(name)
+    config = read_json(own) or read_json(Path(name) / "config.json") or fetch_config(name)
     if "model_type" not in config:
         raise FileNotFoundError(
             f"model={shorten(label)}: its tower of texts is the network of {shorten(name)},"

@@ -5,7 +5,7 @@ from timm.layers import AttentionPool2d, Mlp, RotAttentionPool2d
 from torch import nn
 
 from sklearn_transfer._networks.layout import Layout
-from sklearn_transfer._networks.timm import describe_structure
+from sklearn_transfer._networks.timm_structure import describe_structure
 from sklearn_transfer._validation import format_list, shorten, suggest_near
 
 _POOLS = ("abs_attn", "rot_attn")  # those that are no part of the network of timm

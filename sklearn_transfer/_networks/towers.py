@@ -1,4 +1,4 @@
-"""What the towers of dual encoders have in common, whatever the layout of their folder."""
+"""Parts of the towers of dual encoders, whatever the layout of their folder."""
 
 import json
 import re
@@ -13,6 +13,10 @@ from sklearn_transfer._networks.inputs import mask_behind
 from sklearn_transfer._networks.pooling import pool_tokens
 from sklearn_transfer._validation import import_optional, shorten
 
+OPEN_CLIP = "open_clip_config.json"
+OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _SPACES = {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}
 _STRIP = {"type": "Strip", "strip_left": True, "strip_right": True}
 _LOWER = {"type": "Lowercase"}
