@@ -28,7 +28,7 @@ class PretrainedFeatures(_BasePretrained):
         and never trained or changed, or an importable callable `(n_features_in) ->
         torch.nn.Module` that is given the number of columns (channels) of X where
         `preprocess=None`, else `n_channels`, or 3. Of a dual encoder (CLIP or SigLIP in
-        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", CLIP in
+        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", any in
         open_clip's) it is the network of images with its projection, in one space with
         `PretrainedTextFeatures` of that name; of timm's own CLIP networks the projection is
         `layers="logits"`.
