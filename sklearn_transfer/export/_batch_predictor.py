@@ -168,7 +168,7 @@ class BatchPredictor:
         outputs = None
         if table.n_rows:
             X = table.select(chosen)
-            with use_cores(_count_worker_cores()), _turn:
+            with use_cores(count_worker_cores()), _turn:
                 outputs = getattr(estimator, self.method)(X)
         columns = cast_columns(estimator, self.method, names, outputs)
         table.refuse_names(columns)
@@ -211,7 +211,7 @@ def load(predictor):
         return _loaded[predictor.digest]
 
 
-def _count_worker_cores():
+def count_worker_cores():
     """Return the cores of the worker of Dask that runs this, or None outside of one."""
     distributed = sys.modules.get("distributed")
     try:

@@ -182,7 +182,11 @@ class ArraysBatch(Batch):
 
         chosen = self.names if columns is None else columns
         return pd.DataFrame(
-            {n: v if np.ndim(v) == 1 else list(v) for n, v in self.content.items() if n in chosen}
+            {
+                n: v if np.ndim(v) == 1 else list(v)
+                for n, v in self.content.items()
+                if n in chosen
+            }
         )[chosen]
 
     def add(self, columns):

@@ -39,11 +39,9 @@ def _list_names(estimator, method):
         return _name_by_classes(method, classes, is_single)
     names = []
     for number, labels in enumerate(classes):
-        stem = f"{method}_{number}"
-        if labels is not None:
-            names += _name_by_classes(stem, labels, method == "decision_function")
-        elif method == "decision_function":
-            names.append(stem)
+        if labels is not None:  # as for a task of numbers
+            is_single = method == "decision_function"
+            names += _name_by_classes(f"{method}_{number}", labels, is_single)
     return names
 
 
@@ -70,10 +68,7 @@ def cast_columns(estimator, method, names, outputs):
     if method != "predict":
         return {n: a.astype(np.float64) for n, a in zip(names, arrays, strict=True)}
     dtypes = _find_predicted_dtypes(estimator, len(names))
-    return {
-        n: _cast(a, dtype) if dtype.kind == "f" else a.astype(dtype)
-        for n, a, dtype in zip(names, arrays, dtypes, strict=True)
-    }
+    return {n: _cast(a, d) for n, a, d in zip(names, arrays, dtypes, strict=True)}
 
 
 def find_last(estimator):
@@ -168,7 +163,7 @@ def _find_dtype(classes):
 
 def _split_columns(outputs):
     """Return the columns of what a method returned, as 1-D arrays."""
-    if isinstance(outputs, list):
+    if isinstance(outputs, list) and any(np.ndim(o) for o in outputs):
         return [column for o in outputs if o is not None for column in _split_columns(o)]
     if hasattr(outputs, "toarray"):
         outputs = outputs.toarray()
@@ -179,5 +174,10 @@ def _split_columns(outputs):
 
 
 def _cast(array, dtype):
-    """Return numbers as `dtype`, and everything else as it is."""
-    return array.astype(dtype) if array.dtype.kind in "fiub" else array
+    """Return an array of a type, or as it is where numbers are expected and not found."""
+    if dtype in (np.float32, np.float64) and array.dtype.kind not in "fiub":
+        try:
+            return np.asarray(array.tolist(), dtype=dtype) if array.dtype == object else array
+        except (TypeError, ValueError):
+            return array
+    return array.astype(dtype)
