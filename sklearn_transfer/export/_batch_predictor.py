@@ -1,4 +1,4 @@
-"""A fitted estimator as a function of batches, for frameworks that spread them over workers."""
+"""A fitted estimator as a function of batches, which frameworks spread over workers."""
 
 import hashlib
 import pickle

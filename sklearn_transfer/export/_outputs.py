@@ -57,10 +57,7 @@ def cast_columns(estimator, method, names, outputs):
     outputs : array-like, list of these, or None
         What the method returned; None for columns without rows.
     """
-    if outputs is None:
-        arrays = [np.empty(0)] * len(names)
-    else:
-        arrays = _split_columns(outputs)
+    arrays = [np.empty(0)] * len(names) if outputs is None else _split_columns(outputs)
     if len(arrays) != len(names):  # such as one for each pair of classes
         names = _number(method, len(arrays))
     if method == "transform":

@@ -5,20 +5,15 @@ import pickle
 import signal
 import sys
 import time
-from collections import Counter
 
 import joblib
 import numpy as np
 import pytest
-from PIL import Image
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 
-from sklearn_transfer import PretrainedFeatures, batch_predictor
+from sklearn_transfer import batch_predictor
 from sklearn_transfer._networks.machine import count_share
 from sklearn_transfer.export._batch_predictor import count_worker_cores
-from tests.logged_network import logged_net
 from tests.processes import start_server
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
@@ -36,16 +31,6 @@ N_IMAGES, N_DIFFERENT, N_PARTITIONS = 500, 400, 20
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    """Return the file into which the networks of all processes write."""
-    path = tmp_path_factory.mktemp("log") / "log"
-    path.touch()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOGGED_NET", str(path))
-        yield path
-
-
-@pytest.fixture(scope="module")
 def client(log):
     start_server()  # from which workers are forked, with torch imported
     method = {"distributed.worker.multiprocessing-method": "forkserver"}
@@ -54,53 +39,35 @@ def client(log):
             n_workers=2,
             threads_per_worker=1,
             dashboard_address=":0",
-            env={"LOGGED_NET": str(log)},
+            env={"LOGGED_NET": log.path},
         )
         with cluster, distributed.Client(cluster) as client:
             yield client
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def table(write_images):
     """Return a table of files, the last hundred of which have the content of the first."""
-    folder = tmp_path_factory.mktemp("images")
-    noise = np.random.default_rng(0).integers(0, 256, (N_DIFFERENT, 8, 8, 3), dtype=np.uint8)
-    paths = [str(folder / f"{number}.png") for number in range(N_IMAGES)]
-    for number, path in enumerate(paths):
-        Image.fromarray(noise[number % N_DIFFERENT]).save(path)
     rows = np.arange(N_IMAGES)
+    paths = write_images(N_IMAGES, N_DIFFERENT)
     return pd.DataFrame({"path": paths, "site": rows % 7}, index=rows * 3)
 
 
 @pytest.fixture(scope="module")
-def pipe(table):
-    y = np.where(np.arange(20) % 3 == 0, "cat", "dog")
-    features = PretrainedFeatures(logged_net, cache="memory")
-    return make_pipeline(features, LogisticRegression()).fit(table["path"][:20], y)
+def pipe(table, fit_logged):
+    return fit_logged(table["path"], "memory")
 
 
 @pytest.fixture
-def shared(pipe, log, tmp_path):
+def shared(table, fit_logged):
     """Return the pipeline with an empty folder that the workers share, and an empty log."""
-    log.write_text("")
-    return clone_fitted(pipe, pretrainedfeatures__cache=str(tmp_path))
+    return fit_logged(table["path"])
 
 
 @pytest.fixture(scope="module")
 def expected(pipe, table):
     """Return the probabilities, computed here."""
     return pipe.predict_proba(table["path"])
-
-
-def clone_fitted(pipe, **params):
-    return pickle.loads(pickle.dumps(pipe)).set_params(**params)
-
-
-def read(log):
-    """Return how often each image passed, and how often each process built the network."""
-    lines = log.read_text().split()
-    passes = Counter(line for line in lines if not line.startswith("built"))
-    return passes, Counter(line for line in lines if line.startswith("built"))
 
 
 def predict_by(client, predict, table):
@@ -112,7 +79,7 @@ def test_each_image_passes_once_and_each_worker_builds_once(
     client, table, shared, expected, log
 ):
     found = predict_by(client, batch_predictor(shared, column="path"), table)
-    passes, built = read(log)
+    passes, built = log.read()
     assert set(passes.values()) == {1}
     assert len(passes) == N_DIFFERENT
     assert list(built.values()) == [1, 1]
@@ -135,13 +102,13 @@ def test_empty_partitions_give_empty_ones(client, table, pipe, expected):
 
 
 def test_dask_learns_names_and_types_without_a_pass(table, pipe, log):
-    log.write_text("")
+    log.clear()
     for method in ("predict_proba", "predict", "decision_function"):
         predict = batch_predictor(pipe, method, column="path")
         found = dd.from_pandas(table, npartitions=4).map_partitions(predict)
         computed = predict(dd.from_pandas(table[:2], npartitions=1).compute())
         assert found.dtypes.equals(computed.dtypes)
-    assert read(log)[0].total() <= 2
+    assert log.read()[0].total() <= 2
 
 
 def test_a_task_is_the_pickle_of_the_pipeline_and_4_kb_at_most(table, pipe):
@@ -149,7 +116,6 @@ def test_a_task_is_the_pickle_of_the_pipeline_and_4_kb_at_most(table, pipe):
     bound = len(pickle.dumps(pipe)) + 4096
     assert len(pickle.dumps(predict)) < bound
     frame = dd.from_pandas(table[["path"]], npartitions=N_PARTITIONS)
-    paths = sum(map(len, table["path"])) / N_PARTITIONS
     tasks = frame.map_partitions(predict).optimize().__dask_graph__()
     assert max(len(distributed.protocol.pickle.dumps(t)) for t in tasks.values()) < bound
 
@@ -174,13 +140,13 @@ def test_a_killed_worker_loses_nothing(client, table, shared, expected, log, mon
     predict = batch_predictor(shared, column="path")
     frame = dd.from_pandas(table, npartitions=N_PARTITIONS).map_partitions(predict)
     future = client.compute(frame)
-    while read(log)[0].total() < N_DIFFERENT // 8:
+    while log.read()[0].total() < N_DIFFERENT // 8:
         time.sleep(0.01)
     assert not future.done()
     os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
     found = future.result()
     np.testing.assert_allclose(found.filter(like="predict_proba"), expected, rtol=1e-5)
-    passes, _ = read(log)
+    passes, _ = log.read()
     assert len(passes) == N_DIFFERENT
     # Beside what was in the network at that moment, nothing passes again.
     assert passes.total() <= N_DIFFERENT + N_IMAGES // N_PARTITIONS
@@ -196,7 +162,7 @@ def search_by(client, pipe, paths):
 
 def test_a_search_on_dask_passes_each_image_once(client, table, shared, log):
     search = search_by(client, shared, table["path"][:40])
-    passes, _ = read(log)
+    passes, _ = log.read()
     assert set(passes.values()) == {1}
     assert len(passes) == 40
     assert search.predict(table["path"][:40]).shape == (40,)
@@ -205,9 +171,9 @@ def test_a_search_on_dask_passes_each_image_once(client, table, shared, log):
 def test_a_search_with_a_cache_in_memory_passes_each_image_once_a_process(
     client, table, pipe, log
 ):
-    log.write_text("")
+    log.clear()
     search_by(client, pipe, table["path"][40:80])
-    assert max(read(log)[0].values()) <= 3  # two workers, and the refit here
+    assert max(log.read()[0].values()) <= 3  # two workers, and the refit here
 
 
 def test_a_broken_file_ends_a_search_with_its_name(client, table, pipe):
