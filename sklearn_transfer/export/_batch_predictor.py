@@ -228,8 +228,8 @@ def _is_probe():
     """
     frame = sys._getframe() if "dask.dataframe" in sys.modules else None
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name in ("emulate", "_emulate") and name.startswith("dask."):
+        module = frame.f_globals.get("__name__", "").partition(".")[0]
+        if frame.f_code.co_name == "emulate" and module in ("dask", "dask_expr"):
             return True
         frame = frame.f_back
     return False

@@ -10,11 +10,9 @@ import pytest
 
 from sklearn_transfer import batch_predictor
 
-pytest.importorskip("pyspark", reason="PySpark, 490 MB on disk, is not installed")
+sql = pytest.importorskip("pyspark.sql", reason="PySpark, 490 MB on disk, is not installed")
+types = pytest.importorskip("pyspark.sql.types", reason="PySpark is not installed")
 pd = pytest.importorskip("pandas", reason="pandas is not installed")
-
-from pyspark.sql import SparkSession
-from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +28,9 @@ def spark(log):
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+        builder = sql.SparkSession.builder.master("local[2]").config(
+            "spark.ui.enabled", "false"
+        )
         session = builder.config("spark.driver.host", "127.0.0.1").getOrCreate()
         yield session
         session.stop()
@@ -47,15 +47,15 @@ def pipe(paths, fit_logged):
 
 
 def add_fields(table, predict, kind):
-    added = [StructField(name, kind) for name in predict.get_feature_names_out()]
-    return StructType([*table.schema.fields, *added])
+    added = [types.StructField(name, kind) for name in predict.get_feature_names_out()]
+    return types.StructType([*table.schema.fields, *added])
 
 
 def test_each_image_passes_once(spark, paths, pipe, log):
     predict = batch_predictor(pipe, column="path")
     frame = pd.DataFrame({"path": paths, "row": np.arange(len(paths))})
     table = spark.createDataFrame(frame).repartition(8)
-    schema = add_fields(table, predict, DoubleType())
+    schema = add_fields(table, predict, types.DoubleType())
     for map_in in (table.mapInPandas, table.mapInArrow):
         found = map_in(predict, schema).toPandas().sort_values("row")
         assert found["path"].tolist() == paths
@@ -70,7 +70,7 @@ def test_each_image_passes_once(spark, paths, pipe, log):
 def test_files_are_taken_as_bytes(spark, paths, pipe):
     predict = batch_predictor(pipe, "predict", column="content")
     table = spark.read.format("binaryFile").load(os.path.dirname(paths[0]))
-    schema = add_fields(table, predict, StringType())
+    schema = add_fields(table, predict, types.StringType())
     found = table.mapInPandas(predict, schema).select("path", "predict").toPandas()
     expected = dict(zip(map(os.path.basename, paths), pipe.predict(paths), strict=True))
     assert {os.path.basename(p): v for p, v in found.to_numpy()} == expected
