@@ -348,3 +348,17 @@ def test_layers_hear_different_things(tmp_path, monkeypatch):
     found = re.findall(r"layer \S+: what is said (\S+), kind of sound (\S+)", lines)
     assert len(found) == 5
     assert min(float(value) for pair in found for value in pair) >= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_dask_passes_each_image_once(tmp_path):
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    printed = run("scale/plot_dask.py", tmp_path)
+    here, first, second = map(
+        int, re.search(r"(\d+) here, \[(\d+), (\d+)\]", printed).groups()
+    )
+    assert here == 75
+    assert first + second == 165
+    assert float(re.search(r"accuracy: (0\.\d+|1\.0+)", printed)[1]) > 0.9

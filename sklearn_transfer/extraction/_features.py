@@ -158,9 +158,10 @@ class PretrainedFeatures(_BasePretrained):
     without being read.
 
     A folder holds one SQLite file with a checksum to each vector, which a process that is
-    killed does not damage. It should be on a local disk: network file systems do not give
-    the locks and shared memory that several machines at once would need. If it cannot be
-    written or read, one warning is given and features are kept in memory.
+    killed does not damage. It belongs on a local disk: network file systems, such as NFS and
+    SMB, do not give the locks and shared memory that several machines at once would need. On
+    one of them, or if it cannot be written or read, one warning is given and features are
+    kept in memory.
 
     All engines give the same features to 1e-4, relative to the norm of a row, in float32. In
     bfloat16, errors of rounding add up over the layers: with the packaged networks, rows
