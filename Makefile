@@ -17,7 +17,7 @@ endif
 SPREAD = $(if $(ARGS),,-n logical --maxprocesses 4 --dist worksteal)
 SLOWEST = $(if $(CI),--durations 15)
 
-.PHONY: demo test lint format coverage bench docs clean
+.PHONY: demo test lint format coverage bench docs dist clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
@@ -31,6 +31,11 @@ docs: $(STAMP)
 	MPLBACKEND=agg $(BIN)/python -m sphinx -q -W --keep-going -b html \
 	    $(if $(GALLERY),-D plot_gallery=$(GALLERY)) docs docs/_build
 	@echo "The site begins with docs/_build/index.html."
+
+dist: $(STAMP)
+	rm -rf build dist
+	$(BIN)/python -m build --quiet --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
 
 test: lint
 	$(BIN)/python -m pytest $(SELECTION) $(SPREAD) $(SLOWEST) $(ARGS)
