@@ -30,6 +30,7 @@ docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	MPLBACKEND=agg $(BIN)/python -m sphinx -q -W --keep-going -b html \
 	    $(if $(GALLERY),-D plot_gallery=$(GALLERY)) docs docs/_build
+	$(BIN)/python docs/check_links.py docs/_build
 	@echo "The site begins with docs/_build/index.html."
 
 dist: $(STAMP)
