@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import sklearn_transfer
 from sklearn_transfer import _documentation
 
-# Links from the HTML of estimators stay on this site: pages of the gallery are two folders deep.
+# Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
 _documentation.SITE = "../.."
 
 # As many threads as a small laptop has, so that times in the gallery are comparable.
