@@ -36,6 +36,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "literal"  # single backticks in docstrings are code
+smartquotes = False  # types and defaults in docstrings are code
 
 autosummary_generate = True
 autodoc_default_options = {"members": True, "inherited-members": True}
@@ -83,7 +84,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"changelog": [], "benchmarks": []}
+html_sidebars = {page: [] for page in ("architecture", "benchmarks", "changelog", "concepts")}
 
 toc_object_entries_show_parents = "hide"
 copybutton_exclude = ".linenos, .gp, .go"
