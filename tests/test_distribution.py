@@ -15,6 +15,16 @@ from twine.commands.check import check
 from sklearn_transfer._documentation import SITE
 
 ROOT = Path(__file__).parents[1]
+LEFTOVERS = [
+    "benchmarks/latest.json",
+    "docs/_build/index.html",
+    "docs/auto_examples/index.rst",
+    "docs/generated/backreferences/page.examples",
+    "docs/sg_execution_times.rst",
+    "quickstart.png",
+    "sklearn_transfer/__pycache__/datasets.cpython-311.pyc",
+    "tests/__pycache__/conftest.cpython-311.pyc",
+]
 BUILD = """
 import sys
 from setuptools import build_meta
@@ -41,8 +51,11 @@ def tracked():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Copy the files tracked by git, so that no other file can get into an archive."""
+    """Copy the files tracked by git, and add some of those that programs leave behind."""
     folder = tmp_path_factory.mktemp("project")
+    for name in LEFTOVERS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("left behind")
     for name in tracked():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
