@@ -24,8 +24,8 @@ class PretrainedFeatures(_BasePretrained):
         A network of timm by name ("resnet50", "resnet50.a1_in1k"), of torchvision
         ("torchvision/alexnet"; of a detector, as "torchvision/retinanet_resnet50_fpn", it is
         the backbone with its pyramid), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a
-        local folder in timm's layout (with a separator, as in "./folder"), a module, which is copied
-        and never trained or changed, or an importable callable `(n_features_in) ->
+        local folder in timm's layout (with a separator, as in "./folder"), a module, which is
+        copied and never trained or changed, or an importable callable `(n_features_in) ->
         torch.nn.Module` that is given the number of columns (channels) of X where
         `preprocess=None`, else `n_channels`, or 3. Of a dual encoder (CLIP or SigLIP in
         transformers' layout, such as "transformers/openai/clip-vit-base-patch32", any in
