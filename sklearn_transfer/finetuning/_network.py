@@ -132,7 +132,7 @@ class Trunk(nn.Module):
                 " tuple that starts with one"
             )
         if output.ndim <= 2:
-            return output.reshape(len(output), -1)
+            return output.reshape(output.shape[0], -1)  # `len` is a constant in exports
         options = {"spatial": get_spatial_size(batch), "mask": get_mask(batch)}
         return pool(output, "auto", self.layout, Stage(""), **options)
 
