@@ -85,8 +85,9 @@ def _convert_prototypes(scope, operator, container):
     distances = write.add("Sub", squares, write.add("Mul", near, write.hold([2.0])))
     distances = write.add("Max", distances, write.hold([0.0]))
     logits = write.add("Div", distances, write.hold([-head.temperature_]))
-    shares = write.add("Softmax", logits, axis=1)
-    write.add("Cast", shares, output=operator.outputs[1].full_name, to=_FLOAT)
+    options = container.get_options(head, {"raw_scores": False})
+    given = logits if options["raw_scores"] else write.add("Softmax", logits, axis=1)
+    write.add("Cast", given, output=operator.outputs[1].full_name, to=_FLOAT)
 
 
 def _normalize(write, rows, least):
