@@ -2,14 +2,13 @@
 
 import numpy as np
 
+from sklearn_transfer.export.onnx.graphs import FEATURES
 from sklearn_transfer.export.onnx.heads import SCORES
 from sklearn_transfer.export.onnx.targets import LABEL, PROBABILITIES, VARIABLE
 
-_BATCH = 16
 
-
-def compute_outputs(path, payloads, collate):
-    """Return the outputs of a file for samples by name, in batches of different sizes."""
+def compute_outputs(path, payloads, front):
+    """Return the outputs of a file for samples by name, from batches of different sizes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -17,17 +16,16 @@ def compute_outputs(path, payloads, collate):
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(path, options, providers=providers)
     names = [output.name for output in session.get_outputs()]
-    parts, start = [], 0
-    while start < len(payloads):
-        # The first row alone, then two, so that a batch of a fixed size is noticed.
-        stop = min(start + min(len(parts) + 1, _BATCH), len(payloads))
-        parts.append((stop - start, session.run(None, collate(payloads[start:stop]))))
-        start = stop
-    found = {}
+    batches, parts = front.list_batches(payloads), []
+    for rows in batches:
+        batch = front.collate([payloads[row] for row in rows])
+        parts.append((len(rows), session.run(None, batch)))
+    order, found = np.argsort(np.concatenate(batches)), {}
     for position, name in enumerate(names):
         pieces = [(n, values[position]) for n, values in parts]
         axis = _find_rows(pieces)
-        found[name] = np.concatenate([piece for _, piece in pieces], axis=axis)
+        joined = np.concatenate([piece for _, piece in pieces], axis=axis)
+        found[name] = joined.take(order, axis=axis)
     return found
 
 
@@ -45,11 +43,11 @@ def _find_rows(pieces):
 def check_outputs(found, expected, tolerance):
     """Return the largest difference; raises ArithmeticError for one beyond the tolerance.
 
-    Probabilities differ by themselves, all else relative to the largest absolute value that
-    Python gives for any of the samples: in a column of a regression, or in a matrix of scores
-    or features.
+    Probabilities differ by themselves; rows of features relative to their norm; numbers and
+    scores relative to the largest absolute value that Python gives for any of the samples, in
+    the column of the number, or in all scores.
     """
-    largest = 0.0
+    largest, found = 0.0, {**found, FEATURES: found.get(VARIABLE)}
     for name, wanted in expected.items():
         if name.partition("_")[0] == LABEL:
             continue
@@ -86,6 +84,9 @@ def _compute_difference(name, ours, wanted):
     difference = np.abs(ours.astype(np.float64) - wanted)
     if kind == PROBABILITIES:
         return difference if difference.ndim < 3 else np.moveaxis(difference, 1, 0)
+    if kind == FEATURES:
+        lengths = np.linalg.norm(wanted, axis=1)
+        return np.linalg.norm(difference, axis=1) / np.where(lengths > 0, lengths, 1)
     sizes = np.abs(wanted)
     scale = sizes.max(axis=0) if kind == VARIABLE else sizes.max()
     return difference / np.where(scale > 0, scale, 1)

@@ -99,7 +99,7 @@ class Export:
         expected = self._predict(given)
         model = self._make_model(path)
         onnx.save_model(model, path)
-        found = checks.compute_outputs(path, payloads, self.front.collate)
+        found = checks.compute_outputs(path, payloads, self.front)
         difference = checks.check_outputs(found, expected, tolerance)
         graphs.describe_outputs(model, found, len(payloads))
         entries = self._describe(tolerance, difference)
@@ -109,13 +109,13 @@ class Export:
 
     def _predict(self, X):
         """Return what the estimator gives in Python, by the names of outputs."""
-        from sklearn_transfer.export.onnx import heads, targets
+        from sklearn_transfer.export.onnx import graphs, heads, targets
 
         if not self.steps and self.is_trained:
             return targets.list_expected(self.estimator, X)
         features = self.estimator.transform(X)
         if not self.steps:
-            return {targets.VARIABLE: np.asarray(features)}
+            return {graphs.FEATURES: np.asarray(features)}
         return heads.list_expected_of_steps(self.steps, features)
 
     def _make_model(self, path):
@@ -156,7 +156,7 @@ class Export:
             "estimator": " > ".join(type(part).__name__ for part in parts),
             "network": self.backbone.label,
             "weights_sha256": self.backbone.weights_sha256,
-            "license": _find_license(self.backbone),
+            "license": self._find_license(),
             "versions": json.dumps(_list_versions()),
             "tolerance": f"{tolerance:g}",
             "difference": f"{difference:.2e}",
@@ -165,6 +165,17 @@ class Export:
         if hasattr(last, "classes_"):
             entries["classes"] = json.dumps(_list_classes(last.classes_), ensure_ascii=False)
         return {name: text for name, text in entries.items() if text}
+
+
+    def _find_license(self):
+        """Return the license of pretrained weights, as timm states it, or an empty string."""
+        source = self.estimator._get_source() if self.is_trained else self.estimator
+        weights = getattr(source, "weights", None)
+        if not isinstance(source.model, str) or not _is_word(weights, "pretrained"):
+            return ""
+        module = self.backbone.module
+        stated = getattr(getattr(module, "body", module), "pretrained_cfg", None)
+        return str(stated.get("license") or "") if isinstance(stated, dict) else ""
 
 
 def _make_twin(estimator, **params):
@@ -206,7 +217,5 @@ def _list_versions():
     return found
 
 
-def _find_license(backbone):
-    """Return the license of weights, as timm states it for its own; "" where unknown."""
-    stated = getattr(backbone.module, "pretrained_cfg", None) or {}
-    return str(stated.get("license") or "") if isinstance(stated, dict) else ""
+def _is_word(value, word):
+    return isinstance(value, str) and value == word

@@ -13,7 +13,7 @@ from sklearn_transfer._modalities.readers import RowReader
 from sklearn_transfer._modalities.text.reader import TextReader
 from sklearn_transfer._validation import shorten
 
-_N_EXAMPLES = 8
+_N_EXAMPLES, _BATCH = 8, 16
 _SENTENCES = (
     "A small dog runs along the beach.",
     "",
@@ -59,7 +59,7 @@ class Front(ABC):
         Names, shapes and types of the arrays of a payload.
     """
 
-    resize = None  # module that makes the payload's pixels of the input's
+    prepare = None  # module that makes the payload of the input, where they differ
 
     def __init__(self, reader, signature):
         self.reader, self.signature = reader, signature
@@ -91,6 +91,18 @@ class Front(ABC):
             )
         return payload
 
+    def list_batches(self, payloads):
+        """Return the rows of each batch in which a file is compared with Python.
+
+        They are of different sizes, so that a file for one size alone is noticed.
+        """
+        batches, start = [], 0
+        while start < len(payloads):
+            stop = min(start + min(len(batches) + 1, _BATCH), len(payloads))
+            batches.append(list(range(start, stop)))
+            start = stop
+        return batches
+
     def collate(self, payloads):
         """Return the inputs of several samples as a batch."""
         return self.reader.collate(payloads)
@@ -109,7 +121,7 @@ class ImageFront(Front):
         if self.size is not None:
             from sklearn_transfer.export.onnx.resizing import make_resize
 
-            self.resize = make_resize(self.size, reader.spec)
+            self.prepare = make_resize(self.size, reader.spec)
 
     @property
     def inputs(self):
@@ -153,7 +165,9 @@ class ImageFront(Front):
         return {"pixels": pixels}
 
     def describe(self):
-        return {} if self.resize is None else {"levels_from_pillow": str(self.resize.levels)}
+        if self.prepare is None:
+            return {}
+        return {"levels_from_pillow": str(self.prepare.levels)}
 
 
 class TextFront(Front):
@@ -170,7 +184,8 @@ class TextFront(Front):
         ]
 
     def make_examples(self):
-        return list(_SENTENCES)
+        has_special = self.reader.tokenization.tokenizer.num_special_tokens_to_add(False) > 0
+        return [text for text in _SENTENCES if text or has_special]
 
     def read(self, samples):
         from sklearn_transfer.export.onnx.tokenizing import build_own_tokenizer

@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.svm import SVC, NuSVC
 
 from sklearn_transfer._networks.onnx import OPSET
 from sklearn_transfer._process.locks import Lock
@@ -40,10 +39,26 @@ def build_head_graph(steps, width):
         except Exception as error:  # of many types, as skl2onnx finds no conversion
             raise ValueError(_explain(steps, width, error)) from error
     last = steps[-1][1]
+    _refuse_sequences(model, last)
     if is_classifier(last):
         _name_scores(model, last)
         _restore_labels(model, last)
+    elif model.graph.output[0].name != VARIABLE:
+        output = model.graph.output[0]
+        _rename(model.graph, VARIABLE, f"{VARIABLE}_inside")
+        _rename(model.graph, output.name, VARIABLE)
+        output.name = VARIABLE
     return model
+
+
+def _refuse_sequences(model, last):
+    """Raise where an output is no array, as probabilities of targets of different classes."""
+    for output in model.graph.output:
+        if not output.type.HasField("tensor_type"):
+            raise ValueError(
+                f"{type(last).__name__} gives {output.name} of several targets in a list, which"
+                " is no array; export one classifier for each target"
+            )
 
 
 def _convert(steps, width):
@@ -75,34 +90,37 @@ def _explain(steps, width, error):
             break
     else:
         name, step = steps[-1]
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
     reason = reason if len(reason) <= 200 else f"{reason[:200]}..."
     label = f"{type(step).__name__} (step {name!r})" if name else type(step).__name__
     return (
-        f"{label} cannot be converted to ONNX: {type(error).__name__}: {reason} Leave the step"
+        f"{label} cannot be converted to ONNX: {type(error).__name__}: {reason}. Leave the step"
         " out and fit again, or apply it outside of the file"
     )
 
 
 def _name_scores(model, classifier):
-    """Give the scores of a classifier without probabilities their name and sign."""
+    """Give the scores of a classifier without probabilities their name, of two classes one."""
     if hasattr(classifier, "predict_proba"):
         return
     from onnx import helper, numpy_helper
 
-    graph, index = model.graph, -1
-    if np.size(classifier.classes_) == 2 and isinstance(classifier, (SVC, NuSVC)):
-        index = 0  # skl2onnx has the other sign
-    for node in graph.node:
-        node.output[:] = [f"{o}_given" if o == PROBABILITIES else o for o in node.output]
-        node.input[:] = [f"{i}_given" if i == PROBABILITIES else i for i in node.input]
-    given, place = f"{PROBABILITIES}_given", f"{SCORES}_place"
+    graph, given = model.graph, f"{PROBABILITIES}_given"
+    _rename(graph, PROBABILITIES, given)
     if np.size(classifier.classes_) == 2:
-        graph.initializer.append(numpy_helper.from_array(np.array(index), place))
+        place = f"{SCORES}_place"
+        graph.initializer.append(numpy_helper.from_array(np.array(-1), place))
         graph.node.append(helper.make_node("Gather", [given, place], [SCORES], axis=1))
     else:
         graph.node.append(helper.make_node("Identity", [given], [SCORES]))
     next(o for o in graph.output if o.name == PROBABILITIES).name = SCORES
+
+
+def _rename(graph, name, other):
+    """Give a value inside a graph another name."""
+    for node in graph.node:
+        node.output[:] = [other if output == name else output for output in node.output]
+        node.input[:] = [other if given == name else given for given in node.input]
 
 
 def _restore_labels(model, classifier):
@@ -113,8 +131,7 @@ def _restore_labels(model, classifier):
     from onnx import helper
 
     kind = find_label_type(check_classes(classes))
-    for node in model.graph.node:
-        node.output[:] = [f"{o}_given" if o == LABEL else o for o in node.output]
+    _rename(model.graph, LABEL, f"{LABEL}_given")
     model.graph.node.append(helper.make_node("Cast", [f"{LABEL}_given"], [LABEL], to=kind))
     output = next(o for o in model.graph.output if o.name == LABEL)
     output.type.tensor_type.elem_type = kind
@@ -155,9 +172,20 @@ def list_expected_of_steps(steps, features):
     if is_classifier(last):
         found = {LABEL: last.predict(features)}
         if hasattr(last, "predict_proba"):
-            found[PROBABILITIES] = np.asarray(last.predict_proba(features))
+            found[PROBABILITIES] = _join_targets(last.predict_proba(features))
         elif hasattr(last, "decision_function"):
             found[SCORES] = last.decision_function(features)
         return found
-    method = "predict" if hasattr(last, "predict") else "transform"
-    return {VARIABLE: np.asarray(getattr(last, method)(features))}
+    if hasattr(last, "predict"):
+        return {VARIABLE: np.asarray(last.predict(features))}
+    return {FEATURES: np.asarray(last.transform(features))}
+
+
+def _join_targets(probabilities):
+    """Return probabilities as an array, or raise where targets have different classes."""
+    if isinstance(probabilities, list) and len({p.shape for p in probabilities}) > 1:
+        raise ValueError(
+            "the classifier has several targets of different numbers of classes, whose"
+            " probabilities are no array; export one classifier for each target"
+        )
+    return np.asarray(probabilities)

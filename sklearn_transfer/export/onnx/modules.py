@@ -32,25 +32,24 @@ class FittedModule(torch.nn.Module):
 
     def __init__(self, plan, front, finish):
         super().__init__()
-        self.plan, self.body, self.resize = plan, plan.backbone.module, front.resize
+        self.plan, self.body, self.prepare = plan, plan.backbone.module, front.prepare
         self.inputs, self._finish = front.inputs, finish
         self.eval()
         self.width = self(*self.example(2).values()).shape[1]
 
     def forward(self, *arrays):
         """Return a matrix (n_samples, width), float32."""
-        batch = dict(zip(self.plan.names, arrays, strict=True))
-        if self.resize is not None:
-            batch["pixels"] = self.resize(batch["pixels"])
+        if self.prepare is None:
+            batch = dict(zip(self.plan.names, arrays, strict=True))
+        else:
+            batch = self.prepare(*arrays)
         return self._finish(self.plan.forward(batch, precision="float32"))
 
     def example(self, n):
         """Return a batch of n deterministic random inputs, by name."""
-        batch = self.plan.example(n)
-        if self.resize is not None:
-            shape = (n, *self.inputs[0].shape[1:])
-            batch = self.plan.format.example(n, (("pixels", shape[1:], "|u1"),))
-        return to_tensors(batch)
+        if self.prepare is None:
+            return to_tensors(self.plan.example(n))
+        return to_tensors({self.inputs[0].name: self.prepare.draw_input(n)})
 
 
 def make_extractor_module(estimator, backbone, front):

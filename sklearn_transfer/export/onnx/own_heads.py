@@ -86,7 +86,11 @@ def _convert_prototypes(scope, operator, container):
     distances = write.add("Max", distances, write.hold([0.0]))
     logits = write.add("Div", distances, write.hold([-head.temperature_]))
     options = container.get_options(head, {"raw_scores": False})
-    given = logits if options["raw_scores"] else write.add("Softmax", logits, axis=1)
+    given = write.add("Softmax", logits, axis=1)
+    if options["raw_scores"]:
+        given = logits
+        if len(placed) == 2:  # the second's less the first's, and the opposite before it
+            given = write.add("MatMul", logits, write.hold([[1.0, -1.0], [-1.0, 1.0]]))
     write.add("Cast", given, output=operator.outputs[1].full_name, to=_FLOAT)
 
 

@@ -19,6 +19,8 @@ class Resize(torch.nn.Module):
 
     Parameters
     ----------
+    size : (height, width)
+        Size of the pictures.
     across, down : Kernel
         Weights of columns and rows.
     is_rows_first : bool
@@ -34,9 +36,9 @@ class Resize(torch.nn.Module):
 
     levels = 0
 
-    def __init__(self, across, down, is_rows_first, spec):
+    def __init__(self, size, across, down, is_rows_first, spec):
         super().__init__()
-        self.is_rows_first, self.spec = is_rows_first, spec
+        self.size, self.is_rows_first, self.spec = size, is_rows_first, spec
         for name, kernel in (("across", across), ("down", down)):
             setattr(self, f"{name}_part", slice(kernel.start, kernel.stop))
             weights = None if kernel.weights is None else _to_double(kernel.weights)
@@ -49,14 +51,19 @@ class Resize(torch.nn.Module):
         self.register_buffer("canvas", canvas)
 
     def forward(self, pixels):
-        """Return what `apply_eval_transform` gives for each picture."""
+        """Return the payload: what `apply_eval_transform` gives for each picture."""
         part = pixels[:, self.down_part, self.across_part].permute(0, 3, 1, 2).double()
         steps = [self._resize_rows, self._resize_columns]
         for step in steps if self.is_rows_first else reversed(steps):
             part = step(part)
         if self.canvas is not None:
             part = torch.nn.functional.pad(part, self.padding) + self.canvas
-        return part.permute(0, 2, 3, 1).float()
+        return {"pixels": part.permute(0, 2, 3, 1).float()}
+
+    def draw_input(self, n):
+        """Return n pictures of noise."""
+        shape = (n, *self.size, self.spec.channels)
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def _resize_rows(self, values):
         if self.across_weights is None:
@@ -89,12 +96,13 @@ def make_resize(size, spec):
             " resize pictures outside of the file"
         )
     down, across = kernels
-    pictures = _draw_pictures(size, spec.channels)
-    expected = [transforms.apply_eval_transform(picture, spec) for picture in pictures]
     found = []
     for is_rows_first in (True, False):
-        resize = Resize(across, down, is_rows_first, spec)
-        pixels = resize(torch.from_numpy(pictures)).numpy()
+        resize = Resize(size, across, down, is_rows_first, spec)
+        pictures = resize.draw_input(2)
+        pictures[1] = 255 * (pictures[1] >> 7)  # of black and white alone
+        expected = [transforms.apply_eval_transform(picture, spec) for picture in pictures]
+        pixels = resize(torch.from_numpy(pictures))["pixels"].numpy()
         found.append((np.abs(pixels - np.stack(expected)).max(), not is_rows_first, resize))
     levels, _, resize = min(found, key=lambda entry: entry[:2])
     if levels > _MOST_LEVELS:
@@ -104,14 +112,6 @@ def make_resize(size, spec):
         )
     resize.levels = int(levels)
     return resize
-
-
-def _draw_pictures(size, channels):
-    """Draw pictures of noise, the second one of black and white alone."""
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (2, *size, channels), dtype=np.uint8)
-    pictures[1] = 255 * (pictures[1] >> 7)
-    return pictures
 
 
 def _to_double(weights):
