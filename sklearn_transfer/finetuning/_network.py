@@ -126,7 +126,7 @@ class Trunk(nn.Module):
         output = get_family(self.layout).embed(self.body, batch, self.trunk)
         levels = find_levels(output, self.layout.label)
         if len(levels) == 1 and levels[0].ndim <= 2:
-            return levels[0].reshape(len(levels[0]), -1)
+            return levels[0].reshape(levels[0].shape[0], -1)  # `len` is fixed in exports
         mask = find_mask(batch, self.layout.end)
         options = {"spatial": get_spatial_size(batch), "mask": mask}
         return pool_levels(levels, "auto", self.layout, Stage(""), **options)
