@@ -16,6 +16,7 @@ from sklearn_transfer._modalities.contents import (
 )
 from sklearn_transfer._modalities.samples import label_row
 from sklearn_transfer._validation import format_list
+from sklearn_transfer.selection._sample_kinds import check_text
 
 _ROWS_AT_ONCE = 512  # of a matrix of similarities
 _THUMB_SIDES = (16, 8)  # at which pictures are compared to find candidates
@@ -77,7 +78,7 @@ class TextCopies:
         from sklearn_transfer._modalities.text.samples import as_texts
 
         self.samples = as_texts(X)
-        self.keys = _read_all(self.samples, _check_text)
+        self.keys = _read_all(self.samples, check_text)
         self.shingles = _count_shingles(self.samples)
 
     def list_views(self):
@@ -206,14 +207,6 @@ def _read_image(sample):
 
     key, content = read_sample(sample)
     return key, make_thumbnail(content)
-
-
-def _check_text(text):
-    if is_missing(text):
-        raise BadSampleError(f"missing value ({text})")
-    if not isinstance(text, str):
-        raise BadSampleError("expected a string")
-    return text
 
 
 def _read_all(samples, read, n_jobs=None):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sklearn_transfer._modalities.audio.contents import identify_sound, is_rate
-from sklearn_transfer._modalities.contents import is_missing
+from sklearn_transfer._modalities.contents import BadSampleError, is_missing
 from sklearn_transfer._tables import find_extractor
 
 _EXTRACTORS = {
@@ -45,6 +45,15 @@ def list_objects(X):
             return [tuple(pair) for pair in X]  # of which NumPy made two columns
         return X.tolist() if X.ndim == 1 else X
     return X.to_list() if hasattr(X, "to_list") and str(dtype) in ("object", "Object") else X
+
+
+def check_text(text):
+    """Return a text; raises BadSampleError for anything else."""
+    if is_missing(text):
+        raise BadSampleError(f"missing value ({text})")
+    if not isinstance(text, str):
+        raise BadSampleError("expected a string")
+    return text
 
 
 def _is_sound(sample):
