@@ -9,8 +9,8 @@ import torch
 
 from sklearn_transfer._networks.families import get_family
 from sklearn_transfer._networks.inputs import (
+    find_mask,
     get_first_tensor,
-    get_mask,
     get_spatial_size,
 )
 from sklearn_transfer._networks.layout import Place, Stage
@@ -101,7 +101,8 @@ class _Capture:
     def __init__(self, backbone, taps, inputs, learning):
         self.backbone, self.taps, self.learning = backbone, taps, learning
         self.n_rows = len(get_first_tensor(inputs))
-        self.spatial, self.mask = get_spatial_size(inputs), get_mask(inputs)
+        self.spatial = get_spatial_size(inputs)
+        self.mask = find_mask(inputs, backbone.layout.end)
         self.pooled, self.calls, self.handles = {}, Counter(), []
         self.active, self.thread = True, threading.get_ident()
 

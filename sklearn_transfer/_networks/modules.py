@@ -18,6 +18,7 @@ _LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "transformers.")
 # Wrapped around networks of texts.
 _LIBRARIES += ("sklearn_transfer._networks.text", "sklearn_transfer._networks.bert")
 _LIBRARIES += ("sklearn_transfer._networks.dual_encoders", "sklearn_transfer._networks.audio")
+_LIBRARIES += ("sklearn_transfer._networks.open_clip", "sklearn_transfer._networks.towers")
 _LIBRARIES += ("sklearn_transfer._networks.sounds", "sklearn_transfer._networks.whisper")
 
 

@@ -28,7 +28,7 @@ class PretrainedFeatures(_BasePretrained):
         copied and never trained or changed, or an importable callable `(n_features_in) ->
         torch.nn.Module` that is given the number of columns (channels) of X where
         `preprocess=None`, else `n_channels`, or 3. Of a dual encoder (CLIP or SigLIP in
-        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", CLIP in
+        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", any in
         open_clip's) it is the network of images with its projection, in one space with
         `PretrainedTextFeatures` of that name; of timm's own CLIP networks the projection is
         `layers="logits"`.
@@ -158,9 +158,10 @@ class PretrainedFeatures(_BasePretrained):
     without being read.
 
     A folder holds one SQLite file with a checksum to each vector, which a process that is
-    killed does not damage. It should be on a local disk: network file systems do not give
-    the locks and shared memory that several machines at once would need. If it cannot be
-    written or read, one warning is given and features are kept in memory.
+    killed does not damage. It belongs on a local disk: network file systems, such as NFS and
+    SMB, do not give the locks and shared memory that several machines at once would need. On
+    one of them, or if it cannot be written or read, one warning is given and features are
+    kept in memory.
 
     All engines give the same features to 1e-4, relative to the norm of a row, in float32. In
     bfloat16, errors of rounding add up over the layers: with the packaged networks, rows

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sklearn_transfer._modalities.contents import add_input_note
 from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.families import get_family, replace_by_identity
-from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_spatial_size
+from sklearn_transfer._networks.inputs import find_mask, get_first_tensor, get_spatial_size
 from sklearn_transfer._networks.layout import Place, Stage
 from sklearn_transfer._networks.levels import find_levels
 from sklearn_transfer._networks.pooling import pool_levels
@@ -127,8 +127,9 @@ class Trunk(nn.Module):
         output = get_family(self.layout).embed(self.body, batch, self.trunk)
         levels = find_levels(output, self.layout.label)
         if len(levels) == 1 and levels[0].ndim <= 2:
-            return levels[0].reshape(len(levels[0]), -1)
-        options = {"spatial": get_spatial_size(batch), "mask": get_mask(batch)}
+            return levels[0].reshape(levels[0].shape[0], -1)  # `len` is fixed in exports
+        mask = find_mask(batch, self.layout.end)
+        options = {"spatial": get_spatial_size(batch), "mask": mask}
         return pool_levels(levels, "auto", self.layout, Stage(""), **options)
 
     def compute_logits(self, batch):
