@@ -89,7 +89,7 @@ def _freeze_norms(module, epsilon):
 def wrap_detector(module, label, origin, size, n_channels=None):
     """Return the backbone of a detector, or of a module that is the backbone of one."""
     spec, backbone = _USUAL, module
-    if hasattr(module, "transform") and hasattr(module, "backbone"):
+    if isinstance(getattr(module, "backbone", None), nn.Module):
         spec, backbone = _read_spec(module.transform), module.backbone
     size = spec.size if size is None else size
     if n_channels is None:
@@ -107,6 +107,8 @@ def _read_spec(transform):
 
     It keeps the aspect ratio of images of any size; here all have the same one.
     """
+    if not hasattr(transform, "fixed_size"):  # one of the user's own
+        return _USUAL
     edge = transform.min_size[-1]  # the one that is used for predictions
     height, width = transform.fixed_size[::-1] if transform.fixed_size else (edge, edge)
     return replace(

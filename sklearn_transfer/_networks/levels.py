@@ -15,6 +15,8 @@ def find_levels(output, name):
     `name` for any other output.
     """
     found = get_states(output)
+    maps = getattr(found, "feature_maps", None)  # of a backbone of transformers
+    found = found if maps is None else list(maps)
     while isinstance(found, tuple) and found:
         found = found[0]
     if isinstance(found, Mapping):
