@@ -9,9 +9,7 @@ from torch import nn
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
-from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import Layout, Stage, list_children
-from sklearn_transfer._networks.weights import list_parameter_names, misfit
 
 _DETECTION = "torchvision.models.detection"
 # What torchvision adds to the variances of frozen normalization, by the name of the detector.
@@ -69,19 +67,12 @@ def create(name, pretrained=False):
     return models.get_model(name, weights_backbone=None, **options).requires_grad_(True)
 
 
-def load_from_checkpoint(name, weights, label):
-    """Return a detector with weights of its backbone, and their origin.
-
-    The state dict of a whole detector is taken as well as that of its backbone.
-    """
+def create_for_checkpoint(name):
+    """Create a detector whose layers are those of a pretrained one, with random weights."""
     detector = create(name)
     if name in _EPSILONS:
         _freeze_norms(detector.backbone, _EPSILONS[name])
-    names = list_parameter_names(lambda: detector.backbone)
-    checkpoint = read_checkpoint(weights).select_names(names, label)
-    with misfit(label, checkpoint.origin):
-        detector.backbone.load_state_dict(checkpoint.state_dict)
-    return detector, checkpoint.origin
+    return detector
 
 
 def _freeze_norms(module, epsilon):
@@ -98,7 +89,7 @@ def _freeze_norms(module, epsilon):
 def wrap_detector(module, label, origin, size, n_channels=None):
     """Return the backbone of a detector, or of a module that is the backbone of one."""
     spec, backbone = _USUAL, module
-    if hasattr(module, "transform") and hasattr(module, "backbone"):
+    if isinstance(getattr(module, "backbone", None), nn.Module):
         spec, backbone = _read_spec(module.transform), module.backbone
     size = spec.size if size is None else size
     if n_channels is None:
@@ -116,6 +107,8 @@ def _read_spec(transform):
 
     It keeps the aspect ratio of images of any size; here all have the same one.
     """
+    if not hasattr(transform, "fixed_size"):  # one of the user's own
+        return _USUAL
     edge = transform.min_size[-1]  # the one that is used for predictions
     height, width = transform.fixed_size[::-1] if transform.fixed_size else (edge, edge)
     return replace(

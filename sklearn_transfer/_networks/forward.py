@@ -14,7 +14,8 @@ from sklearn_transfer._networks.inputs import (
     get_spatial_size,
 )
 from sklearn_transfer._networks.layout import Place, Stage
-from sklearn_transfer._networks.levels import find_levels, pool_levels
+from sklearn_transfer._networks.levels import find_levels
+from sklearn_transfer._networks.pooling import pool_levels
 from sklearn_transfer._networks.taps import list_stages
 from sklearn_transfer._process.locks import RLock
 

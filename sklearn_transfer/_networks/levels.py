@@ -5,8 +5,6 @@ from collections.abc import Mapping
 import torch
 
 from sklearn_transfer._networks.inputs import get_states
-from sklearn_transfer._networks.layout import Stage
-from sklearn_transfer._networks.pooling import pool
 
 
 def find_levels(output, name):
@@ -17,6 +15,8 @@ def find_levels(output, name):
     `name` for any other output.
     """
     found = get_states(output)
+    maps = getattr(found, "feature_maps", None)  # of a backbone of transformers
+    found = found if maps is None else list(maps)
     while isinstance(found, tuple) and found:
         found = found[0]
     if isinstance(found, Mapping):
@@ -27,7 +27,7 @@ def find_levels(output, name):
         return levels
     raise ValueError(
         f"{name} returns {_describe(output, bad)}, expected a tensor, a list or mapping of"
-        f" tensors, or a tuple that starts with one{_advise(bad)}"
+        f" tensors, or a tuple that starts with one{_find_advice(bad)}"
     )
 
 
@@ -43,17 +43,7 @@ def _describe(output, bad):
     return type(output).__name__
 
 
-def _advise(bad):
+def _find_advice(bad):
     if bad and isinstance(bad[0], Mapping) and "boxes" in bad[0]:
         return "; boxes are no features: give the backbone of the detector as the model"
     return ""
-
-
-def pool_levels(levels, pooling, layout, stage, *, spatial=(), mask=None):
-    """Pool each level as `pool` does, and put the results side by side."""
-    if len(levels) > 1:  # the number of channels is that of one level
-        stage = Stage(stage.name, order=stage.order)
-    pooled = [
-        pool(level, pooling, layout, stage, spatial=spatial, mask=mask) for level in levels
-    ]
-    return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)

@@ -1,6 +1,7 @@
 """Pooling of activations of any layout to one vector per sample."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -60,6 +61,16 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
         return maps[:, 0]
     maps = maps[:, n_prefix:]
     return _reduce(maps, pooling, None if mask is None else mask[:, n_prefix:])
+
+
+def pool_levels(levels, pooling, layout, stage, *, spatial=(), mask=None):
+    """Pool each of several maps as `pool` does, and put the results side by side."""
+    if len(levels) > 1:  # the number of channels is that of one level
+        stage = replace(stage, channels=None)
+    pooled = [
+        pool(level, pooling, layout, stage, spatial=spatial, mask=mask) for level in levels
+    ]
+    return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
 
 
 def _spread_mask(mask, activation, layout, n_positions):

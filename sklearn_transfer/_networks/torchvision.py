@@ -180,7 +180,7 @@ def _make_preset_spec(name, size, n_channels):
 
 def load(label, request):
     """Load a network by its name, such as "torchvision/alexnet"."""
-    name, _, tag = label.removeprefix("torchvision/").partition(".")
+    name, dot, tag = label.removeprefix("torchvision/").partition(".")
     is_detector = name in detectors.list_detectors()
     if not is_detector and name not in list_names():
         names = (*list_names(), *detectors.list_detectors())
@@ -189,7 +189,7 @@ def load(label, request):
             f"model={shorten(label)} is not a network of torchvision that classifies or"
             f" detects.{suggest_near(label, known)}"
         )
-    if tag and tag not in list_tags(name):
+    if dot and tag not in list_tags(name):
         known = [f"torchvision/{name}", *(f"torchvision/{name}.{t}" for t in list_tags(name))]
         raise ValueError(
             f"model={shorten(label)}: there are no weights of the tag {tag!r}, only those of"
@@ -228,7 +228,13 @@ def _load_detector(name, label, request):
     if request.weights in (None, "pretrained"):
         module, origin = _load_own(name, label, request.weights, detectors.create)
     else:
-        module, origin = detectors.load_from_checkpoint(name, request.weights, label)
+        # The state dict of a whole detector is taken as well as that of its backbone.
+        module = detectors.create_for_checkpoint(name)
+        names = [parameter for parameter, _ in module.backbone.named_parameters()]
+        checkpoint = read_checkpoint(request.weights).select_names(names, label)
+        origin = checkpoint.origin
+        with misfit(label, origin):
+            module.backbone.load_state_dict(checkpoint.state_dict)
     n_channels = _set_channels(module.backbone, request.n_channels, label)
     return detectors.wrap_detector(module, label, origin, request.size, n_channels)
 

@@ -47,11 +47,12 @@ def read_packaged_weights(model):
         return None
     path = Path(spec.origin).parent / package["file"]
     note_source(path)
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
+    content = path.read_bytes() if path.is_file() else None
+    found = None if content is None else hashlib.sha256(content).hexdigest()
     if found != package["sha256"]:
+        has = "is missing" if found is None else f"has SHA-256 {found}"
         raise ValueError(
-            f"{path} has SHA-256 {found}, expected {package['sha256']}: the file is"
+            f"{path} {has}, expected {package['sha256']}: the file is"
             " damaged or another release; pip install --force-reinstall"
             f" {_describe_requirement(package)}"
         )

@@ -231,22 +231,19 @@ class Extraction:
         except BadSampleError as error:
             return error
         except Exception as error:
-            error.add_note(f"while preparing {self._describe(row)}")
+            error.add_note(f"while preparing {self.describe(row)}")
             raise
 
-    def _describe(self, row):
+    def describe(self, row):
+        """Name of a row in messages, with its sample."""
         return f"{self.options.row_label(row)} ({self.reader.describe(self.samples[row])})"
 
     def _run_ahead(self, function, items):
         """Return results in order; threads, if there are any, compute some in advance."""
         if self.pool is None:
             return map_lazily(function, items)
-        n_threads = self.options.n_threads
-        if self.reader.is_ordered:  # whole pictures wait in memory, so few are prepared
-            return map_ahead(self.pool, function, items, n_handed=1, n_ahead=n_threads)
-        n_handed = min(max(len(self.samples) // (4 * n_threads), 1), _HANDED)
-        n_ahead = (8 + 2 * n_threads) // n_handed
-        return map_ahead(self.pool, function, items, n_handed=n_handed, n_ahead=n_ahead)
+        handed = count_handed(self.options.n_threads, len(self.samples), self.reader)
+        return map_ahead(self.pool, function, items, *handed)
 
     def _write_batches(self, batches):
         for keys, features, finite in batches:
@@ -314,7 +311,7 @@ class Extraction:
             self._write_batches(self.passes.drain())  # what is computed is still stored
             advice = self.options.advice
             raise ValueError(
-                f"{self._describe(row)}: {error}. Repair or drop it{advice}"
+                f"{self.describe(row)}: {error}. Repair or drop it{advice}"
             ) from error
         self.bad.append((row, error))
         self.bar.update()
@@ -324,29 +321,40 @@ class Extraction:
             return
         row, error = min(self.bad, key=lambda pair: pair[0])
         if self.matrix.array is None and self.options.collect:
-            self._allocate_unseen(row, error)
+            self.matrix.allocate(find_unseen_widths(self, row, error))
         self.matrix.write_nan([row for row, _ in self.bad])
         warnings.warn(
             f"{len(self.bad)} of {len(self.samples)} samples cannot be used and give rows"
-            f" of NaN; the first is {self._describe(row)}: {error}",
+            f" of NaN; the first is {self.describe(row)}: {error}",
             UserWarning,
             stacklevel=2,
         )
 
-    def _allocate_unseen(self, row, error):
-        """Make the matrix if no sample can be used, with the width of a usable one."""
-        from sklearn_transfer._networks.widths import find_width
 
-        signature = self.reader.find_signature(self.samples) or self.options.signature
-        if signature is None:
-            raise ValueError(
-                f"None of the {len(self.samples)} samples can be used, and no earlier one"
-                f" tells how wide a row of features is; the first is {self._describe(row)}:"
-                f" {error}. Call fit with a sample that can be read."
-            ) from error
-        self.matrix.allocate(
-            [find_width(self.backbone, tap, self.reader, signature) for tap in self.taps]
-        )
+def find_unseen_widths(extraction, row, error):
+    """Widths of the features where no sample can be used: those of a usable one.
+
+    `row` is the first sample, and `error` says why it cannot be used.
+    """
+    from sklearn_transfer._networks.widths import find_width
+
+    backbone, reader, samples = extraction.backbone, extraction.reader, extraction.samples
+    signature = reader.find_signature(samples) or extraction.options.signature
+    if signature is None:
+        raise ValueError(
+            f"None of the {len(samples)} samples can be used, and no earlier one"
+            f" tells how wide a row of features is; the first is {extraction.describe(row)}:"
+            f" {error}. Call fit with a sample that can be read."
+        ) from error
+    return [find_width(backbone, tap, reader, signature) for tap in extraction.taps]
+
+
+def count_handed(n_threads, n_samples, reader):
+    """Items that a thread is handed at a time, and such parts that wait, for `map_ahead`."""
+    if reader.is_ordered:  # whole pictures wait in memory, so few are prepared
+        return 1, n_threads
+    n_handed = min(max(n_samples // (4 * n_threads), 1), _HANDED)
+    return n_handed, (8 + 2 * n_threads) // n_handed
 
 
 def map_lazily(function, items):

@@ -12,7 +12,8 @@ from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.families import get_family, replace_by_identity
 from sklearn_transfer._networks.inputs import find_mask, get_first_tensor, get_spatial_size
 from sklearn_transfer._networks.layout import Place, Stage
-from sklearn_transfer._networks.levels import find_levels, pool_levels
+from sklearn_transfer._networks.levels import find_levels
+from sklearn_transfer._networks.pooling import pool_levels
 from sklearn_transfer._store.digests import digest
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)

@@ -164,6 +164,10 @@ def test_first_layer_is_adapted_to_gray_images(crops):
     gray = [crop[:, :, 0] for crop in crops[::8]]
     extractor = PretrainedFeatures(NAME, weights=None, n_channels=1, **SMALL)
     assert extractor.fit_transform(gray).shape == (2, 768)
+    backbone = load_backbone(NAME, None, n_channels=1, input_size=64)
+    weight = load_backbone(NAME, None).module.body["0"][0].weight.sum(dim=1, keepdim=True)
+    assert backbone.spec.channels == 1
+    np.testing.assert_allclose(backbone.module.body["0"][0].weight, weight, rtol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
@@ -186,6 +190,7 @@ def test_the_backbone_is_fine_tuned_above_what_is_frozen(freeze, detector, crops
     frozen = [n for n in before if n.startswith(("body.stem", "body.early")) and "weight" in n]
     assert set(frozen) <= same
     assert ("fpn.layer_blocks.0.0.weight" in same) == (freeze == "all")
+    assert model._network.width == 3 * 5
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_allclose(again.predict_proba(crops), model.predict_proba(crops), 1e-6)
 

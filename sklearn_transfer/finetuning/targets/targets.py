@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import column_or_1d, format_list, shorten, suggest_near
 from sklearn_transfer.finetuning.targets.columns import Block, Table, is_indicator, make_table
-from sklearn_transfer.finetuning.targets.row_weights import compute_class_weights
+from sklearn_transfer.finetuning.targets.row_weights import compute_factors, weigh_rows
 from sklearn_transfer.finetuning.targets.tasks import KINDS, Task, TaskRequest, read_requests
 
 
@@ -187,40 +187,7 @@ class Targets:
 
     def weigh(self, y, class_weight=None, sample_weight=None):
         """What `compute_row_weights` returns, and the sum of the weights before scaling."""
-        blocks = self._divide(y)
-        given = validate_sample_weight(sample_weight, blocks[0][1])
-        weights = given / given.max()
-        entries = self._list_class_weights(class_weight)
-        for (task, block), entry in zip(blocks, entries, strict=True):
-            if entry is not None:
-                for codes, classes in task.list_codes(block):
-                    weights = weights * compute_class_weights(
-                        entry, codes, classes, given, block.where
-                    )
-        if not weights.any():
-            raise ValueError(
-                "Every row has weight 0, as sample_weight times class_weight: give one row a "
-                "weight above 0"
-            )
-        largest = float(given.max()) * float(weights.max())  # floats overflow unwarned
-        weights = weights / weights.max()
-        return weights / weights.mean(), largest * float(weights.sum())
-
-    def _list_class_weights(self, class_weight):
-        """The entry of each task."""
-        if isinstance(class_weight, list | tuple):
-            if len(class_weight) != len(self.tasks):
-                raise ValueError(
-                    f"class_weight has {len(class_weight)} entries and y {len(self.tasks)} "
-                    "tasks: give one entry per task, in their order"
-                )
-            return class_weight
-        if isinstance(class_weight, dict) and not self.single:
-            raise ValueError(
-                f"class_weight is one dict and y has {len(self.tasks)} tasks: give a list "
-                "with one dict, 'balanced' or None per task"
-            )
-        return [class_weight] * len(self.tasks)
+        return weigh_rows(self._divide(y), class_weight, sample_weight)
 
     def compute_factors(self, encoded, row_weights=None):
         """One factor per task: all rows over those with an entry, by weight.
@@ -228,13 +195,7 @@ class Targets:
         With it, a task with few entries counts as much as the others. It is 0 where no row of
         a weight above 0 has an entry.
         """
-        found = []
-        for task, values in zip(self.tasks, encoded, strict=True):
-            missing = values < 0 if task.kind == "multiclass" else np.isnan(values).all(axis=1)
-            weights = np.ones(len(values)) if row_weights is None else row_weights
-            kept = float(np.sum(weights[~missing]))
-            found.append(float(np.sum(weights)) / kept if kept else 0.0)
-        return found
+        return compute_factors(self.tasks, encoded, row_weights)
 
     def predict(self, output):
         """Predictions in the form of y.
@@ -244,14 +205,12 @@ class Targets:
         labels, or numbers. The dtype is that of the tasks, and object where labels are of
         different kinds, or labels and numbers stand side by side.
         """
-        output = self._check_output(output)
+        output = _check_output(output, self.n_outputs)
         parts = [task.predict(output[:, task.columns]) for task in self.tasks]
-        if self.single:
-            flat = self.flat or self.tasks[0].kind == "multiclass"
-            return parts[0][:, 0] if flat and parts[0].shape[1] == 1 else parts[0]
-        if len({part.dtype.kind for part in parts}) > 1:
-            parts = [part.astype(object) for part in parts]
-        return np.concatenate(parts, axis=1)
+        if not self.single:
+            return _join_predictions(parts)
+        flat = self.flat or self.tasks[0].kind == "multiclass"
+        return parts[0][:, 0] if flat and parts[0].shape[1] == 1 else parts[0]
 
     def predict_proba(self, output):
         """Probabilities in the order of the classes: an array, or a list with one per task.
@@ -259,12 +218,12 @@ class Targets:
         The array is (n, n_classes), and (n, n_labels) for several labels, each by itself. It
         is None for numbers.
         """
-        output = self._check_output(output)
+        output = _check_output(output, self.n_outputs)
         return self._join([t.predict_proba(output[:, t.columns]) for t in self.tasks])
 
     def predict_log_proba(self, output):
         """Logarithms of `predict_proba`, from the logits: finite for all finite outputs."""
-        output = self._check_output(output)
+        output = _check_output(output, self.n_outputs)
         return self._join([t.predict_log_proba(output[:, t.columns]) for t in self.tasks])
 
     def decision_function(self, output):
@@ -273,26 +232,11 @@ class Targets:
         For two classes it is 1-D: the logit of the second less that of the first. It is None
         for numbers.
         """
-        output = self._check_output(output)
+        output = _check_output(output, self.n_outputs)
         return self._join([t.decision_function(output[:, t.columns]) for t in self.tasks])
 
     def _join(self, parts):
         return parts[0] if self.single else parts
-
-    def _check_output(self, output):
-        output = np.asarray(output, dtype=np.float64)
-        if output.ndim != 2 or output.shape[1] != self.n_outputs:
-            raise ValueError(
-                f"The network's output has shape {output.shape}; expected "
-                f"(n_samples, {self.n_outputs}), one column per class, label or number"
-            )
-        finite = np.isfinite(output).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"The network's output is not finite in row {int(np.argmin(finite))}: "
-                "training diverged, or the input is out of range. Lower lr, or look there."
-            )
-        return output
 
     def score(self, output, y, sample_weight=None):
         """Mean of the tasks' scores, weighted by the weights of the tasks.
@@ -301,14 +245,10 @@ class Targets:
         R2 for numbers. Missing entries are left out, and so are tasks without any, or with
         one row for R2. It is NaN where all are. A label that is no class counts as wrong.
         """
-        output, blocks = self._check_output(output), self._divide(y)
+        output, blocks = _check_output(output, self.n_outputs), self._divide(y)
         weights = validate_sample_weight(sample_weight, blocks[0][1])
         scores = np.array([t.score(output[:, t.columns], b, weights) for t, b in blocks])
-        importance = np.array([task.weight for task in self.tasks])
-        known = ~np.isnan(scores)
-        if not known.any():
-            return np.nan
-        return float(np.average(scores[known], weights=importance[known]))
+        return _average_scores(scores, np.array([task.weight for task in self.tasks]))
 
     def to_json(self):
         """A dict that `json.dumps` can write."""
@@ -320,6 +260,38 @@ class Targets:
         """The targets that `to_json` described, equal in every label, number and dtype."""
         tasks = [_read_task(task) for task in record["tasks"]]
         return cls(tasks, record["flat"], record["names"])
+
+
+def _check_output(output, n_outputs):
+    """Outputs of a network as float64; raises ValueError unless they are finite rows."""
+    output = np.asarray(output, dtype=np.float64)
+    if output.ndim != 2 or output.shape[1] != n_outputs:
+        raise ValueError(
+            f"The network's output has shape {output.shape}; expected "
+            f"(n_samples, {n_outputs}), one column per class, label or number"
+        )
+    finite = np.isfinite(output).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"The network's output is not finite in row {int(np.argmin(finite))}: "
+            "training diverged, or the input is out of range. Lower lr, or look there."
+        )
+    return output
+
+
+def _join_predictions(parts):
+    """Predictions of all tasks side by side, as objects where their types differ."""
+    if len({part.dtype.kind for part in parts}) > 1:
+        parts = [part.astype(object) for part in parts]
+    return np.concatenate(parts, axis=1)
+
+
+def _average_scores(scores, importance):
+    """Weighted mean of the scores that are known; NaN where none is."""
+    known = ~np.isnan(scores)
+    if not known.any():
+        return np.nan
+    return float(np.average(scores[known], weights=importance[known]))
 
 
 def _write_task(task):
