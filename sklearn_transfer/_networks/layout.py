@@ -106,7 +106,11 @@ class Layout:
 
 
 def list_children(module, skip=None):
-    """Return top-level children as stages; the members of a list, which never runs itself."""
+    """Return top-level children as stages.
+
+    The members stand for a list, which never runs itself, and for a sequence that is the only
+    child.
+    """
     import torch
 
     stages = []
@@ -115,4 +119,8 @@ def list_children(module, skip=None):
             stages += [Stage(f"{name}.{inner.name}") for inner in list_children(child)]
         elif name != skip:
             stages.append(Stage(name))
+    alone = module.get_submodule(stages[0].name) if len(stages) == 1 else None
+    if type(alone) is torch.nn.Sequential and len(alone):
+        inner = list_children(alone)
+        stages = [Stage(f"{stages[0].name}.{stage.name}") for stage in inner]
     return tuple(stages)
