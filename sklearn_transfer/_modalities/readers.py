@@ -63,7 +63,7 @@ class Reader(ABC):
     def read(self, sample, key=None):
         """Return digest and content of a sample; `key` is its digest if it is known."""
 
-    def notice(self, content, note):
+    def add_remarks(self, content, note):
         """Give remarks on content whose features may be known, so that it is not prepared."""
         return  # most samples need none
 

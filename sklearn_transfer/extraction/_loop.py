@@ -213,7 +213,7 @@ class Extraction:
         found = self._call_unless_bad(row, self.reader.read, self.samples[row], key)
         if isinstance(found, BadSampleError):
             return row, None, found
-        self.reader.notice(found[1], partial(self.remarks.add, row))
+        self.reader.add_remarks(found[1], partial(self.remarks.add, row))
         return row, *found
 
     def _prepare(self, item):

@@ -148,7 +148,7 @@ class TextReader(Reader):
         _memo[identity] = key
         return key, tokens
 
-    def notice(self, content, note):
+    def add_remarks(self, content, note):
         # Texts may be equal once they are cut, and all of them count.
         if content.n_cut:
             max_length = self.tokenization.max_length
