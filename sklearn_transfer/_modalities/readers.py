@@ -63,6 +63,10 @@ class Reader(ABC):
     def read(self, sample, key=None):
         """Return digest and content of a sample; `key` is its digest if it is known."""
 
+    def add_remarks(self, content, note):
+        """Give remarks on content whose features may be known, so that it is not prepared."""
+        return  # most samples need none
+
     @abstractmethod
     def prepare(self, content, note=None):
         """Return the payload of content, or what `finish` will make the payload from.

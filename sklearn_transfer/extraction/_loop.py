@@ -211,7 +211,10 @@ class Extraction:
         """Return row, digest and content of one sample, or a BadSampleError as content."""
         key = self.digests.pop(row, None)
         found = self._call_unless_bad(row, self.reader.read, self.samples[row], key)
-        return (row, None, found) if isinstance(found, BadSampleError) else (row, *found)
+        if isinstance(found, BadSampleError):
+            return row, None, found
+        self.reader.add_remarks(found[1], partial(self.remarks.add, row))
+        return row, *found
 
     def _prepare(self, item):
         """Return row, digest and payload of one sample, or a BadSampleError as payload."""

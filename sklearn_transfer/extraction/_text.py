@@ -120,8 +120,8 @@ class PretrainedTextFeatures(_BasePretrained):
     batches are made of texts of similar length, so that a text alone and beside a long one
     gives the same row to 1e-5. Features are cached under the tokens of the text after
     truncation, the prompt's included, the weights, the layer and the pooling, the precision
-    and the engine. The warning about truncation is given by the call that computes the
-    features, not when they come from the cache.
+    and the engine. The warning about truncation is given by the call that first reads a
+    text, not when its features come from the cache.
 
     With windows, vectors of the parts are averaged before they are scaled to norm 1; each
     part gets the prompt and the special tokens.

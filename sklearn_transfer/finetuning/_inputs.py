@@ -56,8 +56,9 @@ def read_payloads(samples, reader, n_threads, folder, row_label=label_row, warns
 
     def read(row):
         def prepare(sample):
-            content = reader.read(sample)[1]
-            return refuse_windows(reader.prepare(content, partial(remarks.add, row)), reader)
+            content, note = reader.read(sample)[1], partial(remarks.add, row)
+            reader.add_remarks(content, note)
+            return refuse_windows(reader.prepare(content, note), reader)
 
         return _call_guarded(prepare, samples[row], row_label(row))
 

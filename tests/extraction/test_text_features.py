@@ -130,6 +130,12 @@ def test_truncation_is_told_once(features):
     assert_rows(found[1:], embed(LONG.split()[:10])[None])
 
 
+def test_texts_that_are_equal_once_cut_are_counted(features):
+    texts = [f"{LONG} {end}" for end in ("cat", "dog", "fish")]
+    with pytest.warns(UserWarning, match=r"In 3 of 4 texts, first in row 1, .* 24 of 54, 44%"):
+        features.fit_transform(["cat", *texts])
+
+
 def test_nothing_is_told_where_nothing_is_cut(features):
     words = LONG.split()[:10]
     found = features.fit_transform([" ".join(words)])

@@ -148,10 +148,13 @@ class TextReader(Reader):
         _memo[identity] = key
         return key, tokens
 
-    def prepare(self, content, note=None):
-        if content.n_cut and note is not None:
+    def add_remarks(self, content, note):
+        # Texts may be equal once they are cut, and all of them count.
+        if content.n_cut:
             max_length = self.tokenization.max_length
             note(Truncated(max_length, content.n_tokens, content.n_cut, self.may_grow))
+
+    def prepare(self, content, note=None):
         payloads = [_make_payload(ids) for ids in content.windows]
         return payloads[0] if len(payloads) == 1 else Windows(payloads, content.weights)
 
