@@ -22,6 +22,7 @@ ALLOWED = {
     "_sample_weight": set(),
     "_sampling": set(),
     "_html": set(),
+    "_sample_kinds": {"_tables", "_modalities"},
     "_strays": {"_kernels"},
     "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
@@ -35,9 +36,10 @@ ALLOWED = {
     "columns": {"_callbacks", "_validation", "_modalities", "extraction"},
     "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_store"}
-    | {"_tables", "_sample_weight", "_sampling", "_html"}
+    | {"_sample_weight", "_sampling", "_html", "_sample_kinds", "_tables"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
-    "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
+    "plotting": {"_sample_kinds", "_sample_weight", "_sampling", "_validation"}
+    | {"_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }
