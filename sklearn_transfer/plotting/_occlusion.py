@@ -9,6 +9,7 @@ from sklearn_transfer.plotting._axes import prepare_axes
 from sklearn_transfer.plotting._samples import read_picture
 
 _STEPS = 2  # places of the patch within its own side
+_LEAST_RANGE = 0.05  # of probability, so that rounding is not shown in full color
 _BYTES = 1 << 26  # of covered pictures at once
 
 
@@ -36,7 +37,8 @@ class OcclusionDisplay:
     picture_ : AxesImage
         The image.
     map_ : AxesImage
-        The map over it: red where covering lowers the probability, blue where it raises it.
+        The map over it: red where covering lowers the probability, blue where it raises it,
+        and the more opaque the more. Colors span changes of 0.05 or more.
     colorbar_ : Colorbar
         Scale of the map.
     ax_ : Axes
@@ -145,8 +147,10 @@ class OcclusionDisplay:
         is_rgb = self.image.dtype == np.uint8
         limits = {"vmin": 0, "vmax": 255} if is_rgb else {}
         self.picture_ = self.ax_.imshow(self.image.mean(axis=2), cmap="gray", **limits)
-        largest = max(float(np.abs(self.drop).max()), 1e-3)
-        options = {"cmap": "RdBu_r", "alpha": 0.5, "vmin": -largest, "vmax": largest}
+        largest = max(float(np.abs(self.drop).max()), _LEAST_RANGE)
+        # What hardly matters stays visible as it is.
+        alpha = 0.75 * np.sqrt(np.abs(self.drop) / largest)
+        options = {"cmap": "RdBu_r", "alpha": alpha, "vmin": -largest, "vmax": largest}
         self.map_ = self.ax_.imshow(self.drop, **options)
         self.colorbar_ = self.figure_.colorbar(self.map_, ax=self.ax_)
         self.colorbar_.set_label("Fall in probability where covered")
