@@ -84,14 +84,21 @@ def score_copies(result, origins):
     return float(is_found.mean()), float(is_right.mean()) if len(is_right) else 1.0, missed
 
 
-def measure_copies(name, pictures, seed):
-    """A row of the table for pictures of which a third are copied."""
+def measure_copies(name, pictures, seed, photos=None):
+    """A row of the table for pictures of which a third are copied.
+
+    `photos` has for each the number of the photo that it is a window of.
+    """
     samples, origins = plant_copies(pictures, np.random.default_rng(seed))
     result = duplicate_groups(samples)
     recall, precision, missed = score_copies(result, origins)
     counts = {way: missed.count(way) for way in WAYS if way in missed}
     row = {"what": f"copies: {name}", "samples": len(samples)}
-    return {**row, "recall": recall, "precision": precision, "missed": counts}
+    row = {**row, "recall": recall, "precision": precision, "missed": counts}
+    if photos is not None:
+        first, second = np.asarray(photos)[origins][result.pairs.T]
+        row["pairs of two photos"] = int((first != second).sum())
+    return row
 
 
 def measure_leaks(pictures, seed):
@@ -157,22 +164,35 @@ def has_detail(picture):
     return (np.asarray(gray, float) - np.asarray(blurred, float)).std() >= DETAIL
 
 
+def is_one_of(photo, seen):
+    """Whether a photo is one of several that came with the same folder; it is noted."""
+    gray = np.asarray(photo.convert("L").resize((32, 32)), float)
+    gray = (gray - gray.mean()) / gray.std()
+    seen.append(gray)
+    return any((gray * other).mean() > 0.95 for other in seen[:-1])
+
+
 def cut_windows(folder, n, size=160):
-    """Windows without overlap of all JPEG files of a folder, with detail and without."""
-    rng, windows = np.random.default_rng(0), []
+    """Windows without overlap of all JPEG files of a folder, with detail and without.
+
+    A photo that the folder has in several sizes is taken once.
+    """
+    rng, windows, seen = np.random.default_rng(0), [], []  # with the numbers of their photos
     for path in sorted(Path(folder).rglob("*.jpg")):
         with Image.open(path) as photo:
             photo.draft("RGB", (1600, 1600))
             photo = photo.convert("RGB")
+        if is_one_of(photo, seen):
+            continue
         photo.thumbnail((1600, 1600))
         windows += [
-            photo.crop((x, y, x + size, y + size))
+            (len(seen), photo.crop((x, y, x + size, y + size)))
             for x in range(0, photo.width - size + 1, size)
             for y in range(0, photo.height - size + 1, size)
         ]
     windows = [windows[row] for row in rng.permutation(len(windows))]
-    detailed = [window for window in windows if has_detail(window)][:n]
-    return detailed, [window for window in windows if not has_detail(window)][: n // 3]
+    detailed = [pair for pair in windows if has_detail(pair[1])][:n]
+    return detailed, [pair for pair in windows if not has_detail(pair[1])][: n // 3]
 
 
 def measure_many(n):
@@ -227,9 +247,10 @@ def iterate_rows(arguments):
         garments = load_garments(arguments.fashion_mnist, 600)
         yield measure_copies("garments of 28 x 28 pixels", garments, 0)
     if arguments.photos is not None:
-        detailed, smooth = cut_windows(arguments.photos, 600)
-        yield measure_copies("windows of other photos", detailed, 0)
-        yield measure_copies("windows of them with little detail", smooth, 0)
+        names = "windows of other photos", "windows of them with little detail"
+        for name, windows in zip(names, cut_windows(arguments.photos, 600), strict=True):
+            photos, pictures = zip(*windows, strict=True)
+            yield measure_copies(name, pictures, 0, photos)
     for seed in seeds:
         yield measure_labels(seed)
     if arguments.many:
