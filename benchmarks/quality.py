@@ -67,7 +67,7 @@ WAYS = {
 }
 
 
-def plant_copies(pictures, rng, share=1 / 3):
+def add_copies(pictures, rng, share=1 / 3):
     """Pictures and copies of some of them, and the number of the original of each."""
     rows, ways = rng.permutation(len(pictures))[: int(len(pictures) * share)], list(WAYS)
     copies = [WAYS[ways[i % len(ways)]](pictures[row], rng) for i, row in enumerate(rows)]
@@ -89,7 +89,7 @@ def measure_copies(name, pictures, seed, photos=None):
 
     `photos` has for each the number of the photo that it is a window of.
     """
-    samples, origins = plant_copies(pictures, np.random.default_rng(seed))
+    samples, origins = add_copies(pictures, np.random.default_rng(seed))
     result = duplicate_groups(samples)
     recall, precision, missed = score_copies(result, origins)
     counts = {way: missed.count(way) for way in WAYS if way in missed}
@@ -104,7 +104,7 @@ def measure_copies(name, pictures, seed, photos=None):
 def measure_leaks(pictures, seed):
     """Leaks that a random split has by its plan, and those that are reported."""
     rng = np.random.default_rng(seed)
-    samples, origins = plant_copies(pictures, rng)
+    samples, origins = add_copies(pictures, rng)
     is_test = rng.random(len(samples)) < 0.3
     leaking = np.flatnonzero(is_test & np.isin(origins, origins[~is_test]))
     result = duplicate_groups(samples)
@@ -197,7 +197,7 @@ def cut_windows(folder, n, size=160):
 
 def measure_many(n):
     """Time and memory for many windows of photos as JPEG files in memory."""
-    samples, origins = plant_copies(
+    samples, origins = add_copies(
         load_crops(n * 3 // 60, 3, size=96), np.random.default_rng(0)
     )
     files = []
