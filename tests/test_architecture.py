@@ -24,6 +24,7 @@ ALLOWED = {
     "_sampling": set(),
     "_html": set(),
     "_public": set(),
+    "_sample_kinds": {"_tables", "_modalities"},
     "_strays": {"_kernels"},
     "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
@@ -45,9 +46,10 @@ ALLOWED = {
     "finetuning": _NETWORKS - {"_kernels"}
     | {"_public", "_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_documentation", "_store"}
-    | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
+    | {"_public", "_sample_weight", "_sampling", "_html", "_sample_kinds", "_tables"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
-    "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
+    "plotting": {"_sample_kinds", "_sample_weight", "_sampling", "_validation"}
+    | {"_modalities"},
     "export": {"_public", "_validation", "_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},

@@ -230,6 +230,16 @@ def test_planted_copies_and_wrong_labels_are_found(tmp_path):
 
 
 @pytest.mark.slow
+def test_stamp_is_taken_for_gravel(tmp_path):
+    lines = run("selection/plot_prediction_evidence.py", tmp_path)
+    shares = dict(re.findall(r"^(.*), taken for gravel: (\d\.\d+)$", lines, re.MULTILINE))
+    assert shares["gravel with a stamp"] == "1.00"
+    assert float(shares["gravel without a stamp"]) <= 0.2
+    assert float(shares["others with a stamp"]) >= 0.3
+    assert shares["others without a stamp"] == "0.00"
+
+
+@pytest.mark.slow
 def test_the_chosen_way_to_adapt_is_more_accurate_than_none(tmp_path):
     lines = run("selection/plot_choose_adaptation.py", tmp_path)
     accuracy = dict(re.findall(r"^(\S+) +(0\.\d{3})(?:  \(chosen\))?$", lines, re.MULTILINE))

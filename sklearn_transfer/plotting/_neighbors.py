@@ -1,17 +1,16 @@
 """Display of the training samples that are nearest to others."""
 
 from importlib import import_module
+from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length
 
-from sklearn_transfer._validation import (
-    _safe_indexing,
-    column_or_1d,
-    import_optional,
-    shorten,
-)
-from sklearn_transfer.plotting._samples import draw_sample
+from sklearn_transfer._sample_kinds import find_kind
+from sklearn_transfer._validation import column_or_1d, import_optional, shorten
+from sklearn_transfer.plotting._cosines import compute_cosines
+from sklearn_transfer.plotting._samples import draw_sample, format_label, take_samples
 
 _SIDE = 1.6  # inches of a sample
 
@@ -26,7 +25,7 @@ class NeighborsDisplay:
     Parameters
     ----------
     samples : list
-        Images or texts, one per row of the picture.
+        Images, texts, sounds or rows of a table, one per row of the picture.
     neighbors : list of list
         For each of these, its neighbors, the nearest first.
     rows : ndarray of shape (n_samples, n_neighbors)
@@ -37,6 +36,8 @@ class NeighborsDisplay:
         Labels of the neighbors.
     predictions : ndarray of shape (n_samples,), default=None
         What a model says of the samples.
+    kind : {"image", "text", "audio", "table"}, default="image"
+        What the samples are.
 
     Attributes
     ----------
@@ -54,7 +55,8 @@ class NeighborsDisplay:
     -----
     Features are compared by their cosine after subtracting the mean of the training set,
     which all features of a network share. Neighbors show where a sample lies among others; a
-    linear model does not decide by them.
+    linear model does not decide by them. Pictures are drawn as they are, texts by their
+    beginning, sounds as waveforms, and rows of numbers as lines.
 
     Examples
     --------
@@ -69,47 +71,64 @@ class NeighborsDisplay:
     array([[0]])
     """
 
-    def __init__(self, *, samples, neighbors, rows, similarity, labels=None, predictions=None):
+    def __init__(
+        self,
+        *,
+        samples,
+        neighbors,
+        rows,
+        similarity,
+        labels=None,
+        predictions=None,
+        kind="image",
+    ):
         self.samples = samples
         self.neighbors = neighbors
         self.rows = rows
         self.similarity = similarity
         self.labels = labels
         self.predictions = predictions
+        self.kind = kind
 
     @classmethod
-    def from_estimator(cls, estimator, X, X_new, *, y=None, n_neighbors=4):
+    def from_estimator(cls, estimator, X, X_new, *, y=None, n_neighbors=4, axes=None):
         """Neighbors by the features of a fitted estimator.
 
         Parameters
         ----------
         estimator : object
-            A fitted transformer, such as `PretrainedFeatures`, or a Pipeline. Of a Pipeline
-            that ends in a model, features are those that the model is given, and its
-            predictions are shown.
+            A fitted transformer, such as `PretrainedFeatures`, or a Pipeline, or a search of
+            one. Of a Pipeline that ends in a model, features are those that the model is
+            given, and its predictions are shown.
         X : sequence of n_samples samples
-            Training samples: images, or texts.
+            Training samples: images, texts, sounds with their rates, or rows of a table.
         X_new : sequence of n_new samples
             Samples whose neighbors are shown; a few.
         y : array-like of shape (n_samples,), default=None
             Labels of the training samples.
         n_neighbors : int, default=4
             Neighbors of each.
+        axes : array-like of Axes, default=None
+            Axes to draw on, as many as ``n_new * (1 + n_neighbors)``; None makes a figure.
 
         Returns
         -------
         display : NeighborsDisplay
         """
-        predictions = None
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        model = estimator
         if isinstance(estimator, Pipeline) and hasattr(estimator, "predict"):
-            predictions = estimator.predict(X_new)
-            estimator = estimator[:-1]
+            is_alone = len(estimator.steps) == 1
+            model, estimator = estimator[-1], estimator[-1] if is_alone else estimator[:-1]
         if not hasattr(estimator, "transform"):
             raise ValueError(
                 f"estimator={shorten(estimator)} has no transform, which gives features: pass"
                 " a transformer, or a Pipeline of one and a model"
             )
         features = [estimator.transform(samples) for samples in (X, X_new)]
+        predictions = None
+        if hasattr(model, "predict"):  # by features that were computed, but for fine-tuners
+            predictions = model.predict(X_new if model is estimator else features[1])
         return cls.from_features(
             X,
             features[0],
@@ -118,20 +137,30 @@ class NeighborsDisplay:
             y=y,
             predictions=predictions,
             n_neighbors=n_neighbors,
+            axes=axes,
         )
 
     @classmethod
     def from_features(
-        cls, X, features, X_new, features_new, *, y=None, predictions=None, n_neighbors=4
+        cls,
+        X,
+        features,
+        X_new,
+        features_new,
+        *,
+        y=None,
+        predictions=None,
+        n_neighbors=4,
+        axes=None,
     ):
         """Neighbors by features that were computed before.
 
         Parameters
         ----------
         X : sequence of n_samples samples
-            Training samples: images, or texts.
+            Training samples: images, texts, sounds with their rates, or rows of a table.
         features : array-like of shape (n_samples, n_features)
-            Their features.
+            Their features. Rows with a missing value are nobody's neighbors.
         X_new : sequence of n_new samples
             Samples whose neighbors are shown; a few.
         features_new : array-like of shape (n_new, n_features)
@@ -142,66 +171,80 @@ class NeighborsDisplay:
             What a model says of the other samples.
         n_neighbors : int, default=4
             Neighbors of each.
+        axes : array-like of Axes, default=None
+            Axes to draw on, as many as ``n_new * (1 + n_neighbors)``; None makes a figure.
 
         Returns
         -------
         display : NeighborsDisplay
         """
-        features, others = (np.asarray(f, dtype=np.float64) for f in (features, features_new))
-        if not 0 < n_neighbors <= len(features):
+        cosines = compute_cosines(features, features_new)
+        if not len(cosines):
+            raise ValueError("X_new has no samples: give at least one")
+        check_consistent_length(X, cosines.T, y)
+        check_consistent_length(X_new, cosines, predictions)
+        n_known = int((cosines > -np.inf).any(axis=0).sum())
+        if not isinstance(n_neighbors, Integral) or not 0 < n_neighbors <= n_known:
             raise ValueError(
-                f"n_neighbors={n_neighbors}, and there are {len(features)} training samples:"
-                f" give a number from 1 to {len(features)}"
+                f"n_neighbors={shorten(n_neighbors)}, and there are {n_known} training samples"
+                f" with features: give a whole number from 1 to {n_known}"
             )
-        center = features.mean(axis=0)
-        cosines = _scale_rows(others - center) @ _scale_rows(features - center).T
         rows = np.argsort(-cosines, axis=1, kind="stable")[:, :n_neighbors]
         return cls(
-            samples=_take(X_new, range(len(others))),
-            neighbors=[_take(X, near) for near in rows],
+            samples=take_samples(X_new, range(len(cosines))),
+            neighbors=[take_samples(X, near) for near in rows],
             rows=rows,
             similarity=np.take_along_axis(cosines, rows, axis=1),
             labels=None if y is None else column_or_1d(y)[rows],
             predictions=None if predictions is None else np.asarray(predictions),
-        ).plot()
+            kind=find_kind(X),
+        ).plot(axes)
 
-    def plot(self):
-        """Draw a row of axes for each sample, on a new figure.
+    def plot(self, axes=None):
+        """Draw a row of axes for each sample.
+
+        Parameters
+        ----------
+        axes : array-like of Axes, default=None
+            Axes to draw on, as many as samples and neighbors; None makes a new figure.
 
         Returns
         -------
         display : NeighborsDisplay
         """
-        import_optional("matplotlib", "plot", "NeighborsDisplay.plot")
-        pyplot = import_module("matplotlib.pyplot")
-        n_rows, n_columns = len(self.samples), 1 + self.rows.shape[1]
-        self.figure_, self.axes_ = pyplot.subplots(
-            n_rows,
-            n_columns,
-            figsize=(_SIDE * n_columns, (_SIDE + 0.4) * n_rows),
-            layout="constrained",
-            squeeze=False,
-        )
-        for row, axes in enumerate(self.axes_):
-            draw_sample(axes[0], self.samples[row])
-            said = "" if self.predictions is None else f"\n{self.predictions[row]}"
-            axes[0].set_title(f"sample {row}{said}", fontsize=8, fontweight="bold")
-            for place, ax in enumerate(axes[1:]):
-                draw_sample(ax, self.neighbors[row][place])
-                ax.set_title(self._describe(row, place), fontsize=8)
+        shape = len(self.samples), 1 + self.rows.shape[1]
+        self.axes_, self.figure_ = _prepare_grid(axes, shape)
+        for row, (first, *others) in enumerate(self.axes_):
+            draw_sample(first, self.samples[row], self.kind)
+            title = f"sample {row}"
+            if self.predictions is not None:
+                title += f"\n{format_label(self.predictions[row])}"
+            first.set_title(title, fontsize=8, fontweight="bold", parse_math=False)
+            for place, ax in enumerate(others):
+                draw_sample(ax, self.neighbors[row][place], self.kind)
+                ax.set_title(self._describe(row, place), fontsize=8, parse_math=False)
         return self
 
     def _describe(self, row, place):
-        label = "" if self.labels is None else f"\n{self.labels[row, place]}"
+        label = "" if self.labels is None else f"\n{format_label(self.labels[row, place])}"
         return f"row {self.rows[row, place]} ({self.similarity[row, place]:.2f}){label}"
 
 
-def _scale_rows(matrix):
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-
-
-def _take(X, rows):
-    """Samples of any container, a column of a table included, as a list."""
-    if hasattr(X, "iloc"):
-        return [np.ravel(X.iloc[int(row)])[0] for row in rows]
-    return [_safe_indexing(X, [int(row)])[0] for row in rows]
+def _prepare_grid(axes, shape):
+    """Axes of a shape, given or on a new figure, and their figure."""
+    import_optional("matplotlib", "plot", "NeighborsDisplay.plot")
+    if axes is None:
+        size = (_SIDE * shape[1], (_SIDE + 0.4) * shape[0])
+        pyplot = import_module("matplotlib.pyplot")
+        figure, axes = pyplot.subplots(
+            *shape, figsize=size, layout="constrained", squeeze=False
+        )
+        return axes, figure
+    axes = np.asarray(axes, dtype=object)
+    if axes.size != shape[0] * shape[1]:
+        raise ValueError(
+            f"axes holds {axes.size} axes, and {shape[0]} samples with {shape[1] - 1}"
+            f" neighbors each need {shape[0] * shape[1]}: give so many, or None"
+        )
+    axes = axes.reshape(shape)
+    return axes, axes[0, 0].figure

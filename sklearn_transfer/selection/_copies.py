@@ -15,8 +15,8 @@ from sklearn_transfer._modalities.contents import (
     is_missing,
 )
 from sklearn_transfer._modalities.samples import label_row
+from sklearn_transfer._sample_kinds import check_text
 from sklearn_transfer._validation import format_list
-from sklearn_transfer.selection._sample_kinds import check_text
 
 _ROWS_AT_ONCE = 512  # of a matrix of similarities
 _THUMB_SIDES = (16, 8)  # at which pictures are compared to find candidates

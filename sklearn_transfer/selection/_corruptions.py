@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
 from sklearn_transfer._modalities.samples import label_row
-from sklearn_transfer.selection._sample_kinds import check_text, find_kind
+from sklearn_transfer._sample_kinds import check_text, find_kind
 
 SEVERITIES = (1, 2, 3)
 _JOINER = "\u200d"

@@ -12,10 +12,10 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 
+from sklearn_transfer._sample_kinds import find_kind
 from sklearn_transfer.selection import _copies
 from sklearn_transfer.selection._duplicate_result import DuplicateGroups
 from sklearn_transfer.selection._isolation import find_isolated_pairs
-from sklearn_transfer.selection._sample_kinds import find_kind
 
 _FINDERS = {
     "audio": _copies.SoundCopies,

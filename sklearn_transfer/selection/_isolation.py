@@ -31,7 +31,7 @@ def find_isolated_pairs(n_samples, pairs, similarity, threshold, ratio):
     is_isolated : ndarray of bool of shape (n_pairs,)
     """
     distance = 1 - np.asarray(similarity, dtype=np.float64)
-    children, sizes, births, deaths = _link(n_samples, pairs, distance)
+    children, sizes, births, deaths = _build_clusters(n_samples, pairs, distance)
     labels = np.arange(n_samples)
     is_most = sizes > max(n_samples / 2, _FEW)
     deaths[is_most] = np.minimum(deaths[is_most], 1 - threshold)
@@ -46,7 +46,7 @@ def find_isolated_pairs(n_samples, pairs, similarity, threshold, ratio):
     return labels[pairs[:, 0]] == labels[pairs[:, 1]]
 
 
-def _link(n_samples, pairs, distance):
+def _build_clusters(n_samples, pairs, distance):
     """Clusters of single linkage: parts and size of each, and when it begins and ends."""
     parents, sizes = np.arange(2 * n_samples), np.ones(2 * n_samples, dtype=np.intp)
     children, n_clusters = np.zeros((2 * n_samples, 2), dtype=np.intp), n_samples

@@ -293,7 +293,7 @@ def test_different_digits_are_no_copies():
     assert len(pairs) <= 7
     assert "threshold=0.8 counts them" in str(result)
     everything = duplicate_groups([*large, *copies], threshold=0.8)
-    assert len(everything.pairs) - len(pairs) == result.n_left_out > 5
+    assert len(everything.pairs) - len(pairs) == result.n_left_out > 2
     assert everything.n_left_out == 0
 
 

@@ -1,4 +1,4 @@
-"""What samples are, as the first of them look."""
+"""Kinds of samples: images, texts, sounds and rows of tables, as the first of them look."""
 
 from collections.abc import Mapping
 
