@@ -37,6 +37,7 @@ ALLOWED = {
     "selection": _NETWORKS - {"_callbacks", "_store"}
     | {"_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
+    "export": {"_validation", "_process", "_networks"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},

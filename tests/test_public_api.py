@@ -15,6 +15,7 @@ STAGES = [
     "columns",
     "extraction",
     "datasets",
+    "export",
     "finetuning",
     "heads",
     "plotting",

@@ -106,7 +106,7 @@ def batch_predictor(estimator, method="predict_proba", column=None):
         kind = type(estimator).__name__
         offered = [name for name in METHODS if hasattr(estimator, name)]
         raise TypeError(f"{kind} has no {method}; pass method= one of {format_list(offered)}")
-    return BatchPredictor(_pickle_by_value(estimator), method, column)
+    return BatchPredictor(_write_pickle(estimator), method, column)
 
 
 class BatchPredictor:
@@ -191,7 +191,7 @@ class BatchPredictor:
         return table.names[0] if len(table.names) == 1 else None
 
 
-def _pickle_by_value(estimator):
+def _write_pickle(estimator):
     """Return the pickle of an estimator, with functions and classes of a notebook inside."""
     try:
         import cloudpickle
