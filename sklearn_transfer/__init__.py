@@ -85,7 +85,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.weighting import LabelShiftWeights as LabelShiftWeights
     from sklearn_transfer.weighting import NearestNeighborWeights as NearestNeighborWeights
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOME = {
     "AdaptationDisplay": "sklearn_transfer.plotting",
