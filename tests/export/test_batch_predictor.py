@@ -408,6 +408,20 @@ def test_a_lazy_frame_is_refused_with_the_repair(pipe, frame):
         predict(lazy)
 
 
+def test_a_lazy_frame_is_read_in_batches(pipe, frame):
+    predict, lazy = batch_predictor(pipe, column="text"), pl.from_pandas(frame).lazy()
+    found = lazy.map_batches(predict, validate_output_schema=False).collect()
+    assert found.columns == ["id", "text", *ADDED]
+
+
+def test_an_error_about_columns_says_how_to_select_them(tuned_here):
+    model, _ = tuned_here
+    predict, frame = batch_predictor(model), pd.DataFrame({"path": ["a"], "site": ["b"]})
+    with pytest.raises(ValueError, match="X has 2 columns") as caught:
+        predict(frame)
+    assert caught.value.__notes__ == ["batch_predictor(..., column=...) selects the samples"]
+
+
 def test_a_missing_column_is_named(pipe, frame):
     predict = batch_predictor(pipe, column="words")
     with pytest.raises(ValueError, match=r"no column 'words'.*it has \['id', 'text'\]"):
