@@ -47,9 +47,8 @@ ALLOWED = {
     "selection": _NETWORKS - {"_callbacks", "_documentation", "_store"}
     | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
-    "export": {"_validation", "_process", "_networks"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
-    "export": {"_public", "_validation", "_modalities"},
+    "export": {"_public", "_validation", "_process", "_modalities", "_networks"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }
