@@ -106,6 +106,14 @@ def test_an_empty_batch_has_the_names_and_types_of_others(form, method, pipe, fr
         assert empty.schema == full.schema
 
 
+def test_labels_as_objects_have_one_type_in_full_and_empty_batches(frame):
+    model = make_pipeline(CountVectorizer(), LogisticRegression())
+    model.fit(TEXTS, ANIMALS.astype(object))
+    predict = batch_predictor(model, "predict", column="text")
+    assert predict(frame[:0]).dtypes.equals(predict(frame).dtypes)
+    assert predict(pa.table(as_dict(frame[:0]))).schema.field("predict").type == pa.string()
+
+
 def test_the_index_stays_with_its_repeated_labels(pipe, frame):
     found = batch_predictor(pipe, column="text")(frame)
     assert found.index.equals(frame.index)
