@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks import peers
+from benchmarks.scale import measure_dask
 from benchmarks.startup import measure_first_run, measure_search_startup, measure_startup
 from benchmarks.timing import Row, SeparateProcess, divide, time_interleaved
 from benchmarks.training import (
@@ -587,4 +588,5 @@ CASES = {
     "adapt": measure_adapted_stage,
     "whole-network": measure_whole_network,
     "gpu": measure_gpu,
+    "dask": measure_dask,
 }

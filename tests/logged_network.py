@@ -1,6 +1,7 @@
 """A small network that notes what it does in a file; quick to import in new processes."""
 
 import os
+import time
 import zlib
 
 import torch
@@ -16,6 +17,8 @@ class LoggedNet(nn.Module):
         self.stem, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
 
     def forward(self, x):
+        # A test that kills a worker waits for the first batches, and needs the time to do so.
+        time.sleep(float(os.environ.get("LOGGED_NET_SECONDS", 0)))
         _write("".join(f"{zlib.crc32(row.numpy().tobytes())}\n" for row in x))
         return self.head(self.stem(x).mean((2, 3)))
 

@@ -25,6 +25,7 @@ ALLOWED = {
     "_html": set(),
     "_public": set(),
     "_sample_kinds": {"_tables", "_modalities"},
+    "_cards": {"_networks", "_validation"},
     "_strays": {"_kernels"},
     "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
@@ -44,13 +45,14 @@ ALLOWED = {
         "extraction",
     },
     "finetuning": _NETWORKS - {"_kernels"}
-    | {"_public", "_sample_weight", "_html", "extraction"},
+    | {"_cards", "_public", "_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_documentation", "_store"}
     | {"_public", "_sample_weight", "_sampling", "_html", "_sample_kinds", "_tables"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_kinds", "_sample_weight", "_sampling", "_validation"}
     | {"_modalities"},
-    "export": {"_public", "_validation", "_modalities"},
+    "export": {"_cards", "_public", "_validation", "_process", "_modalities", "_networks"}
+    | {"extraction", "columns", "finetuning", "weighting", "alignment", "heads"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }

@@ -16,6 +16,7 @@ STAGES = [
     "columns",
     "extraction",
     "datasets",
+    "export",
     "finetuning",
     "heads",
     "plotting",

@@ -48,9 +48,9 @@ def count_passes(folder):
 # -----------
 #
 # Each worker process imports this file when it starts, so what starts them stands behind a
-# guard. Twelve partitions are handed to the workers one after the other. A task brings a few
-# kB, since the weights of the network are installed; each worker builds it once. Partitions
-# with equal images wait for each other rather than compute them twice.
+# guard. Twelve partitions are handed to the workers one after the other. What travels is the
+# classifier and some kB, since the weights of the network are installed; each worker builds it
+# once. Partitions with equal images wait for each other rather than compute them twice.
 
 if __name__ == "__main__":
     folder = tempfile.mkdtemp()
@@ -87,8 +87,8 @@ if __name__ == "__main__":
     for name, n_passed in parts.items():
         ax.barh("passed the network", n_passed, left=start, label=name)
         start += n_passed
-    ax.barh("different images", 240, color="lightgrey")
-    ax.barh("rows", 300, color="grey")
+    ax.barh("different images", 240, color="lightgray")
+    ax.barh("rows", 300, color="gray")
     ax.set(xlabel="images", title=f"{start} passes for 300 rows")
     ax.legend(loc="lower right")
     plt.show()

@@ -23,7 +23,8 @@ Threads (`threads`, `blas`)
     Pools of threads live as long as the call that made them. The number of OpenMP threads is
     set to one for threads of those pools alone. BLAS has one thread in the whole process while
     small models are fitted, and then as many as before; a child that is forked meanwhile keeps
-    one. OpenVINO and ONNX Runtime have threads of their own.
+    one. Batch predictors of a process take turns. OpenVINO and ONNX Runtime have threads of
+    their own.
 
 Forks (`forks`, `locks`)
     Hooks, in the order of `forks.Turn`: locks of this package are made anew in the child
@@ -56,9 +57,10 @@ Warnings
 Registries and caches
     Networks by what was asked for (2 GiB of weights, the least recently used go first) with
     their engines, and likewise what manifests say about networks; versions of packages;
-    folders that cannot be written; stores by kind and folder; digests of files by path and
-    time of change (500,000) and of classes; one lock per network that is split; whether
-    optional packages are installed, which names torchvision knows, which of torch's
-    functions draw, policies of augmentation by name, the pools of OpenMP threads that
+    folders that cannot be written, and kinds of network file systems of which a warning has
+    told; stores by kind and folder; estimators that batch predictors brought (4); digests of
+    files by path and time of change (500,000) and of classes; one lock per network that is
+    split; whether optional packages are installed, which names torchvision knows, which of
+    torch's functions draw, policies of augmentation by name, the pools of OpenMP threads that
     were there when first limited, and MKL's function that limits its own.
 """

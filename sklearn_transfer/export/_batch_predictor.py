@@ -106,7 +106,7 @@ def batch_predictor(estimator, method="predict_proba", column=None):
         kind = type(estimator).__name__
         offered = [name for name in METHODS if hasattr(estimator, name)]
         raise TypeError(f"{kind} has no {method}; pass method= one of {format_list(offered)}")
-    return BatchPredictor(_pickle_by_value(estimator), method, column)
+    return BatchPredictor(_write_pickle(estimator), method, column)
 
 
 class BatchPredictor:
@@ -167,12 +167,19 @@ class BatchPredictor:
         chosen = self._choose_columns(estimator, table)
         outputs = None
         if table.n_rows:
-            X = table.select(chosen)
-            with use_cores(count_worker_cores()), _turn:
-                outputs = getattr(estimator, self.method)(X)
+            outputs = self._compute(estimator, table.select(chosen), chosen)
         columns = cast_columns(estimator, self.method, names, outputs)
         table.refuse_names(columns)
         return table.add(columns)
+
+    def _compute(self, estimator, X, chosen):
+        with use_cores(count_worker_cores()), _turn:
+            try:
+                return getattr(estimator, self.method)(X)
+            except (TypeError, ValueError) as error:
+                if chosen is None:
+                    error.add_note("batch_predictor(..., column=...) selects the samples")
+                raise
 
     def _choose_columns(self, estimator, table):
         """Return the column with the samples, or a list of columns; None for all."""
@@ -191,7 +198,7 @@ class BatchPredictor:
         return table.names[0] if len(table.names) == 1 else None
 
 
-def _pickle_by_value(estimator):
+def _write_pickle(estimator):
     """Return the pickle of an estimator, with functions and classes of a notebook inside."""
     try:
         import cloudpickle

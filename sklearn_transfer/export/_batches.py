@@ -24,7 +24,7 @@ def open_batch(batch):
                 return kind(batch)
     hint = "; call it on each partition" if hasattr(batch, "map_partitions") else ""
     if hasattr(batch, "collect_schema"):
-        hint = "; pass it to LazyFrame.map_batches"
+        hint = "; pass it to LazyFrame.map_batches with validate_output_schema=False"
     raise TypeError(
         f"Got a batch of type {type(batch).__name__}; expected a DataFrame or Series of pandas"
         f" or polars, a table or record batch of pyarrow, or a dict of arrays{hint}"
@@ -89,13 +89,6 @@ class PandasBatch(Batch):
         return pd.concat([self.content, added], axis=1)
 
 
-class PandasSeriesBatch(PandasBatch):
-    """A Series of pandas, which becomes a DataFrame."""
-
-    def __init__(self, content):
-        super().__init__(content.to_frame())
-
-
 class PolarsBatch(Batch):
     """A DataFrame of polars."""
 
@@ -112,13 +105,6 @@ class PolarsBatch(Batch):
         import polars as pl
 
         return self.content.hstack([pl.Series(name, v) for name, v in columns.items()])
-
-
-class PolarsSeriesBatch(PolarsBatch):
-    """A Series of polars, which becomes a DataFrame."""
-
-    def __init__(self, content):
-        super().__init__(content.to_frame())
 
 
 class ArrowBatch(Batch):
@@ -153,9 +139,10 @@ class ArrowRecordsBatch(ArrowBatch):
         import pyarrow as pa
 
         super().__init__(pa.Table.from_batches([content]))
+        self._records = content
 
     def take_none(self):
-        return type(self)(self.content.to_batches()[0].slice(0, 0))
+        return type(self)(self._records.slice(0, 0))
 
     def add(self, columns):
         import pyarrow as pa
@@ -193,9 +180,18 @@ class ArraysBatch(Batch):
         return {**self.content, **columns}
 
 
+def _open_pandas_series(series):
+    return PandasBatch(series.to_frame())
+
+
+def _open_polars_series(series):
+    return PolarsBatch(series.to_frame())
+
+
+# What opens each kind of batch, by the library that it is of.
 _KINDS = {
-    "pandas": {"DataFrame": PandasBatch, "Series": PandasSeriesBatch},
-    "polars": {"DataFrame": PolarsBatch, "Series": PolarsSeriesBatch},
+    "pandas": {"DataFrame": PandasBatch, "Series": _open_pandas_series},
+    "polars": {"DataFrame": PolarsBatch, "Series": _open_polars_series},
     "pyarrow": {"Table": ArrowBatch, "RecordBatch": ArrowRecordsBatch},
 }
 

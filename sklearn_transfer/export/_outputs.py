@@ -23,7 +23,7 @@ def name_columns(estimator, method):
         If a transformer does not tell the names of its features.
     """
     names = _list_names(estimator, method)
-    return names if len(set(names)) == len(names) else _number(method, len(names))
+    return names if len(set(names)) == len(names) else _make_numbered(method, len(names))
 
 
 def _list_names(estimator, method):
@@ -31,7 +31,7 @@ def _list_names(estimator, method):
         return _name_features(estimator)
     classes = getattr(estimator, "classes_", None)
     if method == "predict":
-        return _number(method, _count_predicted(estimator, classes))
+        return _make_numbered(method, _count_predicted(estimator, classes))
     if classes is None or method == "score_samples":
         return [method]
     if not isinstance(classes, list):
@@ -59,7 +59,7 @@ def cast_columns(estimator, method, names, outputs):
     """
     arrays = [np.empty(0)] * len(names) if outputs is None else _split_columns(outputs)
     if len(arrays) != len(names):  # such as one for each pair of classes
-        names = _number(method, len(arrays))
+        names = _make_numbered(method, len(arrays))
     if method == "transform":
         return {n: _cast(a, np.float32) for n, a in zip(names, arrays, strict=True)}
     if method != "predict":
@@ -96,7 +96,7 @@ def _name_by_classes(stem, classes, is_single_if_two):
     return [f"{stem}_{label}" for label in classes]
 
 
-def _number(stem, count):
+def _make_numbered(stem, count):
     return [stem] if count == 1 else [f"{stem}_{number}" for number in range(count)]
 
 

@@ -106,6 +106,14 @@ def test_an_empty_batch_has_the_names_and_types_of_others(form, method, pipe, fr
         assert empty.schema == full.schema
 
 
+def test_labels_as_objects_have_one_type_in_full_and_empty_batches(frame):
+    model = make_pipeline(CountVectorizer(), LogisticRegression())
+    model.fit(TEXTS, ANIMALS.astype(object))
+    predict = batch_predictor(model, "predict", column="text")
+    assert predict(frame[:0]).dtypes.equals(predict(frame).dtypes)
+    assert predict(pa.table(as_dict(frame[:0]))).schema.field("predict").type == pa.string()
+
+
 def test_the_index_stays_with_its_repeated_labels(pipe, frame):
     found = batch_predictor(pipe, column="text")(frame)
     assert found.index.equals(frame.index)
@@ -406,6 +414,20 @@ def test_a_lazy_frame_is_refused_with_the_repair(pipe, frame):
     predict, lazy = batch_predictor(pipe, column="text"), pl.from_pandas(frame).lazy()
     with pytest.raises(TypeError, match=r"pass it to LazyFrame\.map_batches"):
         predict(lazy)
+
+
+def test_a_lazy_frame_is_read_in_batches(pipe, frame):
+    predict, lazy = batch_predictor(pipe, column="text"), pl.from_pandas(frame).lazy()
+    found = lazy.map_batches(predict, validate_output_schema=False).collect()
+    assert found.columns == ["id", "text", *ADDED]
+
+
+def test_an_error_about_columns_says_how_to_select_them(tuned_here):
+    model, _ = tuned_here
+    predict, frame = batch_predictor(model), pd.DataFrame({"path": ["a"], "site": ["b"]})
+    with pytest.raises(ValueError, match="X has 2 columns") as caught:
+        predict(frame)
+    assert caught.value.__notes__ == ["batch_predictor(..., column=...) selects the samples"]
 
 
 def test_a_missing_column_is_named(pipe, frame):
