@@ -23,6 +23,7 @@ ALLOWED = {
     "_sampling": set(),
     "_html": set(),
     "_public": set(),
+    "_cards": {"_networks", "_validation"},
     "_strays": {"_kernels"},
     "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
@@ -35,12 +36,12 @@ ALLOWED = {
     "heads": _BELOW - {"_kernels"} | {"_public", "_sample_weight"},
     "columns": {"_callbacks", "_public", "_validation", "_modalities", "extraction"},
     "finetuning": _NETWORKS - {"_kernels"}
-    | {"_public", "_sample_weight", "_html", "extraction"},
+    | {"_cards", "_public", "_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_store"}
     | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
-    "export": {"_public", "_validation", "_modalities"},
+    "export": {"_cards", "_public", "_validation", "_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }
