@@ -1,6 +1,9 @@
 """A fitted pipeline behind HTTP, for images, sounds or texts of clients.
 
-python serve.py model.skops [--kind image] [--port 8000]
+python serve.py model.joblib [--kind image] [--port 8000]
+
+The model is a file of joblib that you wrote yourself, since reading one can execute what is in
+it, or one of skops, which builds only objects of trusted types.
 
 A client sends one file as the body of a request, or several as `data:` URIs::
 
@@ -14,7 +17,6 @@ import json
 
 import anyio
 import numpy as np
-import skops.io
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
@@ -34,11 +36,10 @@ def make_application(model, kind):
 
     def answer(samples):
         samples = check_untrusted_samples(samples, kind)  # bytes or texts, never paths
-        found = {"predictions": np.asarray(model.predict(samples)).tolist()}
-        if hasattr(model, "predict_proba"):
-            found["classes"] = np.asarray(model.classes_).tolist()
-            found["probabilities"] = np.asarray(model.predict_proba(samples)).tolist()
-        return found
+        if not hasattr(model, "predict_proba"):
+            return {"predictions": np.asarray(model.predict(samples)).tolist()}
+        found = {"classes": model.classes_, "probabilities": model.predict_proba(samples)}
+        return {name: np.asarray(values).tolist() for name, values in found.items()}
 
     async def predict(request):
         samples = read_samples(request, await read_body(request), kind)
@@ -82,6 +83,17 @@ def read_samples(request, body, kind):
     return [body]
 
 
+def load_model(path):
+    """Load a fitted pipeline from a file."""
+    if path.endswith(".skops"):
+        import skops.io  # takes several seconds, as it imports all of scikit-learn and torch
+
+        return skops.io.load(path, trusted=get_trusted_types())
+    import joblib
+
+    return joblib.load(path)
+
+
 def warm_up(model, kind):
     """Load the network before the first request comes."""
     if kind == "text":
@@ -94,12 +106,12 @@ def warm_up(model, kind):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model", help="file that skops.io.dump wrote")
+    parser.add_argument("model", help="file that joblib or skops wrote")
     parser.add_argument("--kind", choices=["image", "audio", "text"], default="image")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     args = parser.parse_args()
-    model = skops.io.load(args.model, trusted=get_trusted_types())
+    model = load_model(args.model)
     warm_up(model, args.kind)
     application = make_application(model, args.kind)
     uvicorn.run(application, host=args.host, port=args.port, limit_concurrency=MAX_WAITING)
