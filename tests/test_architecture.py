@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sklearn_transfer"
 
 # For each stage, which is a folder or file of the package, the stages it may import.
-_BELOW = {"_callbacks", "_validation", "_kernels", "_process"}
+_BELOW = {"_callbacks", "_documentation", "_validation", "_kernels", "_process"}
 _NETWORKS = _BELOW | {"_store", "_modalities", "_networks"}
 ALLOWED = {
     "_callbacks": set(),
+    "_documentation": set(),
     "_tables": set(),
     "_validation": {"_tables"},
     "_kernels": set(),
@@ -34,10 +35,17 @@ ALLOWED = {
     "weighting": _BELOW | {"_public", "_tables", "_sample_weight", "_sampling", "_strays"},
     "alignment": _BELOW | {"_public", "_strays"},
     "heads": _BELOW - {"_kernels"} | {"_public", "_sample_weight"},
-    "columns": {"_callbacks", "_public", "_validation", "_modalities", "extraction"},
+    "columns": {
+        "_callbacks",
+        "_documentation",
+        "_public",
+        "_validation",
+        "_modalities",
+        "extraction",
+    },
     "finetuning": _NETWORKS - {"_kernels"}
     | {"_cards", "_public", "_sample_weight", "_html", "extraction"},
-    "selection": _NETWORKS - {"_callbacks", "_store"}
+    "selection": _NETWORKS - {"_callbacks", "_documentation", "_store"}
     | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
