@@ -43,7 +43,7 @@ class SoundFront(Front):
         for share in _LENGTHS:
             length = max(min(int(share * self._rate), self._longest), 1)
             rising = np.linspace(0.05, 0.5, length)
-            examples.append((rng.standard_normal(length) * rising).astype(np.float32))
+            examples.append(((rng.standard_normal(length) * rising).astype(np.float32)))
         return [(waveform, self._rate) for waveform in examples]
 
     def list_batches(self, payloads):
