@@ -96,7 +96,7 @@ def make_model_card(
     check_is_fitted(estimator)
     title = type(estimator).__name__ if name is None else name
     sections = {
-        "Intended use": _TO_FILL if intended_use is None else intended_use,
+        "Intended use": _TO_FILL if intended_use is None else str(intended_use),
         "Limits": _describe_limits(shift),
         "Model": _describe_model(estimator),
         "Networks": _describe_networks(estimator),
@@ -155,7 +155,7 @@ def _describe_networks(estimator):
     rows = []
     for part in _iterate_estimators(estimator):
         digest = getattr(part, "weights_sha256_", None)
-        if digest is None:
+        if digest is None or not hasattr(part, "model"):
             continue
         for model, weights in _list_models(part):
             row = (model, digest or _UNKNOWN, _find_license(model, weights))
@@ -246,7 +246,7 @@ def _describe_data(estimator, X, y):
             )
         rows += [("samples given", len(samples)), ("SHA-256 of these", _digest_data(samples))]
     if y is not None:
-        rows += _summarize_targets(np.asarray(y))
+        rows += _describe_targets(np.asarray(y))
     return f"{_make_table(['data', 'value'], rows)}\n\nSource, license, consent: {_TO_FILL}"
 
 
@@ -298,7 +298,7 @@ def _digest_file(path):
     return digest.digest()
 
 
-def _summarize_targets(y):
+def _describe_targets(y):
     if y.ndim != 1:
         return [("shape of y", y.shape)]
     if y.dtype.kind == "f":

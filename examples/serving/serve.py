@@ -27,7 +27,7 @@ from starlette.routing import Route
 from sklearn_transfer import check_untrusted_samples, get_trusted_types
 
 MAX_BODY = 20_000_000  # bytes of a request
-MAX_WAITING = 64  # requests at a time; others are answered 503 at once
+MAX_WAITING = 16  # requests at a time; others are answered 503 at once
 
 
 def make_application(model, kind):
@@ -94,7 +94,7 @@ def load_model(path):
     return joblib.load(path)
 
 
-def warm_up(model, kind):
+def run_once(model, kind):
     """Load the network before the first request comes."""
     if kind == "text":
         model.predict(["a text"])
@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--port", type=int, default=8000)
     args = parser.parse_args()
     model = load_model(args.model)
-    warm_up(model, args.kind)
+    run_once(model, args.kind)
     application = make_application(model, args.kind)
     uvicorn.run(application, host=args.host, port=args.port, limit_concurrency=MAX_WAITING)
 

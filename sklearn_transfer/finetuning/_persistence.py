@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
@@ -164,7 +165,7 @@ def save(estimator, folder, card=False):
 
     folder = os.path.expanduser(os.fspath(folder))
     os.makedirs(folder, exist_ok=True)
-    if card is not False:
+    if card is True or isinstance(card, Mapping):
         given = {} if card is True else card
         write_card(os.path.join(folder, _CARD), make_model_card(estimator, **given))
     state = _collect_tensors(estimator)
