@@ -49,7 +49,8 @@ ALLOWED = {
     | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
-    "export": {"_cards", "_public", "_validation", "_modalities"},
+    "export": {"_cards", "_public", "_validation", "_process", "_modalities", "_networks"}
+    | {"extraction", "columns", "finetuning", "weighting", "alignment", "heads"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }
@@ -291,6 +292,14 @@ def test_naming_the_ranking_of_networks_loads_no_network_library():
 def test_plotting_loads_matplotlib_when_it_draws():
     statement = "from sklearn_transfer.plotting import *"
     assert not loaded_after(statement) & {"torch", "timm", "torchvision", "matplotlib"}
+
+
+def test_importing_the_export_loads_no_network_library():
+    statement = (
+        "from sklearn_transfer import check_untrusted_samples, get_trusted_types\n"
+        "from sklearn_transfer import make_model_card"
+    )
+    assert not loaded_after(statement) & {"torch", "timm", "torchvision", "skops", "onnx"}
 
 
 def test_importing_the_contracts_loads_no_network_library():
