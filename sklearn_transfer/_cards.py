@@ -141,9 +141,8 @@ def _describe_limits(shift):
     found = "*Not measured: pass shift=shift_report(X, X_new) for data of the use.*"
     if shift is not None:
         found = f"Shift between the data and those of the use:\n\n{_write_block(shift)}"
-    return (
-        f"{_TO_FILL} Who might be harmed by an error, and what the data leave out?\n\n{found}"
-    )
+    question = "Who might be harmed by an error, and what do the data leave out?"
+    return f"{_TO_FILL} {question}\n\n{found}"
 
 
 def _describe_model(estimator):
@@ -219,7 +218,9 @@ def _iterate_estimators(value, seen=None, depth=0):
     if isinstance(value, BaseEstimator):
         seen.add(id(value))
         yield value
-        for inner in vars(value).values():
+        # The net of skorch within a fine-tuner is an estimator too, with the same history.
+        parts = () if hasattr(value, "history_") else vars(value).values()
+        for inner in parts:
             yield from _iterate_estimators(inner, seen, depth + 1)
     elif isinstance(value, (list, tuple)):
         for inner in value:
@@ -337,10 +338,10 @@ def _write_history(part, history):
     if len(shown) > _MOST_ROWS:
         shown = shown[: _MOST_ROWS // 2] + shown[-_MOST_ROWS // 2 :]
     rows = [(epoch, *(entry.get(name, "") for name in names)) for epoch, entry in shown]
-    head = f"{type(part).__name__}, {len(history)} epochs"
+    head = f"{type(part).__name__}, epochs: {len(history)}"
     if len(shown) < len(history):
         head += f", the first and last {_MOST_ROWS // 2}"
-    return f"{head}:\n\n{_make_table(['number', *names], rows)}"
+    return f"{head}\n\n{_make_table(['number', *names], rows)}"
 
 
 def _describe_scores(estimator, scores):
