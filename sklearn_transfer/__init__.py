@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.export import batch_predictor as batch_predictor
     from sklearn_transfer.export import check_untrusted_samples as check_untrusted_samples
     from sklearn_transfer.export import get_trusted_types as get_trusted_types
+    from sklearn_transfer.export import make_model_card as make_model_card
     from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
@@ -143,6 +144,7 @@ _HOME = {
     "get_trusted_types": "sklearn_transfer.export",
     "heads": "sklearn_transfer.heads",
     "label_errors": "sklearn_transfer.selection",
+    "make_model_card": "sklearn_transfer.export",
     "make_multimodal_pipeline": "sklearn_transfer.columns",
     "negative_transfer_test": "sklearn_transfer.selection",
     "plotting": "sklearn_transfer.plotting",

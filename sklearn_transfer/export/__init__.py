@@ -1,5 +1,6 @@
 """Fitted estimators elsewhere: in files, in services, in other programs, on many machines."""
 
+from sklearn_transfer._cards import make_model_card
 from sklearn_transfer._public import publish_classes
 from sklearn_transfer.export._batch_predictor import batch_predictor
 from sklearn_transfer.export._module import to_module
@@ -11,6 +12,7 @@ __all__ = [
     "batch_predictor",
     "check_untrusted_samples",
     "get_trusted_types",
+    "make_model_card",
     "to_module",
     "to_onnx",
 ]

@@ -1,5 +1,7 @@
 """Types of this package that files of skops may name."""
 
+from sklearn.metrics import get_scorer, get_scorer_names
+
 _STAGES = {
     "alignment": (
         "CORAL",
@@ -52,12 +54,16 @@ _STAGES = {
     "weighting": (
         "DEVScorer",
         "DomainClassifierWeights",
+        "DomainOdds",
+        "GaussianBasis",
         "ImportanceWeighted",
         "ImportanceWeightedScorer",
         "KLIEP",
         "KMM",
         "LabelShiftWeights",
+        "LogRatio",
         "NearestNeighborWeights",
+        "Ratio",
         "ULSIF",
     ),
 }
@@ -65,9 +71,11 @@ _STAGES = {
 _OF_SKLEARN = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
-    "sklearn.metrics._scorer._MultimetricScorer",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._split.GroupKFold",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedGroupKFold",
     "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.utils._bunch.Bunch",
 )
@@ -78,8 +86,8 @@ def get_trusted_types():
 
     skops builds only objects of types that the reader of a file trusts. This list holds the
     estimators of this package, the parts that they fit, and what the searches and ensembles of
-    scikit-learn hold. Types of your own, such as the function that makes a network, come in
-    addition.
+    scikit-learn hold: splitters, scorers, and the metrics that `scoring` can name. Types of
+    your own, such as the function that makes a network, come in addition.
 
     Returns
     -------
@@ -110,9 +118,12 @@ def get_trusted_types():
     >>> skops.io.loads(content, trusted=names).predict([[0.9]])
     array(['b'], dtype='<U1')
     """
-    own = [
-        f"sklearn_transfer.{stage}.{name}"
-        for stage, names in _STAGES.items()
-        for name in names
-    ]
-    return sorted([*own, *_OF_SKLEARN])
+    own = [f"{stage}.{name}" for stage, names in _STAGES.items() for name in names]
+    metrics = {get_scorer(name)._score_func for name in get_scorer_names()}
+    return sorted(
+        [
+            *(f"sklearn_transfer.{name}" for name in own),
+            *_OF_SKLEARN,
+            *(f"{metric.__module__}.{metric.__name__}" for metric in metrics),
+        ]
+    )

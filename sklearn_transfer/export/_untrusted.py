@@ -31,6 +31,11 @@ _EXPECTED = {
     "image": "a JPEG, PNG, WebP or GIF file",
     "audio": "a WAV, FLAC, Ogg or MP3 file",
 }
+# Each scan of a JPEG file goes over the whole picture, so that thousands of empty ones keep a
+# decoder busy for minutes; cameras and programs write about ten.
+_SCAN, _MOST_SCANS = b"\xff\xda", 100
+# Filters for resampling are as long as the rate is high.
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _OR_URI = " or a data: URI"
 # Characters of a `data:` URI for each byte of it, at most, and before these.
 _ESCAPED, _LONGEST_HEAD = 3, 1000
@@ -157,6 +162,8 @@ def _check_image(sample, limits):
     name = _identify_image(content)
     if name is None:
         raise _make_format_error("image")
+    if name == "JPEG" and content.count(_SCAN) > _MOST_SCANS:
+        raise BadSampleError(f"is a JPEG file of more than {_MOST_SCANS} scans: write it anew")
     try:
         with Image.open(io.BytesIO(content), formats=[name]) as image:
             width, height = image.size
@@ -187,13 +194,17 @@ def _check_sound(sample, limits):
     soundfile = import_optional("soundfile", "audio", "checking sounds")
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as track:
-            seconds = track.frames / track.samplerate
-    except (soundfile.LibsndfileError, ZeroDivisionError) as error:
+            rate, n_frames = track.samplerate, track.frames
+    except soundfile.LibsndfileError as error:
         reason = shorten(str(error))
         raise BadSampleError(f"is a {name} file that cannot be read: {reason}") from error
-    if not 0 <= seconds <= limits.seconds:
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
         raise BadSampleError(
-            f"lasts {seconds:.0f} s, expected at most {limits.seconds} s: cut it"
+            f"has a sampling rate of {rate} Hz, expected {_LOWEST_RATE} to {_HIGHEST_RATE}"
+        )
+    if not 0 <= n_frames <= limits.seconds * rate:
+        raise BadSampleError(
+            f"lasts {n_frames / rate:.0f} s, expected at most {limits.seconds} s: cut it"
         )
     return content
 

@@ -243,6 +243,8 @@ class _BaseFineTuned(
         self._start = fitting.find_trained_start()
         self._factors, self._remade_net = list(fitting.net.criterion_.factors), None
         self.history_ = fitting.entries
+        earlier = getattr(self, "_rows", []) if fitting.is_continued else []
+        self._rows = [*earlier, fitting.parts.count_rows(is_classifier(self))]
         self.n_iter_ = len(fitting.entries)
         self.weights_sha256_ = fitting.backbone.weights_sha256
         self._describe(fitting.backbone, fitting.inputs.signature)

@@ -3,11 +3,13 @@
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._cards import make_model_card, write_card
 from sklearn_transfer._networks.checkpoints import refuse_bad_numbers
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import shorten
@@ -33,12 +35,13 @@ from sklearn_transfer.finetuning._states import (
 )
 
 _WEIGHTS, _DESCRIPTION = "weights.safetensors", "estimator.json"
+_CARD = "README.md"
 _FORMAT = 1
 _START = "start."  # before the names of what l2_sp pulls to
 _ONLY_AT_THE_START = ("weights",)
 _ENTRIES = {"params", "objects", "targets", "frozen", "boundary", "fitted"}
 _KEPT = ("history_", "n_iter_", "weights_sha256_", "n_features_in_", "_n_inputs")
-_KEPT += ("_seed", "_factors", "_columns")
+_KEPT += ("_seed", "_factors", "_columns", "_rows")
 
 
 # Attributes that each process makes anew.
@@ -51,13 +54,17 @@ _REBUILT += PUBLISHED
 class Saved(Pickled):
     """Mixin of estimators that are written into folders, and into pickles."""
 
-    def save(self, folder):
+    def save(self, folder, *, card=False):
         """Write the fitted estimator into a folder: safetensors and JSON.
 
         Parameters
         ----------
         folder : path
             Made if need be; files of an earlier `save` in it are replaced.
+        card : bool or dict, default=False
+            Whether a model card, ``README.md``, is written too. A dict has arguments of
+            `make_model_card`, such as `X`, `y`, `scores` and `intended_use`. A card that
+            somebody has edited is not replaced.
 
         Returns
         -------
@@ -65,7 +72,7 @@ class Saved(Pickled):
             The estimator, unchanged.
         """
         check_is_fitted(self, "history_")
-        save(self, folder)
+        save(self, folder, card)
         return self
 
     @classmethod
@@ -152,12 +159,15 @@ class Saved(Pickled):
         self._describe(backbone, signature)
 
 
-def save(estimator, folder):
+def save(estimator, folder, card=False):
     """Write a fitted estimator into a folder, made if need be."""
     from safetensors.torch import save_file
 
     folder = os.path.expanduser(os.fspath(folder))
     os.makedirs(folder, exist_ok=True)
+    if card is True or isinstance(card, Mapping):
+        given = {} if card is True else card
+        write_card(os.path.join(folder, _CARD), make_model_card(estimator, **given))
     state = _collect_tensors(estimator)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     saved = {

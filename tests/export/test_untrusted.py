@@ -147,6 +147,7 @@ ATTACKS = {
     "only a signature": PNG[:8],
     "bomb": make_png_header(60000, 60000),
     "bomb in a URI": make_uri(make_png_header(60000, 60000)),
+    "JPEG of many scans": encode(kind="JPEG") + b"\xff\xda" * 100,
     "large": encode((60, 60)),
     "long": PNG + bytes(3000),
     "long URI": make_uri(PNG + bytes(3000)),
@@ -229,6 +230,14 @@ def test_attacks_by_sounds_are_refused(attack):
     sample, reason = SOUNDS[attack]
     with pytest.raises(ValueError, match=f"^Row 0 .*{reason}"):
         check_untrusted_samples([sample], "audio")
+
+
+@pytest.mark.parametrize("rate", [8, 999_983, 2_147_483_647])
+def test_rates_that_cannot_be_resampled_are_refused(rate):
+    content = bytearray(make_sound())
+    content[24:28] = struct.pack("<I", rate)
+    with pytest.raises(ValueError, match=f"Row 0 has a sampling rate of {rate} Hz"):
+        check_untrusted_samples([content], "audio")
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC"])

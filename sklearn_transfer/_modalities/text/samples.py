@@ -45,7 +45,9 @@ def warn_of_paths(samples):
 
 
 def _is_file(text):
-    if not 0 < len(text) < _LONGEST_PATH or "\0" in text or "\n" in text:
+    # Asking for a file on another computer would connect to it.
+    is_remote = text.startswith(("\\\\", "//"))
+    if is_remote or not 0 < len(text) < _LONGEST_PATH or "\0" in text or "\n" in text:
         return False
     try:
         return os.path.isfile(text)

@@ -1,5 +1,6 @@
 """Samples of a fit: those to train on, to validate on, and of a target domain."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,16 @@ class Parts:
     train: Part
     valid: Part | None = None
     target: Part | None = None
+
+    def count_rows(self, has_classes):
+        """Numbers of rows of each part, and of each class where y is one column of them."""
+        parts = {"train": self.train, "validation": self.valid, "target": self.target}
+        rows = [[name, len(part)] for name, part in parts.items() if part is not None]
+        y, classes = np.asarray(self.train.y), []
+        if has_classes and y.ndim == 1:
+            found = Counter(map(str, y.tolist()))
+            classes = [[label, found[label]] for label in sorted(found)]
+        return {"rows": rows, "classes": classes}
 
 
 def make_part(rows, targets, class_weight=None, name="X"):
