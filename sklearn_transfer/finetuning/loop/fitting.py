@@ -1,12 +1,15 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
+import copy
 import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._networks.inputs import map_tensors
+from sklearn_transfer._networks.splits import copy_resumed
 from sklearn_transfer.finetuning._inputs import Fixed
 from sklearn_transfer.finetuning.freezing.columns import (
     find_column_prefixes,
@@ -23,6 +26,7 @@ from sklearn_transfer.finetuning.freezing.policies import (
     copy_weights,
     freeze_norms,
     resolve_freeze,
+    restore_weights,
 )
 from sklearn_transfer.finetuning.freezing.prefix import find_prefix
 from sklearn_transfer.finetuning.freezing.probe import fit_head_to_part, validate_head
@@ -35,6 +39,7 @@ from sklearn_transfer.finetuning.loop.column_inputs import ColumnInputs
 from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
 from sklearn_transfer.finetuning.loop.history import History
+from sklearn_transfer.finetuning.loop.parts import Parts
 from sklearn_transfer.finetuning.loop.state import Feed
 from sklearn_transfer.finetuning.loop.target import (
     Comparison,
@@ -63,6 +68,8 @@ class Fitting:
         Samples to train on, to validate on, and of a target domain.
     seed : int
         Seed of everything that is random.
+    task : Task, default=NO_TASK
+        The fit, of which callbacks are told.
 
     Attributes
     ----------
@@ -80,9 +87,11 @@ class Fitting:
         What the network gives without a training, where it is adapted to a target domain.
     """
 
-    def __init__(self, estimator, targets, backbone, network, parts, seed):
+    def __init__(
+        self, estimator, targets, backbone, network, parts, seed, task=NO_TASK
+    ):
         self.estimator, self.targets, self.backbone = estimator, targets, backbone
-        self.network, self.parts, self.seed = network, parts, seed
+        self.network, self.parts, self.seed, self.task = network, parts, seed, task
         make_inputs = FitInputs if network.columns is None else ColumnInputs
         self.inputs = make_inputs(estimator, backbone, parts, seed)
         self.net, self.frozen, self.prefix, self.start = None, None, None, None
@@ -215,6 +224,8 @@ class Fitting:
             patience=resolve_patience(estimator.early_stopping),
             verbose=estimator.verbose,
             label=self.backbone.label,
+            task=self.task,
+            collect=self._collect_reached,
         )
         course = {}
         if is_one:  # one of many calls, over which objectives warm up
@@ -224,9 +235,10 @@ class Fitting:
         self.loop.run(phases, self._begin_phase, len(self.parts.train), **course)
 
     @contextmanager
-    def _begin_phase(self, phase):
+    def _begin_phase(self, phase, task):
         """Context in which the net is ready for a phase; gives the rows to train on."""
         self.frozen = phase.frozen
+        self.inputs.attach(task)
         self.frozen = freeze_norms(phase.frozen, self.estimator, self.network)
         apply_freeze(self.frozen, self.network)
         self.prefix = self._choose_prefix(self.frozen.boundary)
@@ -262,6 +274,18 @@ class Fitting:
                 embed=partial(self.inputs.embed_fixed, network=network, prefix=prefix),
                 score=self._score,
             )
+
+    def _collect_reached(self):
+        """Attributes of an estimator fitted by the epochs so far, with a network of its own."""
+        found = copy.copy(self)
+        found.network = copy_resumed(self.network)
+        if self.loop.history.best_weights is not None:
+            restore_weights(found.network, self.loop.history.best_weights)
+        found.network.eval()
+        found.entries = [dict(entry) for entry in self.entries]
+        # Whether adaptation has helped is asked at the end alone.
+        found.parts = Parts(self.parts.train, self.parts.valid)
+        return self.estimator._describe_reached(found)
 
     def compare(self):
         """`Comparison` of the target's predictions; None where nothing was adapted."""
