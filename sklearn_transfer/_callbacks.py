@@ -175,6 +175,13 @@ class TakesCallbacks(CallbackSupportMixin):
         return Task(self, getattr(self, _CONTEXT, None))
 
     def __copy__(self):
+        if _CONTEXT not in vars(self):
+            rebuild, arguments, *state = self.__reduce_ex__(4)
+            copied = rebuild(*arguments)
+            if state and state[0]:
+                copied.__setstate__(state[0])
+            return copied
+        # Callbacks get such copies, to which their attributes are given next.
         copied = type(self).__new__(type(self))
         vars(copied).update(remove_callbacks(vars(self)))
         return copied

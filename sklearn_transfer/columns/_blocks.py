@@ -51,9 +51,7 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         Whether there is a column that marks missing rows.
     """
 
-    def __init__(
-        self, extractor, n_components=30, column=None, entries="samples", task=None
-    ):
+    def __init__(self, extractor, n_components=30, column=None, entries="samples", task=None):
         self.extractor = extractor
         self.n_components = n_components
         self.column = column

@@ -119,7 +119,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
     def fit_transform(self, X, y=None):
         """Features of each sample, as `fit` and `transform` give them.
 
-        Callbacks of scikit-learn 1.9 are told of the pass, in at most 100 parts of the samples.
+        Callbacks of scikit-learn 1.9 are told of the pass, in at most 100 parts of X.
 
         Parameters
         ----------
@@ -139,7 +139,10 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
             Where `fit` or `transform` raises.
         """
         kind = type(self)
-        if kind.fit is not _BasePretrained.fit or kind.transform is not _BasePretrained.transform:
+        if (
+            kind.fit is not _BasePretrained.fit
+            or kind.transform is not _BasePretrained.transform
+        ):
             return super().fit_transform(X, y)  # of a subclass that does something else
         samples = self._check_samples(X, reset=True)
         n_parts = count_parts(len(samples))

@@ -69,9 +69,7 @@ class BaseWeighter(TakesCallbacks, BaseEstimator):
         """
         forget_fit(self)
         with self._open_fit(self._count_tasks(), X=X, y=y):
-            source, target, y = validate_source_and_target(
-                self, X, y, X_target, sample_domain
-            )
+            source, target, y = validate_source_and_target(self, X, y, X_target, sample_domain)
             self._check_source(len(source))
             weights = np.ones(len(source))
             if target is not None:

@@ -275,7 +275,8 @@ class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
 
     def _select_metadata(self, method, params):
         """Return the metadata that the inner `method` asks for."""
-        _raise_for_params(params, self, method, allow=["X_target"])
+        own = {name: value for name, value in params.items() if name != "X_target"}
+        _raise_for_params(own, self, method)
         if not _routing_enabled():
             return {}
         params = {name: value for name, value in params.items() if value is not None}

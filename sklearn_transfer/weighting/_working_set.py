@@ -101,8 +101,8 @@ def solve(problem, tol, max_iter, whole=False, task=NO_TASK):
 
     A round solves the problem over the rows between the bounds and those that most want to
     leave one; the kernel's columns of rows that moved then bring the gradient up to date.
-    `whole` takes all rows in each round. Rounds are subtasks of `task`, whose callbacks may end
-    them.
+    `whole` takes all rows in each round. Rounds are subtasks of `task`, whose callbacks may
+    end them.
     """
     matrix = _Matrix(problem)
     x = problem.build_start()

@@ -248,9 +248,7 @@ class FitInputs(BaseFitInputs):
         if prefix is None:
             return RaggedViews(Ragged(payloads, self.reader.format), n_views)
         reader = PayloadReader(self.reader)
-        inputs = prefix.compute_activations(
-            self.estimator, reader, payloads, task=self.task
-        )
+        inputs = prefix.compute_activations(self.estimator, reader, payloads, task=self.task)
         if isinstance(inputs, Ragged):
             return RaggedViews(inputs, n_views)
         return _inputs.Views({"input": inputs.reshape(n_views, -1, *inputs.shape[1:])})

@@ -87,9 +87,7 @@ class Fitting:
         What the network gives without a training, where it is adapted to a target domain.
     """
 
-    def __init__(
-        self, estimator, targets, backbone, network, parts, seed, task=NO_TASK
-    ):
+    def __init__(self, estimator, targets, backbone, network, parts, seed, task=NO_TASK):
         self.estimator, self.targets, self.backbone = estimator, targets, backbone
         self.network, self.parts, self.seed, self.task = network, parts, seed, task
         make_inputs = FitInputs if network.columns is None else ColumnInputs
@@ -225,7 +223,7 @@ class Fitting:
             verbose=estimator.verbose,
             label=self.backbone.label,
             task=self.task,
-            collect=self._collect_reached,
+            collect=partial(collect_reached, self),
         )
         course = {}
         if is_one:  # one of many calls, over which objectives warm up
@@ -274,18 +272,6 @@ class Fitting:
                 embed=partial(self.inputs.embed_fixed, network=network, prefix=prefix),
                 score=self._score,
             )
-
-    def _collect_reached(self):
-        """Attributes of an estimator fitted by the epochs so far, with a network of its own."""
-        found = copy.copy(self)
-        found.network = copy_resumed(self.network)
-        if self.loop.history.best_weights is not None:
-            restore_weights(found.network, self.loop.history.best_weights)
-        found.network.eval()
-        found.entries = [dict(entry) for entry in self.entries]
-        # Whether adaptation has helped is asked at the end alone.
-        found.parts = Parts(self.parts.train, self.parts.valid)
-        return self.estimator._describe_reached(found)
 
     def compare(self):
         """`Comparison` of the target's predictions; None where nothing was adapted."""
@@ -387,6 +373,20 @@ class Fitting:
         """Score of the outputs for the validation samples."""
         valid = self.parts.valid
         return float(self.targets.score(outputs, valid.y, valid.sample_weights))
+
+
+def collect_reached(fitting):
+    """Attributes of an estimator fitted by the epochs so far, with a network of its own."""
+    found = copy.copy(fitting)
+    found.network = copy_resumed(fitting.network)
+    best = fitting.loop.history.best_weights
+    if best is not None:
+        restore_weights(found.network, best)
+    found.network.eval()
+    found.entries = [dict(entry) for entry in fitting.entries]
+    # Whether adaptation has helped is asked at the end alone.
+    found.parts = Parts(fitting.parts.train, fitting.parts.valid)
+    return fitting.estimator._describe_reached(found)
 
 
 def take_first_rows(inputs, n):
