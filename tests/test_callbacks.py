@@ -55,9 +55,12 @@ class Watching:
         self.n_torn_down += 1
 
     def on_fit_task_begin(self, estimator, context):
+        assert context.parent not in self.ended, "a task has begun after its parent's end"
         self.begun.append(context)
 
     def on_fit_task_end(self, estimator, context):
+        open_ones = [c for c in self.begun if c.parent is context and c not in self.ended]
+        assert open_ones == [], "a task has ended before its subtasks"
         self.ended.append(context)
 
     def list_paths(self):
@@ -135,6 +138,7 @@ def features(**options):
 MODELS = {
     "fine-tuning": (tuner(), {}),
     "fine-tuning in phases": (tuner(schedule="lp-ft", early_stopping=True, max_epochs=2), {}),
+    "adaptation": (tuner(adapt="mcc", freeze="all"), {"X_target": TARGET}),
     "prototypes": (PrototypeClassifier(), {}),
     "zero shot": (ZeroShotClassifier(), {"attributes": {0: [0.0], 1: [1.0]}}),
     "features": (make_pipeline(features(), LogisticRegression()), {}),

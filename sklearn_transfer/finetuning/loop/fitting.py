@@ -219,6 +219,7 @@ class Fitting:
             entry = self._head.fit(self.net.criterion_, self._prefixes.find(EMBEDDING))
             self.loop.add_entry({"phase": phase.name, **entry})
         if not phase.n_epochs:
+            self.inputs.attach(NO_TASK)
             yield None
             return
         feed, part = self._make_feed(), self.parts.train
@@ -226,6 +227,7 @@ class Fitting:
         self._head.learn(self.net.criterion_, train, self.prefix)
         keeps_optimizer = phase.is_constant and len(self.entries) > 0
         self.net.begin_phase(feed, phase, len(part), keeps_optimizer=keeps_optimizer)
+        self.inputs.attach(NO_TASK)  # the task has ended before the epochs begin
         with nullcontext() if self.prefix is None else self.prefix.enter(self.network):
             yield part.make_rows(train)
 
