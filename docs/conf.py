@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from contextlib import suppress
 from http.client import HTTPException
@@ -10,6 +11,9 @@ from urllib.request import Request, urlopen
 
 import sklearn_transfer
 from sklearn_transfer import _documentation
+
+sys.path.insert(0, str(Path(__file__).parent))
+from module_map import write_page
 
 # Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
 _documentation.SITE = "../.."
@@ -117,6 +121,7 @@ def drop_references(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Connect to Sphinx, and make the folder of lists of examples for names without one."""
+    """Connect to Sphinx, and make what pages include: the map, lists of examples."""
     app.connect("autodoc-process-docstring", drop_references)
+    write_page(Path(app.srcdir, "generated", "map.md"))
     Path(app.srcdir, "generated", "backreferences").mkdir(parents=True, exist_ok=True)
