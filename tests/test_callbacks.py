@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -208,6 +208,16 @@ def test_folds_of_fine_tuned_features_hold_epochs():
     assert (root, "FineTunedFeatures.prepare", "FineTunedFeatures.pass") in {
         path[:3] for path in watching.list_paths()
     }
+
+
+@pytest.mark.parametrize(
+    ("cv", "n_tasks"), [(3, 5), (KFold(2), 4), (PredefinedSplit(np.arange(12) // 6), None)]
+)
+def test_the_number_of_folds_is_told_where_it_is_known(cv, n_tasks):
+    watching = Watching()
+    FineTunedFeatures(tuner(), cv=cv).set_callbacks(watching).fit_transform(TABLE, Y)
+    assert watching.begun[0].max_subtasks == n_tasks
+    assert watching.count("fit-estimator") == 1
 
 
 def test_activations_of_frozen_layers_are_a_pass_of_the_preparation():

@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone, is_classifier
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -189,8 +190,9 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
             If the estimator is no fine-tuner, if no folds can be made, or where its fit
             raises.
         """
-        n_folds = self.cv if isinstance(self.cv, Integral) else None
-        n_tasks = None if n_folds is None else 2 + n_folds
+        is_known = isinstance(self.cv, KFold | GroupKFold)
+        n_folds = self.cv.n_splits if is_known else self.cv
+        n_tasks = 2 + n_folds if isinstance(n_folds, Integral) else None
         given = {"X": X, "y": y, "sample_weight": sample_weight}
         with self._open_fit(n_tasks, name="fit-transform", **given) as task:
             table = self._fit_all(*given.values(), fit_params, task, groups, has_folds=True)
