@@ -1,7 +1,7 @@
 """The documentation site: its lists are complete, and the code of its pages runs."""
 
 import doctest
-import importlib
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -90,7 +90,10 @@ def test_code_of_pages_runs(tmp_path, monkeypatch):
     answers = dict(zip(map(str, new_paths), new_y, strict=True))
     names = {"ask": lambda path: answers[str(path)], "new_paths": [str(p) for p in new_paths]}
     names |= {"detector": Yolo(), "face_network": Faces()}
+    has_callbacks = importlib.util.find_spec("sklearn.callback") is not None
     for page in PAGES:
+        if page.name == "progress.rst" and not has_callbacks:  # scikit-learn < 1.9
+            continue
         blocks = re.findall(r"code-block:: python\n\n((?:   .*\n|\n)+)", page.read_text())
         for block in blocks:
             code = re.sub("^   ", "", block, flags=re.MULTILINE)

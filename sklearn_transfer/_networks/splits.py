@@ -1,5 +1,6 @@
 """Splits of networks at a module: the rest needs nothing but the activation there."""
 
+import copy
 import weakref
 from collections import Counter
 from contextlib import contextmanager
@@ -123,6 +124,21 @@ def exclude_others(module):
     """Context in which no other thread resumes this network from a split."""
     with _locks.setdefault(module, RLock()):
         yield
+
+
+def copy_resumed(network):
+    """Copy of a network in the middle of a training, where it may go on from a split."""
+    # What is resumed belongs to the training, and may hold a batch.
+    replaced = [vars(module).get("forward") for module in network.modules()]
+    replaced = [f for f in replaced if isinstance(f, (_Injection, _Passed))]
+    kept = [f for f in (network.entry, *replaced) if f is not None]
+    with exclude_others(network):
+        copied = copy.deepcopy(network, {id(f): f for f in kept})
+    copied.entry = None
+    for module in copied.modules():
+        if isinstance(vars(module).get("forward"), (_Injection, _Passed)):
+            del module.__dict__["forward"]
+    return copied
 
 
 class Resumption:

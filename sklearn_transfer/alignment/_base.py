@@ -78,7 +78,8 @@ class BaseAligner(TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEs
             Without a target nothing is adapted, and a UserWarning says so.
         """
         forget_fit(self)
-        self._learn(*validate_source_and_target(self, X, y, X_target, sample_domain))
+        with self._open_fit(X=X, y=y):
+            self._learn(*validate_source_and_target(self, X, y, X_target, sample_domain))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -106,17 +107,18 @@ class BaseAligner(TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEs
             All rows of X in their order, each mapped as its domain is.
         """
         forget_fit(self)
-        source, target, y_source = validate_source_and_target(
-            self, X, y, X_target, sample_domain
-        )
-        self._learn(source, target, y_source)
-        mapped = self._map_training(source)
-        if sample_domain is None:
-            return mapped
-        is_source = find_source_rows(X, y, sample_domain)
-        return _join_domains(
-            is_source, mapped, None if target is None else self._map_target(target)
-        )
+        with self._open_fit(X=X, y=y, name="fit-transform"):
+            source, target, y_source = validate_source_and_target(
+                self, X, y, X_target, sample_domain
+            )
+            self._learn(source, target, y_source)
+            mapped = self._map_training(source)
+            if sample_domain is None:
+                return mapped
+            is_source = find_source_rows(X, y, sample_domain)
+            return _join_domains(
+                is_source, mapped, None if target is None else self._map_target(target)
+            )
 
     def _learn(self, X_source, X_target, y_source):
         self.adapts_ = X_target is not None

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._modalities.samples import name_rows
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.columns._frames import is_null, list_values, split_columns
@@ -33,6 +34,8 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
     entries : {"samples", "texts", "categories"}, default="samples"
         What the extractor gets: entries as they are; those that are no strings, such as
         numbers, as text; or the words by which categories are known.
+    task : Task or None, default=None
+        The fit of the whole table, of which that of the extractor is a subtask.
 
     Attributes
     ----------
@@ -48,11 +51,12 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         Whether there is a column that marks missing rows.
     """
 
-    def __init__(self, extractor, n_components=30, column=None, entries="samples"):
+    def __init__(self, extractor, n_components=30, column=None, entries="samples", task=None):
         self.extractor = extractor
         self.n_components = n_components
         self.column = column
         self.entries = entries
+        self.task = task
 
     def fit(self, X, y=None):
         """Fit the extractor and the components."""
@@ -68,7 +72,9 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         if len(rows):
             given = None if y is None else _safe_indexing(y, rows)
             chosen = [samples[row] for row in rows]
-            with self._name_entries(rows):
+            task = NO_TASK if self.task is None else self.task
+            opened = task.open(f"fit-transform-{self.column}", inner=self.extractor_)
+            with self._name_entries(rows), opened:
                 features = self.extractor_.fit_transform(chosen, given)
             features, is_usable = _find_usable(features)
             if not is_usable.any():
@@ -152,6 +158,28 @@ class EmbeddedColumn(TransformerMixin, BaseEstimator):
         names = [f"{name}_{i}" for i in range(self._n_kept)]
         names += [f"{name}_missing"] if self.has_missing_ else []
         return np.asarray(names, dtype=object)
+
+
+@contextmanager
+def attach_task(transformer, task):
+    """Context in which extractors of a ColumnTransformer tell a task of their fits."""
+    _set_tasks(transformer.transformers, task)
+    try:
+        yield
+    finally:
+        _set_tasks(transformer.transformers, None)
+        _set_tasks(getattr(transformer, "transformers_", ()), None)
+
+
+def _set_tasks(steps, task):
+    for _, step, _ in steps:
+        if isinstance(step, EmbeddedColumn):
+            step.set_params(task=task)
+
+
+def count_extractors(steps):
+    """Number of extractors among the steps of a ColumnTransformer."""
+    return sum(isinstance(step, EmbeddedColumn) for _, step, _ in steps)
 
 
 def _find_present(samples):

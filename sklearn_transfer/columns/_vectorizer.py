@@ -18,6 +18,7 @@ from sklearn_transfer._validation import (
     shorten,
     suggest_near,
 )
+from sklearn_transfer.columns._blocks import attach_task, count_extractors
 from sklearn_transfer.columns._decisions import decide_column
 from sklearn_transfer.columns._frames import (
     as_table,
@@ -273,6 +274,7 @@ class MultimodalVectorizer(
             If a column can be taken in several ways. The message lists all such columns, and
             what to pass for each.
         """
+        given = X
         X, labels, names = self._label_columns(X, reset=True)
         specific, kinds = self._read_specific(names)
         decisions = self._decide(X, names, specific, kinds)
@@ -283,12 +285,15 @@ class MultimodalVectorizer(
             )
         self.transformer_ = ColumnTransformer(steps, sparse_threshold=0)
         self.transformer_.set_output(transform="default")
-        output = self.transformer_.fit_transform(X, y)
-        self.columns_ = [
-            Column(name, decision.kind, decision.reason)
-            for name, decision in zip(names, decisions, strict=True)
-        ]
-        self._records = dict(zip(labels, self.columns_, strict=True))
+        n_tasks = count_extractors(steps)
+        with self._open_fit(n_tasks, X=given, y=y, name="fit-transform") as task:
+            with attach_task(self.transformer_, task):
+                output = self.transformer_.fit_transform(X, y)
+            self.columns_ = [
+                Column(name, decision.kind, decision.reason)
+                for name, decision in zip(names, decisions, strict=True)
+            ]
+            self._records = dict(zip(labels, self.columns_, strict=True))
         return output
 
     def transform(self, X):

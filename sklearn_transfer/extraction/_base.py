@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._callbacks import NO_TASK, TakesCallbacks, count_parts
 from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._networks.opening import is_open, keep_record, open_backbone
 from sklearn_transfer._store.choice import choose_store
@@ -112,6 +112,47 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
             Ready to transform.
         """
         samples = self._check_samples(X, reset=True)
+        with self._open_fit(X=X, y=y):
+            self._learn(samples)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Features of each sample, as `fit` and `transform` give them.
+
+        Callbacks of scikit-learn 1.9 are told of the pass, in at most 100 parts of X.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            See the class for what a sample can be.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features), float32
+            One row per sample, in the order of X.
+
+        Raises
+        ------
+        ValueError
+            Where `fit` or `transform` raises.
+        """
+        kind = type(self)
+        if (
+            kind.fit is not _BasePretrained.fit
+            or kind.transform is not _BasePretrained.transform
+        ):
+            return super().fit_transform(X, y)  # of a subclass that does something else
+        samples = self._check_samples(X, reset=True)
+        n_parts = count_parts(len(samples))
+        with self._open_fit(n_parts, X=X, y=y, name="fit-transform") as task:
+            self._learn(samples)
+            return self._compute_features(samples, task)
+
+    def _learn(self, samples):
+        """Build the network and check the parameters."""
         backbone = self._open_backbone()
         self._resolve(backbone, self.layers)
         self._resolve_engine(backbone)
@@ -121,7 +162,6 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
         self.weights_sha256_ = backbone.weights_sha256
         self._reading = record_reading(self, backbone)
         keep_record(backbone, self._find_shelves())
-        return self
 
     def transform(self, X):
         """Features of each sample.
@@ -143,10 +183,13 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
             weights are not those seen in `fit` or recorded in the pickle.
         """
         self._validate_params()
-        samples = self._check_samples(X, reset=False)
+        return self._compute_features(self._check_samples(X, reset=False))
+
+    def _compute_features(self, samples, task=NO_TASK):
+        """Features of validated samples; parts of them are subtasks of `task`."""
         backbone = self._open_checked_backbone()
         taps = self._resolve(backbone, self.layers)
-        done = self._extract(samples, backbone, taps)
+        done = self._extract(samples, backbone, taps, task=task)
         return self._finish_features(backbone, taps, done.output, done.widths)[0]
 
     def precompute(self, X, layers=None):
@@ -363,7 +406,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
 
         return resolve_engine(self.engine, self.precision, backbone)
 
-    def _extract(self, samples, backbone, taps, collect=True):
+    def _extract(self, samples, backbone, taps, collect=True, task=NO_TASK):
         shelves = self._find_shelves()
         options = PassOptions(
             engine=self._resolve_engine(backbone),
@@ -376,6 +419,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
             signature=getattr(self, "_signature", None),
             shelves=shelves,
             advice="; with on_error='nan' the other rows are computed and this one is NaN",
+            task=task,
         )
         reader = self._make_reader(backbone)
         done = Extraction(samples, reader, self._store(), backbone, taps, options).run()

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._callbacks import TakesCallbacks, fit_and_transform
 from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
@@ -148,22 +148,56 @@ class ConSE(
         self : object
             Fitted.
         """
+        with self._open_fit(2, X=X, y=y) as task:
+            image = self._make_image()
+            with task.open("fit-image", inner=image):
+                self.image_ = image.fit(X)
+            self._embed_names(task)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X, y=None):
+        """Features of each image, as `fit` and `transform` give them.
+
+        Parameters
+        ----------
+        X : sequence of n_samples samples
+            Images as `PretrainedFeatures` takes them.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features), float32
+            As `transform` gives them.
+        """
+        with self._open_fit(2, X=X, y=y, name="fit-transform") as task:
+            self.image_ = self._make_image().fit(X)
+            self._embed_names(task)
+            with task.open("fit-transform-image", inner=self.image_):
+                logits = fit_and_transform(self.image_, X)
+            return self._place(logits)
+
+    def _make_image(self):
+        """The classifier of images, which gives logits."""
         image = self._get_image()
         if image.layers not in (None, "logits"):
             raise ValueError(
                 f"image has layers={shorten(image.layers)}, but probabilities of classes are"
                 " needed; leave it at None"
             )
-        self.image_ = clone(image).set_params(layers="logits").fit(X)
+        return clone(image).set_params(layers="logits")
+
+    def _embed_names(self, task):
+        """Learn the vectors of the classes."""
         self.class_names_ = self._name_classes()
-        text = PretrainedTextFeatures() if self.text is None else self.text
-        self.text_ = clone(text).fit(self.class_names_)
-        vectors = self.text_.transform(self.class_names_)
+        self.text_ = clone(PretrainedTextFeatures() if self.text is None else self.text)
+        with task.open("fit-transform-text", inner=self.text_):
+            vectors = fit_and_transform(self.text_, self.class_names_)
         vectors = vectors.toarray() if issparse(vectors) else np.asarray(vectors, dtype=float)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(norms == 0, 1.0, norms)
         self.class_vectors_ = vectors.astype(np.float32)
-        return self
 
     def _get_image(self):
         return PretrainedFeatures() if self.image is None else self.image
@@ -211,7 +245,10 @@ class ConSE(
             `image`, rows of images that cannot be read are NaN.
         """
         check_is_fitted(self)
-        logits = self.image_.transform(X)
+        return self._place(self.image_.transform(X))
+
+    def _place(self, logits):
+        """Places of images in the space of texts, from the logits of their classes."""
         probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
         n_outputs = probabilities.shape[1]
         if self.n_top is not None and self.n_top < n_outputs:

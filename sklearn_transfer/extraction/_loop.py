@@ -16,6 +16,7 @@ from itertools import islice
 import joblib
 import numpy as np
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.remarks import Remarks
 from sklearn_transfer._modalities.samples import label_row
@@ -62,6 +63,8 @@ class PassOptions:
     allocate : callable, default=numpy.empty
         Makes the matrix of features. Where samples differ in length and activations are kept
         as they are, its shape is (n_rows, None), and a vector is assigned to each row.
+    task : Task, default=NO_TASK
+        Its subtasks are parts of the samples.
     """
 
     engine: str
@@ -77,6 +80,7 @@ class PassOptions:
     shelves: object = ()
     content: str = "features"
     allocate: object = np.empty
+    task: object = NO_TASK
 
 
 class Extraction:
@@ -140,6 +144,7 @@ class Extraction:
         progress = show_progress(
             self.backbone.label, len(self.samples), self.reader.unit, self.options.verbose
         )
+        self.counter = self.options.task.count_rows(len(self.samples))
         with progress as self.bar, self.pool or nullcontext(), self.passes:
             try:
                 rows = self._copy_known()
@@ -306,6 +311,7 @@ class Extraction:
 
     def _show(self, n):
         self.bar.update(n)
+        self.counter.update(n)
         if self.options.verbose:
             self.bar.set_postfix(cached=self.n_cached, refresh=False)
 
@@ -318,6 +324,7 @@ class Extraction:
             ) from error
         self.bad.append((row, error))
         self.bar.update()
+        self.counter.update()
 
     def _settle_bad(self):
         if not self.bad:

@@ -13,7 +13,11 @@ from sklearn_transfer._networks.devices import single_precision
 from sklearn_transfer.finetuning import _autoencoder
 from sklearn_transfer.finetuning._inputs import Fixed, Rows
 from sklearn_transfer.finetuning.freezing.phases import Phase
-from sklearn_transfer.finetuning.freezing.policies import Frozen, copy_weights
+from sklearn_transfer.finetuning.freezing.policies import (
+    Frozen,
+    copy_weights,
+    restore_weights,
+)
 from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
 from sklearn_transfer.finetuning.loop.history import History
 from sklearn_transfer.finetuning.loop.net import TrainingNet
@@ -88,11 +92,13 @@ class AutoencoderTraining:
     """Training of an autoencoder on `payloads`, pixels where there is a `scaling`.
 
     `params` are the parameters of the estimator. `run` leaves `network`, in evaluation mode
-    on the CPU with its final weights, and the `history`.
+    on the CPU with its final weights, and the `history`. Epochs are subtasks of `task`;
+    ``describe(training)`` returns the attributes of an estimator fitted by what is reached.
     """
 
-    def __init__(self, payloads, scaling, params, device, seed):
+    def __init__(self, payloads, scaling, params, device, seed, *, task, describe):
         self.payloads, self.scaling, self.params = payloads, scaling, params
+        self.task, self.describe = task, describe
         self.device, self.seed = device, seed
         self.network, self.history = None, []
 
@@ -165,22 +171,35 @@ class AutoencoderTraining:
         if valid is not None:
             judged = "valid_loss"
             take_snapshot = partial(copy_weights, frozenset(), self.network)
+        history = History(judged, take_snapshot, self.history)
         loop = EpochLoop(
             net,
-            History(judged, take_snapshot, self.history),
+            history,
             patience=resolve_patience(self.params["early_stopping"]),
             verbose=self.params["verbose"],
             label="AutoencoderFeatures",
+            task=self.task,
+            collect=lambda: self.describe(self._copy_reached(history)),
         )
 
         @contextmanager
-        def begin_phase(phase):
+        def begin_phase(phase, task):
             feed = Feed(valid=valid, format=make_format(self.scaling))
             net.begin_phase(feed, phase, len(train))
             yield train
 
         phases = [Phase("train", Frozen(), self.params["max_epochs"])]
         loop.run(phases, begin_phase, len(train))
+
+    def _copy_reached(self, history):
+        """Training that ends with the epochs so far, with a network of its own."""
+        found = copy.copy(self)
+        found.network = copy.deepcopy(self.network)
+        if history.best_weights is not None:
+            restore_weights(found.network, history.best_weights)
+        found.network = found.network.to("cpu").eval()
+        found.history = [dict(entry) for entry in self.history]
+        return found
 
 
 def resolve_architecture(architecture, shape):

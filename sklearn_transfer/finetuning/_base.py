@@ -1,5 +1,6 @@
 """The estimator that classification and regression share."""
 
+import copy
 import warnings
 from abc import abstractmethod
 from dataclasses import replace
@@ -8,13 +9,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 
-from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._callbacks import NO_TASK, TakesCallbacks
 from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
 from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
 from sklearn_transfer.finetuning._columns import ReadsColumns
-from sklearn_transfer.finetuning._domains import check_no_marks, read_domains
+from sklearn_transfer.finetuning._domains import check_no_marks, read_domains, take_source
 from sklearn_transfer.finetuning._outputs import NetworkOutputs
 from sklearn_transfer.finetuning._parameters import FineTunerParameters
 from sklearn_transfer.finetuning._persistence import Saved
@@ -110,15 +111,18 @@ class _BaseFineTuned(
         """
         forget_fit(self)
         target = {"X_target": X_target, "y_target": y_target, "sample_domain": sample_domain}
-        self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, **target)
+        n_tasks = count_tasks(self.schedule, self.max_epochs)
+        source = take_source(X, y, sample_weight, sample_domain)
+        with self._open_fit(n_tasks, **source) as task:
+            self._fit(X, y, sample_weight, task, X_val=X_val, y_val=y_val, **target)
         return self
 
-    def _fit(self, X, y, sample_weight, *, X_val=None, y_val=None, **target):
+    def _fit(self, X, y, sample_weight, task, *, X_val=None, y_val=None, **target):
         self._check_precision()
         domains = read_domains(self, X, y, sample_weight, reset=True, **target)
         self._learn_targets(domains)
         self._check_adapt(domains)
-        run_here(self._train, self._make_parts(domains, X_val, y_val))
+        run_here(self._train, self._make_parts(domains, X_val, y_val), task)
 
     def _partial_fit(self, X, y, classes, sample_weight, **target):
         self._check_precision()
@@ -147,8 +151,8 @@ class _BaseFineTuned(
                 stacklevel=5,
             )
 
-    def _train(self, parts):
-        self._keep(self._make_fitting(parts).run())
+    def _train(self, parts, task):
+        self._keep(self._make_fitting(parts, task).run())
 
     def _train_further(self, parts, is_first):
         from sklearn_transfer.finetuning.loop.fitting import Fitting
@@ -220,7 +224,7 @@ class _BaseFineTuned(
             "pass X_val and y_val, or early_stopping=False",
         )
 
-    def _make_fitting(self, parts):
+    def _make_fitting(self, parts, task=NO_TASK):
         """`Fitting` of a fresh copy of the network."""
         import torch
 
@@ -234,7 +238,14 @@ class _BaseFineTuned(
         with torch.inference_mode(False):
             network = make_network(backbone, n_outputs, owns_head)
         backbone = make_embedding_backbone(backbone, network)
-        return Fitting(self, self._targets, backbone, network, parts, self._seed)
+        return Fitting(self, self._targets, backbone, network, parts, self._seed, task)
+
+    def _describe_reached(self, fitting):
+        """Attributes of an estimator that is fitted by what a fitting has reached."""
+        reached = copy.copy(self)
+        reached._keep(fitting)
+        reached._net = None  # that of the training, whose network changes
+        return vars(reached)
 
     def _keep(self, fitting):
         """Take over what a fitting has made."""
@@ -311,3 +322,9 @@ class _BaseFineTuned(
             tags.input_tags.three_d_array = True
             tags.input_tags.string = True
         return tags
+
+
+def count_tasks(schedule, n_epochs):
+    """Largest number of subtasks of a fit: the epochs, and what prepares each phase."""
+    n_phases = {"constant": 1, "lp-ft": 2}.get(schedule, 2 + n_epochs // 2)
+    return n_phases + n_epochs

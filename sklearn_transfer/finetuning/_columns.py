@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._modalities.samples import take_samples
 from sklearn_transfer._store.digests import digest
@@ -175,15 +176,16 @@ class ColumnReading(ReadsAsFeatures):
         )
         return present
 
-    def embed_frozen(self, samples):
+    def embed_frozen(self, samples, task=NO_TASK):
         """Features of entries before any training, NaN where one is missing, and digests."""
         if self.is_numeric:
             return samples, [digest(row) for row in samples + 0.0]
         reader = self._make_reader(self._load_backbone()[0])
         present = self.find_missing(samples, reader, "row {}".format)
         if present is None:
-            return self._embed_frozen(samples)
-        features, digests = self._embed_frozen(take_samples(samples, np.flatnonzero(present)))
+            return self._embed_frozen(samples, task=task)
+        there = take_samples(samples, np.flatnonzero(present))
+        features, digests = self._embed_frozen(there, task=task)
         found = np.full((len(samples), features.shape[1]), np.nan, dtype=np.float32)
         found[present], digests = features, iter(digests)
         return found, [next(digests) if is_there else b"missing" for is_there in present]
@@ -441,14 +443,14 @@ class ReadsColumns(ReadsAsFeatures):
             found[name] = _fusion.make_example(inner, reader, own[name], n_rows)
         return found
 
-    def _embed_start(self, samples, n_outputs=1):
+    def _embed_start(self, samples, n_outputs=1, task=NO_TASK):
         """Features and digests of `_embed_frozen`, and which of these are plain numbers."""
         if not has_columns(self):
-            features, digests = self._embed_frozen(samples, n_outputs)
+            features, digests = self._embed_frozen(samples, n_outputs, task)
             return features, digests, np.zeros(features.shape[1], dtype=bool)
         features, digests, are_numbers = [], [], []
         for name, reading in self._list_readings().items():
-            found, own = reading.embed_frozen(samples.columns[name])
+            found, own = reading.embed_frozen(samples.columns[name], task)
             features.append(found)
             digests.append(own)
             are_numbers.append(np.full(found.shape[1], reading.is_numeric))

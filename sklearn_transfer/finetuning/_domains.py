@@ -1,6 +1,7 @@
 """Source and target of a fit: samples of both, and the few labels of the target."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -84,6 +85,22 @@ def read_domains(
     if estimator._get_source().preprocess is None:
         _check_same_shape(found.source.samples, found.labeled.samples)
     return found
+
+
+def take_source(X, y, sample_weight, sample_domain):
+    """Arguments of a fit without the rows of the target, as a dict, for callbacks.
+
+    Where both domains are stacked they are functions that return them.
+    """
+    given = {"X": X, "y": y, "sample_weight": sample_weight}
+    if sample_domain is None:
+        return given
+
+    def take(values):
+        rows = np.flatnonzero(find_source_rows(X, get_first_column(y), sample_domain))
+        return take_targets(values, rows)
+
+    return {n: None if v is None else partial(take, v) for n, v in given.items()}
 
 
 def check_no_marks(domains):

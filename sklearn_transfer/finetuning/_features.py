@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone, is_classifier
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -156,7 +157,8 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
         TypeError, ValueError
             If the estimator is no fine-tuner, or where its fit raises.
         """
-        self._fit_all(X, y, sample_weight, fit_params)
+        with self._open_fit(2, X=X, y=y, sample_weight=sample_weight) as task:
+            self._fit_all(X, y, sample_weight, fit_params, task)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -188,11 +190,16 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
             If the estimator is no fine-tuner, if no folds can be made, or where its fit
             raises.
         """
-        table = self._fit_all(X, y, sample_weight, fit_params, groups, has_folds=True)
-        features = np.empty((len(table.weights), self.n_components_), dtype=np.float32)
-        for fold in np.unique(self.folds_):
-            held = self.folds_ == fold
-            features[held] = self._fit_fold(table, np.flatnonzero(~held), fit_params)[held]
+        is_known = isinstance(self.cv, KFold | GroupKFold)
+        n_folds = self.cv.n_splits if is_known else self.cv
+        n_tasks = 2 + n_folds if isinstance(n_folds, Integral) else None
+        given = {"X": X, "y": y, "sample_weight": sample_weight}
+        with self._open_fit(n_tasks, name="fit-transform", **given) as task:
+            table = self._fit_all(*given.values(), fit_params, task, groups, has_folds=True)
+            features = np.empty((len(table.weights), self.n_components_), dtype=np.float32)
+            for fold in np.unique(self.folds_):
+                held, rows = self.folds_ == fold, np.flatnonzero(self.folds_ != fold)
+                features[held] = self._fit_fold(table, rows, fit_params, task)[held]
         return features
 
     def transform(self, X):
@@ -229,7 +236,7 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
         names = [f"tuned_{i}" for i in range(self.n_components_)]
         return np.asarray(names, dtype=object)
 
-    def _fit_all(self, X, y, sample_weight, fit_params, groups=None, has_folds=False):
+    def _fit_all(self, X, y, sample_weight, fit_params, task, groups=None, has_folds=False):
         """Fit the network of all rows; returns the `_Table` that it was fitted on."""
         forget_fit(self)
         if "sample_domain" in fit_params:
@@ -241,7 +248,9 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
         table = _Table(tuner, X, y, sample_weight)
         tuner._draw_seed()
         n_outputs = 2 if is_classifier(tuner) else 1
-        frozen, digests, are_numbers = tuner._embed_start(table.samples, n_outputs)
+        with task.open("prepare", None) as first:
+            frozen, *rest = tuner._embed_start(table.samples, n_outputs, first)
+        digests, are_numbers = rest
         if has_folds:  # before any training, so that an error comes at once
             self.folds_ = divide_into_folds(join_rows(digests, groups), self.cv, table.weights)
         # Networks leave numbers of the table as they are, whose unit must not matter.
@@ -249,7 +258,9 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
         self._scale = np.where(are_numbers, scale, 1.0)
         table.scores = compute_scores(frozen / self._scale, table.weights, self.n_components)
         self.n_components_ = table.scores.shape[1]
-        self.estimator_ = clone(tuner).fit(X, y, sample_weight, **fit_params)
+        self.estimator_ = clone(tuner)
+        with task.open("fit-estimator", inner=self.estimator_):
+            self.estimator_.fit(X, y, sample_weight, **fit_params)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -257,11 +268,12 @@ class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, 
         self._rotation = find_rotation(tuned, table.scores, table.weights)
         return table
 
-    def _fit_fold(self, table, rows, fit_params):
+    def _fit_fold(self, table, rows, fit_params, task):
         """Features of all rows, of a network trained on some of them."""
         tuner = clone(table.tuner)
         try:
-            tuner.fit(*table.take(rows), **fit_params)
+            with task.open("fold", inner=tuner):
+                tuner.fit(*table.take(rows), **fit_params)
         except ValueError as error:
             error.add_note(
                 f"while a network was trained on {len(rows)} of {len(table.weights)} rows, as"

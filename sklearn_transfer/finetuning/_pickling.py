@@ -14,6 +14,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
 
+from sklearn_transfer._callbacks import remove_callbacks
+
 # Equal in all versions of Python, so that those of a newer one can be read by an older one.
 _PROTOCOL = 5
 # Arrays of these kinds are bytes and a name of their type.
@@ -243,7 +245,7 @@ class Pickled:
 
     def _get_pickled_state(self):
         """Attributes that a pickle holds."""
-        return dict(vars(self))
+        return dict(remove_callbacks(vars(self)))
 
     def __getstate__(self):
         return self._get_pickled_state() if is_pickled(self) else super().__getstate__()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.text.samples import warn_of_paths
 from sklearn_transfer._validation import shorten
@@ -177,10 +178,11 @@ class ReadsAsFeatures:
             )
         return self._make_reader(backbone).make_augmentation(self.augment)
 
-    def _embed_frozen(self, samples, n_outputs=1):
+    def _embed_frozen(self, samples, n_outputs=1, task=NO_TASK):
         """Features that the head would get before any training, and digests of the samples.
 
-        No target is known, so that a network made for the outputs has `n_outputs` of them.
+        No target is known, so that a network made for the outputs has `n_outputs` of them. The
+        pass is a subtask of `task`.
         """
         from sklearn_transfer.finetuning._network import Network, make_embedding_backbone
         from sklearn_transfer.finetuning.freezing.prefix import EMBEDDING_TAP, extract
@@ -189,7 +191,7 @@ class ReadsAsFeatures:
         if owns_head:
             backbone = make_embedding_backbone(backbone, Network(backbone, n_outputs, True))
         reader = self._make_reader(backbone)
-        features = extract(self, reader, samples, backbone, EMBEDDING_TAP)
+        features = extract(self, reader, samples, backbone, EMBEDDING_TAP, task=task)
         # Numbers that differ by the sign of a zero are equal.
         samples = samples + 0.0 if self._takes_rows() else samples
         digests = map(reader.known_digest, samples)

@@ -104,7 +104,7 @@ default="tf_efficientnet_lite0"
         Called while training, as instances or (name, instance); copies that share their
         parameters are used. `net.history` has "valid_loss" and "valid_score". What they raise
         reaches the caller, so Optuna's `SkorchPruningCallback` works in `fit`. Those that set
-        the learning rate or score by themselves are refused.
+        the learning rate or score are refused. `set_callbacks` takes those of scikit-learn.
     net_params : dict or None, default=None
         Further parameters of skorch's net, except those that the estimator sets, such as
         `{"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}` or `{"compile": True}`.

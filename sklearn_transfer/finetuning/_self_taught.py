@@ -1,5 +1,7 @@
 """Features that are learned from samples without labels."""
 
+import copy
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -247,22 +249,39 @@ class AutoencoderFeatures(
         FloatingPointError
             If the error of reconstruction is NaN or infinite.
         """
+        forget_fit(self)
+        # What prepares the epochs is one task more.
+        with self._open_fit(self.max_epochs + 1, X=X, y=y) as task:
+            self._train(X, task)
+        return self
+
+    def _train(self, X, task):
         from sklearn_transfer._networks.devices import resolve_device
         from sklearn_transfer.finetuning import _autoencoder_training
 
-        forget_fit(self)
         hidden = self._read_hidden()
         payloads = self._read_payloads(self._check_samples(X, reset=True), 0)
         self._scaling = None
         if self.preprocess == "auto":
             self._scaling = _autoencoder_training.compute_channel_statistics(payloads)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        params = {**self.get_params(deep=False), "hidden": hidden}
+        shape = payloads.shape[1:]
         training = _autoencoder_training.AutoencoderTraining(
-            payloads, self._scaling, params, resolve_device(self.device), seed
+            payloads,
+            self._scaling,
+            {**self.get_params(deep=False), "hidden": hidden},
+            resolve_device(self.device),
+            seed,
+            task=task,
+            describe=partial(self._describe_reached, shape),
         )
-        self._keep(training.run(), payloads.shape[1:])
-        return self
+        self._keep(training.run(), shape)
+
+    def _describe_reached(self, shape, training):
+        """Attributes of an estimator that is fitted by what a training has reached."""
+        reached = copy.copy(self)
+        reached._keep(training, shape)
+        return vars(reached)
 
     def _read_hidden(self):
         if self.hidden is None:

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import unique_labels
 
+from sklearn_transfer._callbacks import NO_TASK, fit_and_transform
 from sklearn_transfer._validation import check_array, column_or_1d, format_list, shorten
 from sklearn_transfer.heads._rows import normalize_rows
 
@@ -27,10 +28,12 @@ class Describer:
         It has `transform`. None: texts are refused.
     is_fitted : bool
         Whether it is used as it is; otherwise a clone is fitted on the first texts.
+    task : Task, default=NO_TASK
+        That fit is a subtask of it.
     """
 
-    def __init__(self, estimator, is_fitted=False):
-        self.estimator, self.is_fitted = estimator, is_fitted
+    def __init__(self, estimator, is_fitted=False, task=NO_TASK):
+        self.estimator, self.is_fitted, self.task = estimator, is_fitted, task
 
     def embed(self, texts):
         """Vector of length one for each text."""
@@ -41,9 +44,11 @@ class Describer:
                 "texts into vectors in the space of X, or give the vectors themselves"
             )
         if not self.is_fitted:
-            self.estimator = clone(self.estimator).fit(texts, None)
-            self.is_fitted = True
-        vectors = self.estimator.transform(texts)
+            self.estimator, self.is_fitted = clone(self.estimator), True
+            with self.task.open("fit-describer", inner=self.estimator):
+                vectors = fit_and_transform(self.estimator, texts)
+        else:
+            vectors = self.estimator.transform(texts)
         vectors = vectors.toarray() if issparse(vectors) else vectors
         vectors = check_array(vectors, dtype=np.float64, input_name="output of describer")
         return normalize_rows(vectors.copy())
@@ -187,5 +192,5 @@ def warn_of_no_attributes():
         "ZeroShotClassifier got no attributes, so it knows the classes of y and no other: "
         "pass fit(..., attributes=attributes)",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )

@@ -173,7 +173,8 @@ class PrototypeClassifier(
             With one row per class in `prototypes_`.
         """
         forget_fit(self)
-        return self._learn(X, y, None, sample_weight)
+        with self._open_fit(X=X, y=y, sample_weight=sample_weight):
+            return self._learn(X, y, None, sample_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._callbacks import NO_TASK, TakesCallbacks
 from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._validation import (
     as_target,
@@ -227,9 +227,14 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, LinksToDocumentation, 
             Fitted.
         """
         forget_fit(self)
+        with self._open_fit(1, X=X, y=y) as task:
+            self._fit(X, y, attributes, task)
+        return self
+
+    def _fit(self, X, y, attributes, task):
         if self.method == "cosine":
             require_attributes(attributes)
-        described = None if attributes is None else self._read(attributes, reset=True)
+        described = None if attributes is None else self._read(attributes, task, reset=True)
         X, seen, codes = self._validate(X, y, described)
         self._describe_classes(seen, described)
         self._center = self._choose_center(X)
@@ -238,12 +243,13 @@ class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, LinksToDocumentation, 
             self._learn(rows, codes, known=attributes is not None)
         else:
             self._compare(rows, codes)
-        return self
 
-    def _read(self, attributes, reset=False):
+    def _read(self, attributes, task=NO_TASK, reset=False):
         """Labels, sorted, and their vectors; `reset` keeps the describer of texts."""
         is_fitted = hasattr(self, "describer_")
-        describer = Describer(self.describer_ if is_fitted else self.describer, is_fitted)
+        describer = Describer(
+            self.describer_ if is_fitted else self.describer, is_fitted, task
+        )
         described = read_descriptions(attributes, describer)
         if reset and describer.is_fitted:
             self.describer_ = describer.estimator

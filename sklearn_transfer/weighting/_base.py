@@ -69,26 +69,31 @@ class BaseWeighter(TakesCallbacks, LinksToDocumentation, BaseEstimator):
             UserWarning says so.
         """
         forget_fit(self)
-        source, target, y = validate_source_and_target(self, X, y, X_target, sample_domain)
-        self._check_source(len(source))
-        weights = np.ones(len(source))
-        if target is not None:
-            strays, target = self._split_strays(source, target)
-            estimate = (
-                partial(self._estimate_beside, strays) if strays.any() else self._estimate
-            )
-            weights = estimate(source, target, y)
-        self.mean_weight_ = float(weights.mean())
-        if self.mean_weight_ == 0:
-            self._warn_of_zero()
+        with self._open_fit(self._count_tasks(), X=X, y=y):
+            source, target, y = validate_source_and_target(self, X, y, X_target, sample_domain)
+            self._check_source(len(source))
             weights = np.ones(len(source))
-        self.weights_ = weights / weights.mean()
-        self.ess_ = compute_effective_size(self.weights_)
-        if self.ess_ < _FEW * len(source):
-            self._warn_of_few()
-        elif 0 < self.mean_weight_ < _FEW:
-            self._warn_of_little()
+            if target is not None:
+                strays, target = self._split_strays(source, target)
+                estimate = (
+                    partial(self._estimate_beside, strays) if strays.any() else self._estimate
+                )
+                weights = estimate(source, target, y)
+            self.mean_weight_ = float(weights.mean())
+            if self.mean_weight_ == 0:
+                self._warn_of_zero()
+                weights = np.ones(len(source))
+            self.weights_ = weights / weights.mean()
+            self.ess_ = compute_effective_size(self.weights_)
+            if self.ess_ < _FEW * len(source):
+                self._warn_of_few()
+            elif 0 < self.mean_weight_ < _FEW:
+                self._warn_of_little()
         return self
+
+    def _count_tasks(self):
+        """Largest number of steps of which `_estimate` tells callbacks."""
+        return 0
 
     def _split_strays(self, source, target):
         """Mask of source rows far from all others, and the target without such rows."""

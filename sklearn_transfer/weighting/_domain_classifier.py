@@ -160,7 +160,11 @@ class DomainClassifierWeights(RatioWeighter):
         """A clone of the classifier that tells one domain from the other, calibrated."""
         n, m = len(X_source), len(X_target)
         model = self._wrap_in_calibration(clone(model), n, m)
-        return model.fit(np.concatenate([X_source, X_target]), np.repeat([0, 1], [n, m]))
+        with self._find_task().open("fit-classifier", inner=model):
+            return model.fit(np.concatenate([X_source, X_target]), np.repeat([0, 1], [n, m]))
+
+    def _count_tasks(self):
+        return self.cv + 1
 
     def _wrap_in_calibration(self, model, n, m):
         """Wrap the classifier in a calibration if one is asked for."""

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._callbacks import NO_TASK, TakesCallbacks, fit_and_transform
 from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
 from sklearn_transfer._tables import BY_REPRESENTATION, explain_samples
@@ -41,37 +41,42 @@ _ROUTED = (
 )
 
 
-def combine_weights(owner, X, y, X_target, sample_weight):
+def combine_weights(owner, X, y, X_target, sample_weight, task=NO_TASK):
     """Fitted weighter and representation, and the product of the user's weights and theirs.
 
     The product has mean 1. Rows that the user gives no weight are seen by neither.
     """
     if sample_weight is None:
-        weighter, representation = fit_weighter(owner, X, y, X_target)
+        weighter, representation = fit_weighter(owner, X, y, X_target, task)
         return weighter, representation, weighter.weights_
     kept = np.flatnonzero(sample_weight)
     if len(kept) < len(sample_weight):
         X, y = _safe_indexing(X, kept), None if y is None else _safe_indexing(y, kept)
-    weighter, representation = fit_weighter(owner, X, y, X_target)
+    weighter, representation = fit_weighter(owner, X, y, X_target, task)
     weights = sample_weight / sample_weight.max()
     weights[kept] *= weighter.weights_
     return weighter, representation, weights / weights.mean()
 
 
-def fit_weighter(owner, X, y, X_target):
+def fit_weighter(owner, X, y, X_target, task=NO_TASK):
     """Fitted clones of a weighter and, where there is one, of a representation.
 
-    `owner` has both as parameters. The representation learns from the source alone.
+    `owner` has both as parameters. The representation learns from the source alone. Both fits
+    are subtasks of `task`.
     """
     weighter = KMM() if owner.weighter is None else clone(owner.weighter)
     if owner.representation is None:
         tables = {"X": X, "X_target": getattr(X_target, "X", X_target)}
         with explain_samples(type(owner).__name__, BY_REPRESENTATION, **tables):
             _check_table(owner, X)
-            return weighter.fit(X, y, X_target=X_target), None
-    representation = clone(owner.representation).fit(X, y)
+            with task.open("fit-weighter", inner=weighter):
+                return weighter.fit(X, y, X_target=X_target), None
+    representation = clone(owner.representation)
+    with task.open("fit-representation", inner=representation):
+        features = fit_and_transform(representation, X, y)
     target = None if X_target is None else representation.transform(X_target)
-    return weighter.fit(representation.transform(X), y, X_target=target), representation
+    with task.open("fit-weighter", inner=weighter):
+        return weighter.fit(features, y, X_target=target), representation
 
 
 def _check_table(owner, X):
@@ -250,12 +255,15 @@ class ImportanceWeighted(
         X, y, target, params = self._split_and_route(X, y, X_target, sample_domain, params)
         if sample_weight is not None:
             sample_weight = validate_sample_weight(sample_weight, X)
-        found = combine_weights(self, X, y, target, sample_weight)
-        self.weighter_, self.representation_, self.weights_ = found
-        self.ess_ = compute_effective_size(self.weights_)
-        scale = 1.0 if sample_weight is None else sample_weight.mean()
-        weights = scale * self.weights_
-        self.estimator_ = fit_with_weights(self.estimator, X, y, weights, **params)
+        n_tasks = 2 if self.representation is None else 3
+        with self._open_fit(n_tasks, X=X, y=y, sample_weight=sample_weight) as task:
+            found = combine_weights(self, X, y, target, sample_weight, task)
+            self.weighter_, self.representation_, self.weights_ = found
+            self.ess_ = compute_effective_size(self.weights_)
+            scale = 1.0 if sample_weight is None else sample_weight.mean()
+            self.estimator_ = fit_with_weights(
+                self.estimator, X, y, scale * self.weights_, task=task, **params
+            )
         return self
 
     def _split_and_route(self, X, y, X_target, sample_domain, params):
@@ -270,7 +278,8 @@ class ImportanceWeighted(
 
     def _select_metadata(self, method, params):
         """Return the metadata that the inner `method` asks for."""
-        _raise_for_params(params, self, method, allow=["X_target"])
+        own = {name: value for name, value in params.items() if name != "X_target"}
+        _raise_for_params(own, self, method)
         if not _routing_enabled():
             return {}
         params = {name: value for name, value in params.items() if value is not None}

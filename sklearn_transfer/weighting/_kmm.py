@@ -200,6 +200,9 @@ class KMM(BaseWeighter):
         self.n_components = n_components
         self.random_state = random_state
 
+    def _count_tasks(self):
+        return self.max_iter
+
     def _check_source(self, n):
         self._build_region(n)
 
@@ -263,7 +266,8 @@ class KMM(BaseWeighter):
         if n_components is not None and n_components < len(problem.X):
             solved, kept = self._approximate(problem, T, n_components)
             self.approximation_error_ = max(0.0, 1 - kept / trace) if trace else 0.0
-        solution = solve(solved, self.tol, self.max_iter, whole=self.solver == "full")
+        is_whole, task = self.solver == "full", self._find_task()
+        solution = solve(solved, self.tol, self.max_iter, whole=is_whole, task=task)
         self._warn_of_gap(solution, solved)
         if solved is problem:
             return solution

@@ -213,10 +213,18 @@ class LabelShiftWeights(BaseWeighter):
             if len(seen) == 1:
                 source[held] = _build_certain(seen[0], n_classes)
             else:
-                fitted = clone(model).fit(X[~held], codes[~held])
+                fitted = self._fit_classifier(model, X[~held], codes[~held])
                 source[held] = predict_log_probabilities(fitted, X[held], n_classes)
-        self.estimator_ = clone(model).fit(X, codes)
+        self.estimator_ = self._fit_classifier(model, X, codes)
         return source, predict_log_probabilities(self.estimator_, X_target, n_classes)
+
+    def _fit_classifier(self, model, X, codes):
+        fitted = clone(model)
+        with self._find_task().open("fit-classifier", inner=fitted):
+            return fitted.fit(X, codes)
+
+    def _count_tasks(self):
+        return self.cv + 1
 
     def _solve_em(self, source, codes, target):
         source, target = np.maximum(source, -_CERTAIN), np.maximum(target, -_CERTAIN)

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._validation import accepts_weights, get_weight_request
 
 _OF_DOMAINS = {"sample_weight", "X_target", "sample_domain"}
@@ -58,10 +59,10 @@ def _close_requests(routing):
                 request.add_request(param=name, alias=False)
 
 
-def fit_with_weights(estimator, X, y, weights, **params):
+def fit_with_weights(estimator, X, y, weights, *, task=NO_TASK, **params):
     """Fitted clone of `estimator`, the same whether metadata routing is on or off.
 
-    `params` is further metadata, which it routes.
+    `params` is further metadata, which it routes. The fit is a subtask of `task`.
     """
     own = {
         type(part) for part in _iterate_parts(estimator) if hasattr(part, "_metadata_request")
@@ -71,13 +72,16 @@ def fit_with_weights(estimator, X, y, weights, **params):
     with config_context(enable_metadata_routing=routed):
         if routed:
             _answer_requests(estimator, True)
-            estimator.fit(X, y, sample_weight=weights, **params)
+            with task.open("fit-estimator", inner=estimator):
+                estimator.fit(X, y, sample_weight=weights, **params)
             _unguard(estimator)
             _withdraw_requests(estimator, own)
             return estimator
         # Some meta-estimators and classes from elsewhere refuse weights where it is on.
         _keep_target_scorers(estimator)
-        estimator.fit(X, y, **dict.fromkeys(_list_names(estimator), weights), **params)
+        named = dict.fromkeys(_list_names(estimator), weights)
+        with task.open("fit-estimator", inner=estimator):
+            estimator.fit(X, y, **named, **params)
         _unguard(estimator)
         return estimator
 
@@ -252,7 +256,8 @@ def _iterate_reachable(value, seen=None):
         inner = value.ravel()
     elif _holds_estimators(value):
         yield value
-        inner = vars(value).values()
+        # Callbacks are of the user, and so are the estimators and scorers that they hold.
+        inner = [held for name, held in vars(value).items() if name != "_skl_callbacks"]
     else:
         return
     if id(value) not in seen:

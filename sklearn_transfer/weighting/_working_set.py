@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer.weighting._box_slab import (
     Region,
     WarmStart,
@@ -95,12 +96,13 @@ class Problem:
         return Solution(x, gradient, objective, self.region.compute_gap(x, gradient), n_iter)
 
 
-def solve(problem, tol, max_iter, whole=False):
+def solve(problem, tol, max_iter, whole=False, task=NO_TASK):
     """Minimize until the gap is at most tol of the objective, or max_iter rounds are over.
 
     A round solves the problem over the rows between the bounds and those that most want to
     leave one; the kernel's columns of rows that moved then bring the gradient up to date.
-    `whole` takes all rows in each round.
+    `whole` takes all rows in each round. Rounds are subtasks of `task`, whose callbacks may
+    end them.
     """
     matrix = _Matrix(problem)
     x = problem.build_start()
@@ -116,8 +118,12 @@ def solve(problem, tol, max_iter, whole=False):
             if whole
             else _choose_working_set(x, gradient, problem.region, size)
         )
-        x, gradient = _solve_rows(matrix, x, gradient, rows, 0.3 * allowed)
+        with task.open("round") as round_task:
+            x, gradient = _solve_rows(matrix, x, gradient, rows, 0.3 * allowed)
         size = min(2 * size, _LARGEST)
+        if round_task.is_stopped:
+            n_iter += 1
+            break
     return problem.build_result(x, n_iter)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from sklearn_transfer._callbacks import NO_TASK, count_parts
 from sklearn_transfer._modalities.payloads import InputFormat
 from sklearn_transfer._modalities.readers import Reader
 from sklearn_transfer._networks.engines.choice import resolve_engine
@@ -25,10 +26,13 @@ EMBEDDING_TAP = Tap("embedding", "", "auto", "embedding")
 _PREDICTED = 64
 
 
-def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_row):
+def extract(
+    estimator, reader, samples, backbone, tap, row_label=_inputs.label_row, task=NO_TASK
+):
     """Activations of a frozen network, float32 (n_samples, n_values).
 
-    Those of samples that differ in length are `KeptArrays` of a vector for each.
+    Those of samples that differ in length are `KeptArrays` of a vector for each. The pass is a
+    subtask of `task`.
     """
 
     def allocate(shape, dtype):
@@ -37,15 +41,17 @@ def extract(estimator, reader, samples, backbone, tap, row_label=_inputs.label_r
             return _inputs.KeptArrays(folder, shape[0])
         return _inputs.allocate(shape, dtype, folder)
 
-    options = PassOptions(
-        engine=resolve_engine(estimator.engine, "float32", backbone),
-        n_threads=count_threads(estimator.n_jobs),
-        row_label=row_label,
-        content="activations",
-        allocate=allocate,
-    )
     store = choose_store(estimator.cache, activations=True)
-    return Extraction(samples, reader, store, backbone, [tap], options).run().output
+    with task.open("pass", count_parts(len(samples))) as rows:
+        options = PassOptions(
+            engine=resolve_engine(estimator.engine, "float32", backbone),
+            n_threads=count_threads(estimator.n_jobs),
+            row_label=row_label,
+            content="activations",
+            allocate=allocate,
+            task=rows,
+        )
+        return Extraction(samples, reader, store, backbone, [tap], options).run().output
 
 
 class FrozenPrefix:
@@ -60,10 +66,13 @@ class FrozenPrefix:
         name = boundary.removeprefix("body.")
         self.tap = EMBEDDING_TAP if split is None else Tap("module", name, "raw", name)
 
-    def compute_activations(self, estimator, reader, samples, row_label=_inputs.label_row):
+    def compute_activations(
+        self, estimator, reader, samples, row_label=_inputs.label_row, task=NO_TASK
+    ):
         """Activation of each sample, float32 (n_samples, ...), from the store where it is.
 
-        They are `Ragged` inputs where samples differ in length.
+        They are `Ragged` inputs where samples differ in length. The pass is a subtask of
+        `task`.
         """
         is_ragged = self.split is not None and reader.format.is_ragged
         if is_ragged:  # first, since it refuses sounds that take several passes
@@ -75,7 +84,7 @@ class FrozenPrefix:
                 row_label,
                 warns=False,  # as the extraction does
             )
-        found = extract(estimator, reader, samples, self.backbone, self.tap, row_label)
+        found = extract(estimator, reader, samples, self.backbone, self.tap, row_label, task)
         if self.split is None:
             return found
         if not is_ragged:

@@ -27,6 +27,9 @@ class NumberInputs:
     def read(self):
         """Nothing is left to read."""
 
+    def attach(self, task):
+        """There are no passes of which a task could be told."""
+
     def make_noise(self, n_rows):
         """Network input of random numbers."""
         return make_number_example(self.backbone.device, n_rows)
@@ -72,6 +75,11 @@ class ColumnInputs(BaseFitInputs):
         self.columns = {name: self._make_column(name) for name in self.readings}
         self.format = make_format({name: c.format for name, c in self.columns.items()})
         self.signature = None
+
+    def attach(self, task):
+        """Have passes of all columns from now on be subtasks of a task."""
+        for column in self.columns.values():
+            column.attach(task)
 
     def _choose_augmented(self):
         """Turn augmentation off for columns that know none; one column has to know it."""

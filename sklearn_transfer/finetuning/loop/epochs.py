@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._modalities.remarks import telling_once
 from sklearn_transfer._process.allocator import keep_memory
 from sklearn_transfer._process.locks import RLock
@@ -32,19 +33,33 @@ class EpochLoop:
         Whether to show a progress bar.
     label : str, default=""
         What the bar is called.
+    task : Task, default=NO_TASK
+        Its subtasks are the preparation of each phase, and the epochs.
+    collect : callable, default=None
+        Returns the attributes of an estimator that is fitted by what is reached, as a dict.
     """
 
-    def __init__(self, net, history, *, patience=0, verbose=False, label=""):
+    def __init__(
+        self,
+        net,
+        history,
+        *,
+        patience=0,
+        verbose=False,
+        label="",
+        task=NO_TASK,
+        collect=None,
+    ):
         self.net, self.history, self.patience = net, history, patience
-        self.verbose, self.label = verbose, label
+        self.verbose, self.label, self.task, self.collect = verbose, label, task, collect
 
     def run(self, phases, begin_phase, n_rows, n_before=0, n_planned=None):
         """Train through phases of `n_rows` rows per epoch, and restore the best weights.
 
         They are part of a longer course where `n_before` of `n_planned` epochs came before.
 
-        ``begin_phase(phase)`` is a context in which the net is ready for a phase; it gives
-        the `Rows` to train on.
+        ``begin_phase(phase, task)`` is a context in which the net is ready for a phase; it
+        gives the `Rows` to train on. Passes that this takes are subtasks of `task`.
         """
         net, network = self.net, self.net.setting.network
         n_epochs = sum(phase.n_epochs for phase in phases)
@@ -54,7 +69,10 @@ class EpochLoop:
         try:
             with show_progress(self.verbose, n_epochs * n_rows, self.label) as net.state_.bar:
                 for phase in phases:
-                    with begin_phase(phase) as rows:
+                    with ExitStack() as stack:
+                        name = "probe" if phase.name == "probe" else "prepare"
+                        with self.task.open(name, None) as task:
+                            rows = stack.enter_context(begin_phase(phase, task))
                         self._run_phase(phase, rows)
                     net.state_.n_done += phase.n_epochs
         except EpochStop:
@@ -75,14 +93,21 @@ class EpochLoop:
         n_waited = 0
         for _ in range(phase.n_epochs):
             self.net.state_.epoch = len(self.history) + 1
-            try:
-                self.net.fit_loop(rows, epochs=1)
-            except EpochStop:
-                self._add_epoch(phase)
-                raise
-            n_waited = 0 if self._add_epoch(phase) else n_waited + 1
+            with self.task.open("epoch", collect=self.collect) as epoch:
+                is_stopped = self._run_epoch(rows)
+                n_waited = 0 if self._add_epoch(phase) else n_waited + 1
+            if is_stopped or epoch.is_stopped:
+                raise EpochStop
             if self.patience and n_waited >= self.patience:
                 break
+
+    def _run_epoch(self, rows):
+        """Train for one epoch; returns whether a callback of skorch ends the training."""
+        try:
+            self.net.fit_loop(rows, epochs=1)
+        except EpochStop:
+            return True
+        return False
 
     def _add_epoch(self, phase):
         last = self.net.history[-1]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._networks.engines.plan import Plan, to_tensors
 from sklearn_transfer.extraction._loop import count_threads
 from sklearn_transfer.finetuning import _inputs
@@ -22,7 +23,16 @@ _ROWS_AT_ONCE = 512
 
 
 class BaseFitInputs(ABC):
-    """Inputs of the samples of a fit, for one network or for those of several columns."""
+    """Inputs of the samples of a fit, for one network or for those of several columns.
+
+    Passes through networks are subtasks of `task`.
+    """
+
+    task = NO_TASK
+
+    def attach(self, task):
+        """Have passes from now on be subtasks of a task."""
+        self.task = task
 
     @abstractmethod
     def make_training_inputs(self, part, prefix):
@@ -175,7 +185,7 @@ class FitInputs(BaseFitInputs):
     def compute_activations(self, part, prefix):
         """Activations of the samples of a part at the end of a frozen prefix."""
         return prefix.compute_activations(
-            self.estimator, self.reader, part.samples, part.label_row
+            self.estimator, self.reader, part.samples, part.label_row, self.task
         )
 
     def embed(self, part, inputs, network, prefix):
@@ -191,6 +201,7 @@ class FitInputs(BaseFitInputs):
                 self.backbone,
                 EMBEDDING_TAP,
                 part.label_row,
+                self.task,
             )
         if isinstance(inputs, RaggedViews):
             inputs = inputs.get_first()
@@ -223,7 +234,9 @@ class FitInputs(BaseFitInputs):
             return self._make_ragged_views(arrays, prefix)
         if prefix is not None:
             reader, payloads = PayloadReader(self.reader), Payloads(arrays)
-            activations = prefix.compute_activations(self.estimator, reader, payloads)
+            activations = prefix.compute_activations(
+                self.estimator, reader, payloads, task=self.task
+            )
             arrays = {"input": activations}
         return _inputs.Views(
             {name: a.reshape(n_views, n_rows, *a.shape[1:]) for name, a in arrays.items()}
@@ -235,7 +248,7 @@ class FitInputs(BaseFitInputs):
         if prefix is None:
             return RaggedViews(Ragged(payloads, self.reader.format), n_views)
         reader = PayloadReader(self.reader)
-        inputs = prefix.compute_activations(self.estimator, reader, payloads)
+        inputs = prefix.compute_activations(self.estimator, reader, payloads, task=self.task)
         if isinstance(inputs, Ragged):
             return RaggedViews(inputs, n_views)
         return _inputs.Views({"input": inputs.reshape(n_views, -1, *inputs.shape[1:])})

@@ -1,9 +1,12 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
+import copy
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+from sklearn_transfer._callbacks import NO_TASK
 from sklearn_transfer._networks.inputs import map_tensors
+from sklearn_transfer._networks.splits import copy_resumed
 from sklearn_transfer.finetuning._inputs import Fixed
 from sklearn_transfer.finetuning.freezing.columns import plan_column_steps, resolve_columns
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
@@ -15,6 +18,7 @@ from sklearn_transfer.finetuning.freezing.policies import (
     copy_weights,
     freeze_norms,
     resolve_freeze,
+    restore_weights,
 )
 from sklearn_transfer.finetuning.loop.bottleneck import (
     needs_bottleneck,
@@ -26,6 +30,7 @@ from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience,
 from sklearn_transfer.finetuning.loop.first_head import FirstHead
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
 from sklearn_transfer.finetuning.loop.history import History
+from sklearn_transfer.finetuning.loop.parts import Parts
 from sklearn_transfer.finetuning.loop.prefixes import Prefixes
 from sklearn_transfer.finetuning.loop.state import Feed
 from sklearn_transfer.finetuning.loop.target import Comparison, run_network
@@ -50,6 +55,8 @@ class Fitting:
         Samples to train on, to validate on, and of a target domain.
     seed : int
         Seed of everything that is random.
+    task : Task, default=NO_TASK
+        The fit, of which callbacks are told.
 
     Attributes
     ----------
@@ -65,9 +72,9 @@ class Fitting:
         What L2-SP pulls to.
     """
 
-    def __init__(self, estimator, targets, backbone, network, parts, seed):
+    def __init__(self, estimator, targets, backbone, network, parts, seed, task=NO_TASK):
         self.estimator, self.targets, self.backbone = estimator, targets, backbone
-        self.network, self.parts, self.seed = network, parts, seed
+        self.network, self.parts, self.seed, self.task = network, parts, seed, task
         make_inputs = FitInputs if network.columns is None else ColumnInputs
         self.inputs = make_inputs(estimator, backbone, parts, seed)
         self._prefixes = Prefixes(self.inputs, network, backbone)
@@ -191,6 +198,8 @@ class Fitting:
             patience=resolve_patience(estimator.early_stopping),
             verbose=estimator.verbose,
             label=self.backbone.label,
+            task=self.task,
+            collect=partial(collect_reached, self),
         )
         course = {}
         if is_one:  # one of many calls, over which objectives warm up
@@ -200,8 +209,9 @@ class Fitting:
         self.loop.run(phases, self._begin_phase, len(self.parts.train), **course)
 
     @contextmanager
-    def _begin_phase(self, phase):
+    def _begin_phase(self, phase, task):
         """Context in which the net is ready for a phase; gives the rows to train on."""
+        self.inputs.attach(task)
         self.frozen = freeze_norms(phase.frozen, self.estimator, self.network)
         apply_freeze(self.frozen, self.network)
         self.prefix = self._choose_prefix()
@@ -209,6 +219,7 @@ class Fitting:
             entry = self._head.fit(self.net.criterion_, self._prefixes.find(EMBEDDING))
             self.loop.add_entry({"phase": phase.name, **entry})
         if not phase.n_epochs:
+            self.inputs.attach(NO_TASK)
             yield None
             return
         feed, part = self._make_feed(), self.parts.train
@@ -216,6 +227,7 @@ class Fitting:
         self._head.learn(self.net.criterion_, train, self.prefix)
         keeps_optimizer = phase.is_constant and len(self.entries) > 0
         self.net.begin_phase(feed, phase, len(part), keeps_optimizer=keeps_optimizer)
+        self.inputs.attach(NO_TASK)  # the task has ended before the epochs begin
         with nullcontext() if self.prefix is None else self.prefix.enter(self.network):
             yield part.make_rows(train)
 
@@ -260,6 +272,20 @@ class Fitting:
         """Score of the outputs for the validation samples."""
         valid = self.parts.valid
         return float(self.targets.score(outputs, valid.y, valid.sample_weights))
+
+
+def collect_reached(fitting):
+    """Attributes of an estimator fitted by the epochs so far, with a network of its own."""
+    found = copy.copy(fitting)
+    found.network = copy_resumed(fitting.network)
+    best = fitting.loop.history.best_weights
+    if best is not None:
+        restore_weights(found.network, best)
+    found.network.eval()
+    found.entries = [dict(entry) for entry in fitting.entries]
+    # Whether adaptation has helped is asked at the end alone.
+    found.parts = Parts(fitting.parts.train, fitting.parts.valid)
+    return fitting.estimator._describe_reached(found)
 
 
 def find_frozen(estimator, network, backbone, noise):
