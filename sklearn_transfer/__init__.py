@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import alignment as alignment
     from sklearn_transfer import columns as columns
     from sklearn_transfer import datasets as datasets
+    from sklearn_transfer import export as export
     from sklearn_transfer import extraction as extraction
     from sklearn_transfer import finetuning as finetuning
     from sklearn_transfer import heads as heads
@@ -38,6 +39,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     )
     from sklearn_transfer.columns import MultimodalVectorizer as MultimodalVectorizer
     from sklearn_transfer.columns import make_multimodal_pipeline as make_multimodal_pipeline
+    from sklearn_transfer.export import to_module as to_module
+    from sklearn_transfer.export import to_onnx as to_onnx
     from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
@@ -131,6 +134,7 @@ _HOME = {
     "datasets": "sklearn_transfer.datasets",
     "duplicate_groups": "sklearn_transfer.selection",
     "episodes": "sklearn_transfer.heads",
+    "export": "sklearn_transfer.export",
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",
@@ -146,6 +150,8 @@ _HOME = {
     "show_versions": "sklearn_transfer._versions",
     "target_accuracy": "sklearn_transfer.selection",
     "testing": "sklearn_transfer.testing",
+    "to_module": "sklearn_transfer.export",
+    "to_onnx": "sklearn_transfer.export",
     "weighting": "sklearn_transfer.weighting",
 }
 

@@ -38,6 +38,9 @@ ALLOWED = {
     | {"_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
+    # Nothing imports it.
+    "export": {"_validation", "_process", "_modalities", "_networks", "columns", "extraction"}
+    | {"finetuning", "weighting", "alignment", "heads"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }

@@ -30,7 +30,7 @@ def names(photos, tmp_path):
 def test_recipes_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(recipes) == 15
+    assert len(recipes) == 16
     for recipe in recipes:
         exec(compile(recipe, "README.md", "exec"), names)
     assert names["search"].best_score_ > 0.9

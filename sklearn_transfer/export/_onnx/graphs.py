@@ -97,7 +97,9 @@ def find_label_type(classes):
 def join(network, head):
     """Return the model that gives a network's "features" to a head."""
     head = compose.add_prefix(head, "head/", rename_inputs=False, rename_outputs=False)
-    network = compose.add_prefix(network, "network/", rename_inputs=False, rename_outputs=False)
+    network = compose.add_prefix(
+        network, "network/", rename_inputs=False, rename_outputs=False
+    )
     # A head may state an older version than the network, of which all its operators hold too.
     opsets = {"": OPSET} | {o.domain: o.version for o in head.opset_import if o.domain}
     graph = compose.merge_graphs(network.graph, head.graph, io_map=[(FEATURES, FEATURES)])

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sklearn_transfer.export.onnx.graphs import FEATURES
-from sklearn_transfer.export.onnx.heads import SCORES
-from sklearn_transfer.export.onnx.targets import LABEL, PROBABILITIES, VARIABLE
+from sklearn_transfer.export._onnx.graphs import FEATURES
+from sklearn_transfer.export._onnx.heads import SCORES
+from sklearn_transfer.export._onnx.targets import LABEL, PROBABILITIES, VARIABLE
 
 
 def compute_outputs(path, payloads, front):
@@ -36,7 +36,7 @@ def _find_rows(pieces):
         if all(shape[axis] == n for shape, (n, _) in zip(shapes, pieces, strict=True)):
             return axis
     raise ArithmeticError(
-        f"an output of the file has shape {shapes[-1]} for a batch of {pieces[-1][0]} samples"
+        f"An output of the file has shape {shapes[-1]} for a batch of {pieces[-1][0]} samples"
     )
 
 

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.export.onnx.fronts import make_front
-from sklearn_transfer.export.onnx.unwrapping import FINE_TUNERS, unwrap
+from sklearn_transfer.export._onnx.choosing import make_front
+from sklearn_transfer.export._onnx.unwrapping import FINE_TUNERS, unwrap
 
 _MOST_BYTES = 2**31 - 2**24  # of weights; the graph needs room too
 _PACKAGES = ("sklearn-transfer", "scikit-learn", "torch", "timm", "transformers")
@@ -58,7 +58,7 @@ class Export:
     @functools.cached_property
     def module(self):
         """The network, as a module of PyTorch."""
-        from sklearn_transfer.export.onnx import modules
+        from sklearn_transfer.export._onnx import modules
 
         if self.is_trained:
             kind = "embedding" if self.steps else "logits"
@@ -82,14 +82,14 @@ class Export:
         size = sum(p.numel() * p.element_size() for p in self.backbone.module.parameters())
         if size > _MOST_BYTES:
             raise ValueError(
-                f"the weights of {self.backbone.label} take {size / 2**30:.1f} GB, more than the"
-                " 2 GB that one ONNX file holds; use a smaller network"
+                f"The weights of {self.backbone.label} take {size / 2**30:.1f} GB, more than"
+                " the 2 GB that one ONNX file holds; use a smaller network"
             )
 
     def _write_checked(self, path, X, tolerance):
         import onnx
 
-        from sklearn_transfer.export.onnx import checks, graphs
+        from sklearn_transfer.export._onnx import checks, graphs
 
         given = self.front.make_examples() if X is None else X
         samples = self.estimator._check_samples(given, reset=False)
@@ -109,7 +109,7 @@ class Export:
 
     def _predict(self, X):
         """Return what the estimator gives in Python, by the names of outputs."""
-        from sklearn_transfer.export.onnx import graphs, heads, targets
+        from sklearn_transfer.export._onnx import graphs, heads, targets
 
         if not self.steps and self.is_trained:
             return targets.list_expected(self.estimator, X)
@@ -119,8 +119,8 @@ class Export:
         return heads.list_expected_of_steps(self.steps, features)
 
     def _make_model(self, path):
-        from sklearn_transfer.export.onnx import graphs, targets
-        from sklearn_transfer.export.onnx.heads import build_head_graph
+        from sklearn_transfer.export._onnx import graphs, targets
+        from sklearn_transfer.export._onnx.heads import build_head_graph
 
         width = self.module.width
         if self.steps:
@@ -134,7 +134,7 @@ class Export:
 
     def _export_network(self, path):
         from sklearn_transfer._networks.onnx import export_module
-        from sklearn_transfer.export.onnx.graphs import FEATURES
+        from sklearn_transfer.export._onnx.graphs import FEATURES
 
         inputs = self.module.inputs
         export_module(
@@ -165,7 +165,6 @@ class Export:
         if hasattr(last, "classes_"):
             entries["classes"] = json.dumps(_list_classes(last.classes_), ensure_ascii=False)
         return {name: text for name, text in entries.items() if text}
-
 
     def _find_license(self):
         """Return the license of pretrained weights, as timm states it, or an empty string."""

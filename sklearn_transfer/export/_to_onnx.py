@@ -14,10 +14,11 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
     ----------
     fitted : estimator
         A fitted Pipeline of `PretrainedFeatures`, `PretrainedTextFeatures` or
-        `PretrainedAudioFeatures` and steps that skl2onnx converts (scalers, PCA, linear models,
-        trees, support vector machines, ...), `PrototypeClassifier` or an aligner among them; an
-        extractor alone; or a fitted `FineTunedClassifier` or `FineTunedRegressor`. Of a search
-        its best estimator is exported, and of `ImportanceWeighted` the one that it fitted.
+        `PretrainedAudioFeatures` and steps that skl2onnx [1]_ converts, such as scalers, PCA,
+        linear models, trees and support vector machines, or `PrototypeClassifier`, `CORAL`,
+        `MeanAlignment`, `OptimalTransport` or `SubspaceAlignment`; an extractor alone; or a
+        fitted `FineTunedClassifier` or `FineTunedRegressor`. Of a search, the best estimator
+        is exported, and of `ImportanceWeighted` the one that it fitted.
     path : path
         The file, which is replaced if it exists. Its folder must exist.
     X : sequence of n_samples samples, default=None
@@ -72,7 +73,7 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
     strings, int64, float64 or boolean.
 
     *Metadata* of the file hold, as text or JSON: `inputs`, `classes`, `estimator`, `network`,
-    `weights_sha256`, `license` (of the weights, where it is known), `versions`, `tolerance` and
+    `weights_sha256`, `license` (of the weights, where it is known), `versions`, `tolerance`,
     `difference` (the largest one that was found), and `tokenizer` and `prompt` for texts.
 
     The file computes in float32 throughout, its heads too, so that predictions of trees may
@@ -82,7 +83,7 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
 
     References
     ----------
-    .. [1] ONNX, https://onnx.ai, and sklearn-onnx, https://onnx.ai/sklearn-onnx.
+    .. [1] sklearn-onnx, https://onnx.ai/sklearn-onnx.
 
     Examples
     --------
@@ -96,7 +97,7 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
     >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
     ...     path = to_onnx(pipe, os.path.join(folder, "model.onnx"), input_size=64)
     """
-    from sklearn_transfer.export.onnx.exports import Export
+    from sklearn_transfer.export._onnx.exports import Export
 
     if not isinstance(tolerance, Real) or not tolerance >= 0:
         raise ValueError(f"tolerance={shorten(tolerance)}: expected a number of at least 0")

@@ -12,8 +12,8 @@ def to_module(fitted, *, input_size=None):
     ----------
     fitted : estimator
         A fitted `PretrainedFeatures`, `PretrainedTextFeatures`, `PretrainedAudioFeatures`,
-        `FineTunedClassifier` or `FineTunedRegressor`, or a Pipeline or search around one, whose
-        further steps are left out.
+        `FineTunedClassifier` or `FineTunedRegressor`, or a Pipeline or search around one.
+        Further steps are left out.
     input_size : int or (height, width), default=None
         As in `to_onnx`.
 
@@ -56,6 +56,6 @@ def to_module(fitted, *, input_size=None):
     >>> module(*module.example(2).values()).shape == (2, module.width)
     True
     """
-    from sklearn_transfer.export.onnx.exports import Export
+    from sklearn_transfer.export._onnx.exports import Export
 
     return Export(fitted, input_size).module
