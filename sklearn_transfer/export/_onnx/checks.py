@@ -62,7 +62,7 @@ def check_outputs(found, expected, tolerance):
         worst = int(np.argmax(np.where(np.isnan(rows), np.inf, rows)))
         if not rows[worst] <= tolerance:
             raise ArithmeticError(
-                f"row {worst}: {name} differs from Python by {rows[worst]:.1e}, and"
+                f"Row {worst}: {name} differs from Python by {rows[worst]:.1e}, and"
                 f" tolerance={tolerance:g}, so nothing was written"
             )
         largest = max(largest, float(rows[worst]))
@@ -101,9 +101,14 @@ def _check_labels(name, found, wanted, scores, tolerance):
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ArithmeticError(
-            f"row {row}: {name} is {found[row]!r} in the file, and {wanted[row]!r} in Python,"
+            f"Row {row}: {name} is {_get_plain(found, row)!r} in the file, and"
+            f" {_get_plain(wanted, row)!r} in Python,"
             " so nothing was written"
         )
+
+
+def _get_plain(labels, row):
+    return np.asarray(labels)[row : row + 1].tolist()[0]
 
 
 def _find_ties(scores, n_rows, margin):

@@ -64,7 +64,7 @@ class Front(ABC):
             try:
                 found.append(self._read(self.reader.read(sample)[1]))
             except BadSampleError as error:
-                raise ValueError(f"row {row} of X: {error}. Repair or drop it.") from error
+                raise ValueError(f"Row {row} of X: {error}. Repair or drop it.") from error
         return found
 
     def _read(self, content):

@@ -45,7 +45,7 @@ def unwrap(fitted):
     if isinstance(front, EXTRACTORS + FINE_TUNERS):
         _check_front(front)
         return Parts(front, steps[1:])
-    where = f"step {name!r}, {type(front).__name__}," if name else type(front).__name__
+    where = f"Step {name!r}, {type(front).__name__}," if name else type(front).__name__
     if isinstance(front, _SEVERAL_INPUTS):
         raise ValueError(
             f"{where} takes several columns, and a file takes one kind of samples; export a"
