@@ -16,7 +16,8 @@ def pictures():
 
 @pytest.fixture(scope="package")
 def pipe(pictures):
-    extractor = PretrainedFeatures("test_resnet", weights=None, input_size=32, cache=None)
+    options = {"weights": None, "input_size": 32, "cache": None, "engine": "torch"}
+    extractor = PretrainedFeatures("test_resnet", **options)
     return make_pipeline(extractor, StandardScaler(), LogisticRegression()).fit(*pictures)
 
 
@@ -24,7 +25,8 @@ def pipe(pictures):
 def tuned(pictures):
     """A fine-tuner that is surer than at random."""
     options = {"weights": None, "input_size": 32, "batch_size": 8, "random_state": 0}
-    return FineTunedClassifier("test_resnet", max_epochs=6, **options).fit(*pictures)
+    options |= {"max_epochs": 4, "engine": "torch", "lr": 0.01}
+    return FineTunedClassifier("test_resnet", **options).fit(*pictures)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
@@ -8,69 +7,29 @@ from sklearn.svm import SVC
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, to_onnx
 
 SIZE = (40, 30)
-OPTIONS = {"weights": None, "input_size": 32, "max_epochs": 2, "random_state": 0}
+OPTIONS = {"weights": None, "cache": None, "engine": "torch", "random_state": 0}
 
 
 def tune(kind, X, y, **options):
-    options = {"model": "test_resnet", **OPTIONS, "cache": None, **options}
-    return kind(**options).fit(X[:24], y[:24])
+    options = {"model": "test_resnet", "input_size": 32, "max_epochs": 1, **OPTIONS, **options}
+    return kind(**options).fit(X[:16], y[:16])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"freeze": "all"}, {"freeze": "middle"}, {"freeze": None}],
-    ids=str,
-)
-def test_classifiers_equal_python(pictures, run, options):
+@pytest.mark.parametrize("freeze", ["all", "middle"])
+def test_frozen_layers_are_exported(pictures, run, freeze):
     X, y = pictures
-    fitted = tune(FineTunedClassifier, X, y, **options)
+    fitted = tune(FineTunedClassifier, X, y, freeze=freeze)
     found = run(fitted, X=X[:4], input_size=SIZE)(pixels=X)
     assert np.abs(found["probabilities"] - fitted.predict_proba(X)).max() < 1e-4
     assert (found["label"] == fitted.predict(X)).all()
 
 
-@pytest.mark.parametrize("labels", [[False, True], [-7, 100], [0.0, 1.0]], ids=str)
-def test_labels_keep_their_type(pictures, run, labels):
-    X, y = pictures
-    y = np.array(labels)[(y == "red").astype(int)]
-    fitted = tune(FineTunedClassifier, X, y, freeze="all")
-    found = run(fitted, X=X[:4], input_size=SIZE)(pixels=X)["label"]
-    assert found.dtype == fitted.classes_.dtype
-    assert (found == fitted.predict(X)).all()
-
-
-def test_several_labels_are_exported(pictures, run):
-    X, y = pictures
-    labels = np.c_[y == "red", y != "blue"].astype(int)
-    fitted = tune(FineTunedClassifier, X, labels, freeze="all")
-    found = run(fitted, X=X[:4], input_size=SIZE)(pixels=X)
-    assert np.abs(found["probabilities"] - fitted.predict_proba(X)).max() < 1e-4
-    assert (found["label"] == fitted.predict(X)).all()
-
-
-def test_tasks_have_outputs_of_their_own(pictures, run):
-    X, y = pictures
-    level = X.mean(axis=(1, 2, 3))
-    tasks = [{"name": "main_color"}, {"name": "level", "kind": "regression"}]
-    table = pd.DataFrame({"main_color": y, "level": level})
-    fitted = tune(FineTunedClassifier, X, table, tasks=tasks, freeze="all")
-    found = run(fitted, X=X[:4], input_size=SIZE)(pixels=X)
-    assert list(found) == ["label_main_color", "probabilities_main_color", "variable_level"]
-    expected = fitted.predict(X)
-    assert (found["label_main_color"] == expected[:, 0]).all()
-    assert np.abs(found["variable_level"][:, 0] - expected[:, 1].astype(float)).max() < 0.01
-    difference = found["probabilities_main_color"] - fitted.predict_proba(X)[0]
-    assert np.abs(difference).max() < 1e-4
-
-
-def test_numbers_keep_their_unit(pictures, run):
+def test_regressors_equal_python(pictures, run):
     X, _ = pictures
-    level = X.mean(axis=(1, 2, 3))
-    fitted = tune(FineTunedRegressor, X, np.c_[1e5 * level, 1e-5 * level], freeze="all")
+    fitted = tune(FineTunedRegressor, X, 1e5 * X.mean(axis=(1, 2, 3)), freeze="all")
     expected = fitted.predict(X)
     found = run(fitted, X=X[:4], input_size=SIZE)(pixels=X)["variable"]
-    difference = np.abs(found - expected).max(axis=0)
-    assert (difference < 1e-4 * np.abs(expected).max(axis=0)).all()
+    assert np.abs(found[:, 0] - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_fine_tuned_features_go_into_further_steps(pictures, tuned, run):
@@ -81,11 +40,12 @@ def test_fine_tuned_features_go_into_further_steps(pictures, tuned, run):
     assert np.abs(found["scores"] - fitted.decision_function(X)).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_adapters_are_merged(pictures, tmp_path):
     pytest.importorskip("peft")
     X, y = pictures
     options = {"model": "test_vit", "lora_rank": 2, "freeze": None, "input_size": None}
-    fitted = tune(FineTunedClassifier, X[:8], y[:8], max_epochs=1, **options)
+    fitted = tune(FineTunedClassifier, X, y, **options)
     before = fitted.predict_proba(X[:2])
     to_onnx(fitted, tmp_path / "model.onnx", X=X[:8])
     held = onnx.load(tmp_path / "model.onnx").graph.initializer

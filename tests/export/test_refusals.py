@@ -2,16 +2,14 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_transfer import (
     FineTunedClassifier,
     PretrainedFeatures,
-    TransferComponentAnalysis,
     to_onnx,
 )
 
@@ -20,26 +18,6 @@ def refuse(fitted, tmp_path, message, error=ValueError, **options):
     with pytest.raises(error, match=message):
         to_onnx(fitted, tmp_path / "model.onnx", **options)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.filterwarnings("ignore:TransferComponentAnalysis got no target")
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        (FunctionTransformer(np.log1p), r"FunctionTransformer \(step 'functiontransformer'\)"),
-        (TransferComponentAnalysis(), "TransferComponentAnalysis .* cannot be converted"),
-    ],
-)
-def test_steps_without_a_conversion_are_named(pipe, pictures, tmp_path, step, message):
-    fitted = make_pipeline(pipe[0], step, LogisticRegression()).fit(*pictures)
-    refuse(fitted, tmp_path, message)
-
-
-def test_probabilities_in_lists_are_refused(pipe, pictures, tmp_path):
-    X, y = pictures
-    head = MultiOutputClassifier(LogisticRegression())
-    fitted = make_pipeline(pipe[0], head)
-    refuse(fitted.fit(X, np.c_[y == "red", y == "blue"]), tmp_path, "in a list")
 
 
 @pytest.mark.parametrize(

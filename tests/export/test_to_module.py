@@ -10,7 +10,7 @@ from sklearn_transfer import PretrainedFeatures, to_module
 
 def test_a_module_gives_the_features(pictures):
     X, _ = pictures
-    options = {"weights": None, "input_size": 32, "cache": None}
+    options = {"weights": None, "input_size": 32, "cache": None, "engine": "torch"}
     extractor = PretrainedFeatures("test_resnet", layers=["middle", None], **options).fit(X)
     module = to_module(extractor, input_size=(40, 30))
     expected = extractor.transform(X)
@@ -24,7 +24,7 @@ def test_a_module_can_be_traced(pipe, pictures):
     module = to_module(pipe, input_size=(40, 30))
     example = tuple(module.example(2).values())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.14 recommends torch.export
+        warnings.simplefilter("ignore")  # of tracing, which torch 2.14 deprecates
         traced = torch.jit.trace(module, example, check_trace=False)
     given = torch.from_numpy(X[:5])
     torch.testing.assert_close(traced(given), module(given))

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -86,6 +87,22 @@ def test_metadata_describe_the_file(pipe, run):
     assert {"python", "onnx", "skl2onnx", "scikit-learn"} <= set(json.loads(found["versions"]))
     assert 0 <= float(found["difference"]) < 1e-4
     assert "license" not in found  # random weights have none
+
+
+def test_steps_that_give_frames_are_exported(pipe, pictures, run):
+    X, y = pictures
+    fitted = make_pipeline(clone(pipe[0]), StandardScaler(), LogisticRegression())
+    fitted.set_output(transform="pandas").fit(X, y)
+    found = run(fitted, X=X[:4], input_size=SIZE)(pixels=X)
+    assert np.abs(found["probabilities"] - fitted.predict_proba(X)).max() < 1e-4
+
+
+def test_features_are_exported_without_a_model(pipe, pictures, run):
+    X, _ = pictures
+    found = run(pipe[0], X=X[:4], input_size=SIZE)(pixels=X)["variable"]
+    expected = pipe[0].transform(X)
+    lengths = np.linalg.norm(expected, axis=1)
+    assert (np.linalg.norm(found - expected, axis=1) < 1e-4 * lengths).all()
 
 
 def test_licenses_of_pretrained_weights_are_stated(crops, run):
