@@ -4,9 +4,8 @@
 def to_module(fitted, *, input_size=None):
     """Module of PyTorch from the inputs of a network to its features or outputs.
 
-    It is what other converters than ONNX need: traced by ``torch.jit.trace``, given to
-    OpenVINO's ``convert_model``, or run by itself. `to_onnx` exports the same module, with the
-    steps behind it.
+    It is what converters to other formats than ONNX need, such as OpenVINO's
+    ``convert_model``. `to_onnx` exports the same module, with the steps behind it.
 
     Parameters
     ----------
@@ -40,9 +39,9 @@ def to_module(fitted, *, input_size=None):
 
     Notes
     -----
-    A pass collects activations by hooks and ends at the deepest layer that is asked for, which
-    ``torch.jit.trace`` follows and ``torch.export`` does not. Weights of named networks are
-    shared with the estimators of this process: change none of them.
+    A pass collects activations by hooks and ends at the deepest layer that is asked for.
+    Converters that trace a module follow this; ``torch.export`` does not. Weights of named
+    networks are shared with the estimators of this process: change none of them.
 
     Examples
     --------

@@ -74,7 +74,9 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
 
     *Metadata* of the file hold, as text or JSON: `inputs`, `classes`, `estimator`, `network`,
     `weights_sha256`, `license` (of the weights, where it is known), `versions`, `tolerance`,
-    `difference` (the largest one that was found), and `tokenizer` and `prompt` for texts.
+    `difference` (the largest one that was found); for images `resize` (how pictures are scaled
+    outside) or `levels_from_pillow` (by which the scaling inside was found to differ), and for
+    texts `tokenizer` and `prompt`.
 
     The file computes in float32 throughout, its heads too, so that predictions of trees may
     change where a feature lies at a threshold: the comparison with Python says so. Steps that
