@@ -17,7 +17,7 @@ endif
 SPREAD = $(if $(ARGS),,-n logical --maxprocesses 4 --dist worksteal)
 SLOWEST = $(if $(CI),--durations 15)
 
-.PHONY: demo test lint format coverage bench docs clean
+.PHONY: demo test lint format coverage bench docs dist clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
@@ -30,7 +30,13 @@ docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	MPLBACKEND=agg $(BIN)/python -m sphinx -q -W --keep-going -b html \
 	    $(if $(GALLERY),-D plot_gallery=$(GALLERY)) docs docs/_build
+	$(BIN)/python docs/check_links.py docs/_build
 	@echo "The site begins with docs/_build/index.html."
+
+dist: $(STAMP)
+	rm -rf build dist
+	$(BIN)/python -m build --quiet --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
 
 test: lint
 	$(BIN)/python -m pytest $(SELECTION) $(SPREAD) $(SLOWEST) $(ARGS)

@@ -2,11 +2,21 @@
 
 import os
 import re
-import socket
+import sys
 import warnings
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import sklearn_transfer
+from sklearn_transfer import _documentation
+
+sys.path.insert(0, str(Path(__file__).parent))
+from module_map import write_page
+
+# Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
+_documentation.SITE = "../.."
 
 # As many threads as a small laptop has, so that times in the gallery are comparable.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -30,6 +40,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "literal"  # single backticks in docstrings are code
+smartquotes = False  # types and defaults in docstrings are code
 
 autosummary_generate = True
 autodoc_default_options = {"members": True, "inherited-members": True}
@@ -38,23 +49,30 @@ numpydoc_class_members_toctree = False
 myst_heading_anchors = 3
 
 
-def is_reachable(host):
-    """Tell whether a host answers, so that a build without a network does not warn."""
-    try:
-        socket.create_connection((host, 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
+def fetch_inventory(name, site):
+    """Return a file with the names that another site documents, or None without a network.
+
+    Sphinx would warn if it could not fetch one, and warnings are errors here. A file of an
+    earlier build is used again.
+    """
+    path = Path(__file__).parent / "generated" / "inventories" / f"{name}.inv"
+    request = Request(f"{site}/objects.inv", headers={"User-Agent": "Mozilla/5.0"})
+    with suppress(OSError, HTTPException), urlopen(request, timeout=5) as reply:
+        content = reply.read()
+        if content.startswith(b"# Sphinx inventory version 2"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return str(path) if path.exists() else None
 
 
 intersphinx_mapping = {
-    name: (f"https://{host}/{path}", None)
-    for name, host, path in [
-        ("python", "docs.python.org", "3"),
-        ("numpy", "numpy.org", "doc/stable"),
-        ("sklearn", "scikit-learn.org", "stable"),
-    ]
-    if is_reachable(host)
+    name: (site, inventory)
+    for name, site in {
+        "python": "https://docs.python.org/3",
+        "numpy": "https://numpy.org/doc/stable",
+        "sklearn": "https://scikit-learn.org/stable",
+    }.items()
+    if (inventory := fetch_inventory(name, site))
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -70,7 +88,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"changelog": [], "benchmarks": []}
+html_sidebars = {page: [] for page in ("architecture", "benchmarks", "changelog", "concepts")}
 
 toc_object_entries_show_parents = "hide"
 copybutton_exclude = ".linenos, .gp, .go"
@@ -103,6 +121,7 @@ def drop_references(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Connect to Sphinx, and make the folder of lists of examples for names without one."""
+    """Connect to Sphinx, and make what pages include: the map, lists of examples."""
     app.connect("autodoc-process-docstring", drop_references)
+    write_page(Path(app.srcdir, "generated", "map.md"))
     Path(app.srcdir, "generated", "backreferences").mkdir(parents=True, exist_ok=True)

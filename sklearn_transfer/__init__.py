@@ -39,6 +39,9 @@ if TYPE_CHECKING:  # what editors and type checkers see
     )
     from sklearn_transfer.columns import MultimodalVectorizer as MultimodalVectorizer
     from sklearn_transfer.columns import make_multimodal_pipeline as make_multimodal_pipeline
+    from sklearn_transfer.export import batch_predictor as batch_predictor
+    from sklearn_transfer.export import check_untrusted_samples as check_untrusted_samples
+    from sklearn_transfer.export import get_trusted_types as get_trusted_types
     from sklearn_transfer.export import to_module as to_module
     from sklearn_transfer.export import to_onnx as to_onnx
     from sklearn_transfer.extraction import ConSE as ConSE
@@ -86,7 +89,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.weighting import LabelShiftWeights as LabelShiftWeights
     from sklearn_transfer.weighting import NearestNeighborWeights as NearestNeighborWeights
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOME = {
     "AdaptationDisplay": "sklearn_transfer.plotting",
@@ -129,6 +132,8 @@ _HOME = {
     "WeightsDisplay": "sklearn_transfer.plotting",
     "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
+    "batch_predictor": "sklearn_transfer.export",
+    "check_untrusted_samples": "sklearn_transfer.export",
     "choose_rows_to_label": "sklearn_transfer.selection",
     "columns": "sklearn_transfer.columns",
     "datasets": "sklearn_transfer.datasets",
@@ -137,6 +142,7 @@ _HOME = {
     "export": "sklearn_transfer.export",
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
+    "get_trusted_types": "sklearn_transfer.export",
     "heads": "sklearn_transfer.heads",
     "label_errors": "sklearn_transfer.selection",
     "make_multimodal_pipeline": "sklearn_transfer.columns",

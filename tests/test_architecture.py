@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sklearn_transfer"
 
 # For each stage, which is a folder or file of the package, the stages it may import.
-_BELOW = {"_callbacks", "_validation", "_kernels", "_process"}
+_BELOW = {"_callbacks", "_documentation", "_validation", "_kernels", "_process"}
 _NETWORKS = _BELOW | {"_store", "_modalities", "_networks"}
 ALLOWED = {
     "_callbacks": set(),
+    "_documentation": set(),
     "_tables": set(),
     "_validation": {"_tables"},
     "_kernels": set(),
@@ -22,25 +23,33 @@ ALLOWED = {
     "_sample_weight": set(),
     "_sampling": set(),
     "_html": set(),
+    "_public": set(),
     "_strays": {"_kernels"},
     "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
     "_store": {"_validation", "_process"},
     "_modalities": {"_validation", "_process", "_store"},
     "_networks": {"_validation", "_process", "_store", "_modalities"},
-    "extraction": _NETWORKS - {"_kernels"},
-    "weighting": _BELOW | {"_tables", "_sample_weight", "_sampling", "_strays"},
-    "alignment": _BELOW | {"_strays"},
-    "heads": _BELOW - {"_kernels"} | {"_sample_weight"},
-    "columns": {"_callbacks", "_validation", "_modalities", "extraction"},
-    "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
-    "selection": _NETWORKS - {"_callbacks", "_store"}
-    | {"_tables", "_sample_weight", "_sampling", "_html"}
+    "extraction": _NETWORKS - {"_kernels"} | {"_public"},
+    "weighting": _BELOW | {"_public", "_tables", "_sample_weight", "_sampling", "_strays"},
+    "alignment": _BELOW | {"_public", "_strays"},
+    "heads": _BELOW - {"_kernels"} | {"_public", "_sample_weight"},
+    "columns": {
+        "_callbacks",
+        "_documentation",
+        "_public",
+        "_validation",
+        "_modalities",
+        "extraction",
+    },
+    "finetuning": _NETWORKS - {"_kernels"}
+    | {"_public", "_sample_weight", "_html", "extraction"},
+    "selection": _NETWORKS - {"_callbacks", "_documentation", "_store"}
+    | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
-    # Nothing imports it.
-    "export": {"_validation", "_process", "_modalities", "_networks", "columns", "extraction"}
-    | {"finetuning", "weighting", "alignment", "heads"},
+    "export": _NETWORKS - {"_callbacks", "_documentation", "_kernels", "_store"}
+    | {"_public", "columns", "extraction", "finetuning", "weighting", "alignment", "heads"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }

@@ -1,6 +1,7 @@
 """Compare the contents of an sdist and a wheel with the files tracked by git."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,33 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from twine.commands.check import check
+
+from sklearn_transfer._documentation import SITE
 
 ROOT = Path(__file__).parents[1]
+LEFTOVERS = [
+    "benchmarks/latest.json",
+    "docs/_build/index.html",
+    "docs/auto_examples/index.rst",
+    "docs/generated/backreferences/page.examples",
+    "docs/sg_execution_times.rst",
+    "quickstart.png",
+    "sklearn_transfer/__pycache__/datasets.cpython-311.pyc",
+    "tests/__pycache__/conftest.cpython-311.pyc",
+]
 BUILD = """
 import sys
 from setuptools import build_meta
 print(getattr(build_meta, sys.argv[1])(sys.argv[2]))
+"""
+FIRST_USE = """
+import numpy as np
+import sklearn_transfer
+print(sklearn_transfer.__file__)
+images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+features = sklearn_transfer.PretrainedFeatures(engine="torch", device="cpu")
+print(features.fit_transform(images).shape)
 """
 
 
@@ -29,8 +51,11 @@ def tracked():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Copy the files tracked by git, so that no other file can get into an archive."""
+    """Copy the files tracked by git, and add some of those that programs leave behind."""
     folder = tmp_path_factory.mktemp("project")
+    for name in LEFTOVERS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("left behind")
     for name in tracked():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
@@ -45,11 +70,20 @@ def build(kind, project, folder):
 
 
 @pytest.fixture(scope="module")
-def unpacked(project, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(build("build_sdist", project, folder)) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    [top] = (folder / "unpacked").iterdir()
+def sdist(project, tmp_path_factory):
+    return build("build_sdist", project, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(project, tmp_path_factory):
+    return build("build_wheel", project, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(sdist.parent / "unpacked", filter="data")
+    [top] = (sdist.parent / "unpacked").iterdir()
     return top
 
 
@@ -59,14 +93,43 @@ def test_sdist_holds_every_tracked_file(unpacked):
     assert sorted(files - made) == tracked()
 
 
-def test_wheel_holds_the_package_and_no_more(project, tmp_path):
-    with zipfile.ZipFile(build("build_wheel", project, tmp_path)) as archive:
+def test_wheel_holds_the_package_and_no_more(wheel):
+    with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         licenses = [name for name in archive.namelist() if name.endswith("LICENSE")]
     package = [name for name in tracked() if name.startswith("sklearn_transfer/")]
     assert sorted(names) == package
     assert "sklearn_transfer/py.typed" in names
     assert licenses
+
+
+def test_an_index_accepts_both_archives(sdist, wheel):
+    assert not check([str(sdist), str(wheel)], strict=True)
+
+
+def test_links_of_the_description_work_away_from_the_repository(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        description = archive.read(name).decode().partition("\n\n")[2]
+    links = re.findall(r"\]\(([^)]*)\)", description)
+    assert len(links) > 10
+    for link in links:
+        assert link.startswith(f"{SITE}/"), link
+        page = link.removeprefix(f"{SITE}/")
+        if page not in ("_images/quickstart.png", "auto_examples/index.html"):
+            sources = [ROOT / "docs" / page.replace(".html", end) for end in (".rst", ".md")]
+            assert any(source.exists() for source in sources), link
+
+
+def test_the_wheel_works_without_the_repository(wheel, tmp_path):
+    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-W", "error", "-c", FIRST_USE]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert run.stderr == ""
+    place, shape = run.stdout.splitlines()
+    assert Path(place).is_relative_to(tmp_path / "installed")
+    assert shape == "(2, 1280)"
 
 
 @pytest.mark.slow

@@ -348,3 +348,42 @@ def test_layers_hear_different_things(tmp_path, monkeypatch):
     found = re.findall(r"layer \S+: what is said (\S+), kind of sound (\S+)", lines)
     assert len(found) == 5
     assert min(float(value) for pair in found for value in pair) >= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_dask_passes_each_image_once(tmp_path):
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    printed = run("scale/plot_dask.py", tmp_path)
+    here, first, second = map(
+        int, re.search(r"(\d+) here, \[(\d+), (\d+)\]", printed).groups()
+    )
+    assert here == 75
+    assert first + second == 165
+    assert float(re.search(r"accuracy: (0\.\d+|1\.0+)", printed)[1]) > 0.9
+
+
+@pytest.mark.slow
+def test_weighters_are_compared_with_the_true_ratio(tmp_path):
+    lines = run("weighting/plot_compare_weighters.py", tmp_path)
+    found = re.findall(r"^ *(\S.*?): correlation (\S+), effective", lines, re.MULTILINE)
+    correlations = {name: float(value) for name, value in found}
+    assert max(correlations, key=correlations.get) == "ULSIF"
+    assert correlations["label shift"] < 0.2 < 0.5 < sorted(correlations.values())[1]
+    source, target = map(float, re.findall(r"accuracy in the \w+: (\S+)", lines))
+    estimates = [float(value) for value in re.findall(r"estimate (\S+)", lines)]
+    assert len(estimates) == 4
+    assert all(abs(value - target) < abs(source - target) for value in estimates)
+
+
+@pytest.mark.slow
+def test_an_objective_of_five_lines_adapts_about_as_well_as_coral(tmp_path):
+    lines = run("finetuning/plot_own_objective.py", tmp_path)
+    rows = re.findall(r"^ *(\S.*?): accuracy on the target (\S+)", lines, re.MULTILINE)
+    accuracies = {name: float(value) for name, value in rows}
+    assert len(accuracies) == 5
+    none = accuracies.pop("none")
+    assert all(accuracy > none + 0.08 for accuracy in accuracies.values())
+    assert abs(accuracies["mean distance"] - accuracies["CORAL"]) < 0.06
+    assert max(accuracies, key=accuracies.get) == "MMD"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import sklearn_transfer
+from sklearn_transfer._documentation import SITE
 
 STAGES = [
     "alignment",
@@ -92,7 +93,14 @@ def test_public_methods_are_documented(stage, name):
             assert inspect.getdoc(member), method
 
 
-def test_version_is_in_changelog_and_citation():
+def test_version_date_and_site_are_the_same_everywhere():
+    """Until its day, the heading says "unreleased", and the citation has no date."""
     root = Path(__file__).parents[1]
-    assert sklearn_transfer.__version__ in (root / "CITATION.cff").read_text()
-    assert "## 0.1.0" in (root / "CHANGELOG.md").read_text()
+    citation = (root / "CITATION.cff").read_text()
+    version = sklearn_transfer.__version__
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE).group(1) == version
+    assert f"url: {SITE}\n" in citation
+    headings = re.findall(r"^## (\S+) \((.*)\)$", (root / "CHANGELOG.md").read_text(), re.M)
+    assert headings[0][0] == version.partition(".dev")[0]
+    dates = re.findall(r"^date-released: (\S+)$", citation, re.MULTILINE)
+    assert [headings[0][1]] == (dates or ["unreleased"])

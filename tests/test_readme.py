@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import sklearn_transfer
 from benchmarks.timing import Row
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def names(photos, tmp_path):
 def test_recipes_run(names, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(recipes) == 16
+    assert len(recipes) == 8
     for recipe in recipes:
         exec(compile(recipe, "README.md", "exec"), names)
     assert names["search"].best_score_ > 0.9
@@ -38,9 +41,8 @@ def test_recipes_run(names, monkeypatch, tmp_path):
 
 
 def test_pictures_and_links_exist():
-    root = Path(__file__).parents[1]
     for target in re.findall(r"\]\(([^):]+)\)", README):
-        assert (root / target).exists(), target
+        assert (ROOT / target).exists(), target
 
 
 def list_table_rows(text):
@@ -50,7 +52,7 @@ def list_table_rows(text):
 
 def test_benchmarks_are_those_that_were_measured():
     """The README shows ten rows of the table, and benchmarks/README.md shows all of them."""
-    folder = Path(__file__).parents[1] / "benchmarks"
+    folder = ROOT / "benchmarks"
     stored = json.loads((folder / "reference.json").read_text())["rows"]
     measured = [f"| {' | '.join(Row(**row).format_cells())} |" for row in stored]
     table = (folder / "README.md").read_text().partition("\n## ")[0]
@@ -64,6 +66,7 @@ def test_sections_are_in_order():
     order = [
         "## Two commands",
         "docs/quickstart.png",
+        "## What is in the box",
         "## Recipes",
         "## Benchmarks",
         "## Citing",
@@ -71,3 +74,20 @@ def test_sections_are_in_order():
     ]
     places = [README.index(title) for title in order]
     assert places == sorted(places)
+
+
+def test_every_extra_of_users_is_listed():
+    table = README.partition("| extra |")[2].partition("\n\n")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert {*named, "docs", "examples", "test"} == set(project["optional-dependencies"])
+
+
+def test_names_in_the_box_are_public():
+    table = (
+        README.partition("## What is in the box")[2].partition("\n\n")[2].partition("\n\n")[0]
+    )
+    first = "".join(line.split("|")[1] for line in table.splitlines())
+    names = re.findall(r"`(\w+)`", first)
+    assert len(names) > 20
+    assert set(names) <= set(sklearn_transfer.__all__)

@@ -1,6 +1,8 @@
 """The documentation site: its lists are complete, and the code of its pages runs."""
 
+import doctest
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import numpy as np
 import pytest
 
 import sklearn_transfer
+from docs.check_links import find_broken_links
 from sklearn_transfer.datasets import load_photo_crops
+from tests.small_networks import Faces, Yolo
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS / "index.rst", *sorted((DOCS / "howto").glob("*.rst")), DOCS / "concepts.rst"]
+GALLERY = sorted((DOCS.parent / "examples").rglob("plot_*.py"))
 STAGES = sorted(
     name
     for name in sklearn_transfer.__all__
@@ -33,6 +38,46 @@ def test_every_public_name_has_a_page():
     assert sorted(listed) == sorted(list_names())
 
 
+@pytest.mark.parametrize("name", sorted(list_names()))
+def test_every_public_name_has_an_example(name):
+    """One in its docstring, which is executed, or in the gallery, to which its page links."""
+    place, _, last = f"sklearn_transfer.{name}".rpartition(".")
+    doc = inspect.getdoc(getattr(importlib.import_module(place), last))
+    used = any(re.search(rf"\b{last}\b", path.read_text()) for path in GALLERY)
+    assert used or doctest.DocTestParser().get_examples(doc), name
+
+
+def test_pages_of_the_gallery_are_in_folders():
+    """Links from estimators to their pages, which begin with ../.., rely on this."""
+    assert {len(path.relative_to(DOCS.parent / "examples").parts) for path in GALLERY} == {2}
+
+
+def write_site(folder, **pages):
+    for name, body in pages.items():
+        (folder / f"{name}.html").write_text(f"<html><body>{body}</body></html>")
+    return find_broken_links(folder)[1]
+
+
+def test_links_to_pages_places_and_pictures_are_found(tmp_path):
+    (tmp_path / "picture.png").touch()
+    first = '<h1 id="top">A</h1><a href="second.html#part%20two">B</a><a href="#top">C</a>'
+    second = '<p id="part two"><img src="picture.png"><a href="https://example.org">D</a>'
+    assert write_site(tmp_path, first=first, second=second) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<a href="second.html">', "second.html: no such file"),
+        ('<a href="first.html#below">', "first.html#below: no such place in the page"),
+        ('<a href="#below">', "#below: no such place in the page"),
+        ('<img src="folder/picture.png">', "folder/picture.png: no such file"),
+    ],
+)
+def test_broken_links_are_named(tmp_path, body, fault):
+    assert write_site(tmp_path, first=body) == [f"first.html: {fault}"]
+
+
 @pytest.mark.slow
 def test_code_of_pages_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -44,6 +89,7 @@ def test_code_of_pages_runs(tmp_path, monkeypatch):
     )
     answers = dict(zip(map(str, new_paths), new_y, strict=True))
     names = {"ask": lambda path: answers[str(path)], "new_paths": [str(p) for p in new_paths]}
+    names |= {"detector": Yolo(), "face_network": Faces()}
     for page in PAGES:
         blocks = re.findall(r"code-block:: python\n\n((?:   .*\n|\n)+)", page.read_text())
         for block in blocks:

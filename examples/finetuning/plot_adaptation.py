@@ -41,6 +41,15 @@ X_target, y_target = load_photo_crops(
 # whose prediction is the same as without adaptation, and "classes" the effective number of
 # predicted classes, of which there are fifteen: a method that fails often predicts few of
 # them. Three scores judge predictions for the target without its labels.
+#
+# The words stand for :class:`~sklearn_transfer.finetuning.objectives.MCC`,
+# :class:`~sklearn_transfer.finetuning.objectives.InfoMax`,
+# :class:`~sklearn_transfer.finetuning.objectives.BNM`,
+# :class:`~sklearn_transfer.finetuning.objectives.DeepJDOT`,
+# :class:`~sklearn_transfer.finetuning.objectives.DeepCORAL`,
+# :class:`~sklearn_transfer.finetuning.objectives.MMD`,
+# :class:`~sklearn_transfer.finetuning.objectives.CDAN` and
+# :class:`~sklearn_transfer.finetuning.objectives.DANN`, which can be passed with parameters.
 
 words = ["mcc", "infomax", "bnm", "jdot", "coral", "mmd", "cdan", "dann"]
 

@@ -33,9 +33,13 @@ X, X_new = features.transform(images), features.transform(new_images)
 # ---------------------------
 #
 # The score in the first column of numbers is the information that predictions for new images
-# have about those for the most similar new images. A model that gives similar images the same
-# class, is confident of it, and uses several classes has a high score. The model without
-# adaptation is always among the candidates, and wins unless another one is clearly better.
+# have about those for the most similar new images. A model that gives similar images the
+# same class, is confident of it, and uses several classes has a high score. The model
+# without adaptation is always among the candidates, and wins unless another one is clearly
+# better. Each word stands for a class with its default parameters, such as
+# :class:`~sklearn_transfer.LabelShiftWeights`, :class:`~sklearn_transfer.MeanAlignment` and
+# :class:`~sklearn_transfer.OptimalTransport`. With the extra `plot`, `ranking.plot()` draws
+# the table as an :class:`~sklearn_transfer.AdaptationDisplay`.
 
 ways = ["kmm", "label-shift", "mean", "mean-scale", "coral", "transport", "mcc", "infomax"]
 ranking = rank_adaptations(ways, X, y, X_new, cv=None)

@@ -42,7 +42,11 @@ models = {
 # --------------------
 #
 # LogME is the default score, and the cross-validation serves to check it. All layers of a
-# network are computed in the same pass, whose time is shown in the table.
+# network are computed in the same pass, whose time is shown in the table. For features that
+# are arrays already, there are functions: :func:`~sklearn_transfer.selection.logme`,
+# :func:`~sklearn_transfer.selection.h_score` and :func:`~sklearn_transfer.selection.gbc`,
+# and for predictions of the source's classes, :func:`~sklearn_transfer.selection.leep` and
+# :func:`~sklearn_transfer.selection.nce`.
 
 ranking = rank_backbones(
     models,

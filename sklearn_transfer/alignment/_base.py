@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._strays import find_strays, warn_of_strays
 from sklearn_transfer._validation import (
     find_source_rows,
@@ -24,7 +25,7 @@ from sklearn_transfer._validation import (
 )
 
 
-class BaseAligner(TransformerMixin, TakesCallbacks, BaseEstimator):
+class BaseAligner(TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator):
     """Maps of source and target rows into one space; a subclass is only the algorithm.
 
     It learns in `_align`, and maps rows of a domain in `_map_source` and `_map_target`.

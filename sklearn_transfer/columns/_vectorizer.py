@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._validation import (
     check_feature_names_in,
     format_list,
@@ -33,7 +34,9 @@ _TRANSFORMER = [HasMethods(["fit", "transform"]), StrOptions({"drop"}), None]
 _MOST_LISTED = 8
 
 
-class MultimodalVectorizer(TransformerMixin, TakesCallbacks, BaseEstimator):
+class MultimodalVectorizer(
+    TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator
+):
     """Features of a table whose columns hold images, texts, sounds, numbers and words.
 
     The first step of a pipeline for a DataFrame as it is: it decides at `fit` what each column

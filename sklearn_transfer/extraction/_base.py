@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._networks.opening import is_open, keep_record, open_backbone
 from sklearn_transfer._store.choice import choose_store
 from sklearn_transfer._store.digests import digest
@@ -40,7 +41,7 @@ class LayerFeatures(NamedTuple):
     n_parameters: int
 
 
-class _BasePretrained(TransformerMixin, TakesCallbacks, BaseEstimator):
+class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator):
     """Samples to features through a frozen network; a subclass is only the modality.
 
     It says how to read X (`_check_samples`); the spec of the network makes the reader of one

@@ -17,12 +17,19 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._validation import shorten
 from sklearn_transfer.extraction._features import PretrainedFeatures
 from sklearn_transfer.extraction._text import PretrainedTextFeatures
 
 
-class ConSE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TakesCallbacks, BaseEstimator):
+class ConSE(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    TakesCallbacks,
+    LinksToDocumentation,
+    BaseEstimator,
+):
     """Features of images in a space of texts, to classify them by descriptions.
 
     A network that knows the thousand classes of ImageNet places each image at a convex

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._process.threads import run_here
 from sklearn_transfer._validation import forget_fit, make_visual_block, shorten
 from sklearn_transfer.finetuning._adaptation import forget_adaptation, publish_adaptation
@@ -22,7 +23,13 @@ from sklearn_transfer.finetuning.targets.rows import select_rows, split_rows
 
 
 class _BaseFineTuned(
-    FineTunerParameters, Saved, NetworkOutputs, ReadsColumns, TakesCallbacks, BaseEstimator
+    FineTunerParameters,
+    Saved,
+    NetworkOutputs,
+    ReadsColumns,
+    TakesCallbacks,
+    LinksToDocumentation,
+    BaseEstimator,
 ):
     """A network that is trained on samples; a subclass says what the targets are."""
 

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._modalities.samples import take_samples
 from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import check_feature_names_in, forget_fit, shorten
@@ -27,7 +28,7 @@ from sklearn_transfer.finetuning.targets.rows import get_first_column, take_targ
 _SEEDS = np.iinfo(np.int32).max
 
 
-class FineTunedFeatures(TransformerMixin, TakesCallbacks, BaseEstimator):
+class FineTunedFeatures(TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator):
     """Features of a network that is trained for the target, free of the row's own label.
 
     For tables in which images or texts stand beside numbers, and frozen features miss what

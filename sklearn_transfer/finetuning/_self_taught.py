@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._modalities.callers import Caller
 from sklearn_transfer._modalities.image.samples import check_images, refuse_texts
 from sklearn_transfer._modalities.image.spec import ImageSpec
@@ -29,7 +30,9 @@ _CHUNK = 1024
 _HALF = (0.5, 0.5, 0.5)
 
 
-class AutoencoderFeatures(Pickled, TransformerMixin, TakesCallbacks, BaseEstimator):
+class AutoencoderFeatures(
+    Pickled, TransformerMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator
+):
     """Features learned from samples without labels, by an autoencoder.
 
     For the case in which samples are many, labels few, and no pretrained network knows such

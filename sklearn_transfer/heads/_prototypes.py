@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import (
     as_target,
@@ -26,7 +27,9 @@ from sklearn_transfer.heads._temperature import EXPECTED, compute_mean_distance,
 _LEFT_OUT = 1000  # rows at most that choose the temperature
 
 
-class PrototypeClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
+class PrototypeClassifier(
+    ClassifierMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator
+):
     """Nearest class mean on centered features of length one, for few samples per class.
 
     With one to ten samples per class this is as accurate on pretrained features as a

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._validation import (
     as_target,
     check_class_labels,
@@ -54,7 +55,7 @@ class GeneralizedScore(NamedTuple):
         )
 
 
-class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, BaseEstimator):
+class ZeroShotClassifier(ClassifierMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator):
     """Classifier that also predicts classes it has no samples of, by their attributes.
 
     Each class is described by a vector: attributes that people wrote down, or an embedding

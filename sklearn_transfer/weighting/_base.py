@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._sample_weight import compute_effective_size
 from sklearn_transfer._strays import find_strays, warn_of_strays
 from sklearn_transfer._validation import forget_fit, validate_data, validate_source_and_target
@@ -16,7 +17,7 @@ from sklearn_transfer._validation import forget_fit, validate_data, validate_sou
 _FEW = 0.1  # effective share of the source under which weights rest on too few rows
 
 
-class BaseWeighter(TakesCallbacks, BaseEstimator):
+class BaseWeighter(TakesCallbacks, LinksToDocumentation, BaseEstimator):
     """Weights of source samples; a subclass is only the algorithm.
 
     It returns weights from `_estimate`, non-negative and in the order of the source rows.

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_transfer._callbacks import TakesCallbacks
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._sample_weight import compute_effective_size, validate_sample_weight
 from sklearn_transfer._tables import BY_REPRESENTATION, explain_samples
 from sklearn_transfer._validation import find_source_rows, split_domains
@@ -93,7 +94,9 @@ def _has_method(name):
     return has_method
 
 
-class ImportanceWeighted(MetaEstimatorMixin, TakesCallbacks, BaseEstimator):
+class ImportanceWeighted(
+    MetaEstimatorMixin, TakesCallbacks, LinksToDocumentation, BaseEstimator
+):
     """Fit an estimator on weighted source samples, so that it performs well on the target.
 
     Use it where target inputs are distributed differently from the labeled ones and you

@@ -8,13 +8,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer._sample_weight import validate_sample_weight
 from sklearn_transfer._validation import as_target, split_domains
 
 _KEPT = 64  # folds of which a scorer remembers what it learned: all candidates share them
 
 
-class BaseTargetScorer(BaseEstimator, ABC):
+class BaseTargetScorer(LinksToDocumentation, BaseEstimator, ABC):
     """Scorer of labeled source samples that owns samples of the target, `X_target`.
 
     A subclass says in `_learn` what it learns of the samples that are scored and the target,

@@ -7,13 +7,14 @@ from numbers import Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from sklearn_transfer._documentation import LinksToDocumentation
 from sklearn_transfer.finetuning.objectives.base import Objective
 
 _FOR_NUMBERS = "'jdot', 'coral', 'mmd' or 'dann'"
 _FOR_ANY_TASK = "'coral', 'mmd' or 'dann'"
 
 
-class AdaptationObjective(BaseEstimator, Objective):
+class AdaptationObjective(LinksToDocumentation, BaseEstimator, Objective):
     """A term of the loss that compares a batch of the source with one of the target.
 
     Derive from it for an objective of your own, and write `compute`. Parameters, which
