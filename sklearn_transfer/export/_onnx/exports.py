@@ -69,13 +69,14 @@ class Export:
         """Write the file, unless it differs from Python; returns its path."""
         for package in ("onnx", "onnxruntime"):
             import_optional(package, "onnx", "exporting to ONNX")
-        _check_path(path)
+        target = os.path.abspath(os.fsdecode(path))
+        _check_path(target)
         self._check_size()
-        folder = os.path.dirname(os.path.abspath(path))
+        folder = os.path.dirname(target)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".onnx-") as place:
             written = os.path.join(place, "model.onnx")
             self._write_checked(written, X, tolerance)
-            os.replace(written, path)
+            os.replace(written, target)
         return path
 
     def _check_size(self):
@@ -187,8 +188,7 @@ def _make_twin(estimator, **params):
 
 
 def _check_path(path):
-    path = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"path={path!r}: there is no folder {folder!r}; make it first")
     if os.path.isdir(path):
