@@ -89,15 +89,18 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
 
     Examples
     --------
-    >>> import os, tempfile
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> import os, tempfile, onnxruntime
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn_transfer import PretrainedFeatures, to_onnx
+    >>> from sklearn_transfer import PretrainedFeatures, PrototypeClassifier, to_onnx
     >>> from sklearn_transfer.datasets import load_photo_crops
     >>> X, y = load_photo_crops(2, size=64, random_state=0, return_X_y=True)
-    >>> pipe = make_pipeline(PretrainedFeatures(input_size=64), LogisticRegression()).fit(X, y)
-    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-    ...     path = to_onnx(pipe, os.path.join(folder, "model.onnx"), input_size=64)
+    >>> pipe = make_pipeline(PretrainedFeatures(input_size=64), PrototypeClassifier())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = to_onnx(pipe.fit(X, y), os.path.join(folder, "model.onnx"), input_size=64)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> labels, probabilities = session.run(None, {"pixels": X[:5]})
+    >>> bool((labels == pipe.predict(X[:5])).all()), probabilities.shape
+    (True, (5, 15))
     """
     from sklearn_transfer.export._onnx.exports import Export
 
