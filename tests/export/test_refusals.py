@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Ridge
@@ -60,10 +61,30 @@ def test_searches_without_a_refit_are_refused(pipe, pictures, tmp_path):
     refuse(search.fit(*pictures), tmp_path, "refit=False")
 
 
+class OneSize(torch.nn.Module):
+    def forward(self, rows):
+        return rows.reshape(len(rows), 2, -1).sum(2)
+
+
+class NoConversion(torch.nn.Module):
+    def forward(self, rows):
+        return torch.special.bessel_j0(rows)
+
+
+def test_networks_for_one_size_of_batches_are_refused(tmp_path):
+    fitted = PretrainedFeatures(OneSize(), preprocess=None).fit(np.zeros((3, 4), np.float32))
+    message = "does not run for any number of samples.* `len"
+    refuse(fitted, tmp_path, message, ArithmeticError)
+
+
+def test_networks_without_a_conversion_are_refused(tmp_path):
+    fitted = PretrainedFeatures(NoConversion(), preprocess=None)
+    message = "NoConversion cannot be converted to ONNX .*bessel_j0"
+    refuse(fitted.fit(np.zeros((3, 4), np.float32)), tmp_path, message)
+
+
 def test_input_size_is_for_pictures(tmp_path):
     X = np.zeros((3, 4), np.float32)
-    import torch
-
     fitted = PretrainedFeatures(torch.nn.Linear(4, 2), preprocess=None).fit(X)
     refuse(fitted, tmp_path, "input_size=8 is for pictures", input_size=8)
 

@@ -2,9 +2,15 @@
 
 import numpy as np
 
-from sklearn_transfer.export._onnx.graphs import FEATURES
+from sklearn_transfer.export._onnx.graphs import FEATURES, shorten_error
 from sklearn_transfer.export._onnx.heads import SCORES
 from sklearn_transfer.export._onnx.targets import LABEL, PROBABILITIES, VARIABLE
+
+
+_ADVICE = (
+    "the network's code may hold for one size of a batch, as `len(x)` and `int(x.shape[0])` do;"
+    " write x.shape[0]"
+)
 
 
 def compute_outputs(path, payloads, front):
@@ -19,7 +25,13 @@ def compute_outputs(path, payloads, front):
     batches, parts = front.list_batches(payloads), []
     for rows in batches:
         batch = front.collate([payloads[row] for row in rows])
-        parts.append((len(rows), session.run(None, batch)))
+        try:
+            parts.append((len(rows), session.run(None, batch)))
+        except Exception as error:  # of the operator that fails
+            raise ArithmeticError(
+                f"The file does not run for any number of samples ({shorten_error(error)});"
+                f" {_ADVICE}"
+            ) from error
     order, found = np.argsort(np.concatenate(batches)), {}
     for position, name in enumerate(names):
         pieces = [(n, values[position]) for n, values in parts]
@@ -36,7 +48,8 @@ def _find_rows(pieces):
         if all(shape[axis] == n for shape, (n, _) in zip(shapes, pieces, strict=True)):
             return axis
     raise ArithmeticError(
-        f"An output of the file has shape {shapes[-1]} for a batch of {pieces[-1][0]} samples"
+        f"The file does not run for any number of samples: {shapes[-1]} is the shape of an"
+        f" output for {pieces[-1][0]}; {_ADVICE}"
     )
 
 

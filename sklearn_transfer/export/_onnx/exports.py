@@ -135,18 +135,19 @@ class Export:
 
     def _export_network(self, path):
         from sklearn_transfer._networks.onnx import export_module
-        from sklearn_transfer.export._onnx.graphs import FEATURES
+        from sklearn_transfer.export._onnx.graphs import FEATURES, shorten_error
 
-        inputs = self.module.inputs
-        export_module(
-            self.module,
-            self.module.example(2),
-            path,
-            names=[given.name for given in inputs],
-            dynamic_axes={given.name: _name_axes(given.shape) for given in inputs}
-            | {FEATURES: {0: "samples"}},
-            output_names=[FEATURES],
-        )
+        inputs, example = self.module.inputs, self.module.example(2)
+        axes = {given.name: _name_axes(given.shape) for given in inputs}
+        options = {"dynamic_axes": axes | {FEATURES: {0: "samples"}}}
+        options |= {"names": [given.name for given in inputs], "output_names": [FEATURES]}
+        try:
+            export_module(self.module, example, path, **options)
+        except Exception as error:  # of many types, where an operator has no conversion
+            raise ValueError(
+                f"{self.backbone.label} cannot be converted to ONNX ({shorten_error(error)});"
+                " take another network, or change the operator in your own"
+            ) from error
 
     def _describe(self, tolerance, difference):
         """Return the metadata of the file, by name."""

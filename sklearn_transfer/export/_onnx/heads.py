@@ -15,6 +15,7 @@ from sklearn_transfer.export._onnx.graphs import (
     ML_OPSET,
     check_classes,
     find_label_type,
+    shorten_error,
 )
 from sklearn_transfer.export._onnx.targets import LABEL, PROBABILITIES, VARIABLE
 
@@ -90,11 +91,9 @@ def _explain(steps, width, error):
             break
     else:
         name, step = steps[-1]
-    reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
-    reason = reason if len(reason) <= 200 else f"{reason[:200]}..."
     label = f"{type(step).__name__} (step {name!r})" if name else type(step).__name__
     return (
-        f"{label} cannot be converted to ONNX ({type(error).__name__}: {reason}); leave the"
+        f"{label} cannot be converted to ONNX ({shorten_error(error)}); leave the"
         " step out and fit again, or apply it outside of the file"
     )
 
