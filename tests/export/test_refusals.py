@@ -75,6 +75,7 @@ def test_networks_for_one_size_of_batches_are_refused(tmp_path):
     fitted = PretrainedFeatures(OneSize(), preprocess=None).fit(np.zeros((3, 4), np.float32))
     message = "does not run for any number of samples.* `len"
     refuse(fitted, tmp_path, message, ArithmeticError)
+    refuse(fitted, tmp_path, message, ArithmeticError, X=np.ones((1, 4), np.float32))
 
 
 def test_networks_without_a_conversion_are_refused(tmp_path):

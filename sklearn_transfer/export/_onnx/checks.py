@@ -6,10 +6,9 @@ from sklearn_transfer.export._onnx.graphs import FEATURES, shorten_error
 from sklearn_transfer.export._onnx.heads import SCORES
 from sklearn_transfer.export._onnx.targets import LABEL, PROBABILITIES, VARIABLE
 
-
 _ADVICE = (
-    "the network's code may hold for one size of a batch, as `len(x)` and `int(x.shape[0])` do;"
-    " write x.shape[0]"
+    "the network's code may hold for one size of a batch, as `len(x)` and `int(x.shape[0])`"
+    " do; write x.shape[0]"
 )
 
 
@@ -21,24 +20,30 @@ def compute_outputs(path, payloads, front):
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(path, options, providers=providers)
-    names = [output.name for output in session.get_outputs()]
-    batches, parts = front.list_batches(payloads), []
-    for rows in batches:
-        batch = front.collate([payloads[row] for row in rows])
-        try:
-            parts.append((len(rows), session.run(None, batch)))
-        except Exception as error:  # of the operator that fails
-            raise ArithmeticError(
-                f"The file does not run for any number of samples ({shorten_error(error)});"
-                f" {_ADVICE}"
-            ) from error
+    batches = front.list_batches(payloads)
+    parts = [_run_batch(session, front, payloads, rows) for rows in batches]
+    tried = parts
+    if len(set(map(len, batches))) == 1:  # as of a single sample
+        repeated = [batches[0][0]] * (len(batches[0]) + 1)
+        tried = [*parts, _run_batch(session, front, payloads, repeated)]
     order, found = np.argsort(np.concatenate(batches)), {}
-    for position, name in enumerate(names):
-        pieces = [(n, values[position]) for n, values in parts]
-        axis = _find_rows(pieces)
-        joined = np.concatenate([piece for _, piece in pieces], axis=axis)
-        found[name] = joined.take(order, axis=axis)
+    for position, output in enumerate(session.get_outputs()):
+        axis = _find_rows([(n, values[position]) for n, values in tried])
+        joined = np.concatenate([values[position] for _, values in parts], axis=axis)
+        found[output.name] = joined.take(order, axis=axis)
     return found
+
+
+def _run_batch(session, front, payloads, rows):
+    """Return the size of a batch, and the outputs for it."""
+    try:
+        batch = front.collate([payloads[row] for row in rows])
+        return len(rows), session.run(None, batch)
+    except Exception as error:  # of the operator that fails
+        raise ArithmeticError(
+            f"The file does not run for any number of samples ({shorten_error(error)});"
+            f" {_ADVICE}"
+        ) from error
 
 
 def _find_rows(pieces):
