@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.export import check_untrusted_samples as check_untrusted_samples
     from sklearn_transfer.export import get_trusted_types as get_trusted_types
     from sklearn_transfer.export import make_model_card as make_model_card
+    from sklearn_transfer.export import to_module as to_module
+    from sklearn_transfer.export import to_onnx as to_onnx
     from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
@@ -156,6 +158,8 @@ _HOME = {
     "show_versions": "sklearn_transfer._versions",
     "target_accuracy": "sklearn_transfer.selection",
     "testing": "sklearn_transfer.testing",
+    "to_module": "sklearn_transfer.export",
+    "to_onnx": "sklearn_transfer.export",
     "weighting": "sklearn_transfer.weighting",
 }
 

@@ -3,8 +3,8 @@
 from sklearn_transfer._cards import make_model_card
 from sklearn_transfer._public import publish_classes
 from sklearn_transfer.export._batch_predictor import batch_predictor
-from sklearn_transfer.export._module import to_module
-from sklearn_transfer.export._onnx import to_onnx
+from sklearn_transfer.export._to_module import to_module
+from sklearn_transfer.export._to_onnx import to_onnx
 from sklearn_transfer.export._trusted_types import get_trusted_types
 from sklearn_transfer.export._untrusted import check_untrusted_samples
 

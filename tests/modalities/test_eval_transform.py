@@ -145,7 +145,7 @@ def test_extreme_shape_gives_the_pixels_of_the_full_resize(size, wanted, interpo
     image, arguments = photo(*size), (wanted, 0.875, "center", interpolation)
     spec = spec_of(*arguments)
     scaled = transforms.compute_scaled_size(image.size, spec)
-    assert math.prod(scaled) > transforms._LARGEST_RATIO * math.prod(wanted)
+    assert math.prod(scaled) > transforms.LARGEST_RATIO * math.prod(wanted)
     difference = apply_eval_transform(image, spec) - as_timm(image, *arguments).astype(int)
     assert np.abs(difference).max() <= 2
 
@@ -154,7 +154,7 @@ def test_extreme_shape_gives_the_pixels_of_the_full_resize(size, wanted, interpo
 @pytest.mark.parametrize("arguments", SPECS[:6], ids=str)
 def test_resampling_the_crop_alone_is_close_to_the_full_resize(monkeypatch, size, arguments):
     image = photo(*size)
-    monkeypatch.setattr(transforms, "_LARGEST_RATIO", 0)
+    monkeypatch.setattr(transforms, "LARGEST_RATIO", 0)
     difference = apply_eval_transform(image, spec_of(*arguments)) - as_timm(
         image, *arguments
     ).astype(int)
@@ -172,7 +172,7 @@ def test_extreme_shape_is_never_scaled_whole(monkeypatch, size):
     monkeypatch.setattr(Image.Image, "resize", watched)
     image = Image.new("RGB", size[::-1])
     apply_eval_transform(image, spec_of((224, 224), 0.875, "center", "bicubic"))
-    assert max(scaled) <= transforms._LARGEST_RATIO * 224 * 224
+    assert max(scaled) <= transforms.LARGEST_RATIO * 224 * 224
 
 
 @pytest.mark.parametrize("size", [(256, 256), (256, 300), (340, 256)])

@@ -10,7 +10,7 @@ from sklearn_transfer._modalities.audio.front_ends import LogMelFrames, Waveform
 from sklearn_transfer._modalities.audio.log_mel import build_mel_filters, make_hann_window
 from sklearn_transfer._modalities.contents import BadSampleError
 from sklearn_transfer._networks.inputs import MASK
-from sklearn_transfer.export.onnx.fronts import Front, InputSpec
+from sklearn_transfer.export._onnx.fronts import Front, InputSpec
 
 # Lengths of examples, in shares of a second.
 _LENGTHS = (1.0, 0.3, 1.0, 2.2, 1.0, 0.3)
@@ -43,7 +43,7 @@ class SoundFront(Front):
         for share in _LENGTHS:
             length = max(min(int(share * self._rate), self._longest), 1)
             rising = np.linspace(0.05, 0.5, length)
-            examples.append(((rng.standard_normal(length) * rising).astype(np.float32)))
+            examples.append((rng.standard_normal(length) * rising).astype(np.float32))
         return [(waveform, self._rate) for waveform in examples]
 
     def list_batches(self, payloads):

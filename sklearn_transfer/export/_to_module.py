@@ -4,16 +4,15 @@
 def to_module(fitted, *, input_size=None):
     """Module of PyTorch from the inputs of a network to its features or outputs.
 
-    It is what other converters than ONNX need: traced by ``torch.jit.trace``, given to
-    OpenVINO's ``convert_model``, or run by itself. `to_onnx` exports the same module, with the
-    steps behind it.
+    It is what converters to other formats than ONNX need, such as OpenVINO's
+    ``convert_model``. `to_onnx` exports the same module, with the steps behind it.
 
     Parameters
     ----------
     fitted : estimator
         A fitted `PretrainedFeatures`, `PretrainedTextFeatures`, `PretrainedAudioFeatures`,
-        `FineTunedClassifier` or `FineTunedRegressor`, or a Pipeline or search around one, whose
-        further steps are left out.
+        `FineTunedClassifier` or `FineTunedRegressor`, or a Pipeline or search around one.
+        Further steps are left out.
     input_size : int or (height, width), default=None
         As in `to_onnx`.
 
@@ -40,9 +39,9 @@ def to_module(fitted, *, input_size=None):
 
     Notes
     -----
-    A pass collects activations by hooks and ends at the deepest layer that is asked for, which
-    ``torch.jit.trace`` follows and ``torch.export`` does not. Weights of named networks are
-    shared with the estimators of this process: change none of them.
+    A pass collects activations by hooks and ends at the deepest layer that is asked for.
+    Converters that trace a module follow this; ``torch.export`` does not. Weights of named
+    networks are shared with the estimators of this process: change none of them.
 
     Examples
     --------
@@ -56,6 +55,6 @@ def to_module(fitted, *, input_size=None):
     >>> module(*module.example(2).values()).shape == (2, module.width)
     True
     """
-    from sklearn_transfer.export.onnx.exports import Export
+    from sklearn_transfer.export._onnx.exports import Export
 
     return Export(fitted, input_size).module

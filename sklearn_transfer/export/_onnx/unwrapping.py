@@ -45,7 +45,7 @@ def unwrap(fitted):
     if isinstance(front, EXTRACTORS + FINE_TUNERS):
         _check_front(front)
         return Parts(front, steps[1:])
-    where = f"step {name!r}, {type(front).__name__}," if name else type(front).__name__
+    where = f"Step {name!r}, {type(front).__name__}," if name else type(front).__name__
     if isinstance(front, _SEVERAL_INPUTS):
         raise ValueError(
             f"{where} takes several columns, and a file takes one kind of samples; export a"
@@ -53,10 +53,13 @@ def unwrap(fitted):
         )
     inner = _find_inner(front)
     if inner is not None:
-        raise ValueError(
-            f"{where} has no conversion around a {inner}; put it behind the network, as in"
-            f" make_pipeline(PretrainedFeatures(), {type(front).__name__}(...))"
+        repair = (
+            "put it behind the network, as in make_pipeline(PretrainedFeatures(),"
+            f" {type(front).__name__}(...))"
+            if hasattr(front, "predict")
+            else f"export a pipeline that begins with the {inner}"
         )
+        raise ValueError(f"{where} has no conversion around a {inner}; {repair}")
     raise ValueError(
         f"{where} takes the samples, and has no conversion; the first step of what is"
         " exported must be PretrainedFeatures, PretrainedTextFeatures,"

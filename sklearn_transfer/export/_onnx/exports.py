@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.export.onnx.fronts import make_front
-from sklearn_transfer.export.onnx.unwrapping import FINE_TUNERS, unwrap
+from sklearn_transfer.export._onnx.choosing import make_front
+from sklearn_transfer.export._onnx.unwrapping import FINE_TUNERS, unwrap
 
 _MOST_BYTES = 2**31 - 2**24  # of weights; the graph needs room too
 _PACKAGES = ("sklearn-transfer", "scikit-learn", "torch", "timm", "transformers")
@@ -58,7 +58,7 @@ class Export:
     @functools.cached_property
     def module(self):
         """The network, as a module of PyTorch."""
-        from sklearn_transfer.export.onnx import modules
+        from sklearn_transfer.export._onnx import modules
 
         if self.is_trained:
             kind = "embedding" if self.steps else "logits"
@@ -69,27 +69,28 @@ class Export:
         """Write the file, unless it differs from Python; returns its path."""
         for package in ("onnx", "onnxruntime"):
             import_optional(package, "onnx", "exporting to ONNX")
-        _check_path(path)
+        target = os.path.abspath(os.fsdecode(path))
+        _check_path(target)
         self._check_size()
-        folder = os.path.dirname(os.path.abspath(path))
+        folder = os.path.dirname(target)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".onnx-") as place:
             written = os.path.join(place, "model.onnx")
             self._write_checked(written, X, tolerance)
-            os.replace(written, path)
+            os.replace(written, target)
         return path
 
     def _check_size(self):
         size = sum(p.numel() * p.element_size() for p in self.backbone.module.parameters())
         if size > _MOST_BYTES:
             raise ValueError(
-                f"the weights of {self.backbone.label} take {size / 2**30:.1f} GB, more than the"
-                " 2 GB that one ONNX file holds; use a smaller network"
+                f"The weights of {self.backbone.label} take {size / 2**30:.1f} GB, more than"
+                " the 2 GB that one ONNX file holds; use a smaller network"
             )
 
     def _write_checked(self, path, X, tolerance):
         import onnx
 
-        from sklearn_transfer.export.onnx import checks, graphs
+        from sklearn_transfer.export._onnx import checks, graphs
 
         given = self.front.make_examples() if X is None else X
         samples = self.estimator._check_samples(given, reset=False)
@@ -109,7 +110,7 @@ class Export:
 
     def _predict(self, X):
         """Return what the estimator gives in Python, by the names of outputs."""
-        from sklearn_transfer.export.onnx import graphs, heads, targets
+        from sklearn_transfer.export._onnx import graphs, heads, targets
 
         if not self.steps and self.is_trained:
             return targets.list_expected(self.estimator, X)
@@ -119,8 +120,8 @@ class Export:
         return heads.list_expected_of_steps(self.steps, features)
 
     def _make_model(self, path):
-        from sklearn_transfer.export.onnx import graphs, targets
-        from sklearn_transfer.export.onnx.heads import build_head_graph
+        from sklearn_transfer.export._onnx import graphs, targets
+        from sklearn_transfer.export._onnx.heads import build_head_graph
 
         width = self.module.width
         if self.steps:
@@ -134,18 +135,19 @@ class Export:
 
     def _export_network(self, path):
         from sklearn_transfer._networks.onnx import export_module
-        from sklearn_transfer.export.onnx.graphs import FEATURES
+        from sklearn_transfer.export._onnx.graphs import FEATURES, shorten_error
 
-        inputs = self.module.inputs
-        export_module(
-            self.module,
-            self.module.example(2),
-            path,
-            names=[given.name for given in inputs],
-            dynamic_axes={given.name: _name_axes(given.shape) for given in inputs}
-            | {FEATURES: {0: "samples"}},
-            output_names=[FEATURES],
-        )
+        inputs, example = self.module.inputs, self.module.example(2)
+        axes = {given.name: _name_axes(given.shape) for given in inputs}
+        options = {"dynamic_axes": axes | {FEATURES: {0: "samples"}}}
+        options |= {"names": [given.name for given in inputs], "output_names": [FEATURES]}
+        try:
+            export_module(self.module, example, path, **options)
+        except Exception as error:  # of many types, where an operator has no conversion
+            raise ValueError(
+                f"{self.backbone.label} cannot be converted to ONNX ({shorten_error(error)});"
+                " take another network, or change the operator in your own"
+            ) from error
 
     def _describe(self, tolerance, difference):
         """Return the metadata of the file, by name."""
@@ -187,8 +189,7 @@ def _make_twin(estimator, **params):
 
 
 def _check_path(path):
-    path = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"path={path!r}: there is no folder {folder!r}; make it first")
     if os.path.isdir(path):

@@ -14,10 +14,11 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
     ----------
     fitted : estimator
         A fitted Pipeline of `PretrainedFeatures`, `PretrainedTextFeatures` or
-        `PretrainedAudioFeatures` and steps that skl2onnx converts (scalers, PCA, linear models,
-        trees, support vector machines, ...), `PrototypeClassifier` or an aligner among them; an
-        extractor alone; or a fitted `FineTunedClassifier` or `FineTunedRegressor`. Of a search
-        its best estimator is exported, and of `ImportanceWeighted` the one that it fitted.
+        `PretrainedAudioFeatures` and steps that skl2onnx [1]_ converts, such as scalers, PCA,
+        linear models, trees and support vector machines, or `PrototypeClassifier`, `CORAL`,
+        `MeanAlignment`, `OptimalTransport` or `SubspaceAlignment`; an extractor alone; or a
+        fitted `FineTunedClassifier` or `FineTunedRegressor`. Of a search, the best estimator
+        is exported, and of `ImportanceWeighted` the one that it fitted.
     path : path
         The file, which is replaced if it exists. Its folder must exist.
     X : sequence of n_samples samples, default=None
@@ -72,8 +73,10 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
     strings, int64, float64 or boolean.
 
     *Metadata* of the file hold, as text or JSON: `inputs`, `classes`, `estimator`, `network`,
-    `weights_sha256`, `license` (of the weights, where it is known), `versions`, `tolerance` and
-    `difference` (the largest one that was found), and `tokenizer` and `prompt` for texts.
+    `weights_sha256`, `license` (of the weights, where it is known), `versions`, `tolerance`,
+    `difference` (the largest one that was found); for images `resize` (how pictures are scaled
+    outside) or `levels_from_pillow` (by which the scaling inside was found to differ), and for
+    texts `tokenizer` and `prompt`.
 
     The file computes in float32 throughout, its heads too, so that predictions of trees may
     change where a feature lies at a threshold: the comparison with Python says so. Steps that
@@ -82,21 +85,24 @@ def to_onnx(fitted, path, *, X=None, input_size=None, tolerance=1e-4):
 
     References
     ----------
-    .. [1] ONNX, https://onnx.ai, and sklearn-onnx, https://onnx.ai/sklearn-onnx.
+    .. [1] sklearn-onnx, https://onnx.ai/sklearn-onnx.
 
     Examples
     --------
-    >>> import os, tempfile
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> import os, tempfile, onnxruntime
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn_transfer import PretrainedFeatures, to_onnx
+    >>> from sklearn_transfer import PretrainedFeatures, PrototypeClassifier, to_onnx
     >>> from sklearn_transfer.datasets import load_photo_crops
     >>> X, y = load_photo_crops(2, size=64, random_state=0, return_X_y=True)
-    >>> pipe = make_pipeline(PretrainedFeatures(input_size=64), LogisticRegression()).fit(X, y)
-    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-    ...     path = to_onnx(pipe, os.path.join(folder, "model.onnx"), input_size=64)
+    >>> pipe = make_pipeline(PretrainedFeatures(input_size=64), PrototypeClassifier())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = to_onnx(pipe.fit(X, y), os.path.join(folder, "model.onnx"), input_size=64)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> labels, probabilities = session.run(None, {"pixels": X[:5]})
+    >>> bool((labels == pipe.predict(X[:5])).all()), probabilities.shape
+    (True, (5, 15))
     """
-    from sklearn_transfer.export.onnx.exports import Export
+    from sklearn_transfer.export._onnx.exports import Export
 
     if not isinstance(tolerance, Real) or not tolerance >= 0:
         raise ValueError(f"tolerance={shorten(tolerance)}: expected a number of at least 0")

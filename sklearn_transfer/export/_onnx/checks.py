@@ -2,9 +2,14 @@
 
 import numpy as np
 
-from sklearn_transfer.export.onnx.graphs import FEATURES
-from sklearn_transfer.export.onnx.heads import SCORES
-from sklearn_transfer.export.onnx.targets import LABEL, PROBABILITIES, VARIABLE
+from sklearn_transfer.export._onnx.graphs import FEATURES, shorten_error
+from sklearn_transfer.export._onnx.heads import SCORES
+from sklearn_transfer.export._onnx.targets import LABEL, PROBABILITIES, VARIABLE
+
+_ADVICE = (
+    "the network's code may hold for one size of a batch, as `len(x)` and `int(x.shape[0])`"
+    " do; write x.shape[0]"
+)
 
 
 def compute_outputs(path, payloads, front):
@@ -15,18 +20,30 @@ def compute_outputs(path, payloads, front):
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(path, options, providers=providers)
-    names = [output.name for output in session.get_outputs()]
-    batches, parts = front.list_batches(payloads), []
-    for rows in batches:
-        batch = front.collate([payloads[row] for row in rows])
-        parts.append((len(rows), session.run(None, batch)))
+    batches = front.list_batches(payloads)
+    parts = [_run_batch(session, front, payloads, rows) for rows in batches]
+    tried = parts
+    if len(set(map(len, batches))) == 1:  # as of a single sample
+        repeated = [batches[0][0]] * (len(batches[0]) + 1)
+        tried = [*parts, _run_batch(session, front, payloads, repeated)]
     order, found = np.argsort(np.concatenate(batches)), {}
-    for position, name in enumerate(names):
-        pieces = [(n, values[position]) for n, values in parts]
-        axis = _find_rows(pieces)
-        joined = np.concatenate([piece for _, piece in pieces], axis=axis)
-        found[name] = joined.take(order, axis=axis)
+    for position, output in enumerate(session.get_outputs()):
+        axis = _find_rows([(n, values[position]) for n, values in tried])
+        joined = np.concatenate([values[position] for _, values in parts], axis=axis)
+        found[output.name] = joined.take(order, axis=axis)
     return found
+
+
+def _run_batch(session, front, payloads, rows):
+    """Return the size of a batch, and the outputs for it."""
+    try:
+        batch = front.collate([payloads[row] for row in rows])
+        return len(rows), session.run(None, batch)
+    except Exception as error:  # of the operator that fails
+        raise ArithmeticError(
+            f"The file does not run for any number of samples ({shorten_error(error)});"
+            f" {_ADVICE}"
+        ) from error
 
 
 def _find_rows(pieces):
@@ -36,7 +53,8 @@ def _find_rows(pieces):
         if all(shape[axis] == n for shape, (n, _) in zip(shapes, pieces, strict=True)):
             return axis
     raise ArithmeticError(
-        f"an output of the file has shape {shapes[-1]} for a batch of {pieces[-1][0]} samples"
+        f"The file does not run for any number of samples: {shapes[-1]} is the shape of an"
+        f" output for {pieces[-1][0]}; {_ADVICE}"
     )
 
 
@@ -62,7 +80,7 @@ def check_outputs(found, expected, tolerance):
         worst = int(np.argmax(np.where(np.isnan(rows), np.inf, rows)))
         if not rows[worst] <= tolerance:
             raise ArithmeticError(
-                f"row {worst}: {name} differs from Python by {rows[worst]:.1e}, and"
+                f"Row {worst}: {name} differs from Python by {rows[worst]:.1e}, and"
                 f" tolerance={tolerance:g}, so nothing was written"
             )
         largest = max(largest, float(rows[worst]))
@@ -101,9 +119,14 @@ def _check_labels(name, found, wanted, scores, tolerance):
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ArithmeticError(
-            f"row {row}: {name} is {found[row]!r} in the file, and {wanted[row]!r} in Python,"
+            f"Row {row}: {name} is {_get_plain(found, row)!r} in the file, and"
+            f" {_get_plain(wanted, row)!r} in Python,"
             " so nothing was written"
         )
+
+
+def _get_plain(labels, row):
+    return np.asarray(labels)[row : row + 1].tolist()[0]
 
 
 def _find_ties(scores, n_rows, margin):

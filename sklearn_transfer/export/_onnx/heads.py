@@ -10,13 +10,14 @@ from sklearn.pipeline import Pipeline
 from sklearn_transfer._networks.onnx import OPSET
 from sklearn_transfer._process.locks import Lock
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.export.onnx.graphs import (
+from sklearn_transfer.export._onnx.graphs import (
     FEATURES,
     ML_OPSET,
     check_classes,
     find_label_type,
+    shorten_error,
 )
-from sklearn_transfer.export.onnx.targets import LABEL, PROBABILITIES, VARIABLE
+from sklearn_transfer.export._onnx.targets import LABEL, PROBABILITIES, VARIABLE
 
 SCORES = "scores"
 # The converters are kept in globals of the process, and one is replaced meanwhile.
@@ -31,7 +32,7 @@ def build_head_graph(steps, width):
     import_optional("skl2onnx", "onnx", "exporting the steps behind a network")
     with _converting, warnings.catch_warnings(), _write_whole_numbers():
         warnings.simplefilter("ignore")
-        from sklearn_transfer.export.onnx.own_heads import register_own_heads
+        from sklearn_transfer.export._onnx.own_heads import register_own_heads
 
         register_own_heads()
         try:
@@ -45,8 +46,8 @@ def build_head_graph(steps, width):
         _restore_labels(model, last)
     elif model.graph.output[0].name != VARIABLE:
         output = model.graph.output[0]
-        _rename(model.graph, VARIABLE, f"{VARIABLE}_inside")
-        _rename(model.graph, output.name, VARIABLE)
+        _replace_name(model.graph, VARIABLE, f"{VARIABLE}_inside")
+        _replace_name(model.graph, output.name, VARIABLE)
         output.name = VARIABLE
     return model
 
@@ -56,8 +57,8 @@ def _refuse_sequences(model, last):
     for output in model.graph.output:
         if not output.type.HasField("tensor_type"):
             raise ValueError(
-                f"{type(last).__name__} gives {output.name} of several targets in a list, which"
-                " is no array; export one classifier for each target"
+                f"{type(last).__name__} gives {output.name} of several targets in a list,"
+                " which is no array; export one classifier for each target"
             )
 
 
@@ -90,12 +91,10 @@ def _explain(steps, width, error):
             break
     else:
         name, step = steps[-1]
-    reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
-    reason = reason if len(reason) <= 200 else f"{reason[:200]}..."
     label = f"{type(step).__name__} (step {name!r})" if name else type(step).__name__
     return (
-        f"{label} cannot be converted to ONNX: {type(error).__name__}: {reason}. Leave the step"
-        " out and fit again, or apply it outside of the file"
+        f"{label} cannot be converted to ONNX ({shorten_error(error)}); leave the"
+        " step out and fit again, or apply it outside of the file"
     )
 
 
@@ -106,7 +105,7 @@ def _name_scores(model, classifier):
     from onnx import helper, numpy_helper
 
     graph, given = model.graph, f"{PROBABILITIES}_given"
-    _rename(graph, PROBABILITIES, given)
+    _replace_name(graph, PROBABILITIES, given)
     if np.size(classifier.classes_) == 2:
         place = f"{SCORES}_place"
         graph.initializer.append(numpy_helper.from_array(np.array(-1), place))
@@ -116,7 +115,7 @@ def _name_scores(model, classifier):
     next(o for o in graph.output if o.name == PROBABILITIES).name = SCORES
 
 
-def _rename(graph, name, other):
+def _replace_name(graph, name, other):
     """Give a value inside a graph another name."""
     for node in graph.node:
         node.output[:] = [other if output == name else output for output in node.output]
@@ -131,7 +130,7 @@ def _restore_labels(model, classifier):
     from onnx import helper
 
     kind = find_label_type(check_classes(classes))
-    _rename(model.graph, LABEL, f"{LABEL}_given")
+    _replace_name(model.graph, LABEL, f"{LABEL}_given")
     model.graph.node.append(helper.make_node("Cast", [f"{LABEL}_given"], [LABEL], to=kind))
     output = next(o for o in model.graph.output if o.name == LABEL)
     output.type.tensor_type.elem_type = kind
@@ -185,7 +184,7 @@ def _join_targets(probabilities):
     """Return probabilities as an array, or raise where targets have different classes."""
     if isinstance(probabilities, list) and len({p.shape for p in probabilities}) > 1:
         raise ValueError(
-            "the classifier has several targets of different numbers of classes, whose"
+            "The classifier has several targets of different numbers of classes, whose"
             " probabilities are no array; export one classifier for each target"
         )
     return np.asarray(probabilities)

@@ -68,10 +68,14 @@ class Resize(torch.nn.Module):
     def _resize_rows(self, values):
         if self.across_weights is None:
             return values
-        return _round(values @ self.across_weights.T)
+        return _compute_rounded(values @ self.across_weights.T)
 
     def _resize_columns(self, values):
-        return values if self.down_weights is None else _round(self.down_weights @ values)
+        return (
+            values
+            if self.down_weights is None
+            else _compute_rounded(self.down_weights @ values)
+        )
 
 
 def make_resize(size, spec):
@@ -118,7 +122,7 @@ def _to_double(weights):
     return torch.from_numpy(weights.toarray().astype(np.float64))
 
 
-def _round(sums):
+def _compute_rounded(sums):
     """Return weighted sums of 8-bit values, rounded to 8 bits."""
     return ((sums + ONE // 2) / ONE).floor().clamp(0, 255)
 

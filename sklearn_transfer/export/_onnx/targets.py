@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_transfer.export.onnx.graphs import GraphBuilder
+from sklearn_transfer.export._onnx.graphs import GraphBuilder
 
 LABEL, PROBABILITIES, VARIABLE = "label", "probabilities", "variable"
 

@@ -27,14 +27,14 @@ def register_own_heads():
     """Tell skl2onnx how the steps of this package are converted."""
     update_registered_converter(
         PrototypeClassifier,
-        "SklearnTransferPrototypeClassifier",
+        "TransferPrototypeClassifier",
         calculate_linear_classifier_output_shapes,
         _convert_prototypes,
         options=_OPTIONS,
     )
     for aligner in (CORAL, MeanAlignment, OptimalTransport, SubspaceAlignment):
         update_registered_converter(
-            aligner, f"SklearnTransfer{aligner.__name__}", _shape_aligned, _convert_aligner
+            aligner, f"Transfer{aligner.__name__}", _shape_aligned, _convert_aligner
         )
 
 

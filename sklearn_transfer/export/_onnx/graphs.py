@@ -75,6 +75,13 @@ def build_identity(width, name):
     return graph.build()
 
 
+def shorten_error(error):
+    """Return the type and the first sentence of an error of another package."""
+    reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".")
+    reason = reason if len(reason) <= 200 else f"{reason[:200]}..."
+    return f"{type(error).__name__}: {reason}"
+
+
 def check_classes(classes):
     """Return classes as an array that ONNX can hold; raises ValueError for other kinds."""
     classes = np.asarray(classes)
