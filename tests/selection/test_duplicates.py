@@ -255,7 +255,7 @@ def test_entries_of_a_table_may_be_lists_and_missing():
 
 
 def test_rows_that_cannot_be_read_are_listed():
-    images = [np.zeros((8, 8), np.uint8), b"abc", None, b"abd"]
+    images = [np.zeros((8, 8), np.uint8), b"abc", None, b"abe"]
     with pytest.raises(ValueError, match=r"row 1 of X .* these 3 rows .*: \[1, 2, 3\]"):
         duplicate_groups(images)
 
