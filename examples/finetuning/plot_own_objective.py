@@ -74,7 +74,7 @@ for name, adapt in candidates.items():
 # Five lines are enough for an objective that helps about as much as CORAL, which compares
 # covariances, and less than MMD, which compares the whole distributions. More weight does
 # not help more. :class:`~sklearn_transfer.TrainingDisplay` shows the losses of a training.
-# If labels of the target are not at hand, choose between objectives as in
+# Without labels of the target, choose between objectives as in
 # :ref:`sphx_glr_auto_examples_finetuning_plot_adaptation.py`.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
