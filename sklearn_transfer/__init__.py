@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer import alignment as alignment
     from sklearn_transfer import columns as columns
     from sklearn_transfer import datasets as datasets
+    from sklearn_transfer import export as export
     from sklearn_transfer import extraction as extraction
     from sklearn_transfer import finetuning as finetuning
     from sklearn_transfer import heads as heads
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     )
     from sklearn_transfer.columns import MultimodalVectorizer as MultimodalVectorizer
     from sklearn_transfer.columns import make_multimodal_pipeline as make_multimodal_pipeline
+    from sklearn_transfer.export import batch_predictor as batch_predictor
     from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
@@ -126,11 +128,13 @@ _HOME = {
     "WeightsDisplay": "sklearn_transfer.plotting",
     "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
+    "batch_predictor": "sklearn_transfer.export",
     "choose_rows_to_label": "sklearn_transfer.selection",
     "columns": "sklearn_transfer.columns",
     "datasets": "sklearn_transfer.datasets",
     "duplicate_groups": "sklearn_transfer.selection",
     "episodes": "sklearn_transfer.heads",
+    "export": "sklearn_transfer.export",
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
     "heads": "sklearn_transfer.heads",

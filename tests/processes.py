@@ -35,7 +35,7 @@ class Worker:
     """New process that runs `function(pipe, *args)` with warnings as errors."""
 
     def __init__(self, function, *args):
-        context = _server()
+        context = start_server()
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_run, args=(theirs, function, args))
         self.process.start()
@@ -110,7 +110,7 @@ def _run(pipe, function, args):
 
 
 @functools.cache
-def _server():
+def start_server():
     """Process that has imported slow modules and forks a child for each call."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)

@@ -1,5 +1,6 @@
 """Folders with small dual encoders, in the layouts of transformers and open_clip."""
 
+import copy
 import json
 
 import torch
@@ -95,34 +96,34 @@ def write_transformers(folder, model):
     return tokenizer
 
 
-def write_open_clip(folder, quick_gelu=True, custom_text=False):
-    """Write a dual encoder of open_clip and a tokenizer; returns its model and tokenizer."""
+VISION = {"image_size": 32, "layers": 2, "width": WIDTH, "head_width": 8, "patch_size": 8}
+TEXT = {"context_length": LENGTH, "width": WIDTH, "heads": 4, "layers": 2}
+
+
+def write_open_clip(
+    folder, quick_gelu=False, custom_text=True, vision=VISION, text=None, embed_dim=DIM
+):
+    """Write a dual encoder of open_clip and a tokenizer; returns its model and tokenizer.
+
+    `text` is added to what makes a small tower of texts.
+    """
     import open_clip
 
     config = {
-        "embed_dim": DIM,
+        "embed_dim": embed_dim,
         "quick_gelu": quick_gelu,
-        "vision_cfg": {
-            "image_size": 32,
-            "layers": 2,
-            "width": WIDTH,
-            "head_width": 8,
-            "patch_size": 8,
-        },
-        "text_cfg": {
-            "context_length": LENGTH,
-            "vocab_size": len(make_vocabulary()[0]),
-            "width": WIDTH,
-            "heads": 4,
-            "layers": 2,
-        },
+        "vision_cfg": vision,
+        "text_cfg": {**TEXT, "vocab_size": len(make_vocabulary()[0]), **(text or {})},
     }
     kind = open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = kind(**config).eval()
+        model = kind(**copy.deepcopy(config)).eval()
         for parameter in model.parameters():
             parameter.data.add_(torch.randn_like(parameter) * 0.05)
+        for name, buffer in model.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                buffer.add_(torch.rand_like(buffer) * 0.5)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = write_tokenizer(folder)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from timm.layers import DropPath
 from torch import nn
+from torch.nn import functional
 
 CONFIG = {
     "input_size": (3, 32, 32),
@@ -227,6 +228,76 @@ class Viewing(nn.Module):
 
     def forward(self, x):
         return self.late(self.stem(x.view(len(x), 3, -1).view(x.shape))).view(len(x), -1)
+
+
+class Faces(nn.Module):
+    """Network with the parts of FaceNet: joined branches, and embeddings of norm 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 4, bias=False), nn.BatchNorm2d(8))
+        self.branch_0, self.branch_1 = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 3, 1, 1)
+        self.mixed = nn.Conv2d(8, 8, 1)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.last_linear = nn.Linear(8, 16, bias=False)
+        self.last_bn = nn.BatchNorm1d(16)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        joined = torch.cat([self.branch_0(x), self.branch_1(x)], dim=1)
+        x = torch.relu(x + 0.2 * self.mixed(joined))
+        x = self.last_bn(self.last_linear(self.avgpool(x).flatten(1)))
+        return functional.normalize(x, dim=1)
+
+
+class Joined(nn.Module):
+    """Puts maps of one size side by side."""
+
+    def forward(self, maps):
+        return torch.cat(maps, dim=1)
+
+
+class Boxes(nn.Module):
+    """Head of a detector: maps in training, else boxes of all positions and the maps."""
+
+    def __init__(self, *widths):
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(width, 6, 1) for width in widths)
+
+    def forward(self, maps):
+        found = [head(x) for head, x in zip(self.heads, maps, strict=True)]
+        if self.training:
+            return found
+        return torch.cat([x.flatten(2) for x in found], dim=2), found
+
+
+class Yolo(nn.Module):
+    """Detector whose layers say by `f` from which earlier ones they take their input."""
+
+    def __init__(self):
+        super().__init__()
+        layers = [
+            (-1, nn.Conv2d(3, 4, 3, 2, 1)),
+            (-1, nn.Conv2d(4, 6, 3, 2, 1)),
+            (-1, nn.Conv2d(6, 8, 3, 2, 1)),
+            (-1, nn.Upsample(scale_factor=2)),
+            ([-1, 1], Joined()),
+            (-1, nn.Conv2d(14, 6, 1)),
+            ([5, 2], Boxes(6, 8)),
+        ]
+        for source, layer in layers:
+            layer.f = source
+        self.model = nn.Sequential(*(layer for _, layer in layers))
+
+    def forward(self, x):
+        outputs = []
+        for layer in self.model:
+            if layer.f != -1:
+                sources = [layer.f] if isinstance(layer.f, int) else layer.f
+                x = [x if source == -1 else outputs[source] for source in sources]
+            x = layer(x)
+            outputs.append(x)
+        return x
 
 
 def to_pixels(image):

@@ -351,6 +351,20 @@ def test_layers_hear_different_things(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_dask_passes_each_image_once(tmp_path):
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    printed = run("scale/plot_dask.py", tmp_path)
+    here, first, second = map(
+        int, re.search(r"(\d+) here, \[(\d+), (\d+)\]", printed).groups()
+    )
+    assert here == 75
+    assert first + second == 165
+    assert float(re.search(r"accuracy: (0\.\d+|1\.0+)", printed)[1]) > 0.9
+
+
+@pytest.mark.slow
 def test_weighters_are_compared_with_the_true_ratio(tmp_path):
     lines = run("weighting/plot_compare_weighters.py", tmp_path)
     found = re.findall(r"^ *(\S.*?): correlation (\S+), effective", lines, re.MULTILINE)

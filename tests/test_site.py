@@ -12,6 +12,7 @@ import pytest
 import sklearn_transfer
 from docs.check_links import find_broken_links
 from sklearn_transfer.datasets import load_photo_crops
+from tests.small_networks import Faces, Yolo
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS / "index.rst", *sorted((DOCS / "howto").glob("*.rst")), DOCS / "concepts.rst"]
@@ -88,6 +89,7 @@ def test_code_of_pages_runs(tmp_path, monkeypatch):
     )
     answers = dict(zip(map(str, new_paths), new_y, strict=True))
     names = {"ask": lambda path: answers[str(path)], "new_paths": [str(p) for p in new_paths]}
+    names |= {"detector": Yolo(), "face_network": Faces()}
     for page in PAGES:
         blocks = re.findall(r"code-block:: python\n\n((?:   .*\n|\n)+)", page.read_text())
         for block in blocks:

@@ -1,36 +1,33 @@
 """Dual encoders: networks of images and of texts in one space, such as CLIP [Radford 2021].
 
-Both towers, as the two networks are called, lie in one folder, in the layout of transformers
-or of open_clip. The modality of a request says which of them is loaded. Weights of either
-layout are put into the modules of transformers.
+Both towers, as the two networks are called, lie in one folder. The modality of a request says
+which of them is loaded. Folders here are in the layout of transformers, whose modules are
+used; `open_clip` loads those in the other layout.
 """
 
-import json
-import re
-import string
 from pathlib import Path
 
-import torch
 from torch import nn
-from torch.nn import functional
 
 from sklearn_transfer._modalities.image.spec import ImageSpec
 from sklearn_transfer._modalities.text.spec import TextSpec
-from sklearn_transfer._modalities.text.tokens import build_tokenizer
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.layout import Layout, Place, Stage
-from sklearn_transfer._networks.open_clip import (
-    CLIP_MEAN,
-    CLIP_STD,
-    OPEN_CLIP,
-    OPEN_CLIP_WEIGHTS,
-    convert_open_clip_weights,
-    read_open_clip_config,
-    read_open_clip_preprocessing,
-)
 from sklearn_transfer._networks.silence import silence_warnings
 from sklearn_transfer._networks.text import TextNetwork, list_layers, make_text_backbone
 from sklearn_transfer._networks.text_folders import find_max_length
+from sklearn_transfer._networks.towers import (
+    CLIP_MEAN,
+    CLIP_STD,
+    FixedLength,
+    Unmasked,
+    add_cleaning,
+    find_token,
+    find_weights,
+    read_json,
+    read_tokenizer,
+    refuse_other_input,
+)
 from sklearn_transfer._networks.weights import load_matching
 from sklearn_transfer._store.digests import digest_structure
 from sklearn_transfer._validation import import_optional, shorten
@@ -58,78 +55,30 @@ class ImageTower(nn.Module):
         return self.projection(self.network(pixel_values=pixels).pooler_output)
 
 
-class Unmasked(nn.Module):
-    """A causal network of texts, called without a mask: no token sees the padding behind it.
-
-    What transformers does with a mask depends on its content, so that widths could not be told
-    from shapes alone.
-    """
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, input_ids, attention_mask):
-        # The product keeps the mask among the inputs of compiled graphs.
-        return self.network(input_ids=input_ids * attention_mask)
-
-
-class FixedLength(nn.Module):
-    """A network of texts that was trained on padding of one length, and attends to it.
-
-    `forward` returns the embedding of the last position, whatever is there.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        From `input_ids` of shape (n, length) to an output with a `pooler_output`.
-    length : int
-        Number of tokens.
-    padding : int
-        Token that fills up shorter texts.
-    """
-
-    def __init__(self, network, length, padding):
-        super().__init__()
-        self.network, self.length, self.padding = network, length, padding
-
-    def forward(self, input_ids, attention_mask):
-        ids = torch.where(attention_mask.bool(), input_ids, self.padding)
-        ids = functional.pad(ids, (0, self.length - ids.shape[1]), value=self.padding)
-        return self.network(input_ids=ids).pooler_output
-
-
 def is_dual_config(config):
     """Whether the content of a `config.json` is that of a dual encoder of transformers."""
     return config.get("model_type") in _KINDS
 
 
 def is_dual_folder(folder):
-    """Whether a folder holds a dual encoder, in the layout of transformers or open_clip."""
-    config = _read_json(Path(folder, "config.json"))
-    return is_dual_config(config) or Path(folder, OPEN_CLIP).is_file()
+    """Whether a folder holds a dual encoder in the layout of transformers."""
+    return is_dual_config(read_json(Path(folder, "config.json")))
 
 
 def load_tower(folder, request, label, origin):
     """Load one tower from a folder: that of `request.modality`, "image" or "text"."""
     folder = Path(folder)
-    config = _read_json(folder / "config.json")
-    convert = None
-    if not is_dual_config(config):
-        stated = _read_json(folder / OPEN_CLIP)
-        config = read_open_clip_config(stated, request.modality, label)
-        convert = convert_open_clip_weights
+    config = read_json(folder / "config.json")
     tower = _build_tower(config, request.modality, label)
     if request.weights == "pretrained":
-        names = OPEN_CLIP_WEIGHTS if convert else _WEIGHTS
-        load_matching(tower, _find_weights(folder, names), label, convert)
+        load_matching(tower, find_weights(folder, _WEIGHTS), label)
     elif request.weights is None:
         origin = "random weights"
     else:
-        origin = load_matching(tower, request.weights, label, convert)
+        origin = load_matching(tower, request.weights, label)
     if request.modality == "text":
         return _wrap_text_tower(tower, config, folder, label, origin)
-    _refuse_other_input(request, label)
+    refuse_other_input(request, label)
     return _wrap_image_tower(tower, config, folder, label, origin)
 
 
@@ -147,27 +96,6 @@ def _build_tower(config, modality, label):
     }[modality]
     found = {name: getattr(model, name, None) for name in names}  # SigLIP has no projections
     return nn.ModuleDict({name: part for name, part in found.items() if part is not None})
-
-
-def _find_weights(folder, names):
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if not found:
-        raise FileNotFoundError(
-            f"{folder} has none of {', '.join(names)}; bring one of them, or pass"
-            " weights=None for random weights"
-        )
-    return found[0]
-
-
-def _refuse_other_input(request, label):
-    """Raise ValueError for pixels or channels that its positions and filters do not allow."""
-    given = {"input_size": request.size, "n_channels": request.n_channels}
-    for name, value in given.items():
-        if value is not None and not (name == "n_channels" and value == 3):
-            raise ValueError(
-                f"{name}={shorten(value)}: {label} takes its own size and three channels;"
-                f" leave {name} at None"
-            )
 
 
 def _wrap_image_tower(tower, config, folder, label, origin):
@@ -195,12 +123,9 @@ def _wrap_image_tower(tower, config, folder, label, origin):
 
 def _read_image_spec(folder, kind, edge, label):
     """Return the spec that a folder states, or that of the networks of its kind."""
-    stated = _read_json(folder / "preprocessor_config.json")
+    stated = read_json(folder / "preprocessor_config.json")
     if not stated:  # where transformers 5 may put it
-        stated = _read_json(folder / "processor_config.json").get("image_processor") or {}
-    if not stated and (folder / OPEN_CLIP).is_file():
-        size = (edge, edge) if isinstance(edge, int) else tuple(edge)
-        return read_open_clip_preprocessing(_read_json(folder / OPEN_CLIP), size)
+        stated = read_json(folder / "processor_config.json").get("image_processor") or {}
     _refuse_other_preprocessing(stated, label)
     size = resize = (edge, edge)
     crop_mode = "squash" if kind == "siglip" else "center"
@@ -241,17 +166,17 @@ def _refuse_other_preprocessing(stated, label):
 
 def _wrap_text_tower(tower, config, folder, label, origin):
     network, own = tower["text_model"], tower["text_model"].config
-    definition = _read_tokenizer(folder, label)
-    stated = _read_json(folder / "tokenizer_config.json")
-    if stated.get("tokenizer_class") == "SiglipTokenizer":
-        definition = _remove_punctuation(definition)
+    definition = read_tokenizer(folder, label)
+    stated = read_json(folder / "tokenizer_config.json")
     padding = _find_padding(definition, stated, own)
+    if stated.get("tokenizer_class") == "SiglipTokenizer":
+        definition = add_cleaning(definition, "punctuation")
     n_positions = own.max_position_embeddings
     projection = getattr(tower, "text_projection", None)
     if config["model_type"] == "siglip":
-        network = FixedLength(network, n_positions, padding)
+        network, end = FixedLength(network, n_positions, padding), None
     else:
-        network = Unmasked(network)
+        network, end = Unmasked(network), _find_end(own)
     spec = TextSpec(
         label,
         definition,
@@ -262,8 +187,8 @@ def _wrap_text_tower(tower, config, folder, label, origin):
         lowercase=stated.get("do_lower_case", False) and projection is None,
     )
     return make_text_backbone(
-        # The last token is the one that ends a text, and the only one that has seen all.
-        TextNetwork(network, "last", projection),
+        # The token that ends a text is the only one that has seen all of it.
+        TextNetwork(network, "last", projection, end=end),
         spec,
         origin,
         is_normalized=False,
@@ -272,49 +197,15 @@ def _wrap_text_tower(tower, config, folder, label, origin):
     )
 
 
-def _read_tokenizer(folder, label):
-    """Return the JSON text of the tokenizer in a folder."""
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        transformers = import_optional("transformers", "text", f"model={shorten(label)}")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return tokenizer.backend_tokenizer.to_str()
-    raise FileNotFoundError(
-        f"{folder} has no tokenizer.json; bring it from the repository of the network, or for"
-        " CLIP from openai/clip-vit-large-patch14, whose tokenizer open_clip uses"
-    )
-
-
-def _remove_punctuation(definition):
-    """Return the definition of a tokenizer that first does what `SiglipTokenizer` does.
-
-    It does so in Python, outside of the definition: lower case, no punctuation of ASCII, and
-    single spaces.
-    """
-    content = json.loads(definition)
-    patterns = [(f"[{re.escape(string.punctuation)}]", ""), (r"\s+", " ")]
-    steps = [
-        {"type": "Lowercase"},
-        *({"type": "Replace", "pattern": {"Regex": p}, "content": c} for p, c in patterns),
-        {"type": "Strip", "strip_left": True, "strip_right": True},
-    ]
-    own = content.get("normalizer")
-    steps += [] if own is None else [own]
-    content["normalizer"] = {"type": "Sequence", "normalizers": steps}
-    return json.dumps(content)
+def _find_end(config):
+    """Return the token whose state a CLIP of transformers takes, as `Layout.end` has it."""
+    # Configurations before 2023 state 2, whatever the vocabulary, and transformers knows it.
+    return -1 if config.eos_token_id == 2 else config.eos_token_id
 
 
 def _find_padding(definition, stated, config):
     """Return the number of the token that fills up texts."""
-    token = stated.get("pad_token")
-    token = token.get("content") if isinstance(token, dict) else token
-    number = None if token is None else build_tokenizer(definition).token_to_id(token)
+    found = find_token(definition, stated, "pad_token", config.vocab_size)
     own = getattr(config, "pad_token_id", None)
-    known = [n for n in (number, own) if n is not None and 0 <= n < config.vocab_size]
+    known = [n for n in (found, own) if n is not None and 0 <= n < config.vocab_size]
     return known[0] if known else 0
-
-
-def _read_json(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -9,13 +9,12 @@ import torch
 
 from sklearn_transfer._networks.families import get_family
 from sklearn_transfer._networks.inputs import (
+    find_mask,
     get_first_tensor,
-    get_mask,
     get_spatial_size,
-    get_states,
 )
 from sklearn_transfer._networks.layout import Place, Stage
-from sklearn_transfer._networks.pooling import pool
+from sklearn_transfer._networks.levels import find_levels, pool_levels
 from sklearn_transfer._networks.taps import list_stages
 from sklearn_transfer._process.locks import RLock
 
@@ -101,7 +100,8 @@ class _Capture:
     def __init__(self, backbone, taps, inputs, learning):
         self.backbone, self.taps, self.learning = backbone, taps, learning
         self.n_rows = len(get_first_tensor(inputs))
-        self.spatial, self.mask = get_spatial_size(inputs), get_mask(inputs)
+        self.spatial = get_spatial_size(inputs)
+        self.mask = find_mask(inputs, backbone.layout.end)
         self.pooled, self.calls, self.handles = {}, Counter(), []
         self.active, self.thread = True, threading.get_ident()
 
@@ -170,43 +170,37 @@ class _Capture:
     def _pool(self, tap, activation):
         # Pooled and copied here, since a later in-place operation of the network may overwrite
         # the activation.
-        activation = _take_tensor(activation, tap, self.backbone)
+        levels = _find_levels(activation, tap, self.backbone)
         if tap.kind == "final_map" and self.backbone.layout.final_relu:
-            activation = activation.relu()
+            levels = [level.relu() for level in levels]
+        for level in levels:
+            self._check_rows(tap, level)
+        pooled = pool_levels(
+            levels,
+            tap.pooling,
+            self.backbone.layout,
+            _describe_stage(self.backbone, tap),
+            spatial=self.spatial,
+            mask=self.mask,
+        )
+        return pooled.clone()
+
+    def _check_rows(self, tap, activation):
         if activation.shape[:1] != (self.n_rows,):
             raise ValueError(
                 f"layers={tap.label!r}: the output of {tap.name or tap.kind!r} has shape"
                 f" {tuple(activation.shape)} for {self.n_rows} samples; tap a module whose"
                 f" first axis is the samples, such as a stage: {list_stages(self.backbone)}"
             )
-        stage = _describe_stage(self.backbone, tap)
-        pooled = pool(
-            activation,
-            tap.pooling,
-            self.backbone.layout,
-            stage,
-            spatial=self.spatial,
-            mask=self.mask,
-        )
-        return pooled.clone()
 
 
-def _take_tensor(activation, tap, backbone):
-    if isinstance(activation, list) and len(activation) > 1:
-        raise ValueError(
-            f"layers={tap.label!r}: {tap.name or backbone.label!r} returns a list of"
-            f" {len(activation)} tensors, which are not a single layer; choose among"
-            f" {list_stages(backbone)}"
-        )
-    activation = get_states(activation)
-    if isinstance(activation, (tuple, list)) and activation:
-        activation = activation[0]
-    if not isinstance(activation, torch.Tensor):
-        raise ValueError(
-            f"layers={tap.label!r}: {tap.name or backbone.label!r} returns"
-            f" {type(activation).__name__}, expected a tensor or a tuple that starts with one"
-        )
-    return activation
+def _find_levels(activation, tap, backbone):
+    try:
+        return find_levels(activation, repr(tap.name or backbone.label))
+    except ValueError as error:
+        stages = list_stages(backbone)
+        choose = f"; choose among {stages}" if stages else ""
+        raise ValueError(f"layers={tap.label!r}: {error}{choose}") from None
 
 
 def _describe_stage(backbone, tap):

@@ -22,9 +22,21 @@ def get_spatial_size(inputs):
     return () if isinstance(inputs, Mapping) else tuple(inputs.shape[2:])
 
 
-def get_mask(inputs):
-    """Return the mask (n, positions), which is zero for padding, or None."""
-    return inputs.get(MASK) if isinstance(inputs, Mapping) else None
+def find_mask(inputs, end=None):
+    """Return the mask (n, positions), which is zero for padding, or None.
+
+    `end` is that of a `Layout`: what follows that token is masked too.
+    """
+    mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None
+    return mask if mask is None or end is None else mask_behind(inputs["input_ids"], mask, end)
+
+
+def mask_behind(ids, mask, end):
+    """Return a mask without the positions behind the first token `end`, -1 for the largest."""
+    ids = ids * mask
+    ends = (ids == (ids.amax(1, keepdim=True) if end < 0 else end)).long()
+    # The sum counts the ends up to a position, and those before it are what matters.
+    return mask * (ends.cumsum(1) == ends)
 
 
 def map_tensors(function, inputs):

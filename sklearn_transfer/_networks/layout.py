@@ -67,6 +67,9 @@ class Layout:
     is_text : bool, default=False
         Whether sequences are the tokens of a text, of any number. Then all tokens count in
         averages, and the class token is the first one that is no padding.
+    end : int, default=None
+        The token of a text behind whose first occurrence nothing counts, as networks that
+        were trained on padding with that token have it; -1 is the largest number in a text.
     is_normalized : bool, default=False
         Whether embeddings are meant to be scaled to norm 1.
     is_tower : bool, default=False
@@ -94,6 +97,7 @@ class Layout:
     logits: Place = OUTPUT
     final_relu: bool = False
     is_text: bool = False
+    end: int | None = None
     is_normalized: bool = False
     is_tower: bool = False
     is_audio: bool = False
@@ -102,7 +106,11 @@ class Layout:
 
 
 def list_children(module, skip=None):
-    """Return top-level children as stages; the members of a list, which never runs itself."""
+    """Return top-level children as stages.
+
+    The members stand for a list, which never runs itself, and for a sequence that is the only
+    child.
+    """
     import torch
 
     stages = []
@@ -111,4 +119,8 @@ def list_children(module, skip=None):
             stages += [Stage(f"{name}.{inner.name}") for inner in list_children(child)]
         elif name != skip:
             stages.append(Stage(name))
+    alone = module.get_submodule(stages[0].name) if len(stages) == 1 else None
+    if type(alone) is torch.nn.Sequential and len(alone):
+        inner = list_children(alone)
+        stages = [Stage(f"{stages[0].name}.{stage.name}") for stage in inner]
     return tuple(stages)

@@ -5,10 +5,32 @@ import os
 import platform
 import re
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 import joblib
+
+# The number of cores that a caller has been given, which goes before all others.
+_given = ContextVar("_given", default=None)
+
+
+@contextmanager
+def use_cores(count):
+    """Context in which networks and readers take that many cores; None changes nothing."""
+    token = _given.set(count)
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def count_share(n_tasks):
+    """Return the number of cores of a worker process that was made for some tasks at once.
+
+    A task has one core, or as many as the environment states.
+    """
+    return min(n_tasks * (_read_stated() or 1), _count_physical())
 
 
 def count_cores():
@@ -16,12 +38,19 @@ def count_cores():
 
     joblib limits it in its worker processes by environment variables.
     """
+    if _given.get() is not None:
+        return _given.get()
     # Another thread may be importing torch just now.
     count = getattr(sys.modules.get("torch"), "get_num_threads", None)
     if count is not None:
         return count()
+    return min(filter(None, [_read_stated(), _count_physical()]))
+
+
+def _read_stated():
+    """Return the number of threads that the environment states, or None."""
     stated = [_read_count(name) for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS")]
-    return min([*filter(None, stated[:1] if stated[0] else stated), _count_physical()])
+    return stated[0] if stated[0] else stated[1]
 
 
 def _read_count(name):

@@ -9,6 +9,7 @@ import torch
 from sklearn_transfer._modalities.image.spec import UnknownSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.checkpoints import refuse_quantized
+from sklearn_transfer._networks.detectors import is_detector, wrap_detector
 from sklearn_transfer._networks.layout import Layout, list_children
 from sklearn_transfer._networks.sound_kinds import is_sound_module
 from sklearn_transfer._networks.weights import load_strictly
@@ -17,6 +18,7 @@ _LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "transformers.")
 # Wrapped around networks of texts.
 _LIBRARIES += ("sklearn_transfer._networks.text", "sklearn_transfer._networks.bert")
 _LIBRARIES += ("sklearn_transfer._networks.dual_encoders", "sklearn_transfer._networks.audio")
+_LIBRARIES += ("sklearn_transfer._networks.open_clip", "sklearn_transfer._networks.towers")
 _LIBRARIES += ("sklearn_transfer._networks.sounds", "sklearn_transfer._networks.whisper")
 
 
@@ -74,6 +76,8 @@ def _wrap_module(module, label, origin, size):
         from sklearn_transfer._networks import timm as timm_networks
 
         return timm_networks.wrap_module(module, label, origin, size)
+    if is_detector(module):
+        return wrap_detector(module, label, origin, size)
     if type(module).__module__.startswith("torchvision.models."):
         from sklearn_transfer._networks import torchvision as torchvision_networks
 

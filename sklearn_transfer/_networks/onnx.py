@@ -13,7 +13,7 @@ from sklearn_transfer._networks.engines.plan import to_tensors
 from sklearn_transfer._networks.inputs import MASK
 from sklearn_transfer._process.locks import Lock
 
-_OPSET = 17
+OPSET = 17
 # The exporter keeps its settings in globals of the process, so one thread exports at a time.
 _exporting = Lock()
 
@@ -52,22 +52,45 @@ def export_plan(plan, path):
 
     It is for one sample; for payloads that differ in length it is for any number of samples
     of any length.
-
-    The older exporter of torch.onnx (`dynamo=False`) takes 0.4 s for the default network. The
-    one that is based on torch.export takes 5 s.
     """
     ragged = plan.ragged_names
     example = to_tensors(plan.example(2 if ragged else 1))
+    axes = {name: {0: "samples", 1: "positions"} for name in ragged}
+    export_module(_Graph(plan), example, path, names=plan.names, dynamic_axes=axes)
+
+
+def export_module(module, example, path, *, names, dynamic_axes, output_names=None):
+    """Write the graph of a module to an ONNX file.
+
+    The older exporter of torch.onnx (`dynamo=False`) takes 0.4 s for the default network. The
+    one that is based on torch.export takes 5 s.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        It takes the arrays of a payload as arguments.
+    example : dict of torch.Tensor
+        A batch of payloads, with which the module is traced.
+    path : path
+        The file. Weights beyond 2 GB are written into files of their own beside it.
+    names : list of str
+        The arrays of a payload, in the order of the arguments.
+    dynamic_axes : dict
+        By name, the axes that may have any length, and what they are called.
+    output_names : list of str, default=None
+        What the outputs are called; None for numbers.
+    """
     _register_rms_norm()
     with _exporting, warnings.catch_warnings(), _avoid_fused_attention(), _silence_exporter():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Graph(plan).eval(),  # the exporter restores the mode in which it is given
-            tuple(example[name] for name in plan.names),
+            module.eval(),  # the exporter restores the mode in which it is given
+            tuple(example[name] for name in names),
             path,
-            input_names=plan.names,
-            dynamic_axes={name: {0: "samples", 1: "positions"} for name in ragged},
-            opset_version=_OPSET,
+            input_names=names,
+            output_names=output_names,
+            dynamic_axes=dynamic_axes,
+            opset_version=OPSET,
             do_constant_folding=False,
             dynamo=False,
         )
@@ -101,7 +124,7 @@ def _register_rms_norm():
         normed = g.op("Div", x, g.op("Sqrt", g.op("Add", square, floor)))
         return normed if weight.node().mustBeNone() else g.op("Mul", normed, weight)
 
-    register_custom_op_symbolic("aten::rms_norm", export_rms_norm, _OPSET)
+    register_custom_op_symbolic("aten::rms_norm", export_rms_norm, OPSET)
 
 
 @contextmanager

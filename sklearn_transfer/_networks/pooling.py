@@ -50,7 +50,7 @@ def pool(activation, pooling, layout, stage, spatial=(), mask=None):
         if pooling == "cls" and not has_token:
             pooling = "avg"
     if pooling == "flatten":
-        return maps.transpose(1, 2).reshape(len(maps), -1)
+        return maps.transpose(1, 2).reshape(maps.shape[0], -1)
     if pooling == "cls":
         if not n_prefix:
             raise ValueError(

@@ -3,7 +3,7 @@
 from torch import nn
 
 from sklearn_transfer._networks.backbone import Backbone, Description
-from sklearn_transfer._networks.inputs import get_states
+from sklearn_transfer._networks.inputs import find_mask, get_states
 from sklearn_transfer._networks.layout import Layout, Place, Stage
 from sklearn_transfer._networks.pooling import pool_tokens
 from sklearn_transfer._store.digests import digest_structure
@@ -25,11 +25,13 @@ class TextNetwork(nn.Module):
         Layers on that vector; None for none.
     options : dict, default=None
         Further arguments of the network.
+    end : int, default=None
+        The token behind whose first occurrence nothing counts, -1 for the largest number.
     """
 
-    def __init__(self, network, pooling, projection=None, options=None):
+    def __init__(self, network, pooling, projection=None, options=None, end=None):
         super().__init__()
-        self.network, self.pooling = network, pooling
+        self.network, self.pooling, self.end = network, pooling, end
         self.projection = nn.Identity() if projection is None else projection
         self.options = {} if options is None else options
 
@@ -40,7 +42,7 @@ class TextNetwork(nn.Module):
             states = states[0]
         states = states.float()
         if states.ndim == 3:
-            states = pool_tokens(states, self.pooling, attention_mask)
+            states = pool_tokens(states, self.pooling, find_mask(inputs, self.end))
         return self.projection(states)
 
 
@@ -73,6 +75,7 @@ def make_text_backbone(module, spec, origin, *, is_normalized, class_token, is_t
         has_classifier=False,
         final_map=Place("network"),
         is_text=True,
+        end=module.end,
         is_normalized=is_normalized,
         is_tower=is_tower,
     )

@@ -13,7 +13,7 @@ from sklearn_transfer._modalities.image.spec import ImageSpec, UnknownSpec
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import find_input_channels, fit_to_channels
 from sklearn_transfer._networks.checkpoints import read_checkpoint
-from sklearn_transfer._networks.layout import Layout, Stage, list_children
+from sklearn_transfer._networks.layout import Layout
 from sklearn_transfer._networks.questions import is_own_architecture
 from sklearn_transfer._networks.sources import (
     note_all_known,
@@ -23,6 +23,7 @@ from sklearn_transfer._networks.sources import (
     note_source,
     note_unknown,
 )
+from sklearn_transfer._networks.timm_structure import describe_structure
 from sklearn_transfer._networks.weights import (
     download_hub_weights,
     fetch_hub_snapshot,
@@ -241,45 +242,13 @@ def load_folder(folder, request, name, origin=None):
 
 def wrap_module(module, label, origin, size):
     """Return the backbone of a module that follows timm's conventions."""
-    class_token = getattr(module, "cls_token", None) is not None
     layout = Layout(
         label,
-        stages=_list_stages(module),
         family="timm",
-        pooling=_find_head_pooling(module),
-        prefix_tokens=getattr(module, "num_prefix_tokens", int(class_token)),
-        class_token=class_token,
-        channels_last=getattr(module, "output_fmt", "NCHW") == "NHWC",
         has_classifier=getattr(module, "num_classes", 0) > 0,
+        **describe_structure(module),
     )
     return Backbone(Description(layout, find_spec(module, size, label), origin), module)
-
-
-def _list_stages(module):
-    """Return the stages that timm lists, or children if it lists modules that never run."""
-    never_run = torch.nn.ModuleList
-    known = {name for name, m in module.named_modules() if name and type(m) is not never_run}
-    listed = list(getattr(module, "feature_info", None) or ())
-    if listed and all(info.get("module") in known for info in listed):
-        return tuple(
-            Stage(info["module"], info.get("num_chs"), info.get("reduction"))
-            for info in listed
-        )
-    return list_children(module, skip=_find_classifier_child(module))
-
-
-def _find_classifier_child(module):
-    classifier = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ""
-    return str(classifier[0] if isinstance(classifier, tuple) else classifier).split(".")[0]
-
-
-def _find_head_pooling(module):
-    """Return the pooling of a network's own head, which is used for inner stages too."""
-    pool = getattr(module, "global_pool", None)
-    if pool is None:
-        pool = getattr(getattr(module, "head", None), "global_pool", None)
-    kind = pool if isinstance(pool, str) else getattr(pool, "pool_type", "avg")
-    return {"token": "cls", "max": "max", "fastmax": "max"}.get(kind, "avg")
 
 
 def find_spec(module, size, label):

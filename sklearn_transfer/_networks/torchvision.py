@@ -1,4 +1,4 @@
-"""Classification networks of torchvision, and the structure that it does not state."""
+"""Networks of torchvision, and the structure that it does not state."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_transfer._modalities.image.spec import ImageSpec
+from sklearn_transfer._networks import detectors
 from sklearn_transfer._networks.backbone import Backbone, Description
 from sklearn_transfer._networks.channels import (
     find_first_convolution,
@@ -20,9 +21,14 @@ from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.layout import OUTPUT, Layout, Place, Stage
 from sklearn_transfer._networks.sources import note_all_known, note_source, note_unknown
 from sklearn_transfer._networks.weights import (
+    find_package,
     list_parameter_names,
+    list_tags,
+    make_missing_package_error,
     make_missing_weights_error,
     misfit,
+    read_array_file,
+    read_packaged_weights,
 )
 from sklearn_transfer._validation import shorten, suggest_near
 
@@ -174,32 +180,70 @@ def _make_preset_spec(name, size, n_channels):
 
 def load(label, request):
     """Load a network by its name, such as "torchvision/alexnet"."""
-    name, weights = label.removeprefix("torchvision/"), request.weights
-    if name not in list_names():
-        known = [f"torchvision/{other}" for other in list_names()]
+    name, _, tag = label.removeprefix("torchvision/").partition(".")
+    is_detector = name in detectors.list_detectors()
+    if not is_detector and name not in list_names():
+        names = (*list_names(), *detectors.list_detectors())
+        known = [f"torchvision/{other}" for other in names]
         raise ValueError(
-            f"model={shorten(label)} is not a classification network"
-            f" of torchvision.{suggest_near(label, known)}"
+            f"model={shorten(label)} is not a network of torchvision that classifies or"
+            f" detects.{suggest_near(label, known)}"
+        )
+    if tag and tag not in list_tags(name):
+        known = [f"torchvision/{name}", *(f"torchvision/{name}.{t}" for t in list_tags(name))]
+        raise ValueError(
+            f"model={shorten(label)}: there are no weights of the tag {tag!r}, only those of"
+            f" {', '.join(map(repr, known))}"
         )
     note_all_known()
-    if weights == "pretrained":
-        origin = find_weights_url(name)
-        _note_cached(origin)
-        try:
-            module = create(name, pretrained=True)
-        except OSError as error:
-            file = os.path.basename(origin)
-            raise make_missing_weights_error(label, error, file, origin) from error
-    elif weights is None:
-        origin, module = "random weights", create(name)
-    else:
-        checkpoint = read_checkpoint(weights).select_names(_list_trunk_names(name), label)
-        origin, module = checkpoint.origin, create_for(name, checkpoint.state_dict)
-        with misfit(label, origin):
-            module.load_state_dict(checkpoint.state_dict)
+    if is_detector:
+        return _load_detector(name, label, request)
+    module, origin = _load_classifier(name, tag, label, request.weights)
     found = _set_channels(module, request.n_channels, label)
     spec = _make_preset_spec(name, request.size, found)
     return wrap_module(module, label, origin, spec)
+
+
+def _load_classifier(name, tag, label, weights):
+    """Return a network that classifies, and the origin of its weights."""
+    if weights is None or (weights == "pretrained" and not tag):
+        return _load_own(name, label, weights, create)
+    state_dict = None
+    if weights == "pretrained":
+        origin, state_dict = f"package {find_package(name)}", read_packaged_weights(name)
+        if state_dict is None:
+            raise make_missing_package_error(label, name)
+    elif isinstance(weights, (str, os.PathLike)):
+        origin, state_dict = os.fspath(weights), read_array_file(name, weights)
+    if state_dict is None:
+        checkpoint = read_checkpoint(weights).select_names(_list_trunk_names(name), label)
+        origin, state_dict = checkpoint.origin, checkpoint.state_dict
+    module = create_for(name, state_dict)
+    with misfit(label, origin):
+        module.load_state_dict(state_dict)
+    return module, origin
+
+
+def _load_detector(name, label, request):
+    if request.weights in (None, "pretrained"):
+        module, origin = _load_own(name, label, request.weights, detectors.create)
+    else:
+        module, origin = detectors.load_from_checkpoint(name, request.weights, label)
+    n_channels = _set_channels(module.backbone, request.n_channels, label)
+    return detectors.wrap_detector(module, label, origin, request.size, n_channels)
+
+
+def _load_own(name, label, weights, create):
+    """Return a network with torchvision's pretrained or random weights, and their origin."""
+    if weights is None:
+        return create(name), "random weights"
+    origin = find_weights_url(name)
+    _note_cached(origin)
+    try:
+        return create(name, pretrained=True), origin
+    except OSError as error:
+        file = os.path.basename(origin)
+        raise make_missing_weights_error(label, error, file, origin) from error
 
 
 def _note_cached(url):

@@ -14,7 +14,7 @@ from sklearn_transfer._modalities.text.tokens import build_tokenizer
 from sklearn_transfer._networks.bert import Bert, read_bert_config
 from sklearn_transfer._networks.checkpoints import read_checkpoint
 from sklearn_transfer._networks.dual_encoders import is_dual_folder, load_tower
-from sklearn_transfer._networks.open_clip import OPEN_CLIP, OPEN_CLIP_WEIGHTS
+from sklearn_transfer._networks.open_clip import is_open_clip_folder, load_open_clip_tower
 from sklearn_transfer._networks.silence import silence_progress
 from sklearn_transfer._networks.sound_kinds import is_audio_folder
 from sklearn_transfer._networks.sources import note_all_known, note_folder, note_revision
@@ -39,6 +39,7 @@ from sklearn_transfer._networks.text_sources import (
     fetch_text_snapshot,
     find_packaged_folder,
 )
+from sklearn_transfer._networks.towers import OPEN_CLIP, OPEN_CLIP_WEIGHTS
 from sklearn_transfer._networks.weights import load_matching, load_strictly
 from sklearn_transfer._validation import import_optional, shorten
 
@@ -99,6 +100,8 @@ def load_folder(folder, request, label, origin=None):
         return sounds.load_folder(folder, request, label, origin)
     if is_dual_folder(folder):
         return load_tower(folder, request, label, origin)
+    if is_open_clip_folder(folder):
+        return load_open_clip_tower(folder, request, label, origin, fetch_hub_config)
     found = read_text_folder(folder, label)
     is_pretrained = request.weights == "pretrained"
     if found.tokenizer.is_file() and (config := read_bert_config(found.config)):

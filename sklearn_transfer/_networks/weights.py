@@ -43,20 +43,66 @@ def read_packaged_weights(model):
     if package is None:
         return None
     spec = importlib.util.find_spec(package["module"])
-    if spec is None:
+    if spec is None or spec.origin is None:  # the latter is a folder that has its name
         return None
     path = Path(spec.origin).parent / package["file"]
     note_source(path)
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != package["sha256"]:
-        wanted = f"{package['distribution']}=={package['version']}"
         raise ValueError(
             f"{path} has SHA-256 {found}, expected {package['sha256']}: the file is"
-            f" damaged or another release; pip install --force-reinstall {wanted}"
+            " damaged or another release; pip install --force-reinstall"
+            f" {_describe_requirement(package)}"
         )
+    if "arrays" in package:
+        return _convert_arrays(package, content)
     tensors = load_torch(path)
     return {package["names"][name]: tensor for name, tensor in tensors.items()}
+
+
+def read_array_file(model, path):
+    """Return the state dict from the file of arrays that a package has for `model`, or None.
+
+    It is known by its SHA-256, wherever it lies.
+    """
+    package = _read_package_entry(model)
+    path = Path(path).expanduser()
+    if package is None or path.suffix != Path(package["file"]).suffix or not path.is_file():
+        return None
+    content = path.read_bytes()
+    if "arrays" not in package or hashlib.sha256(content).hexdigest() != package["sha256"]:
+        return None
+    note_source(path)
+    return _convert_arrays(package, content)
+
+
+def _convert_arrays(package, content):
+    from sklearn_transfer._networks.array_pickles import convert_layers, read_array_pickle
+
+    return convert_layers(read_array_pickle(content), package["names"], package["arrays"])
+
+
+def make_missing_package_error(label, model):
+    """Return the error for weights that only a package has, which is not installed."""
+    package = _read_package_entry(model)
+    file = os.path.basename(package["file"])
+    return FileNotFoundError(
+        f"The weights of {shorten(label)} are in the package"
+        f" {_describe_requirement(package)}, which is not installed: install it, or take"
+        f" {package['file']} out of its archive and pass"
+        f" PretrainedFeatures({shorten(label)}, weights='path/to/{file}')."
+    )
+
+
+def list_tags(model):
+    """Return the tags of the weights that packages have for `model`, beside its own."""
+    package = _read_package_entry(model)
+    return [] if package is None else package["tags"]
+
+
+def _describe_requirement(package):
+    return f"{package['distribution']}=={package['version']}"
 
 
 def find_package(model):

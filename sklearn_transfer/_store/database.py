@@ -11,6 +11,7 @@ from urllib.parse import quote
 from sklearn_transfer._process.locks import RLock
 from sklearn_transfer._store import tables
 from sklearn_transfer._store.liveness import Membership
+from sklearn_transfer._store.mounts import find_network
 from sklearn_transfer._validation import shorten
 
 FILE, _LOCK_FILE = "embeddings.sqlite", "embeddings.lock"
@@ -25,13 +26,16 @@ _OF_THE_DISK = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
 }
+# File systems of networks of which a warning has told in this process.
+_told = set()
 
 
 class Database:
     """The file of a folder, opened at first use; one thread at a time uses it.
 
     Where the folder cannot be written, it is opened for reading; a damaged file is no
-    longer used. One warning says so, and features are then kept in memory.
+    longer used, and neither is a folder on a network file system, in which nothing is made.
+    One warning says so, and features are then kept in memory.
 
     Attributes
     ----------
@@ -48,13 +52,13 @@ class Database:
         self.connection = self.member = None
         self.writable = False
         self._path, self._file = os.path.join(os.path.abspath(folder), FILE), None
-        self._is_tried = False
+        self._is_tried = self._is_refused = False
         self.lock = RLock()
 
     @property
     def is_lost(self):
         """Whether the file was tried and cannot be written."""
-        return self._is_tried and not self.writable
+        return self._is_refused or (self._is_tried and not self.writable)
 
     @contextmanager
     def guard(self):
@@ -92,6 +96,8 @@ class Database:
 
         A folder that was deleted or exchanged since is opened anew.
         """
+        if self._is_refused:
+            return False
         if self.connection is not None and _identify(self._path) != self._file:
             if os.path.exists(self._path):
                 # SQLite deletes the log by its name when a connection is closed, and that name
@@ -102,6 +108,8 @@ class Database:
             self._is_tried = False
         if not self._is_tried:
             self._is_tried = True
+            if self._refuse_network():
+                return False
             try:
                 self._open_for_writing()
             except ERRORS as error:
@@ -126,6 +134,9 @@ class Database:
         """Empty the file; one in which that is impossible is removed and made anew."""
         with self.guard():
             self._let_go()  # it may have been given up before
+            self._is_tried = True
+            if self._refuse_network():
+                return
             try:
                 self._open_for_writing()
                 tables.make_tables_anew(self.connection)
@@ -144,6 +155,22 @@ class Database:
         inherited, so closing the file of locks here ends nothing there.
         """
         self._let_go()
+
+    def _refuse_network(self):
+        """Refuse a folder that several machines may share; the first one gives a warning."""
+        kind = find_network(self.folder)
+        self._is_refused = kind is not None
+        if self._is_refused and kind not in _told:
+            _told.add(kind)
+            warnings.warn(
+                f"The folder {shorten(self.folder)} is on a network file system ({kind}),"
+                " where features of several machines would damage each other; features are"
+                " right but kept in the memory of this process alone: pass a folder on a local"
+                " disk, one on each machine, which precompute() can fill",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._is_refused
 
     def _open_for_writing(self):
         os.makedirs(self.folder, exist_ok=True)

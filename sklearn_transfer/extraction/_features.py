@@ -22,12 +22,13 @@ class PretrainedFeatures(_BasePretrained):
     ----------
     model : str, path, torch.nn.Module or callable, default="tf_efficientnet_lite0"
         A network of timm by name ("resnet50", "resnet50.a1_in1k"), of torchvision
-        ("torchvision/alexnet"), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a local
-        folder in timm's layout (with a separator, as in "./folder"), a module, which is copied
-        and never trained or changed, or an importable callable `(n_features_in) ->
+        ("torchvision/alexnet"; of a detector, as "torchvision/retinanet_resnet50_fpn", it is
+        the backbone with its pyramid), of a model hub ("hf-hub:timm/resnet18.a1_in1k"), a
+        local folder in timm's layout (with a separator, as in "./folder"), a module, which is
+        copied and never trained or changed, or an importable callable `(n_features_in) ->
         torch.nn.Module` that is given the number of columns (channels) of X where
         `preprocess=None`, else `n_channels`, or 3. Of a dual encoder (CLIP or SigLIP in
-        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", CLIP in
+        transformers' layout, such as "transformers/openai/clip-vit-base-patch32", any in
         open_clip's) it is the network of images with its projection, in one space with
         `PretrainedTextFeatures` of that name; of timm's own CLIP networks the projection is
         `layers="logits"`.
@@ -42,7 +43,8 @@ class PretrainedFeatures(_BasePretrained):
         "model." or "module." are removed; to choose otherwise, pass the tensors as a dict.
     layers : str, int, None or list of these, default=None
         Where features are taken. None is the pooled embedding before the classifier (of a
-        module that is neither timm's nor torchvision's: its output);
+        module that is neither timm's nor torchvision's: its output; of several maps each is
+        pooled, and they stand side by side);
         "logits" keeps the classifier; "shallow", "middle" and "deep" are the stages at a
         quarter, half and the full depth; an int is a stage index; any other string is
         the name of a module. Features of a list are concatenated. Only the part up to the
@@ -156,9 +158,10 @@ class PretrainedFeatures(_BasePretrained):
     without being read.
 
     A folder holds one SQLite file with a checksum to each vector, which a process that is
-    killed does not damage. It should be on a local disk: network file systems do not give
-    the locks and shared memory that several machines at once would need. If it cannot be
-    written or read, one warning is given and features are kept in memory.
+    killed does not damage. It belongs on a local disk: network file systems, such as NFS and
+    SMB, do not give the locks and shared memory that several machines at once would need. On
+    one of them, or if it cannot be written or read, one warning is given and features are
+    kept in memory.
 
     All engines give the same features to 1e-4, relative to the norm of a row, in float32. In
     bfloat16, errors of rounding add up over the layers: with the packaged networks, rows

@@ -32,7 +32,7 @@ class PretrainedTextFeatures(_BasePretrained):
         "./folder"), or a module that is called with `input_ids` and `attention_mask` and has
         its tokenizer as attribute `tokenizer`; it is copied and never trained or changed. No
         code of a repository is executed. Of a dual encoder (CLIP or SigLIP in transformers'
-        layout, CLIP in open_clip's, also beside timm's in "hf-hub:timm/...") it is the network
+        layout, any in open_clip's, also beside timm's in "hf-hub:timm/...") it is the network
         of texts with its projection, in one space with `PretrainedFeatures` of that name.
     weights : "pretrained", None, path or dict, default="pretrained"
         "pretrained" looks into installed packages, then into the local cache, then at the

@@ -10,9 +10,9 @@ from torch.nn import functional
 from sklearn_transfer._modalities.contents import add_input_note
 from sklearn_transfer._networks.backbone import Backbone
 from sklearn_transfer._networks.families import get_family, replace_by_identity
-from sklearn_transfer._networks.inputs import get_first_tensor, get_mask, get_spatial_size
+from sklearn_transfer._networks.inputs import find_mask, get_first_tensor, get_spatial_size
 from sklearn_transfer._networks.layout import Place, Stage
-from sklearn_transfer._networks.pooling import pool
+from sklearn_transfer._networks.levels import find_levels, pool_levels
 from sklearn_transfer._store.digests import digest
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
@@ -124,17 +124,12 @@ class Trunk(nn.Module):
     def embed(self, batch):
         """Embedding (n_samples, width) of a batch of the backbone's input."""
         output = get_family(self.layout).embed(self.body, batch, self.trunk)
-        if isinstance(output, (tuple, list)) and len(output):
-            output = output[0]
-        if not isinstance(output, torch.Tensor):
-            raise ValueError(
-                f"{self.layout.label} returns {type(output).__name__}, expected a tensor or a"
-                " tuple that starts with one"
-            )
-        if output.ndim <= 2:
-            return output.reshape(len(output), -1)
-        options = {"spatial": get_spatial_size(batch), "mask": get_mask(batch)}
-        return pool(output, "auto", self.layout, Stage(""), **options)
+        levels = find_levels(output, self.layout.label)
+        if len(levels) == 1 and levels[0].ndim <= 2:
+            return levels[0].reshape(levels[0].shape[0], -1)  # `len` is fixed in exports
+        mask = find_mask(batch, self.layout.end)
+        options = {"spatial": get_spatial_size(batch), "mask": mask}
+        return pool_levels(levels, "auto", self.layout, Stage(""), **options)
 
     def compute_logits(self, batch):
         """What ends a pass: the embedding, where there is no head."""

@@ -241,7 +241,7 @@ def never_trains(monkeypatch):
         raise AssertionError("a step was taken")
 
     monkeypatch.setattr(Steps, "train_step_single", fail)
-    monkeypatch.setattr("sklearn_transfer.finetuning.loop.fitting.fit_head_to_part", fail)
+    monkeypatch.setattr("sklearn_transfer.finetuning.loop.first_head.fit_head_to_part", fail)
 
 
 PLACES = {

@@ -311,12 +311,14 @@ def test_layers_that_name_no_one_layer_are_refused(engine, layers, message, crop
         estimator.transform(crops)
 
 
-@pytest.mark.parametrize("engine", ["auto", *ENGINES])
-def test_output_that_is_a_list_is_refused(engine, crops):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_output_that_is_a_list_is_that_of_its_modules(engine, crops):
     net = timm.create_model("test_resnet", features_only=True)
-    estimator = tiny(engine, model=net, weights="pretrained").fit(crops)
-    with pytest.raises(ValueError, match="returns a list of 5 tensors"):
-        estimator.transform(crops)
+    options = {"model": net, "weights": "pretrained"}
+    found = tiny(engine, **options).fit_transform(crops)
+    names = [info["module"] for info in net.feature_info.get_dicts()]
+    apart = tiny("torch", layers=names, **options).fit_transform(crops)
+    np.testing.assert_allclose(found, apart, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

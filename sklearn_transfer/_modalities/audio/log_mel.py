@@ -87,7 +87,7 @@ class LogMel:
         self._copy_padded(np.asarray(waveform, dtype=np.float64), n_samples, padded)
         power = np.full((n_frames, self.n_mels), self.floor)
         filters = None if self.scale == "linear" else build_mel_filters(self).T
-        window = _make_hann_window(self.n_fft)
+        window = make_hann_window(self.n_fft)
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop]
         for start in range(0, n_heard, _FRAMES_AT_ONCE):
             part = frames[start : min(start + _FRAMES_AT_ONCE, n_heard)]
@@ -137,7 +137,7 @@ def build_mel_filters(spec):
 
 
 @functools.lru_cache(maxsize=16)
-def _make_hann_window(n):
+def make_hann_window(n):
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
 
 

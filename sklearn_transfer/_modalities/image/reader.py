@@ -95,6 +95,17 @@ class ImageReader(_SamplesAreImages):
             self._note_dark(pixels, image, note)
         return {"pixels": pixels}
 
+    def read_pixels(self, content):
+        """Return the upright picture of content, not scaled yet, as uint8 (height, width, c).
+
+        It has the channels of the network.
+        """
+        image = self._make_picture(content, None)[0]
+        if self.spec.channels == 1 and not isinstance(image, np.ndarray):
+            image = image.convert("L")
+        pixels = np.asarray(image)
+        return pixels if pixels.ndim == 3 else pixels[..., None]
+
     def _make_picture(self, content, note):
         if self._keeps_values and transforms.is_prepared(content, self.spec):
             return content, True

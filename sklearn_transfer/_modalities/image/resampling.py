@@ -15,8 +15,8 @@ from scipy import sparse
 
 from sklearn_transfer._process.allocator import keep_blocks
 
-_BITS = 22  # of the fraction of a weight
-_ONE = 1 << _BITS
+BITS = 22  # of the fraction of a weight
+ONE = 1 << BITS
 # Values that are treated at once: a megabyte, which stays in the cache of a core.
 _BLOCK = 1 << 18
 _KERNELS_KEPT = 128
@@ -137,8 +137,8 @@ def _read_part(picture, left, top, right, bottom):
 def _multiply(kernel, values):
     """Return weighted sums of 8-bit values, rounded to 8 bits; all are int32."""
     sums = kernel.weights @ values
-    sums += _ONE // 2
-    sums >>= _BITS
+    sums += ONE // 2
+    sums >>= BITS
     return np.clip(sums, 0, 255, out=sums)
 
 
@@ -172,7 +172,7 @@ def _make_kernel(n_pixels, n_resized, start, stop, interpolation):
     weights = np.where(pixels < last[:, None], function(distances), 0)
     total = functools.reduce(np.add, weights.T)  # np.sum adds in another order
     weights /= np.where(total == 0, 1, total)[:, None]
-    weights = np.trunc(weights * _ONE + np.copysign(0.5, weights)).astype(np.int32)
+    weights = np.trunc(weights * ONE + np.copysign(0.5, weights)).astype(np.int32)
     is_used = weights != 0
     used = pixels[is_used]
     begin, end = int(used.min()), int(used.max()) + 1

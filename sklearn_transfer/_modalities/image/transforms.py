@@ -15,7 +15,7 @@ from sklearn_transfer._validation import shorten, suggest_near
 
 # Ratio of the pixels of the scaled image to those of the crop above which only the crop is
 # resampled.
-_LARGEST_RATIO = 64
+LARGEST_RATIO = 64
 
 # Random crops: share of the image's area, and width over height.
 _AREA = (0.35, 1.0)
@@ -36,14 +36,14 @@ def apply_eval_transform(image, spec):
     if spec.channels == 1 and not is_array:
         image = image.convert("L")
     size = image.shape[1::-1] if is_array else image.size
-    height, width = _compute_scaled_size(size, spec)
-    top, bottom = _find_kept_pixels(height, spec.size[0])
-    left, right = _find_kept_pixels(width, spec.size[1])
+    height, width = compute_scaled_size(size, spec)
+    top, bottom = find_kept_pixels(height, spec.size[0])
+    left, right = find_kept_pixels(width, spec.size[1])
     crop = _resize_part(image, (width, height), (left, top, right, bottom), spec)
     if crop.shape[:2] == spec.size:
         return crop
     canvas = np.empty((*spec.size, spec.channels), np.uint8)
-    canvas[:] = _find_fill_color(spec)
+    canvas[:] = find_fill_color(spec)
     top, left = ((a - b) // 2 for a, b in zip(spec.size, crop.shape, strict=False))
     canvas[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
     return canvas
@@ -83,7 +83,7 @@ def needs_crop_alone(content, spec):
         return False
     height, width = content.shape[:2]
     return (
-        _compute_scaled_size((width, height), spec) == (height, width)
+        compute_scaled_size((width, height), spec) == (height, width)
         and height >= spec.size[0]
         and width >= spec.size[1]
     )
@@ -91,12 +91,12 @@ def needs_crop_alone(content, spec):
 
 def center(array, spec):
     """Return the center of such an array, which is what `apply_eval_transform` returns."""
-    top, bottom = _find_kept_pixels(array.shape[0], spec.size[0])
-    left, right = _find_kept_pixels(array.shape[1], spec.size[1])
+    top, bottom = find_kept_pixels(array.shape[0], spec.size[0])
+    left, right = find_kept_pixels(array.shape[1], spec.size[1])
     return array[top:bottom, left:right]
 
 
-def _find_kept_pixels(scaled, wanted):
+def find_kept_pixels(scaled, wanted):
     """Return where a center crop of one scaled edge starts and ends."""
     start = max(round((scaled - wanted) / 2), 0)
     return start, min(start + wanted, scaled)
@@ -104,7 +104,7 @@ def _find_kept_pixels(scaled, wanted):
 
 def _resize_part(image, size, box, spec):
     """Return a part of a resized picture as an array (height, width, channels)."""
-    if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
+    if math.prod(size) <= LARGEST_RATIO * math.prod(spec.size):
         part = resize_part(image, size, box, spec.interpolation)
         if part is not None:
             return part
@@ -118,7 +118,7 @@ def _resize_part(image, size, box, spec):
 def _resize_band(image, size, box, spec):
     """Return a part of a resized image as an array, computed by Pillow."""
     resample = Image.Resampling[spec.interpolation.upper()]
-    if math.prod(size) <= _LARGEST_RATIO * math.prod(spec.size):
+    if math.prod(size) <= LARGEST_RATIO * math.prod(spec.size):
         return np.asarray(image.resize(size, resample).crop(box))
     # Scaled as a whole, an image of 5000 x 1 pixels would take a gigabyte. Pillow rounds
     # the coordinates of a part a little differently, so this is only for extreme shapes.
@@ -129,14 +129,14 @@ def _resize_band(image, size, box, spec):
     return np.asarray(image.resize((right - left, bottom - top), resample, box=source))
 
 
-def _find_fill_color(spec):
+def find_fill_color(spec):
     if spec.crop_mode != "border":
         return 0
     fill = tuple(round(255 * value) for value in spec.mean)
     return fill if len(fill) > 1 else fill[0]
 
 
-def _compute_scaled_size(size, spec):
+def compute_scaled_size(size, spec):
     """Return height and width to which timm would scale the whole image."""
     width, height = size
     if spec.crop_mode == "squash":

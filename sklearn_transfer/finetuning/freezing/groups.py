@@ -8,11 +8,12 @@ from sklearn_transfer.finetuning.freezing.policies import BODY
 _BOTTLENECK_SHARE = 2.0
 
 
-def group_parameters(network, lr, weight_decay, layer_decay):
+def group_parameters(network, lr, weight_decay, layer_decay, own_parameters=()):
     """Groups for an optimizer: learning rate by depth, no decay of biases and scales.
 
     The head has `lr`, a bottleneck twice as much; each layer below has `layer_decay` times the
-    one above. Layers are timm's where the network is timm's, else stages.
+    one above. Layers are timm's where the network is timm's, else stages. The own parameters
+    of objectives have the rate of the head, and decay.
     """
     heights, skipped = _find_heights(network)
     groups = {}
@@ -26,7 +27,11 @@ def group_parameters(network, lr, weight_decay, layer_decay):
         group["params"].append(parameter)
         group["lr"] = group["base_lr"] = share * lr * layer_decay**height
         group["weight_decay"] = 0.0 if bare else weight_decay
-    return list(groups.values())
+    found = list(groups.values())
+    if own_parameters:
+        rates = {"lr": lr, "base_lr": lr, "weight_decay": weight_decay}
+        found.append({"params": own_parameters, **rates})
+    return found
 
 
 def _find_heights(network):

@@ -1,19 +1,11 @@
 """One fit, step by step: inputs, phases, epochs, the best weights."""
 
-import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
-import torch
-
 from sklearn_transfer._networks.inputs import map_tensors
 from sklearn_transfer.finetuning._inputs import Fixed
-from sklearn_transfer.finetuning.freezing.columns import (
-    find_column_prefixes,
-    make_no_prefix,
-    plan_column_steps,
-    resolve_columns,
-)
+from sklearn_transfer.finetuning.freezing.columns import plan_column_steps, resolve_columns
 from sklearn_transfer.finetuning.freezing.phases import Phase, plan_phases
 from sklearn_transfer.finetuning.freezing.policies import (
     EMBEDDING,
@@ -24,8 +16,6 @@ from sklearn_transfer.finetuning.freezing.policies import (
     freeze_norms,
     resolve_freeze,
 )
-from sklearn_transfer.finetuning.freezing.prefix import find_prefix
-from sklearn_transfer.finetuning.freezing.probe import fit_head_to_part, validate_head
 from sklearn_transfer.finetuning.loop.bottleneck import (
     needs_bottleneck,
     warn_of_fixed_features,
@@ -33,15 +23,12 @@ from sklearn_transfer.finetuning.loop.bottleneck import (
 from sklearn_transfer.finetuning.loop.build import build_net, build_pull
 from sklearn_transfer.finetuning.loop.column_inputs import ColumnInputs
 from sklearn_transfer.finetuning.loop.epochs import EpochLoop, resolve_patience, train_alone
+from sklearn_transfer.finetuning.loop.first_head import FirstHead
 from sklearn_transfer.finetuning.loop.fit_inputs import FitInputs
 from sklearn_transfer.finetuning.loop.history import History
+from sklearn_transfer.finetuning.loop.prefixes import Prefixes
 from sklearn_transfer.finetuning.loop.state import Feed
-from sklearn_transfer.finetuning.loop.target import (
-    Comparison,
-    compute_baseline,
-    has_linear_head,
-    run_network,
-)
+from sklearn_transfer.finetuning.loop.target import Comparison, run_network
 from sklearn_transfer.finetuning.objectives.l2_sp import L2SP
 from sklearn_transfer.finetuning.objectives.words import are_equal, describe_adapt
 
@@ -76,8 +63,6 @@ class Fitting:
         The history.
     start : dict of str to Tensor, or None
         What L2-SP pulls to.
-    baseline : Baseline or None
-        What the network gives without a training, where it is adapted to a target domain.
     """
 
     def __init__(self, estimator, targets, backbone, network, parts, seed):
@@ -85,10 +70,11 @@ class Fitting:
         self.network, self.parts, self.seed = network, parts, seed
         make_inputs = FitInputs if network.columns is None else ColumnInputs
         self.inputs = make_inputs(estimator, backbone, parts, seed)
+        self._prefixes = Prefixes(self.inputs, network, backbone)
+        self._head = FirstHead(network, backbone.device, self.inputs, parts, self._score)
         self.net, self.frozen, self.prefix, self.start = None, None, None, None
-        self.entries, self.loop, self.baseline = [], None, None
-        self.is_continued, self._is_standardized = False, False
-        self._prefixes, self._kept = {}, frozenset()
+        self.entries, self.loop = [], None
+        self.is_continued, self._kept = False, frozenset()
 
     @classmethod
     def resume(cls, estimator, parts):
@@ -101,7 +87,7 @@ class Fitting:
         fitting.net, fitting.frozen = estimator._net, estimator._frozen
         fitting.prefix, fitting.start = estimator._prefix, estimator._start
         fitting.entries = estimator.history_
-        fitting.is_continued = fitting._is_standardized = True
+        fitting.is_continued = fitting._head.is_trained = True
         if fitting.net is not None:
             fitting._renew_net()
         return fitting
@@ -141,20 +127,10 @@ class Fitting:
         noise = self.inputs.make_noise(3)
         self.network.to(self.backbone.device).eval()
         self.network.add_head(noise, self.inputs.input_source)
-        frozen = self._find_frozen(noise)
+        frozen = find_frozen(self.estimator, self.network, self.backbone, noise)
         if self.parts.target is not None and needs_bottleneck(self.network, frozen):
             self.network.add_bottleneck()
         return frozen, noise
-
-    def _find_frozen(self, noise):
-        estimator = self.estimator
-        if estimator.lora_rank is None:
-            rows = take_first_rows(noise, 2)
-            resolve = resolve_freeze if self.network.columns is None else resolve_columns
-            return resolve(estimator.freeze, self.network, self.backbone, rows)
-        names = add_lora(self.network, estimator.lora_rank)
-        self.network.to(self.backbone.device).eval()
-        return Frozen(names, frozenset(self.network.find_norms()), None)
 
     def _build_net(self):
         train = self.parts.train
@@ -226,42 +202,22 @@ class Fitting:
     @contextmanager
     def _begin_phase(self, phase):
         """Context in which the net is ready for a phase; gives the rows to train on."""
-        self.frozen = phase.frozen
         self.frozen = freeze_norms(phase.frozen, self.estimator, self.network)
         apply_freeze(self.frozen, self.network)
-        self.prefix = self._choose_prefix(self.frozen.boundary)
+        self.prefix = self._choose_prefix()
         if phase.name == "probe":
-            self._probe(phase)
+            entry = self._head.fit(self.net.criterion_, self._prefixes.find(EMBEDDING))
+            self.loop.add_entry({"phase": phase.name, **entry})
         if not phase.n_epochs:
             yield None
             return
         feed, part = self._make_feed(), self.parts.train
         train = self.inputs.make_training_inputs(part, self.prefix)
-        self._learn_start(train)
+        self._head.learn(self.net.criterion_, train, self.prefix)
         keeps_optimizer = phase.is_constant and len(self.entries) > 0
         self.net.begin_phase(feed, phase, len(part), keeps_optimizer=keeps_optimizer)
         with nullcontext() if self.prefix is None else self.prefix.enter(self.network):
             yield part.make_rows(train)
-
-    def _learn_start(self, train):
-        """Learn what the network gives before any training: scales, and the baseline."""
-        compares = (
-            self.parts.target is not None and not self.is_continued and self.baseline is None
-        )
-        if self._is_standardized and not compares:
-            return
-        network, prefix = self.network, self.prefix
-        features = self.inputs.embed(self.parts.train, train, network, prefix)
-        self._standardize(features)
-        if compares and has_linear_head(network):
-            self.baseline = compute_baseline(
-                network,
-                self.net.criterion_,
-                self.parts,
-                features,
-                embed=partial(self.inputs.embed_fixed, network=network, prefix=prefix),
-                score=self._score,
-            )
 
     def compare(self):
         """`Comparison` of the target's predictions; None where nothing was adapted."""
@@ -270,7 +226,7 @@ class Fitting:
         best = [e for e in self.entries if e["best"]] if self.estimator.early_stopping else []
         score = [*self.entries, *best][-1].get("valid_score")
         outputs = self._predict(self.parts.target)
-        return Comparison(outputs, score, self.net.state_.n_adapted, self.baseline)
+        return Comparison(outputs, score, self.net.state_.n_adapted, self._head.baseline)
 
     def _predict(self, part):
         """Outputs of the trained network for the rows of a part."""
@@ -294,75 +250,26 @@ class Fitting:
             array_name="input" if self.prefix is not None else self.inputs.array_name,
         )
 
-    def _choose_prefix(self, boundary):
+    def _choose_prefix(self):
         """`FrozenPrefix`, or None where each epoch runs the whole network."""
-        has_columns, prefix = self.network.columns is not None, None
-        if self.inputs.may_reuse:
-            if self.is_continued:
-                prefix = self.prefix
-            elif boundary is not None:
-                reused = self.inputs.reused if has_columns else None
-                prefix = self._find_prefix(boundary, reused)
-        if prefix is None and has_columns:
-            return make_no_prefix(self.backbone)
-        return prefix
-
-    def _find_prefix(self, boundary, reused=None):
-        """Prefix up to a boundary; of several columns those in `reused`, None for all."""
-        key = (boundary, None if reused is None else frozenset(reused))
-        if key not in self._prefixes:
-            noise = self.inputs.make_noise(3)
-            if self.network.columns is None:
-                found = find_prefix(boundary, self.network, self.backbone, noise)
-            else:
-                reused = self.network.columns if reused is None else reused
-                found = find_column_prefixes(
-                    boundary, self.network, self.backbone, noise, reused
-                )
-            self._prefixes[key] = found
-        return self._prefixes[key]
-
-    def _standardize(self, features):
-        """Take the scale of features from the embeddings of the rows to train on, once."""
-        if self._is_standardized:
-            return
-        weights = torch.as_tensor(self.parts.train.weights, dtype=torch.float32)
-        device = self.backbone.device
-        features = torch.from_numpy(features).to(device)
-        self.network.standardize(features, (weights / weights.sum()).to(device))
-        self._is_standardized = True
-
-    def _probe(self, phase):
-        """Fit the head on the embeddings of the pretrained network."""
-        begin, criterion = time.perf_counter(), self.net.criterion_
-        train, valid, prefix = self.parts.train, self.parts.valid, self._find_prefix(EMBEDDING)
-        features = self.inputs.compute_activations(train, prefix)
-        held_out = None
-        if valid is not None:
-            # Before the head is fitted, so that a bad sample raises its error at once.
-            held_out = self.inputs.compute_activations(valid, prefix)
-        self._standardize(features)
-        head = self.network.head
-        loss = fit_head_to_part(head, self._find_features(features), criterion, train)
-        entry = {"phase": phase.name, "train_loss": loss}
-        if valid is not None:
-            loss, outputs = validate_head(
-                head, self._find_features(held_out), criterion, valid
-            )
-            entry |= {"valid_loss": loss, "valid_score": self._score(outputs)}
-        duration = time.perf_counter() - begin
-        self.loop.add_entry({**entry, "lr": 0.0, "dur": duration})
-
-    def _find_features(self, embeddings):
-        """What the head gets of embeddings, as a tensor."""
-        with torch.no_grad():
-            embeddings = torch.from_numpy(embeddings).to(self.backbone.device)
-            return self.network.finish(embeddings)[0]
+        if self.is_continued:
+            return self._prefixes.keep(self.prefix)
+        return self._prefixes.choose(self.frozen.boundary)
 
     def _score(self, outputs):
         """Score of the outputs for the validation samples."""
         valid = self.parts.valid
         return float(self.targets.score(outputs, valid.y, valid.sample_weights))
+
+
+def find_frozen(estimator, network, backbone, noise):
+    """`Frozen` that the parameters of an estimator ask for; adapters are put in place."""
+    if estimator.lora_rank is None:
+        resolve = resolve_freeze if network.columns is None else resolve_columns
+        return resolve(estimator.freeze, network, backbone, take_first_rows(noise, 2))
+    names = add_lora(network, estimator.lora_rank)
+    network.to(backbone.device).eval()
+    return Frozen(names, frozenset(network.find_norms()), None)
 
 
 def take_first_rows(inputs, n):

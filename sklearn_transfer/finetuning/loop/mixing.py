@@ -2,9 +2,20 @@
 
 import math
 
+import numpy as np
 import torch
 
 from sklearn_transfer.finetuning.objectives.base import Mixture
+
+
+def mix_batch(inputs, options, seed):
+    """Input of a batch, mixed where the options of a training ask for it.
+
+    Returns it with the `Mixture` that says how, or None. The `seed` is that of the batch.
+    """
+    if not (options.mixup or options.cutmix) or len(inputs) < 2:
+        return inputs, None
+    return mix_rows(inputs, np.random.default_rng(seed), options.mixup, options.cutmix)
 
 
 def mix_rows(rows, rng, mixup, cutmix):

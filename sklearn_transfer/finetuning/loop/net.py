@@ -1,20 +1,26 @@
 """Steps of skorch's loop, with weights in the loss, phases, and care for small data."""
 
-import warnings
-from collections.abc import Mapping
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 
-from sklearn_transfer._networks.inputs import get_first_tensor, map_tensors
+from sklearn_transfer._networks.inputs import get_first_tensor
 from sklearn_transfer._validation import import_optional
-from sklearn_transfer.finetuning._inputs import EvenBatches, Fixed, Rows, make_loader
+from sklearn_transfer.finetuning._inputs import EvenBatches, Rows, make_loader
 from sklearn_transfer.finetuning.freezing.groups import group_parameters
-from sklearn_transfer.finetuning.loop.mixing import mix_rows
+from sklearn_transfer.finetuning.loop.mixing import mix_batch
+from sklearn_transfer.finetuning.loop.passes import (
+    compute_adaptation,
+    has_whole_epoch,
+    is_out_of_memory,
+    keep_statistics,
+    make_array_rows,
+    move_targets,
+    prepare_input,
+    warn_of_memory,
+)
 from sklearn_transfer.finetuning.loop.state import Feed, TrainingState
 from sklearn_transfer.finetuning.objectives.base import Step
 
@@ -83,18 +89,9 @@ class Steps:
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as interrupt:
-            if method_name == "on_epoch_end" and self._has_whole_epoch():
+            if method_name == "on_epoch_end" and has_whole_epoch(self.history[-1], self.feed_):
                 raise EpochStop from interrupt
             raise
-
-    def _has_whole_epoch(self):
-        """Whether all that `history_` needs of the last epoch is recorded."""
-        needed = {"train_loss", "dur"}
-        if self.feed_.valid is not None:
-            needed.add("valid_loss")
-        if self.feed_.score is not None:
-            needed.add("valid_score")
-        return needed <= self.history[-1].keys()
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Rows to train on, and those to validate on or None."""
@@ -102,12 +99,7 @@ class Steps:
 
     def get_dataset(self, X, y=None):
         """Rows as a training has them, or an array of what the network takes."""
-        if isinstance(X, Rows):
-            return X
-        if isinstance(X, Mapping):  # arrays that the network takes by name
-            arrays = {name: np.asarray(values) for name, values in X.items()}
-            return Rows(Fixed(arrays), (), np.ones(len(next(iter(arrays.values())))))
-        return Rows(Fixed({self.feed_.array_name: np.asarray(X)}), (), np.ones(len(X)))
+        return X if isinstance(X, Rows) else make_array_rows(X, self.feed_.array_name)
 
     def get_iterator(self, dataset, training=False):
         """Batches of an epoch; in training, each epoch has its own order."""
@@ -166,12 +158,12 @@ class Steps:
         """Make an optimizer over what trains, with a learning rate for each depth."""
         options = self.options
         groups = group_parameters(
-            self.setting.network, options.lr, options.weight_decay, options.layer_decay
+            self.setting.network,
+            options.lr,
+            options.weight_decay,
+            options.layer_decay,
+            self.own_parameters_,
         )
-        if self.own_parameters_:
-            rates = {"lr": options.lr, "base_lr": options.lr}
-            decay = {"weight_decay": options.weight_decay}
-            groups.append({"params": self.own_parameters_, **rates, **decay})
         self.optimizer_ = self.optimizer(groups, **self.get_params_for("optimizer"))
         return self
 
@@ -187,18 +179,7 @@ class Steps:
 
     def _prepare_input(self, payloads):
         """Input of the network on its device, from collated payloads."""
-        device = self.setting.device
-        batch = {name: t.to(device, non_blocking=True) for name, t in payloads.items()}
-        return map_tensors(self._order_axes, self.feed_.format.to_input(batch))
-
-    def _order_axes(self, x):
-        """Tensor in the order of memory that suits the network."""
-        if x.ndim != 4:
-            return x
-        # Contiguous where code of the user runs, which may ask for `view`.
-        is_last = self.setting.channels_last
-        order = torch.channels_last if is_last else torch.contiguous_format
-        return x.contiguous(memory_format=order)
+        return prepare_input(payloads, self.setting, self.feed_.format)
 
     def _forward(self, inputs):
         """Features and outputs of the network."""
@@ -209,7 +190,7 @@ class Steps:
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of the criterion alone."""
-        return self.criterion_(y_pred, *_move_targets(y_true, y_pred.device))
+        return self.criterion_(y_pred, *move_targets(y_true, y_pred.device))
 
     def train_step_single(self, batch, **fit_params):
         """Gradients of one batch; raises FloatingPointError if the loss is NaN or infinite."""
@@ -223,7 +204,7 @@ class Steps:
             total = total + objective.loss(step)
         unadapted = total
         if step.target_logits is not None:
-            total = total + self._compute_adaptation(step)
+            total = total + compute_adaptation(self.adaptation, step, self.state_)
         if not torch.isfinite(total):
             message = self._describe_bad_loss(total.item(), n_rows)
             if torch.isfinite(unadapted):
@@ -231,14 +212,6 @@ class Steps:
             raise FloatingPointError(message)
         self._backward(total)
         return {"loss": loss, "y_pred": step.logits}
-
-    def _compute_adaptation(self, step):
-        """Loss of adaptation, of which the history gets the mean."""
-        loss, state = self.adaptation.loss(step), self.state_
-        state.n_adapted += 1
-        measures = self.adaptation.measures
-        state.measure(adapt_loss=loss.detach(), **measures)
-        return loss
 
     def _begin_step(self, n_rows):
         factor = self.state_.advance(n_rows)
@@ -248,10 +221,11 @@ class Steps:
 
     def _make_step(self, batch, targets, progress):
         """`Step` of a batch: mixed where that is asked for, after its forward pass."""
-        inputs, mixture = self._mix(self._prepare_input(batch))
+        seed = (self.setting.seed, self.state_.n_passes, self.state_.step)
+        inputs, mixture = mix_batch(self._prepare_input(batch), self.options, seed)
         is_single = len(get_first_tensor(batch)) == 1
         features, logits = self._forward_training(inputs, is_single)
-        encoded, weights = _move_targets(targets, logits.device)
+        encoded, weights = move_targets(targets, logits.device)
         target_features, target_logits = self._forward_target()
         return Step(
             features=features,
@@ -264,14 +238,6 @@ class Steps:
             target_logits=target_logits,
         )
 
-    def _mix(self, inputs):
-        mixup, cutmix = self.options.mixup, self.options.cutmix
-        if not (mixup or cutmix) or len(inputs) < 2:
-            return inputs, None
-        state = self.state_
-        rng = np.random.default_rng((self.setting.seed, state.n_passes, state.step))
-        return mix_rows(inputs, rng, mixup, cutmix)
-
     def _forward_target(self):
         """Features and outputs of a batch of the target domain, in a pass of its own."""
         target = self.feed_.target
@@ -282,7 +248,7 @@ class Steps:
         return self._forward_training(self._prepare_input(batch), is_single)
 
     def _forward_training(self, inputs, is_single):
-        with _keep_statistics(self.setting.network, is_single):
+        with keep_statistics(self.setting.network, is_single):
             return self._forward(inputs)
 
     def _describe_bad_loss(self, loss, n_rows):
@@ -313,18 +279,13 @@ class Steps:
             super().run_single_epoch(iterator, training, prefix, step_fn)
             return
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error) or not self.state_.halve():
+            if not is_out_of_memory(error) or not self.state_.halve():
                 raise
         self._zero_grad_optimizer()
         if self.setting.device.type == "cuda":
             torch.cuda.empty_cache()
         self.history[-1]["batches"] = []
-        warnings.warn(
-            f"Memory did not suffice: batch_size is now {self.state_.batch_size}, and the"
-            f" epoch began anew. {self.memory_advice}.",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_of_memory(self.state_.batch_size, self.memory_advice)
         dataset = iterator.dataset
         self.run_single_epoch(self.get_iterator(dataset, training), training, prefix, step_fn)
 
@@ -362,27 +323,3 @@ def make_accelerated(arguments):
             self.optimizer_.step()
 
     return AcceleratedNet, accelerate.Accelerator(**arguments)
-
-
-def _move_targets(targets, device):
-    """Encoded targets and weights on a device."""
-    encoded, weights = targets
-    return tuple(values.to(device) for values in encoded), weights.to(device)
-
-
-def _is_out_of_memory(error):
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
-
-
-@contextmanager
-def _keep_statistics(network, is_single):
-    """For a batch of one, normalize by running statistics, since one row has no spread."""
-    norms = [m for m in network.find_norms().values() if m.training] if is_single else []
-    for module in norms:
-        module.eval()
-    try:
-        yield
-    finally:
-        for module in norms:
-            module.train()
