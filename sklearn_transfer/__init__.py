@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from sklearn_transfer.columns import MultimodalVectorizer as MultimodalVectorizer
     from sklearn_transfer.columns import make_multimodal_pipeline as make_multimodal_pipeline
     from sklearn_transfer.export import batch_predictor as batch_predictor
+    from sklearn_transfer.export import check_untrusted_samples as check_untrusted_samples
+    from sklearn_transfer.export import get_trusted_types as get_trusted_types
     from sklearn_transfer.extraction import ConSE as ConSE
     from sklearn_transfer.extraction import PretrainedAudioFeatures as PretrainedAudioFeatures
     from sklearn_transfer.extraction import PretrainedFeatures as PretrainedFeatures
@@ -129,6 +131,7 @@ _HOME = {
     "ZeroShotClassifier": "sklearn_transfer.heads",
     "alignment": "sklearn_transfer.alignment",
     "batch_predictor": "sklearn_transfer.export",
+    "check_untrusted_samples": "sklearn_transfer.export",
     "choose_rows_to_label": "sklearn_transfer.selection",
     "columns": "sklearn_transfer.columns",
     "datasets": "sklearn_transfer.datasets",
@@ -137,6 +140,7 @@ _HOME = {
     "export": "sklearn_transfer.export",
     "extraction": "sklearn_transfer.extraction",
     "finetuning": "sklearn_transfer.finetuning",
+    "get_trusted_types": "sklearn_transfer.export",
     "heads": "sklearn_transfer.heads",
     "label_errors": "sklearn_transfer.selection",
     "make_multimodal_pipeline": "sklearn_transfer.columns",

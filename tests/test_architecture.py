@@ -23,22 +23,32 @@ ALLOWED = {
     "_sample_weight": set(),
     "_sampling": set(),
     "_html": set(),
+    "_public": set(),
     "_strays": {"_kernels"},
     "_versions": {"_networks"},
     "datasets": {"_sampling", "_validation"},
     "_store": {"_validation", "_process"},
     "_modalities": {"_validation", "_process", "_store"},
     "_networks": {"_validation", "_process", "_store", "_modalities"},
-    "extraction": _NETWORKS - {"_kernels"},
-    "weighting": _BELOW | {"_tables", "_sample_weight", "_sampling", "_strays"},
-    "alignment": _BELOW | {"_strays"},
-    "heads": _BELOW - {"_kernels"} | {"_sample_weight"},
-    "columns": {"_callbacks", "_documentation", "_validation", "_modalities", "extraction"},
-    "finetuning": _NETWORKS - {"_kernels"} | {"_sample_weight", "_html", "extraction"},
+    "extraction": _NETWORKS - {"_kernels"} | {"_public"},
+    "weighting": _BELOW | {"_public", "_tables", "_sample_weight", "_sampling", "_strays"},
+    "alignment": _BELOW | {"_public", "_strays"},
+    "heads": _BELOW - {"_kernels"} | {"_public", "_sample_weight"},
+    "columns": {
+        "_callbacks",
+        "_documentation",
+        "_public",
+        "_validation",
+        "_modalities",
+        "extraction",
+    },
+    "finetuning": _NETWORKS - {"_kernels"}
+    | {"_public", "_sample_weight", "_html", "extraction"},
     "selection": _NETWORKS - {"_callbacks", "_documentation", "_store"}
-    | {"_tables", "_sample_weight", "_sampling", "_html"}
+    | {"_public", "_tables", "_sample_weight", "_sampling", "_html"}
     | {"extraction", "weighting", "alignment", "finetuning", "plotting"},
     "plotting": {"_sample_weight", "_sampling", "_validation", "_modalities"},
+    "export": {"_public", "_validation", "_modalities"},
     # Every public stage, and nothing imports it.
     "testing": {"_validation", "datasets", "weighting", "alignment"},
 }

@@ -247,7 +247,7 @@ def test_estimators_are_parts_of_the_check():
 
 IMAGES = RNG.integers(0, 255, (12, 32, 32, 3)).astype(np.uint8)
 LABELS = np.array(["dark", "light"])[np.arange(12) % 2]
-FINE_TUNED = "sklearn_transfer.finetuning._classifier.FineTunedClassifier"
+FINE_TUNED = "sklearn_transfer.finetuning.FineTunedClassifier"
 NAMED = {"weights": None, "input_size": 32}
 
 
@@ -293,10 +293,8 @@ def test_types_to_trust_are_the_documented_ones(case):
     content = sio.dumps(TUNED[case]().fit(IMAGES, LABELS))
     expected = {
         "last stage": [FINE_TUNED],
-        "nested": ["sklearn_transfer.extraction._features.PretrainedFeatures", FINE_TUNED],
-        "codes in a pipeline": [
-            "sklearn_transfer.finetuning._self_taught.AutoencoderFeatures"
-        ],
+        "nested": ["sklearn_transfer.extraction.PretrainedFeatures", FINE_TUNED],
+        "codes in a pipeline": ["sklearn_transfer.finetuning.AutoencoderFeatures"],
     }
     assert sio.get_untrusted_types(data=content) == expected[case]
 

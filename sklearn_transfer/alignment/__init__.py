@@ -12,6 +12,7 @@ on the source and predicts the target. What follows from that:
   give the last one ``sample_weight=(sample_domain >= 0)``.
 """
 
+from sklearn_transfer._public import publish_classes
 from sklearn_transfer.alignment._coral import CORAL
 from sklearn_transfer.alignment._mean import MeanAlignment
 from sklearn_transfer.alignment._optimal_transport import OptimalTransport
@@ -25,3 +26,5 @@ __all__ = [
     "SubspaceAlignment",
     "TransferComponentAnalysis",
 ]
+
+publish_classes(__name__)

@@ -1,5 +1,6 @@
 """Raw samples to predictions, or to features, by training a network."""
 
+from sklearn_transfer._public import publish_classes
 from sklearn_transfer.finetuning._classifier import FineTunedClassifier
 from sklearn_transfer.finetuning._features import FineTunedFeatures
 from sklearn_transfer.finetuning._regressor import FineTunedRegressor
@@ -11,3 +12,5 @@ __all__ = [
     "FineTunedFeatures",
     "FineTunedRegressor",
 ]
+
+publish_classes(__name__)

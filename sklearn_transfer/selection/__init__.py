@@ -1,5 +1,6 @@
 """Scores of candidates, and tests of whether and how the domains differ."""
 
+from sklearn_transfer._public import publish_classes
 from sklearn_transfer.selection._adaptations import rank_adaptations
 from sklearn_transfer.selection._duplicates import duplicate_groups
 from sklearn_transfer.selection._label_errors import label_errors
@@ -47,3 +48,5 @@ __all__ = [
     "shift_report",
     "target_accuracy",
 ]
+
+publish_classes(__name__)

@@ -1,37 +1,28 @@
 """Copies among samples: equal contents by digests, and near ones by candidates and a check."""
 
-import re
 import unicodedata
 from itertools import pairwise
 
+import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
+from sklearn_transfer._modalities.contents import (
+    BadSampleError,
+    describe_sample,
+    is_missing,
+)
 from sklearn_transfer._modalities.samples import label_row
-from sklearn_transfer._tables import find_extractor
+from sklearn_transfer._validation import format_list
+from sklearn_transfer.selection._sample_kinds import check_text
 
 _ROWS_AT_ONCE = 512  # of a matrix of similarities
 _THUMB_SIDES = (16, 8)  # at which pictures are compared to find candidates
 _SHINGLE = 5  # letters
 _COMMON_SHARE = 0.1  # of texts: shingles in more of them find no candidates
 _FEW_TEXTS = 50  # of which no shingle is too common
-_EXTRACTORS = {
-    "PretrainedFeatures": "image",
-    "PretrainedTextFeatures": "text",
-    "PretrainedAudioFeatures": "audio",
-}
-
-
-def find_kind(X):
-    """Return "image", "text", "audio" or "table", as the first samples look."""
-    first = X[0] if isinstance(X, list) and X else None
-    if isinstance(first, tuple) and len(first) == 2 and np.ndim(first[0]) > np.ndim(first[1]):
-        return "audio"  # a waveform and its sampling rate
-    name = find_extractor(X)
-    return "table" if name is None else _EXTRACTORS[name]
 
 
 def find_exact(keys):
@@ -48,6 +39,7 @@ class ImageCopies:
     """Copies of images: encoded again, resized, or with up to a tenth of a side cropped."""
 
     threshold = 0.8
+    ratio = 0.4  # of a distance to that to the nearest other picture, for a copy
     is_verified = True
 
     def __init__(self, X, n_jobs):
@@ -56,9 +48,7 @@ class ImageCopies:
         from sklearn_transfer.selection._registration import SIDE
 
         self.samples = as_images(X)
-        read = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_read_image)(row, sample) for row, sample in enumerate(self.samples)
-        )
+        read = _read_all(self.samples, _read_image, n_jobs)
         self.keys = [key for key, _ in read]
         self.thumbnails = np.empty((len(read), SIDE, SIDE), np.uint8)
         for row, (_, thumbnail) in enumerate(read):
@@ -81,20 +71,14 @@ class ImageCopies:
 class TextCopies:
     """Copies of texts up to case, punctuation, spaces and small changes of the wording."""
 
-    threshold = 0.6
+    threshold, ratio = 0.6, None
     is_verified = True
 
     def __init__(self, X, n_jobs):
         from sklearn_transfer._modalities.text.samples import as_texts
 
         self.samples = as_texts(X)
-        for row, text in enumerate(self.samples):
-            if not isinstance(text, str):
-                raise ValueError(
-                    f"{label_row(row)} of X is of type {type(text).__name__}, expected a"
-                    " string: drop or replace it before searching for copies"
-                )
-        self.keys = self.samples
+        self.keys = _read_all(self.samples, check_text)
         self.shingles = _count_shingles(self.samples)
 
     def list_views(self):
@@ -121,7 +105,7 @@ class TextCopies:
 class SoundCopies:
     """Copies of sounds; near ones by features alone."""
 
-    threshold = 0.98
+    threshold, ratio = 0.98, None
     is_verified = False
 
     def __init__(self, X, n_jobs, sampling_rate=None):
@@ -129,10 +113,9 @@ class SoundCopies:
         from sklearn_transfer._modalities.audio.samples import as_sounds
 
         self.samples = as_sounds(X, sampling_rate)
-        self.keys = [
-            _read_checked(row, sample, lambda s: contents.read_sample(s, sampling_rate)[0])
-            for row, sample in enumerate(self.samples)
-        ]
+        self.keys = _read_all(
+            self.samples, lambda sample: contents.read_sample(sample, sampling_rate)[0]
+        )
 
     def list_views(self):
         """None without an extractor."""
@@ -146,12 +129,12 @@ class SoundCopies:
 class TableCopies:
     """Equal rows of a table; near ones by features alone."""
 
-    threshold = 0.98
+    threshold, ratio = 0.98, None
     is_verified = False
 
     def __init__(self, X, n_jobs):
         self.samples = X
-        self.keys = [tuple(map(_make_key, row)) for row in _list_rows(X)]
+        self.keys = _list_row_keys(X)
 
     def list_views(self):
         """None without an extractor."""
@@ -202,7 +185,10 @@ def extract_view(extractor, samples, refers_to_mean):
             f"extractor gave an array of shape {features.shape} for {len(samples)} samples:"
             " expected a row of features for each"
         )
-    return normalize(features, axis=0 if refers_to_mean else None)
+    view, rows = np.zeros(features.shape, np.float32), np.isfinite(features).all(axis=1)
+    if rows.any():  # others, such as those of unreadable samples, are like none
+        view[rows] = normalize(features[rows], axis=0 if refers_to_mean else None)
+    return view
 
 
 def normalize(matrix, axis):
@@ -214,28 +200,37 @@ def normalize(matrix, axis):
     return matrix / np.maximum(norms, np.finfo(np.float32).tiny)
 
 
-def _read_image(row, sample):
+def _read_image(sample):
     """Digest of an image and its thumbnail."""
     from sklearn_transfer._modalities.image.contents import read_sample
-    from sklearn_transfer._modalities.image.decoding import Decoding
     from sklearn_transfer.selection._registration import make_thumbnail
 
-    def read(sample):
-        key, content = read_sample(sample)
-        return key, make_thumbnail(Decoding().make_picture(content).image)
-
-    return _read_checked(row, sample, read)
+    key, content = read_sample(sample)
+    return key, make_thumbnail(content)
 
 
-def _read_checked(row, sample, read):
-    """Call a function on a sample; an error names the row."""
-    try:
-        return read(sample)
-    except BadSampleError as error:
+def _read_all(samples, read, n_jobs=None):
+    """Call a function on each sample; one error names the rows that it cannot read."""
+
+    def try_reading(sample):
+        try:
+            return read(sample)
+        except BadSampleError as error:
+            return error
+
+    found = Parallel(n_jobs=n_jobs, prefer="threads")(map(delayed(try_reading), samples))
+    bad = [row for row, value in enumerate(found) if isinstance(value, BadSampleError)]
+    if bad:
+        row, repair = bad[0], "drop or replace it before searching for copies"
+        if len(bad) > 1:
+            repair = (
+                f"drop or replace these {len(bad)} rows before searching for copies:"
+                f" {format_list(bad)}"
+            )
         raise ValueError(
-            f"{label_row(row)} of X ({describe_sample(sample)}) {error}: drop or replace it"
-            " before searching for copies"
-        ) from error
+            f"{label_row(row)} of X ({describe_sample(samples[row])}) {found[row]}: {repair}"
+        ) from found[row]
+    return found
 
 
 def _count_shingles(texts):
@@ -251,24 +246,71 @@ def _count_shingles(texts):
     return sparse.csr_array((ones, np.array(indices, np.int32), np.array(ends)), shape=shape)
 
 
+class _Letters(dict):
+    """Table for `str.translate` that makes spaces of punctuation and of control characters.
+
+    Symbols stay, such as those of emoji, and so do marks that belong to letters.
+    """
+
+    def __missing__(self, code):
+        is_kept = unicodedata.category(chr(code))[0] not in "PZC"
+        self[code] = code if is_kept else " "
+        return self[code]
+
+
+_LETTERS = _Letters()
+
+
 def _normalize_text(text):
-    """A text without case, punctuation and runs of spaces."""
+    """A text without case, punctuation and runs of spaces, unless nothing else is in it."""
     text = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", text))
+    return " ".join(text.translate(_LETTERS).split()) or " ".join(text.split())
 
 
-def _list_rows(X):
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
+def _list_row_keys(X):
+    """For each row of a table, a key that is equal for equal rows."""
     if hasattr(X, "tocsr"):
-        X = X.tocsr()
+        X = X.tocsr(copy=True)
+        X.sum_duplicates()
+        X.eliminate_zeros()
         bounds = pairwise(X.indptr.tolist())
-        return [[*X.indices[a:b].tolist(), *X.data[a:b].tolist()] for a, b in bounds]
-    X = np.asarray(X)
-    return X.reshape(len(X), -1).tolist()
+        return [
+            (X.indices[a:b].tobytes(), *map(_make_key, X.data[a:b].tolist()))
+            for a, b in bounds
+        ]
+    table = _to_array(X)
+    if table.dtype.kind in "biuf":
+        if table.dtype.kind == "f":  # one kind of zero, and one of NaN
+            table = np.where(np.isnan(table), table.dtype.type(np.nan), table + 0)
+        return [row.tobytes() for row in np.ascontiguousarray(table)]
+    return [tuple(map(_make_key, row)) for row in table.tolist()]
+
+
+def _to_array(X):
+    """Rows of a table as an array of two dimensions."""
+    try:
+        table = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+    except ValueError as error:  # of rows that differ in length
+        raise ValueError(
+            "X has rows that differ in length, as waveforms do, and no table does: for sounds"
+            " pass sampling_rate, or pairs (waveform, sampling_rate)"
+        ) from error
+    if table.ndim == 0:
+        raise ValueError(
+            f"X is of type {type(X).__name__}, expected samples in a list, an array or a"
+            " table: pass list(X)"
+        )
+    if not len(table):
+        raise ValueError("X has no samples: pass at least one")
+    return table.reshape(len(table), -1)
 
 
 def _make_key(value):
     """A value that is equal for equal entries of a table; missing ones are equal."""
-    is_missing = value is None or value != value or type(value).__name__ == "NAType"
-    return None if is_missing else value
+    if is_missing(value):
+        return None
+    try:
+        hash(value)
+    except TypeError:  # a list, for example
+        return joblib.hash(value)
+    return value

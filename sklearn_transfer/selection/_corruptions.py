@@ -2,14 +2,18 @@
 
 import io
 import math
+import unicodedata
 
 import numpy as np
 
 from sklearn_transfer._modalities.contents import BadSampleError, describe_sample
 from sklearn_transfer._modalities.samples import label_row
-from sklearn_transfer.selection._copies import find_kind
+from sklearn_transfer.selection._sample_kinds import check_text, find_kind
 
 SEVERITIES = (1, 2, 3)
+_JOINER = "\u200d"
+# What belongs to the character before it beside marks: joiners, and the skin tones of emoji.
+_JOINING = {_JOINER, "\u200c", *map(chr, range(0x1F3FB, 0x1F400))}
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -48,19 +52,51 @@ def _add_cover(pixels, severity, rng):
 
 
 def _add_typos(text, severity, rng):
-    """Swap, drop, double or replace a share of the letters."""
-    share, typed, skip = (0.03, 0.08, 0.16)[severity], [], False
-    for place, letter in enumerate(text):
-        if skip or not letter.isalpha() or rng.random() >= share:
-            typed.append("" if skip else letter)
-            skip = False
+    """Swap, drop, double or replace a share of the letters, each with its marks."""
+    share, typed, place = (0.03, 0.08, 0.16)[severity], [], 0
+    letters = _split_letters(text)
+    others = sorted({letter for letter in letters if letter.isalpha()})
+    while place < len(letters):
+        letter, following = letters[place], letters[place + 1 : place + 2]
+        place += 1
+        if not letter[0].isalpha() or rng.random() >= share:
+            typed.append(letter)
             continue
         kind = rng.integers(4)
-        skip = kind == 0 and place + 1 < len(text)
-        other = _LETTERS[rng.integers(len(_LETTERS))]
-        options = (text[place : place + 2][::-1], "", letter * 2, other)
-        typed.append(options[kind])
+        if kind == 0 and following and following[0][0].isalpha():
+            typed.extend([following[0], letter])
+            place += 1
+        elif kind == 1:
+            continue
+        elif kind == 2:
+            typed.append(letter * 2)
+        else:
+            typed.append(_draw_other(letter, others, rng))
     return "".join(typed)
+
+
+def _split_letters(text):
+    """Characters of a text, each with the marks and joined characters that follow it."""
+    letters = []
+    for character in text:
+        is_mark = unicodedata.category(character)[0] == "M" or character in _JOINING
+        if letters and (is_mark or letters[-1].endswith(_JOINER)):
+            letters[-1] += character
+        else:
+            letters.append(character)
+    return letters
+
+
+def _draw_other(letter, others, rng):
+    """Another letter: a Latin one for a Latin one, else one of the same text."""
+    if letter.isascii():
+        others = [other for other in _LETTERS if other != letter.lower()]
+    else:
+        others = [other for other in others if other != letter and not other.isascii()]
+    if not others:
+        return letter * 2
+    other = others[rng.integers(len(others))]
+    return other.upper() if letter.isupper() else other.lower()
 
 
 def _add_sound_noise(pair, severity, rng):
@@ -99,11 +135,12 @@ def find_corruptible_kind(X):
     return kind
 
 
-def corrupt(samples, kind, name, severity, seed):
-    """Samples with a corruption; each row has draws of its own."""
+def corrupt(samples, kind, name, severity, seed, rows=None):
+    """Some rows of samples, or all, with a corruption; each row has draws of its own."""
     function, corrupted = CORRUPTIONS[kind][name], []
-    for row, sample in enumerate(samples):
-        made = function(sample, severity - 1, np.random.default_rng([seed, row, severity]))
+    for row in range(len(samples)) if rows is None else rows:
+        rng = np.random.default_rng([seed, row, severity])
+        made = function(samples[row], severity - 1, rng)
         if kind == "image":
             made = np.clip(np.rint(made), 0, 255).astype(np.uint8)
         corrupted.append(made)
@@ -120,26 +157,35 @@ def _list_samples(X, kind):
         from sklearn_transfer._modalities.text.samples import as_texts
 
         return as_texts(X)
-    return list(X)
+    from sklearn_transfer._modalities.audio.samples import as_sounds
+
+    return as_sounds(X, None)
 
 
 def _read_one(row, sample, kind):
-    if kind == "image":
-        from sklearn_transfer._modalities.image.contents import read_sample
-        from sklearn_transfer._modalities.image.decoding import Decoding
-
-        try:
-            return np.asarray(Decoding().make_picture(read_sample(sample)[1]).image)
-        except BadSampleError as error:
-            raise ValueError(
-                f"{label_row(row)} of X ({describe_sample(sample)}) {error}: drop or replace"
-                " it"
-            ) from error
-    is_pair = isinstance(sample, tuple) and len(sample) == 2
-    if not (isinstance(sample, str) if kind == "text" else is_pair):
-        expected = "a string" if kind == "text" else "a pair (waveform, sampling_rate)"
+    try:
+        return _READERS[kind](sample)
+    except BadSampleError as error:
         raise ValueError(
-            f"{label_row(row)} of X is of type {type(sample).__name__}, expected {expected}:"
-            " drop or convert it"
-        )
-    return sample
+            f"{label_row(row)} of X ({describe_sample(sample)}) {error}: drop or replace it"
+        ) from error
+
+
+def _read_image(sample):
+    from sklearn_transfer._modalities.image.contents import read_sample
+    from sklearn_transfer._modalities.image.decoding import Decoding
+
+    return np.asarray(Decoding().make_picture(read_sample(sample)[1]).image)
+
+
+def _read_sound(sample):
+    """Return a sound as a pair (waveform, sampling_rate) of floats."""
+    from sklearn_transfer._modalities.audio.contents import read_sample
+    from sklearn_transfer._modalities.audio.tracks import read_blocks
+
+    rate, blocks = read_blocks(read_sample(sample, None)[1])
+    waveform = np.concatenate(list(blocks), axis=1)
+    return (waveform[0] if len(waveform) == 1 else waveform), rate
+
+
+_READERS = {"image": _read_image, "text": check_text, "audio": _read_sound}

@@ -22,6 +22,7 @@ class DuplicateGroups:
     kind: str
     threshold: float | None
     is_verified: bool
+    n_left_out: int = 0
 
     @property
     def first_rows(self):
@@ -80,22 +81,35 @@ class DuplicateGroups:
 
     def _iterate_leaks(self, train, test):
         """Yield a test row, a training row of its group, and their similarity or NaN."""
-        by_group = {}
-        for row in train:
-            by_group.setdefault(self.groups[row], []).append(row)
-        similar = self._list_similar()
-        for row in test:
-            others = by_group.get(self.groups[row])
-            if others is not None:
-                near = [(similar[row].get(other, -1.0), -other) for other in others]
-                value, other = max(near)
-                yield row, -other, value if value >= 0 else np.nan
+        first = self._find_first_equal()
+        in_group, equal = {}, {}  # the first training row of each group, and of each content
+        for row in sorted(np.asarray(train).tolist()):
+            in_group.setdefault(self.groups[row], row)
+            equal.setdefault(first[row], row)
+        similar = self._list_similar(first)
+        for row in np.asarray(test).tolist():
+            if self.groups[row] not in in_group:
+                continue
+            near = similar[first[row]]
+            # Rows of equal content are as similar as can be, also if no pair lists them.
+            shown = [(1.0, first[row]), *((value, other) for other, value in near.items())]
+            known = [(value, -equal[other]) for value, other in shown if other in equal]
+            value, other = max(known, default=(np.nan, -in_group[self.groups[row]]))
+            yield row, -other, value
 
-    def _list_similar(self):
-        """For each row, the similarity of those that were paired with it."""
+    def _find_first_equal(self):
+        """For each row, the first one of equal content."""
+        first = np.arange(len(self.groups))
+        first[self.pairs[self.exact, 1]] = self.pairs[self.exact, 0]
+        return first.tolist()
+
+    def _list_similar(self, first):
+        """For the first row of each content, others that it was compared with."""
         similar = [{} for _ in self.groups]
-        for (first, second), value in zip(self.pairs, self.similarity, strict=True):
-            similar[first][second] = similar[second][first] = value
+        for pair, value in zip(self.pairs.tolist(), self.similarity, strict=True):
+            low, high = (first[row] for row in pair)
+            if low != high:
+                similar[low][high] = similar[high][low] = float(value)
         return similar
 
     def to_dict(self):
@@ -110,10 +124,11 @@ class DuplicateGroups:
         sizes = np.bincount(self.groups)
         n_samples, n_groups = len(self.groups), int((sizes > 1).sum())
         if not n_groups:
-            return f"No copies among {n_samples} samples."
+            return f"No copies among {_count(n_samples, 'sample')}."
         return (
-            f"{int(sizes[sizes > 1].sum())} of {n_samples} samples are in {n_groups} groups of"
-            f" copies: keep one of each (first_rows), or split by groups."
+            f"{int(sizes[sizes > 1].sum())} of {n_samples} samples are in"
+            f" {_count(n_groups, 'group')} of copies: keep one of each (first_rows), or split"
+            " by groups."
         )
 
     def _iterate_rows(self):
@@ -123,6 +138,10 @@ class DuplicateGroups:
         yield "Groups of copies", f"{int((sizes > 1).sum())}{largest}"
         yield "Pairs of equal content", f"{int(self.exact.sum())}"
         yield "Pairs of near copies", self._describe_near()
+        if self.n_left_out:
+            what = "no more like each other than like other samples"
+            repair = f"threshold={self.threshold:g} counts them"
+            yield "Pairs left out", f"{self.n_left_out} ({what}; {repair})"
         for (first, second), value in list(zip(self.pairs, self.similarity, strict=True))[
             :_SHOWN
         ]:
@@ -244,3 +263,7 @@ def _check_apart(train, test):
         raise ValueError(
             f"Row {both[0]} is in train and in test: give each row to one side alone"
         )
+
+
+def _count(number, noun):
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -14,6 +14,8 @@ from sklearn.utils._param_validation import (
 
 from sklearn_transfer.selection import _copies
 from sklearn_transfer.selection._duplicate_result import DuplicateGroups
+from sklearn_transfer.selection._isolation import find_isolated_pairs
+from sklearn_transfer.selection._sample_kinds import find_kind
 
 _FINDERS = {
     "audio": _copies.SoundCopies,
@@ -58,10 +60,11 @@ def duplicate_groups(
     kind : {"auto", "image", "text", "audio", "table"}, default="auto"
         What the samples are. "auto" goes by the first of them: strings are paths where they
         end like a file of images or sounds, else texts; an array of two dimensions is a
-        table.
+        table, unless there is a `sampling_rate`.
     threshold : float, "auto" or None, default="auto"
-        Smallest similarity of near copies. "auto" is 0.8 for images, 0.6 for texts and 0.98
-        for cosines of features; None finds exact copies alone.
+        Smallest similarity of near copies. "auto" is 0.8 for images that are also much more
+        like each other than like other images (see Notes), 0.6 for texts and 0.98 for cosines
+        of features. A number is the only condition; None finds exact copies alone.
     extractor : transformer, default=None
         Makes features, whose neighbors are compared too. Images and texts need none.
         Sounds and tables have near copies only with it, by the cosine of features, which
@@ -92,6 +95,9 @@ def duplicate_groups(
             The first row of each group; ``X[first_rows]`` has no copies.
         kind, threshold : str, float or None
             As they were resolved.
+        n_left_out : int
+            Number of pairs of images above the threshold that are no more like each other
+            than like other images.
 
         and the methods ``find_leaks(train, test)`` and ``find_leaks_in(cv, y)``, which report
         the test rows with a copy among the training rows, and ``to_dict()``.
@@ -99,7 +105,7 @@ def duplicate_groups(
     Raises
     ------
     ValueError
-        If a sample cannot be read.
+        If samples are missing or cannot be read; the message lists the rows.
 
     See Also
     --------
@@ -125,13 +131,18 @@ def duplicate_groups(
     - sounds and tables: the cosine of features from `extractor`, without further check.
 
     One threshold on the cosine of features of images would not do: neighboring windows
-    of one photo reach 0.97, and true copies in a low quality of JPEG fall to 0.5. Small
-    or simple pictures, such as digits of 8 x 8 pixels, correlate although they are different:
-    look at some pairs, and raise `threshold`. Groups are transitive, so a long
-    series of frames is one group.
+    of one photo reach 0.97, and true copies in a low quality of JPEG fall to 0.5. Nor
+    would one on this similarity: small or simple pictures, such as digits, correlate although
+    they are different. With ``threshold="auto"``, a group of copies must therefore stand
+    apart: in single linkage with the distance d = 1 - similarity, the links that hold the
+    group together have at most 0.4 times its distance to the nearest image outside. Pairs
+    that fail only this are counted in `n_left_out`; pass ``threshold=0.8`` to take them too.
+    Copies of pictures of a few hundred pixels that lost detail, and of pictures without any
+    (an empty sky), may be missed. Groups are transitive, so a series of frames is one group.
 
     Memory grows with the number of samples alone: 4 kB for an image, beside the features of
-    `extractor`. Time grows with the square of the number for neighbors.
+    `extractor`. Time grows linearly with it but for the neighbors, for which it grows with
+    its square, and which take a small part of it up to some ten thousand samples.
 
     References
     ----------
@@ -151,14 +162,20 @@ def duplicate_groups(
     Row 2 is like row 0 (similarity 1.00).
     Split by groups: StratifiedGroupKFold with groups=result.groups.
     """
-    kind = _copies.find_kind(X) if kind == "auto" else kind
+    kind = find_kind(X, sampling_rate) if kind == "auto" else kind
     options = {"sampling_rate": sampling_rate} if kind == "audio" else {}
     finder = _FINDERS[kind](X, n_jobs, **options)
-    threshold = finder.threshold if threshold == "auto" else threshold
+    ratio, n_left_out = finder.ratio, 0
+    if threshold == "auto":
+        threshold = finder.threshold
+    else:
+        ratio = None  # a number is taken at its word
     exact = _copies.find_exact(finder.keys)
     near, similarity = np.empty((0, 2), np.intp), np.empty(0)
     if threshold is not None:
-        near, similarity = _find_near(finder, exact, extractor, n_neighbors, threshold)
+        near, similarity, n_left_out = _find_near(
+            finder, exact, extractor, n_neighbors, threshold, ratio
+        )
     is_searched = finder.is_verified or extractor is not None
     pairs = np.concatenate([exact, near])
     similarity = np.concatenate([np.ones(len(exact)), similarity])
@@ -172,18 +189,23 @@ def duplicate_groups(
         kind=kind,
         threshold=threshold if is_searched else None,
         is_verified=finder.is_verified,
+        n_left_out=n_left_out,
     )
 
 
-def _find_near(finder, exact, extractor, n_neighbors, threshold):
-    """Pairs of samples of different content that are similar enough, and how similar."""
+def _find_near(finder, exact, extractor, n_neighbors, threshold, ratio):
+    """Pairs of near copies, their similarity, and how many pairs no ratio lets pass."""
     rows = np.setdiff1d(np.arange(len(finder.keys)), exact[:, 1])
     views = (view[rows] for view in _iterate_views(finder, extractor))
     pairs, cosines = _copies.find_candidates(views, n_neighbors)
     pairs = rows[pairs]
     similarity = np.clip(finder.compare(pairs, cosines), -1, 1)
-    kept = similarity >= threshold
-    return pairs[kept], similarity[kept]
+    is_similar = kept = similarity >= threshold
+    if ratio is not None:
+        kept = is_similar & find_isolated_pairs(
+            len(finder.keys), pairs, similarity, threshold, ratio
+        )
+    return pairs[kept], similarity[kept], int(is_similar.sum() - kept.sum())
 
 
 def _iterate_views(finder, extractor):

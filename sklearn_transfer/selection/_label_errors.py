@@ -14,11 +14,13 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, validate_params
 
 from sklearn_transfer._html import format_report
+from sklearn_transfer._modalities.contents import is_missing
 from sklearn_transfer._sampling import draw_seed
 from sklearn_transfer._validation import (
     as_target,
     check_class_labels,
     column_or_1d,
+    format_list,
     import_optional,
 )
 
@@ -79,12 +81,15 @@ class LabelErrors:
         "y": ["array-like"],
         "groups": ["array-like", None],
         "cv": ["cv_object"],
+        "params": [dict, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
 )
-def label_errors(estimator, X, y, *, groups=None, cv=None, n_jobs=None, random_state=None):
+def label_errors(
+    estimator, X, y, *, groups=None, cv=None, params=None, n_jobs=None, random_state=None
+):
     """Find rows whose label is probably wrong, by a model that did not see them.
 
     With features of a pretrained network a linear model is good from few rows, so the rows on
@@ -105,7 +110,10 @@ def label_errors(estimator, X, y, *, groups=None, cv=None, n_jobs=None, random_s
         the same wrong label would confirm it.
     cv : int, cross-validator or iterable of splits, default=None
         Folds, in which each row is tested once. None is five, stratified, drawn by
-        `random_state`, and with `groups` such that these stay together.
+        `random_state`. With `groups`, None and numbers keep these together.
+    params : dict, default=None
+        Passed to `fit` of the estimator as in `cross_val_predict`, such as
+        ``{"sample_weight": weights}``, of which each fold gets its rows.
     n_jobs : int, default=None
         Folds fitted at once, as in scikit-learn.
     random_state : int, RandomState instance or None, default=None
@@ -134,7 +142,8 @@ def label_errors(estimator, X, y, *, groups=None, cv=None, n_jobs=None, random_s
     ImportError
         If cleanlab is not installed.
     ValueError
-        If y does not hold two or more classes, each with as many rows as there are folds.
+        If labels are missing or fewer than two classes, if the training rows of a fold lack
+        a class, or if `predict_proba` does not give probabilities of all classes.
 
     See Also
     --------
@@ -170,25 +179,14 @@ def label_errors(estimator, X, y, *, groups=None, cv=None, n_jobs=None, random_s
     import_optional("cleanlab", "quality", "label_errors")
     from cleanlab.filter import find_label_issues
 
-    y = as_target(y)
-    check_class_labels(y)
-    labels = column_or_1d(y)
+    labels = _validate_labels(y)
     X, labels, groups = indexable(X, labels, groups)
-    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y holds the one class {classes[0]!r}: a wrong label needs two or more classes"
-        )
-    folds = _build_folds(cv, codes, counts.min(), groups, random_state)
+    classes, codes = np.unique(labels, return_inverse=True)
+    folds = _build_folds(cv, classes, codes, groups, random_state)
     probabilities = cross_val_predict(
-        estimator, X, labels, cv=folds, n_jobs=n_jobs, method="predict_proba"
+        estimator, X, labels, cv=folds, n_jobs=n_jobs, method="predict_proba", params=params
     )
-    if probabilities.shape != (len(labels), len(classes)):
-        raise ValueError(
-            f"predict_proba of {type(estimator).__name__} gave an array of shape"
-            f" {probabilities.shape}, expected {(len(labels), len(classes))}: a column for"
-            " each class"
-        )
+    _check_probabilities(probabilities, (len(labels), len(classes)), estimator)
     quality = probabilities[np.arange(len(codes)), codes]
     wrong = find_label_issues(codes, probabilities, n_jobs=1)
     rows = np.flatnonzero(wrong)
@@ -203,17 +201,84 @@ def label_errors(estimator, X, y, *, groups=None, cv=None, n_jobs=None, random_s
     )
 
 
-def _build_folds(cv, codes, least, groups, random_state):
+def _validate_labels(y):
+    """Labels as an array, of two classes or more and none of them missing."""
+    y = as_target(y)
+    missing = [
+        row for row, label in enumerate(np.asarray(y, object).ravel()) if is_missing(label)
+    ]
+    if missing:
+        raise ValueError(
+            f"y has no label in {len(missing)} rows, {format_list(missing)}: pass the rows"
+            " with a label, of X and of y"
+        )
+    if not len(y):
+        raise ValueError("y is empty: a wrong label needs two or more classes")
+    check_class_labels(y)
+    labels = column_or_1d(y)
+    if len(set(labels.tolist())) < 2:
+        raise ValueError(
+            f"y holds the one class {labels.tolist()[0]!r}: a wrong label needs two or more"
+            " classes"
+        )
+    return labels
+
+
+def _build_folds(cv, classes, codes, groups, random_state):
     """Rows to fit on and rows to test, of each fold."""
     if cv is None:
+        _check_five(classes, codes, groups)
         splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
         seed = draw_seed(check_random_state(random_state))
         cv = splitter(_FOLDS, shuffle=True, random_state=seed)
-        if least < _FOLDS:
+    elif isinstance(cv, Integral) and groups is not None:
+        cv = StratifiedGroupKFold(cv)
+    cv = check_cv(cv, codes, classifier=True)
+    folds = list(cv.split(np.zeros(len(codes)), codes, groups))
+    for number, (train, _) in enumerate(folds):
+        absent = np.setdiff1d(np.arange(len(classes)), codes[train])
+        if len(absent):
             raise ValueError(
-                f"The smallest class has {least} rows, and cv=None makes {_FOLDS} folds: give"
-                " each class as many rows, or pass fewer folds as cv"
+                f"The training rows of fold {number} hold no row of class"
+                f" {classes.tolist()[absent[0]]!r}, so that its probability is unknown: leave"
+                " the class out, or pass a stratified cv"
             )
-    return list(
-        check_cv(cv, codes, classifier=True).split(np.zeros(len(codes)), codes, groups)
-    )
+    return folds
+
+
+def _check_five(classes, codes, groups):
+    """Raise ValueError where five folds cannot be made."""
+    counts = np.bincount(codes)
+    least = counts.argmin()
+    if counts[least] < _FOLDS:
+        repair = "leave it out, or add to it"
+        if counts[least] > 1:
+            repair = f"pass cv={counts[least]} or fewer, or leave the class out"
+        raise ValueError(
+            f"Class {classes.tolist()[least]!r} has {counts[least]} of the {len(codes)} rows,"
+            f" and cv=None makes {_FOLDS} folds: {repair}"
+        )
+    n_groups = _FOLDS if groups is None else len(np.unique(groups))
+    if n_groups < _FOLDS:
+        raise ValueError(
+            f"groups holds {n_groups} groups, and cv=None makes {_FOLDS} folds: pass"
+            f" cv={n_groups} or fewer"
+        )
+
+
+def _check_probabilities(probabilities, shape, estimator):
+    name = f"predict_proba of {type(estimator).__name__}"
+    if probabilities.shape != shape:
+        raise ValueError(
+            f"{name} gave an array of shape {probabilities.shape}, expected {shape}: a column"
+            " for each class"
+        )
+    is_good = (probabilities >= 0).all(axis=1)
+    is_good &= np.isclose(probabilities.sum(axis=1), 1, atol=1e-3)
+    if not is_good.all():
+        row = int(np.argmin(is_good))
+        shown = format_list(probabilities[row].tolist())
+        raise ValueError(
+            f"{name} gave {shown} for row {row}, expected probabilities that add up to 1: wrap"
+            " the estimator in CalibratedClassifierCV"
+        )

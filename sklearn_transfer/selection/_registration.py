@@ -5,6 +5,9 @@ from PIL import Image
 from PIL.Image import Resampling
 from scipy.ndimage import gaussian_filter
 
+from sklearn_transfer._modalities.contents import BadSampleError
+from sklearn_transfer._modalities.image.decoding import Decoding
+
 SIDE = 64  # pixels of a thumbnail
 _LEVELS = ((16, 8), (32, 8), (64, 6))  # side, and steps of the search there
 _KEPT = 0.5  # correlation at the smallest side from which a pair is examined further
@@ -19,11 +22,25 @@ _PAIRS_AT_ONCE = 256
 _FLAT = 1.0  # gray levels of standard deviation below which a picture shows nothing
 
 
-def make_thumbnail(picture):
-    """Return an RGB picture of Pillow, or an array of channels, as gray levels of one size."""
-    if isinstance(picture, np.ndarray):
-        picture = Image.fromarray(picture.mean(axis=2).astype(np.uint8))
-    return np.asarray(picture.convert("L").resize((SIDE, SIDE), Resampling.BOX))
+def make_thumbnail(content):
+    """Return an image that `read_sample` returned as gray levels of one size."""
+    gray = _make_gray(content)
+    # Of a small picture, squares of one gray would count as detail.
+    way = Resampling.BICUBIC if min(gray.size) < SIDE else Resampling.BOX
+    return np.asarray(gray.resize((SIDE, SIDE), way))
+
+
+def _make_gray(content):
+    try:
+        return Decoding().make_picture(content).image.convert("L")
+    except BadSampleError:
+        is_array = isinstance(content, np.ndarray)
+        if not is_array or content.dtype.kind not in "iuf" or not np.isfinite(content).all():
+            raise
+    # Of other channels than colors, or of another range: what matters is their pattern.
+    gray = content.mean(axis=2) if content.ndim == 3 else content.astype(np.float64)
+    gray -= gray.min()
+    return Image.fromarray((gray * (255 / max(gray.max(), 1e-300))).astype(np.uint8))
 
 
 def compare_pairs(thumbnails, pairs):

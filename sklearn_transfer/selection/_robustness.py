@@ -1,12 +1,13 @@
 """Accuracy under corruptions, of a model and of a baseline on the same folds."""
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -46,6 +47,7 @@ class Robustness:
     severity: int
     score: float
     fall: float
+    fall_interval: tuple
     baseline_score: float | None = None
     mean_difference: float | None = None
     interval: tuple | None = None
@@ -55,15 +57,12 @@ class Robustness:
         """One line of the report."""
         text = f"{self.score:.3f}"
         if self.severity:
-            text += f" ({round(-self.fall, 3) + 0.0:+.3f})"
+            low, high = self.fall_interval
+            text += f" ({_format_change(-self.fall, -high, -low)})"
         if self.baseline_score is None:
             return text
-        low, high = self.interval
-        spread = "" if np.isnan(low) else f", {low:+.3f} to {high:+.3f}"
-        return (
-            f"{text} against {self.baseline_score:.3f}: {self.verdict}"
-            f" ({self.mean_difference:+.3f}{spread})"
-        )
+        difference = _format_change(self.mean_difference, *self.interval)
+        return f"{text} against {self.baseline_score:.3f}: {self.verdict} ({difference})"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -84,10 +83,12 @@ class RobustnessReport:
 
     def _describe(self):
         worst = min(self.rows[1:], key=lambda row: row.score)
-        text = (
-            f"{self.scoring} falls most under {worst.corruption} of severity {worst.severity},"
-            f" from {self.rows[0].score:.3f} to {worst.score:.3f}."
-        )
+        text = f"{self.scoring} does not fall under any of these corruptions."
+        if worst.fall > 0:
+            text = (
+                f"{self.scoring} falls most under {worst.corruption} of severity"
+                f" {worst.severity}, from {self.rows[0].score:.3f} to {worst.score:.3f}."
+            )
         if self.baseline is None:
             return text
         counts = {
@@ -158,10 +159,11 @@ def robustness_report(
         Takes samples, such as a Pipeline of `PretrainedFeatures` and `LogisticRegression`.
         Clones of it are fitted.
     X : sequence of n_samples samples
-        Images, texts, or sounds as pairs (waveform, sampling_rate).
+        Images, texts or sounds, as the extractors take them; arrays of sounds come as pairs
+        (waveform, sampling_rate).
     y : array-like of shape (n_samples,)
         Labels.
-    baseline : estimator, {"scratch", "raw", "tfidf"} or None, default=None
+    baseline : estimator, {"scratch", "raw", "tfidf", "log-mel"} or None, default=None
         What to compare with, as in `negative_transfer_test`; None compares with nothing.
     corruptions : list of str, default=None
         Of images: "noise", "blur", "jpeg", "dark" and "occlusion"; of texts: "typos"; of
@@ -170,14 +172,14 @@ def robustness_report(
         How strong: noise of standard deviation 10, 25 or 50 of 255 levels; blur of 0.5, 1.2
         or 2.5 % of the shorter side; JPEG of quality 40, 15 or 5; 70, 45 or 20 % of the
         light; 5, 15 or 30 % of the area covered by gray; 3, 8 or 16 % of the letters swapped,
-        dropped, doubled or replaced; noise 20, 10 or 0 dB below a sound.
+        dropped, doubled or replaced; white noise 20, 10 or 0 dB below a sound.
     cv : int, cross-validator or iterable of splits, default=None
         Folds, two or more. None is two repetitions of five, stratified, drawn by
         `random_state`. For samples in groups give the splits.
     scoring : str or callable, default="accuracy"
         Name of a scorer, or `(estimator, X, y)` that returns a number; greater is better.
     confidence : float, default=0.95
-        Of the intervals of differences, between 0 and 1.
+        Of the intervals, between 0 and 1.
     n_jobs : int, default=None
         Folds fitted at once, as in scikit-learn.
     random_state : int, RandomState instance or None, default=None
@@ -193,6 +195,8 @@ def robustness_report(
             "clean" and 0 for samples as they are.
         score, fall : float
             Mean score over the folds, and how much lower it is than that of clean samples.
+        fall_interval : tuple of float
+            Confidence interval of the fall; NaN where it is equal in all folds.
         baseline_score, mean_difference : float or None
             Mean score of the baseline, and how much higher that of the estimator is.
         interval, verdict : tuple of float, str, or None
@@ -203,7 +207,8 @@ def robustness_report(
     Raises
     ------
     ValueError
-        If X is a table, a sample cannot be read, or a corruption or severity is unknown.
+        If X is a table, a sample cannot be read, a corruption or severity is unknown, a score
+        is not finite, or the estimator is no classifier.
 
     See Also
     --------
@@ -212,12 +217,17 @@ def robustness_report(
 
     Notes
     -----
-    Both models see the same corrupted samples, so that their differences by fold are paired;
-    the interval is that of `negative_transfer_test`, which accounts for the training rows
-    that folds share, and is one for each row: of 15, one may miss by chance. A model
-    that is better on clean samples starts higher, so compare `fall` as well. Corruptions
-    follow [1]_ in spirit; their strengths are of this package. Images are given to both
-    models as RGB arrays, and each corrupted sample passes a network once.
+    Both models see the same corrupted samples, so that their differences by fold are paired,
+    and so is the fall of a model from clean to corrupted samples. The intervals are those of
+    `negative_transfer_test`, which account for the training rows that folds share. There is
+    one for each row: of 15, one may miss by chance. A model that is better on clean
+    samples starts higher, so compare `fall` as well. Rows that belong together, such as
+    pictures of one patient, make intervals too short unless `cv` keeps them together.
+
+    Corruptions follow [1]_ in spirit; their strengths are of this package. Images are given to
+    both models as RGB arrays and sounds as waveforms, which stay in memory; corrupted samples
+    are made when they are scored, and equal ones in each repetition, so that a cache lets each
+    pass a network once.
 
     References
     ----------
@@ -236,26 +246,29 @@ def robustness_report(
     >>> [(row.corruption, row.severity) for row in report.rows]
     [('clean', 0), ('typos', 1), ('typos', 2), ('typos', 3)]
     """
+    _check_models(estimator, baseline)
     kind = find_corruptible_kind(X)
     names = _check_names(corruptions, severities, kind)
     y = as_target(y)
     check_class_labels(y)
     labels, samples = column_or_1d(y), read_plain(X, kind)
+    check_consistent_length(samples, labels)
     random_state = check_random_state(random_state)
     folds = build_folds(cv, estimator, samples, labels, random_state, _FOLDS)
     seed, models, name = draw_seed(random_state), [estimator], None
     if baseline is not None:
         name, reference = resolve_baseline(estimator, baseline)
         models.append(reference)
-    tests = [samples, *(corrupt(samples, kind, *pair, seed) for pair in names)]
+    tests = [partial(corrupt, samples, kind, *pair, seed) for pair in names]
     scored = Parallel(n_jobs=n_jobs)(
-        delayed(_score_fold)(models, tests, labels, train, test, scoring)
+        delayed(_score_fold)(models, samples, tests, labels, train, test, scoring)
         for train, test in folds
     )
-    scores = np.array(scored)  # of folds, models, and samples clean or corrupted
+    # Of folds, samples clean or corrupted, and models.
+    scores = _validate_scores(np.array(scored), [("clean", 0), *names])
     sizes = np.array([(len(test), len(train)) for train, test in folds])
     rows = [
-        _compare(pair, scores[:, :, place], scores[:, 0, 0], sizes, confidence)
+        _compare(pair, scores[:, place], scores[:, 0, 0], sizes, confidence)
         for place, pair in enumerate([("clean", 0), *names])
     ]
     return RobustnessReport(
@@ -290,25 +303,68 @@ def _check_names(corruptions, severities, kind):
     return [(str(name), int(severity)) for name in corruptions for severity in severities]
 
 
-def _score_fold(models, tests, y, train, test, scoring):
-    """For each model, its scores on the test rows of all tests."""
+def _check_models(estimator, baseline):
+    if is_regressor(estimator):
+        raise ValueError(
+            f"{type(estimator).__name__} is a regressor, and robustness_report scores classes:"
+            " pass a classifier"
+        )
+    if isinstance(baseline, str) and baseline == "source-only":
+        raise ValueError(
+            "baseline='source-only' is a model without X_target, which robustness_report does"
+            " not take: give another name, or an estimator"
+        )
+
+
+def _score_fold(models, samples, tests, y, train, test, scoring):
+    """For the test rows clean and under each corruption, the scores of all models."""
+    given = [samples[row] for row in train]
+    fitted = [clone(model).fit(given, y[train]) for model in models]
+    scorers = [check_scoring(model, scoring) for model in fitted]
     found = []
-    for model in models:
-        fitted = clone(model).fit([tests[0][row] for row in train], y[train])
-        scorer = check_scoring(fitted, scoring)
-        rows = ([samples[row] for row in test] for samples in tests)
-        found.append([float(scorer(fitted, given, y[test])) for given in rows])
+    for place in range(len(tests) + 1):
+        # One corruption at a time: all of them would need many times the memory of X.
+        given = tests[place - 1](rows=test) if place else [samples[row] for row in test]
+        found.append(
+            [
+                float(scorer(model, given, y[test]))
+                for scorer, model in zip(scorers, fitted, strict=True)
+            ]
+        )
     return found
+
+
+def _validate_scores(scores, names):
+    bad = np.argwhere(~np.isfinite(scores))
+    if len(bad):
+        fold, place, model = bad[0]
+        raise ValueError(
+            f"The score of the {('estimator', 'baseline')[model]} is"
+            f" {scores[tuple(bad[0])]} on fold {fold} under {names[place][0]!r}: give folds"
+            " and a scoring that have a finite score"
+        )
+    return scores
 
 
 def _compare(pair, scores, clean, sizes, confidence):
     """`Robustness` from scores of shape (n_folds, n_models)."""
-    score = float(scores[:, 0].mean())
+    fall = compute_corrected_interval(clean - scores[:, 0], sizes, confidence)
     compared = {}
     if scores.shape[1] > 1:
         differences = scores[:, 0] - scores[:, 1]
         compared = compute_corrected_interval(differences, sizes, confidence)
         del compared["p_value"]
         compared["baseline_score"] = float(scores[:, 1].mean())
-    fall = float(clean.mean()) - score
-    return Robustness(*pair, score=score, fall=fall, **compared)
+    return Robustness(
+        *pair,
+        score=float(scores[:, 0].mean()),
+        fall=fall["mean_difference"],
+        fall_interval=fall["interval"],
+        **compared,
+    )
+
+
+def _format_change(mean, low, high):
+    """A change with its sign, and its interval if there is one."""
+    text = f"{round(mean, 3) + 0.0:+.3f}"
+    return text if np.isnan(low) else f"{text}, {low:+.3f} to {high:+.3f}"

@@ -1,5 +1,6 @@
 """Weights of source samples that make the source look like the target."""
 
+from sklearn_transfer._public import publish_classes
 from sklearn_transfer.weighting._density_ratio import KLIEP, ULSIF
 from sklearn_transfer.weighting._domain_classifier import DomainClassifierWeights
 from sklearn_transfer.weighting._importance import ImportanceWeighted
@@ -19,3 +20,5 @@ __all__ = [
     "NearestNeighborWeights",
     "ULSIF",
 ]
+
+publish_classes(__name__)

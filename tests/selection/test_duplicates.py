@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import sparse
+from sklearn.datasets import load_digits
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 from sklearn.preprocessing import FunctionTransformer
 
@@ -121,7 +123,7 @@ def test_similarity_of_texts_is_that_of_jaccard():
 
 
 def test_missing_text_is_named():
-    with pytest.raises(ValueError, match="row 1 of X is of type NoneType, expected a string"):
+    with pytest.raises(ValueError, match=r"row 1 of X .* missing value \(None\): drop"):
         duplicate_groups(["a text", None], kind="text")
 
 
@@ -155,8 +157,8 @@ def test_copies_through_other_rows_leak_too():
     groups = DuplicateGroups(
         groups=np.array([0, 0, 0]),
         pairs=np.array([[0, 1], [1, 2]]),
-        similarity=np.array([1, 0.9]),
-        exact=np.array([True, False]),
+        similarity=np.array([0.95, 0.9]),
+        exact=np.array([False, False]),
         kind="image",
         threshold=0.8,
         is_verified=True,
@@ -192,3 +194,113 @@ def test_result_goes_into_json():
     result = duplicate_groups(TEXTS)
     assert json.loads(json.dumps(result.to_dict()))["groups"] == [0, 1, 0, 2, 1, 1]
     assert "5 of 6 samples are in 2 groups" in result._repr_html_()
+
+
+def test_rows_of_equal_content_leak_although_no_pair_lists_them():
+    report = duplicate_groups([*TEXTS[:2], TEXTS[0], TEXTS[0]]).find_leaks([2], [3])
+    np.testing.assert_array_equal(report.train_row, [2])
+    np.testing.assert_array_equal(report.similarity, [1])
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pd.Series,
+        tuple,
+        lambda pairs: np.array(pairs, dtype=object),
+        lambda pairs: [{"array": wave, "sampling_rate": rate} for wave, rate in pairs],
+    ],
+    ids=["Series", "tuple", "array", "mappings"],
+)
+def test_pairs_with_a_rate_are_sounds_in_any_container(wrap):
+    waves = np.random.default_rng(0).normal(size=(2, 400)).astype(np.float32)
+    pairs = [(waves[0], 8000), (waves[1], 8000), (waves[0].copy(), 8000)]
+    result = duplicate_groups(wrap(pairs))
+    assert result.kind == "audio"
+    np.testing.assert_array_equal(result.groups, [0, 1, 0])
+
+
+def test_a_sampling_rate_makes_sounds_of_arrays():
+    waves = [np.arange(9.0), np.arange(8.0), np.arange(9.0)]
+    result = duplicate_groups(waves, sampling_rate=8000)
+    np.testing.assert_array_equal(result.groups, [0, 1, 0])
+    assert duplicate_groups(np.eye(3), sampling_rate=8000).kind == "audio"
+    with pytest.raises(ValueError, match="rows that differ in length.*pass sampling_rate"):
+        duplicate_groups(waves)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["\U0001f600\U0001f600", "\U0001f622\U0001f622", "!!!", "???"],
+        ["\u0915\u0940 \u0915\u0940", "\u0915\u093e \u0915\u093e"],
+    ],
+    ids=["emoji and punctuation", "vowel signs"],
+)
+def test_symbols_and_marks_tell_texts_apart(texts):
+    np.testing.assert_array_equal(duplicate_groups(texts).groups, range(len(texts)))
+
+
+def test_rows_of_a_sparse_table_are_equal_whatever_they_store():
+    stored = (np.array([1.0, 0, 1, 2, 2, 1]), np.array([0, 1, 0, 2, 2, 0]), [0, 2, 3, 4, 6])
+    table = sparse.csr_matrix(stored, shape=(4, 3))
+    np.testing.assert_array_equal(duplicate_groups(table).groups, [0, 0, 1, 2])
+
+
+def test_entries_of_a_table_may_be_lists_and_missing():
+    table = pd.DataFrame({"a": [[1], [1], [2]], "b": pd.array([1, 1, None], dtype="Int64")})
+    np.testing.assert_array_equal(duplicate_groups(table).groups, [0, 0, 1])
+    zeros = np.array([[0.0, np.nan], [-0.0, -np.nan], [1, 0]])
+    np.testing.assert_array_equal(duplicate_groups(zeros).groups, [0, 0, 1])
+
+
+def test_rows_that_cannot_be_read_are_listed():
+    images = [np.zeros((8, 8), np.uint8), b"abc", None, b"abd"]
+    with pytest.raises(ValueError, match=r"row 1 of X .* these 3 rows .*: \[1, 2, 3\]"):
+        duplicate_groups(images)
+
+
+@pytest.mark.parametrize("X", [[], np.empty((0, 2)), (text for text in TEXTS), None])
+def test_what_holds_no_samples_is_refused(X):
+    with pytest.raises(ValueError, match="X has no samples|expected samples in a list"):
+        duplicate_groups(X)
+
+
+def test_images_of_many_channels_and_any_range_are_compared(photos):
+    images = np.stack([np.asarray(picture) for picture in photos[0][:6]])
+    bands = np.concatenate([images, images[..., :2]], axis=3) * 30.0 - 500
+    near = np.concatenate([bands, bands[:1] * 1.01 + 3])
+    np.testing.assert_array_equal(duplicate_groups(near).groups, [*range(6), 0])
+
+
+def test_features_of_samples_that_failed_do_not_hide_others():
+    X = np.array([[np.nan, 0.0], [0.0, 1.0], [0.01, 2.0], [1.0, 0.0]])
+    images = np.random.default_rng(0).integers(0, 255, (4, 32, 32), dtype=np.uint8)
+    result = duplicate_groups(X, extractor=FunctionTransformer())
+    np.testing.assert_array_equal(result.groups, [0, 1, 1, 2])
+    with_features = FunctionTransformer(lambda images: X)
+    assert len(duplicate_groups(images, extractor=with_features).pairs) == 0
+
+
+def test_different_digits_are_no_copies():
+    digits = load_digits().images[:40].astype(np.uint8) * 15
+    large = [Image.fromarray(pixels).resize((24, 24)) for pixels in digits]
+    copies = [Image.open(io.BytesIO(encode(image, "jpeg", quality=90))) for image in large[:5]]
+    result = duplicate_groups([*large, *copies])
+    pairs = set(map(tuple, result.pairs.tolist()))
+    planted = {(row, 40 + row) for row in range(5)}
+    assert planted <= pairs
+    assert len(pairs) <= 7
+    assert "threshold=0.8 counts them" in str(result)
+    everything = duplicate_groups([*large, *copies], threshold=0.8)
+    assert len(everything.pairs) - len(pairs) == result.n_left_out > 5
+    assert everything.n_left_out == 0
+
+
+def test_frames_of_a_film_are_one_group():
+    photo = load_photo_crops(1, size=200, classes=["coffee"], return_X_y=True)[0][0]
+    others = load_photo_crops(2, size=120, classes=["cat", "moon"], return_X_y=True)[0]
+    film = [photo[10:130, 4 * step : 4 * step + 120] for step in range(20)]
+    result = duplicate_groups([*film, *others])
+    np.testing.assert_array_equal(result.groups[:20], 0)
+    assert 0 not in result.groups[20:]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
@@ -86,7 +86,10 @@ def test_text_without_findings():
     ("y", "message"),
     [
         (["a"] * 10, "y holds the one class"),
-        (["a"] * 8 + ["b"] * 2, "The smallest class has 2 rows, and cv=None makes 5 folds"),
+        (["a"] * 8 + ["b"] * 2, "Class 'b' has 2 of the 10 rows.*: pass cv=2 or fewer"),
+        (["a"] * 9 + ["b"], "Class 'b' has 1 of the 10 rows.*: leave it out"),
+        (["a"] * 8 + [None] * 2, r"y has no label in 2 rows, \[8, 9\]: pass the rows"),
+        ([], "y is empty"),
     ],
 )
 def test_too_few_rows_of_a_class_are_refused(y, message):
@@ -101,3 +104,47 @@ def test_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn-transfer\[quality\]"'):
         label_errors(GaussianNB(), [[0.0], [1.0]], [0, 1])
+
+
+def test_class_that_a_fold_does_not_train_on_is_refused(digits):
+    X, y = digits
+    by_class = np.argsort(y, kind="stable")
+    with pytest.raises(ValueError, match="rows of fold 0 hold no row of class 0, so that"):
+        label_errors(GaussianNB(), X[by_class], y[by_class], cv=KFold(4))
+
+
+def test_a_number_of_folds_keeps_groups_together(digits):
+    X, y = digits
+    groups, fitted = np.arange(200) // 2, []
+
+    class Spy(GaussianNB):
+        def fit(self, X, y):
+            fitted.append({row.tobytes() for row in X})
+            return super().fit(X, y)
+
+    label_errors(Spy(), X, y, groups=groups, cv=3)
+    for rows in fitted:
+        is_in = np.array([row.tobytes() in rows for row in X])
+        np.testing.assert_array_equal(is_in[::2], is_in[1::2])
+    with pytest.raises(ValueError, match="groups holds 3 groups.*: pass cv=3 or fewer"):
+        label_errors(Spy(), X, y, groups=np.arange(200) % 3)
+
+
+def test_weights_reach_the_fits(digits):
+    X, y = digits
+    weights = np.random.default_rng(0).random(200)
+    cv = StratifiedKFold(3)
+    result = label_errors(GaussianNB(), X, y, cv=cv, params={"sample_weight": weights})
+    train, test = next(cv.split(X, y))
+    model = GaussianNB().fit(X[train], y[train], weights[train])
+    np.testing.assert_allclose(result.probabilities[test], model.predict_proba(X[test]))
+
+
+@pytest.mark.parametrize("factor", [3, np.nan])
+def test_numbers_that_are_no_probabilities_are_refused(digits, factor):
+    class Unscaled(GaussianNB):
+        def predict_proba(self, X):
+            return super().predict_proba(X) * factor
+
+    with pytest.raises(ValueError, match="expected probabilities that add up to 1: wrap"):
+        label_errors(Unscaled(), *digits)

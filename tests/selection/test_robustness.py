@@ -1,20 +1,29 @@
 """Tests of scores under corruptions, against corruptions and intervals made here."""
 
+import io
 import json
+import re
+import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import t as student
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_transfer import robustness_report
-from sklearn_transfer.selection._corruptions import CORRUPTIONS, corrupt
+from sklearn_transfer.selection._corruptions import (
+    CORRUPTIONS,
+    corrupt,
+    find_corruptible_kind,
+    read_plain,
+)
 
 RNG = np.random.default_rng(0)
 Y = np.repeat(["dark", "light"], 20)
@@ -115,9 +124,130 @@ def test_corruptions_of_images_grow_and_keep_the_shape(name):
         (IMAGES, {"corruptions": ["jpg"]}, "corruptions holds 'jpg'.*'jpeg'"),
         (IMAGES, {"severities": [4]}, "severities holds 4, expected numbers among"),
         (IMAGES, {"severities": []}, "corruptions or severities is empty"),
-        ([*TEXTS[:39], None], {}, "row 39 of X is of type NoneType, expected a string"),
+        ([*TEXTS[:39], None], {}, r"row 39 of X .* missing value \(None\)"),
+        (IMAGES, {"baseline": "source-only"}, "'source-only' is a model without X_target"),
+        (IMAGES, {"scoring": lambda *_: np.nan}, "score of the estimator is nan on fold 0"),
     ],
 )
 def test_wrong_arguments_are_refused(X, options, message):
     with pytest.raises(ValueError, match=message):
         robustness_report(make_pixels(), X, Y[: len(X)], **options)
+
+
+def test_regressor_is_refused():
+    with pytest.raises(ValueError, match="Ridge is a regressor, and robustness_report"):
+        robustness_report(Ridge(), IMAGES, Y)
+
+
+def test_splits_of_more_labels_than_samples_are_refused():
+    halves = [(range(20), range(20, 42)), (range(20, 42), range(20))]
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[40, 42\]"):
+        robustness_report(make_pixels(), IMAGES, [*Y, *Y[:2]], cv=halves)
+
+
+def test_fall_has_the_corrected_interval_of_paired_folds():
+    cv = KFold(4, shuffle=True, random_state=1)
+    options = {"corruptions": ["dark"], "severities": [1], "cv": cv, "random_state": 0}
+    row = robustness_report(make_pixels(), IMAGES, Y, **options).rows[1]
+    falls = []
+    for train, test in cv.split(IMAGES):
+        model = make_pixels().fit(IMAGES[train], Y[train])
+        dark = np.rint(IMAGES[test] * 0.7)
+        falls.append(model.score(IMAGES[test], Y[test]) - model.score(dark, Y[test]))
+    half = student.ppf(0.975, 3) * np.std(falls, ddof=1) * np.sqrt(1 / 4 + 10 / 30)
+    assert row.fall == pytest.approx(np.mean(falls))
+    assert row.fall_interval == pytest.approx((row.fall - half, row.fall + half))
+    assert f"({-row.fall:+.3f}, {-row.fall - half:+.3f} to" in row.describe()
+
+
+def test_report_says_where_nothing_falls():
+    report = robustness_report(
+        DummyClassifier(), IMAGES, Y, corruptions=["dark"], severities=[1], cv=2
+    )
+    assert "accuracy does not fall under any of these corruptions." in str(report)
+
+
+def test_corrupted_samples_of_one_test_are_in_memory_at_a_time(monkeypatch):
+    alive, counts = weakref.WeakSet(), []
+
+    class Pixels(np.ndarray):
+        def __hash__(self):
+            return id(self)
+
+    def copy_rows(samples, kind, name, severity, seed, rows):
+        made = [samples[row].copy().view(Pixels) for row in rows]
+        counts.append(len(alive))
+        for pixels in made:
+            alive.add(pixels)
+        return made
+
+    monkeypatch.setattr("sklearn_transfer.selection._robustness.corrupt", copy_rows)
+    robustness_report(make_pixels(), IMAGES, Y, cv=2)
+    assert len(counts) == 30
+    assert max(counts) <= 20
+
+
+def make_sounds(n=8):
+    wave = np.sin(np.arange(800) / 5) * np.hanning(800)
+    return [(np.rint(wave * (8000 + 100 * i)).astype(np.int16), 8000) for i in range(n)]
+
+
+def write_sound(pair):
+    soundfile = pytest.importorskip("soundfile")
+    file = io.BytesIO()
+    soundfile.write(file, *pair, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda sounds: sounds,
+        pd.Series,
+        lambda sounds: [write_sound(pair) for pair in sounds],
+        lambda sounds: [(wave / 32768, rate) for wave, rate in sounds],
+    ],
+    ids=["int16", "Series", "files", "floats"],
+)
+def test_sounds_of_any_form_are_waveforms_of_one_scale(wrap):
+    X = wrap(make_sounds())
+    assert find_corruptible_kind(X) == "audio"
+    for (wave, rate), (expected, _) in zip(read_plain(X, "audio"), make_sounds(), strict=True):
+        assert rate == 8000
+        np.testing.assert_allclose(wave, expected / 32768, atol=1e-7)
+
+
+TYPED = [
+    "e\u0301te\u0301 a\u0302ge " * 30,
+    "a\U0001f44d\U0001f3fdb \U0001f469\u200d\U0001f467c " * 30,
+    "\u0915\u093f\u0924\u093e\u092c \u092a\u0922\u093c\u0928\u093e " * 30,
+    "\u041f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440 " * 30,
+]
+
+
+def split_letters(text):
+    """Characters with what belongs to them, by a pattern."""
+    marks = "\u0300-\u036f\u093a-\u094f\ufe0f\U0001f3fb-\U0001f3ff"
+    return re.findall(f"[^{marks}][{marks}]*(?:\u200d[^{marks}][{marks}]*)*", text)
+
+
+@pytest.mark.parametrize("text", TYPED, ids=["accents", "emoji", "Devanagari", "Cyrillic"])
+def test_typos_leave_letters_whole(text):
+    known = {letter.lower() for letter in split_letters(text)}
+    for severity in (1, 2, 3):
+        typed = corrupt([text], "text", "typos", severity, 0)[0]
+        new = {letter for letter in split_letters(typed) if letter.lower() not in known}
+        assert typed != text
+        assert all(letter.isascii() for letter in new)
+        assert not new or text[0].isascii()
+
+
+@pytest.mark.parametrize(("severity", "share"), [(1, 0.03), (2, 0.08), (3, 0.16)])
+def test_share_of_typos_is_that_of_the_severity(severity, share):
+    """Each letter occurs once, so that each typo can be counted."""
+    text = "".join(chr(0x4E00 + i) for i in range(5000))
+    typed = corrupt([text], "text", "typos", severity, 1)[0]
+    n_lost = len(set(text) - set(typed))  # dropped or replaced
+    n_doubled = sum(typed.count(letter * 2) for letter in text)
+    n_swapped = sum(typed.count(text[i + 1] + text[i]) for i in range(4999))
+    assert (n_lost + n_doubled + n_swapped) / 5000 == pytest.approx(share, rel=0.2)

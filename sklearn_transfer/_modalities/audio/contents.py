@@ -34,6 +34,8 @@ _MAGIC = (
     (b"\xff\xfa", "MP3"),
     (b"\xff\xf3", "MP3"),
     (b"\xff\xf2", "MP3"),
+    (b"\xff\xe3", "MP3"),
+    (b"\xff\xe2", "MP3"),
     (b".snd", "AU"),
     (b"caff", "Core Audio"),
 )

@@ -1,5 +1,6 @@
 """Terms of the loss that a network is trained on."""
 
+from sklearn_transfer._public import publish_classes
 from sklearn_transfer.finetuning.objectives.adaptation import AdaptationObjective
 from sklearn_transfer.finetuning.objectives.adversarial import CDAN, DANN
 from sklearn_transfer.finetuning.objectives.base import Mixture, Objective, Step
@@ -23,3 +24,5 @@ __all__ = [
     "Step",
     "resolve_adapt",
 ]
+
+publish_classes(__name__)
