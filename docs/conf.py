@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from contextlib import suppress
 from http.client import HTTPException
@@ -10,8 +11,10 @@ from subprocess import CalledProcessError
 from urllib.request import Request, urlopen
 
 import sklearn_transfer
-from benchmarks.texts import fetch_archive, locate_archive
 from sklearn_transfer import _documentation
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.texts import fetch_archive, locate_archive  # noqa: E402
 
 # Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
 _documentation.SITE = "../.."

@@ -52,7 +52,8 @@ days = [load_photos(number, 3, light[number]) for number in range(len(light))]
 # second model is never updated.
 #
 # :func:`~sklearn_transfer.selection.classifier_two_sample_test` is another test for the same
-# purpose, and :func:`~sklearn_transfer.selection.mmd` measures a difference without testing it.
+# purpose, and :func:`~sklearn_transfer.selection.mmd` measures a difference without testing
+# it.
 
 level = 0.05 / len(days)
 frozen = PrototypeClassifier(shrinkage=1.0).fit(X, y)
