@@ -14,7 +14,7 @@ import sklearn_transfer
 from sklearn_transfer import _documentation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.texts import fetch_archive, locate_archive  # noqa: E402
+from benchmarks.texts import fetch_archive, locate_archive
 
 # Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
 _documentation.SITE = "../.."
