@@ -13,7 +13,9 @@ from urllib.request import Request, urlopen
 import sklearn_transfer
 from sklearn_transfer import _documentation
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from module_map import write_page
+
 from benchmarks.texts import fetch_archive, locate_archive
 
 # Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
@@ -133,6 +135,7 @@ def drop_references(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Connect to Sphinx, and make the folder of lists of examples for names without one."""
+    """Connect to Sphinx, and make what pages include: the map, lists of examples."""
     app.connect("autodoc-process-docstring", drop_references)
+    write_page(Path(app.srcdir, "generated", "map.md"))
     Path(app.srcdir, "generated", "backreferences").mkdir(parents=True, exist_ok=True)

@@ -12,4 +12,3 @@ WORDS = {
 }
 VERBS = set()
 CLASSES = set()
-MAP = set()
