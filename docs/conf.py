@@ -13,7 +13,8 @@ from urllib.request import Request, urlopen
 import sklearn_transfer
 from sklearn_transfer import _documentation
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from module_map import write_page
 
 from benchmarks.texts import fetch_archive, locate_archive
