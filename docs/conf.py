@@ -112,7 +112,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": choose_examples(),
-    "ignore_pattern": r"quickstart\.py",
+    "ignore_pattern": r"(^|[/\\])(?!plot_)[^/\\]+\.py$",  # programs and scripts
     "doc_module": ("sklearn_transfer",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"sklearn_transfer": None},
