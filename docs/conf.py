@@ -7,13 +7,17 @@ import warnings
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from subprocess import CalledProcessError
 from urllib.request import Request, urlopen
 
 import sklearn_transfer
 from sklearn_transfer import _documentation
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from module_map import write_page
+
+from benchmarks.texts import fetch_archive, locate_archive
 
 # Links from the HTML of estimators stay on this site, whose gallery has pages in folders.
 _documentation.SITE = "../.."
@@ -93,11 +97,22 @@ html_sidebars = {page: [] for page in ("architecture", "benchmarks", "changelog"
 toc_object_entries_show_parents = "hide"
 copybutton_exclude = ".linenos, .gp, .go"
 
+
+def choose_examples():
+    """Return the pattern of examples to run: two read texts, which pip fetches once.
+
+    Without the texts and a network, their pages have the code without its results.
+    """
+    with suppress(CalledProcessError):
+        fetch_archive()
+    return "plot_" if locate_archive().exists() else "plot_(?!text)"
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"plot_",
-    "ignore_pattern": r"quickstart\.py",
+    "filename_pattern": choose_examples(),
+    "ignore_pattern": r"(^|[/\\])(?!plot_)[^/\\]+\.py$",  # programs and scripts
     "doc_module": ("sklearn_transfer",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"sklearn_transfer": None},

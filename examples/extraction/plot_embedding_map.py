@@ -40,7 +40,9 @@ PretrainedFeatures().precompute(X, layers=layers)  # one pass for all three laye
 # In the shallow map, grass lies among gravel, and the grayscale photos (camera, coins) form
 # one cluster because their textures and shades of gray are similar. The deep map has one
 # cluster per photo, so this layer is best suited for a classifier. If a crop lies in the
-# cluster of another class, it is worth looking at the image.
+# cluster of another class, it is worth looking at the image:
+# :class:`~sklearn_transfer.NeighborsDisplay` shows it with the most similar training images,
+# and :class:`~sklearn_transfer.OcclusionDisplay` the parts that a prediction depends on.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 5.2), layout="constrained")
 classes = np.unique(y)

@@ -50,6 +50,10 @@ days = [load_photos(number, 3, light[number]) for number in range(len(light))]
 # are requested, the model learns them with a weight of five, and the day becomes the
 # reference. The accuracy of each day is measured before its labels are used. For comparison, a
 # second model is never updated.
+#
+# :func:`~sklearn_transfer.selection.classifier_two_sample_test` is another test for the same
+# purpose, and :func:`~sklearn_transfer.selection.mmd` measures a difference without testing
+# it.
 
 level = 0.05 / len(days)
 frozen = PrototypeClassifier(shrinkage=1.0).fit(X, y)

@@ -76,7 +76,8 @@ for name, model, task, baseline in [
 # Each dot is a fold, and each bar is the confidence interval of the mean difference. On
 # photos, the network is more accurate than pixels. On digits, its embedding hurts: the
 # position of a stroke distinguishes the digits, and the average discards it. The feature map
-# preserves it, and the test no longer finds any harm.
+# preserves it, and the test no longer finds any harm. Whether the gain lasts on noisy, blurred
+# or darker photos is what :func:`~sklearn_transfer.robustness_report` measures.
 
 display = NegativeTransferDisplay.from_result(results)
 display.ax_.set_title("Features of photos help on photos and hurt on digits")

@@ -91,8 +91,8 @@ for name, rows in found.items():
 # :class:`~sklearn_transfer.DomainDisplay` shows both domains in a plane, and
 # :class:`~sklearn_transfer.WeightsDisplay` whether few samples carry most of the weight.
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-DomainDisplay.from_data(X, X_target, ax=axes[0])
+figure, axes = plt.subplots(1, 3, figsize=(14, 3.8), layout="constrained")
+DomainDisplay.from_data(X[:, :2], X_target[:, :2], ax=axes[0])  # where the shift is
 WeightsDisplay.from_estimator(weighters["KMM"], ax=axes[1])
 axes[2].barh(list(found), [np.mean(rows, axis=0)[0] for rows in found.values()])
 axes[2].invert_yaxis()
