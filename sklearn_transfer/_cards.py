@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_transfer._networks.weights import find_package
@@ -80,7 +81,7 @@ def make_model_card(
     The digest of the data is SHA-256 over the SHA-256 of each sample: of the content of a
     file, of bytes, of a text in UTF-8, or of type, shape and values of an array. Strings that
     are names of files stand for what is in them. The parameters are written as ``repr``
-    shows them, with the names of your folders.
+    shows them, with your home folder as ``~`` and other folders by their names.
 
     Licenses are those that packages of weights state, or that timm states for networks that it
     knows. A license of weights does not tell that of the pictures they were trained on.
@@ -106,20 +107,28 @@ def make_model_card(
         "Versions": _make_table(["package", "version"], _list_versions()),
     }
     body = "\n\n".join(f"## {head}\n\n{text.strip()}" for head, text in sections.items())
-    return f"{_write_header(license)}\n# {_write_line(title)}\n\n{body}\n"
+    return _hide_home(f"{_write_header(license)}\n# {_write_line(title)}\n\n{body}\n")
+
+
+def _hide_home(text):
+    """Write `~` for the home folder, which tells the name of its user."""
+    home = os.path.expanduser("~").rstrip(os.sep)
+    for written in {home, repr(home)[1:-1]} - {"", "~"}:  # repr doubles backslashes
+        text = re.sub(re.escape(written) + r"(?![\w.-])", "~", text)
+    return text
 
 
 def write_card(path, card):
     """Write a card to a file, which is replaced only if nobody has edited it."""
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             text, _, mark = file.read().rpartition(_MARK)
         if mark.removesuffix(_END) != _compute_digest(text):
             raise FileExistsError(
                 f"{shorten(os.fspath(path))} is no card as it was written here, and is not"
                 " replaced: move it, and pass your text as card={'intended_use': ...}"
             )
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
+    with open(path, "w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(f"{card}{_MARK}{_compute_digest(card)}{_END}")
 
 
@@ -236,7 +245,7 @@ def _describe_data(estimator, X, y):
         for number, counts in enumerate(getattr(part, "_rows", ())):
             which = "fit" if number == 0 else f"partial_fit {number}"
             rows += [(f"rows of {which}: {name}", n) for name, n in counts["rows"]]
-            rows += [(f"class {label}", n) for label, n in counts["classes"][:_MOST_ROWS]]
+            rows += _cut_rows([(f"class {label}", n) for label, n in counts["classes"]])
     if X is None:
         rows.append(("digest of the samples", f"{_UNKNOWN} (X was not given)"))
     else:
@@ -246,9 +255,18 @@ def _describe_data(estimator, X, y):
                 f"X has {len(samples)} samples and y has {len(y)}: give those of the same fit"
             )
         rows += [("samples given", len(samples)), ("SHA-256 of these", _digest_data(samples))]
+        n_texts = sum(isinstance(s, (str, os.PathLike)) and not _is_file(s) for s in samples)
+        if n_texts:
+            rows.append(("of these, strings that name no file, digested as texts", n_texts))
     if y is not None:
-        rows += _describe_targets(np.asarray(y))
+        rows += _describe_targets(np.asarray(y), estimator)
     return f"{_make_table(['data', 'value'], rows)}\n\nSource, license, consent: {_TO_FILL}"
+
+
+def _cut_rows(rows):
+    """Cut the rows of classes to as many as are shown, and say how many more there are."""
+    more = len(rows) - _MOST_ROWS
+    return [*rows[:_MOST_ROWS], ("further classes", more)] if more > 0 else rows
 
 
 def _list_samples(X):
@@ -270,11 +288,8 @@ def _digest_data(samples):
 
 def _digest_sample(sample):
     if isinstance(sample, (str, os.PathLike)):
-        try:
-            if os.path.isfile(sample):
-                return _digest_file(sample)
-        except ValueError:  # no file has such a name
-            pass
+        if _is_file(sample):
+            return _digest_file(sample)
         sample = str(sample).encode("utf-8", "surrogatepass")
     if isinstance(sample, (bytes, bytearray, memoryview)):
         return hashlib.sha256(sample).digest()
@@ -291,6 +306,13 @@ def _digest_sample(sample):
     return None
 
 
+def _is_file(name):
+    try:
+        return os.path.isfile(name)
+    except ValueError:  # no file has such a name
+        return False
+
+
 def _digest_file(path):
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -299,10 +321,11 @@ def _digest_file(path):
     return digest.digest()
 
 
-def _describe_targets(y):
+def _describe_targets(y, estimator):
     if y.ndim != 1:
         return [("shape of y", y.shape)]
-    if y.dtype.kind == "f":
+    is_float = y.dtype.kind == "f" and not is_classifier(estimator)
+    if is_float or (y.dtype.kind in "iuf" and is_regressor(estimator)):
         found = {"smallest y": y.min(), "mean of y": y.mean(), "largest y": y.max()}
         return list(found.items()) if len(y) else []
     try:
@@ -310,7 +333,7 @@ def _describe_targets(y):
     except TypeError:  # of labels without an order
         return [("labels", _UNKNOWN)]
     rows = [(f"samples of {label}", n) for label, n in zip(labels, counts, strict=True)]
-    return [("classes", len(labels)), *rows[:_MOST_ROWS]]
+    return [("classes", len(labels)), *_cut_rows(rows)]
 
 
 def _describe_training(estimator):

@@ -14,6 +14,7 @@ A client sends one file as the body of a request, or several as `data:` URIs::
 import argparse
 import io
 import json
+import wave
 
 import anyio
 import numpy as np
@@ -27,6 +28,7 @@ from starlette.routing import Route
 from sklearn_transfer import check_untrusted_samples, get_trusted_types
 
 MAX_BODY = 20_000_000  # bytes of a request
+MAX_SECONDS = 30  # in which a body has to come
 MAX_WAITING = 16  # requests at a time; others are answered 503 at once
 
 
@@ -34,17 +36,23 @@ def make_application(model, kind):
     """Application that answers requests by the predictions of a fitted pipeline."""
     one_at_a_time = anyio.CapacityLimiter(1)  # a prediction uses all cores
 
-    def answer(samples):
+    def answer(media, body):
+        samples = read_samples(media, body, kind)  # here, so that one is parsed at a time
         samples = check_untrusted_samples(samples, kind)  # bytes or texts, never paths
         if not hasattr(model, "predict_proba"):
-            return {"predictions": np.asarray(model.predict(samples)).tolist()}
+            return {"predictions": make_lists(model.predict(samples))}
         found = {"classes": model.classes_, "probabilities": model.predict_proba(samples)}
-        return {name: np.asarray(values).tolist() for name, values in found.items()}
+        return {name: make_lists(values) for name, values in found.items()}
 
     async def predict(request):
-        samples = read_samples(request, await read_body(request), kind)
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            found = await anyio.to_thread.run_sync(answer, samples, limiter=one_at_a_time)
+            with anyio.fail_after(MAX_SECONDS):
+                body = await read_body(request)
+        except TimeoutError as error:
+            raise HTTPException(408, f"The body took more than {MAX_SECONDS} s") from error
+        try:
+            found = await anyio.to_thread.run_sync(answer, media, body, limiter=one_at_a_time)
         except ValueError as error:  # a sample that is refused, or cannot be decoded
             raise HTTPException(400, str(error)) from error
         return JSONResponse(found)
@@ -70,9 +78,16 @@ async def read_body(request):
     return b"".join(parts)
 
 
-def read_samples(request, body, kind):
+def make_lists(values):
+    """Values that JSON can hold; lists are those of several outputs."""
+    if isinstance(values, list):
+        return [make_lists(inner) for inner in values]
+    values = np.asarray(values)
+    return (values.astype(str) if values.dtype.kind in "mM" else values).tolist()
+
+
+def read_samples(media, body, kind):
     """Samples of a request: those of a list in JSON, or the body as the only one."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media == "application/json":
         try:
             return json.loads(body)["samples"]
@@ -102,6 +117,12 @@ def run_once(model, kind):
         file = io.BytesIO()
         Image.new("RGB", (64, 64)).save(file, "PNG")
         model.predict([file.getvalue()])
+    if kind == "audio":
+        file = io.BytesIO()
+        with wave.open(file, "wb") as sound:
+            sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+            sound.writeframes(bytes(32_000))
+        model.predict([file.getvalue()])
 
 
 def main():
@@ -114,7 +135,9 @@ def main():
     model = load_model(args.model)
     run_once(model, args.kind)
     application = make_application(model, args.kind)
-    uvicorn.run(application, host=args.host, port=args.port, limit_concurrency=MAX_WAITING)
+    # uvicorn refuses the request that reaches its limit.
+    limit = MAX_WAITING + 1
+    uvicorn.run(application, host=args.host, port=args.port, limit_concurrency=limit)
 
 
 if __name__ == "__main__":

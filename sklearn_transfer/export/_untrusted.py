@@ -34,6 +34,8 @@ _EXPECTED = {
 # Each scan of a JPEG file goes over the whole picture, so that thousands of empty ones keep a
 # decoder busy for minutes; cameras and programs write about ten.
 _SCAN, _MOST_SCANS = b"\xff\xda", 100
+# Pillow appends each block of Exif to those before, in time that grows with their square.
+_EXIF, _MOST_EXIF = b"Exif\0\0", 100
 # Filters for resampling are as long as the rate is high.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _OR_URI = " or a data: URI"
@@ -146,7 +148,8 @@ class _Limits(NamedTuple):
 
 def _list_samples(X, kind, most):
     """Return samples of a container as a list, which is not longer than it may be."""
-    if hasattr(X, "__len__") and not isinstance(X, (str, bytes)) and len(X) > most:
+    is_sized = hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0
+    if is_sized and not isinstance(X, (str, bytes)) and len(X) > most:
         raise ValueError(f"X holds {len(X)} samples, expected at most {most}: send fewer")
     samples = as_samples(X, f"a string{_OR_URI * (kind != 'text')}")
     if isinstance(samples, np.ndarray):
@@ -164,6 +167,10 @@ def _check_image(sample, limits):
         raise _make_format_error("image")
     if name == "JPEG" and content.count(_SCAN) > _MOST_SCANS:
         raise BadSampleError(f"is a JPEG file of more than {_MOST_SCANS} scans: write it anew")
+    if name == "JPEG" and content.count(_EXIF) > _MOST_EXIF:
+        raise BadSampleError(
+            f"is a JPEG file of more than {_MOST_EXIF} blocks of Exif: write it anew"
+        )
     try:
         with Image.open(io.BytesIO(content), formats=[name]) as image:
             width, height = image.size

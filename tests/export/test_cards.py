@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_transfer import (
     FineTunedClassifier,
@@ -19,6 +20,7 @@ from sklearn_transfer import (
     make_model_card,
     shift_report,
 )
+from sklearn_transfer._cards import write_card
 from tests import small_networks
 
 RNG = np.random.default_rng(0)
@@ -70,6 +72,49 @@ def test_numbers_are_no_classes():
     data = find_section(make_model_card(fitted, y=np.arange(12.0), X=X), "Data")
     assert "| class" not in data
     assert "| mean of y | 5.5 |" in data
+
+
+def test_whole_numbers_of_a_regressor_are_no_classes_and_floats_of_a_classifier_are():
+    values = [[0.0], [1.0], [2.0]]
+    fitted = LinearRegression().fit(values, [10, 20, 30])
+    assert "| mean of y | 20 |" in make_model_card(fitted, X=values, y=[10, 20, 30])
+    fitted = LogisticRegression().fit(values, [0.0, 1.0, 1.0])
+    assert "| classes | 2 |" in make_model_card(fitted, X=values, y=[0.0, 1.0, 1.0])
+
+
+def test_classes_that_are_not_shown_are_counted():
+    values = np.arange(40.0)[:, None]
+    fitted = PrototypeClassifier().fit(values, np.arange(40))
+    card = make_model_card(fitted, X=values, y=np.arange(40))
+    assert "| further classes | 10 |" in card
+
+
+def test_home_folder_is_not_told(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("USERPROFILE", "/home/alice")
+    fitted = make_pipeline(FunctionTransformer(kw_args={"path": "/home/alice/a"})).fit(X)
+    card = make_model_card(fitted)
+    assert "alice" not in card
+    assert "~/a" in card
+
+
+def test_names_of_no_files_are_told_from_contents():
+    card = make_model_card(PrototypeClassifier().fit(X, Y), X=["none.png", b"content"])
+    assert "| of these, strings that name no file, digested as texts | 1 |" in card
+
+
+def test_label_that_utf8_cannot_write_leaves_a_card_that_can_be_replaced(tmp_path):
+    path = tmp_path / "README.md"
+    for _ in range(2):
+        write_card(path, "A class \udcff")
+    assert path.read_text().startswith("A class ?")
+
+
+def test_card_in_another_encoding_is_not_replaced(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_bytes("Größe".encode("latin-1"))
+    with pytest.raises(FileExistsError, match="is no card"):
+        write_card(path, "A card")
 
 
 def test_history_holds_every_epoch(tuned):

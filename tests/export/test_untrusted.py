@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_transfer import PretrainedFeatures, check_untrusted_samples
+from sklearn_transfer._modalities.image.decoded import open_image
 
 
 def encode(size=(5, 4), kind="PNG"):
@@ -148,12 +149,33 @@ ATTACKS = {
     "bomb": make_png_header(60000, 60000),
     "bomb in a URI": make_uri(make_png_header(60000, 60000)),
     "JPEG of many scans": encode(kind="JPEG") + b"\xff\xda" * 100,
+    "JPEG of many blocks of Exif": encode(kind="JPEG") + b"Exif\0\0" * 101,
     "large": encode((60, 60)),
     "long": PNG + bytes(3000),
     "long URI": make_uri(PNG + bytes(3000)),
     "endless URI": "data:image/png;base64," + "A" * 100_000,
     "endless media type": "data:image/" + "A" * 5000 + ",x",
 }
+
+
+def make_webp_with_a_signature_of_photo_cd():
+    """A picture of 8 x 8 that Pillow's decoder of Photo CD takes for one of 768 x 512."""
+    picture = encode((8, 8), kind="WEBP")[12:]
+    head = 12 + len(picture) + 8
+    junk = bytes(2048 - head) + b"PCD_" + bytes(1_200_000)
+    body = b"WEBP" + picture + b"JUNK" + struct.pack("<I", len(junk)) + junk
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_format_that_was_checked_is_the_one_that_is_read():
+    content = make_webp_with_a_signature_of_photo_cd()
+    [checked] = check_untrusted_samples([content])
+    assert open_image(checked).size == (8, 8)
+
+
+def test_array_without_an_axis_is_refused_as_others_are():
+    with pytest.raises(ValueError, match="X"):
+        check_untrusted_samples(np.array("x"))
 
 
 OUTSIDE = {"open", "socket.connect", "socket.getaddrinfo", "subprocess.Popen"}

@@ -37,8 +37,10 @@ class Decoded:
 
 def open_image(content):
     """Open an image lazily; raises BadFileError if it is too large to be decoded safely."""
+    # Pillow tries formats that have no signature, such as Photo CD and IM, before WebP.
+    is_webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=["WEBP"] if is_webp else None)
     except Exception as error:  # Pillow's plugins raise errors of many types
         raise BadFileError(describe_error(error)) from error
     refuse_bomb(image.size)
