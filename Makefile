@@ -5,9 +5,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-# Tests of large networks take minutes, so they run only where CI is set or with TESTS=all.
-ifneq ($(CI)$(filter all,$(TESTS)),)
+# Tests of large networks take minutes, so they run only where CI is set or with TESTS=all. The
+# longest examples are run there and by the gallery of `make docs`, but not where CI is set.
+ifneq ($(filter all,$(TESTS)),)
 SELECTION =
+else ifneq ($(CI),)
+SELECTION = -m "not long"
 else
 SELECTION = -m "not slow"
 endif

@@ -266,6 +266,7 @@ def test_unseen_digits_are_recognized_with_calibrated_scores(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_training_more_of_a_network_overtakes_raw_pixels(tmp_path):
     table = run("finetuning/plot_freezing.py", tmp_path)
     raw = float(re.search(r"raw pixels.*: (0\.\d+)", table).group(1))
@@ -276,6 +277,7 @@ def test_training_more_of_a_network_overtakes_raw_pixels(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_training_is_less_accurate_than_the_probe_on_another_camera(tmp_path):
     table = run("finetuning/plot_lp_ft_under_shift.py", tmp_path)
     rows = re.findall(r"^ *(\w.*?)  (0\.\d+) \+- (0\.\d+)   (0\.\d+)", table, re.MULTILINE)
@@ -287,6 +289,7 @@ def test_no_training_is_less_accurate_than_the_probe_on_another_camera(tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_network_for_two_tasks_is_about_as_good_as_two(tmp_path):
     lines = run("finetuning/plot_multi_task.py", tmp_path)
     found = re.findall(
@@ -327,6 +330,7 @@ def test_labels_are_requested_after_the_light_has_changed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_easy_samples_first_do_not_help(tmp_path):
     lines = run("finetuning/plot_curriculum.py", tmp_path)
     gains = dict(re.findall(r"gains (\S+) .* points: (.*)$", lines, re.M))
