@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
 # Tests of large networks take minutes, so they run only where CI is set or with TESTS=all. The
-# longest examples are run there and by the gallery of `make docs`, but not where CI is set.
+# longest examples and simulations run with TESTS=all only; the examples also by `make docs`.
 ifneq ($(filter all,$(TESTS)),)
 SELECTION =
 else ifneq ($(CI),)

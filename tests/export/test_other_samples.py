@@ -21,6 +21,7 @@ TEXTS = ["red cat", "green dog", "red", "green dog is fish", "red cat is red", "
 COLORS = [text.split()[0] for text in TEXTS]
 
 
+@pytest.mark.filterwarnings("ignore:In 2 of 6 texts.*tokens beyond max_length=4 are cut")
 @pytest.mark.parametrize(
     "options",
     [{}, {"prompt": "is "}, {"max_length": 4}, {"layers": ["middle", None]}],

@@ -29,6 +29,7 @@ def actions(n_draws, draw):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("d", [1, 10])
 def test_no_shift_means_nothing_in_most_draws(d):
     found = []
