@@ -66,7 +66,7 @@ def find_in_mountinfo(table, path, number=None):
         a later one hides is then taken for the place of the path.
     """
     mounts = []
-    for line in table.splitlines():
+    for line in table.split("\n"):  # names may hold other breaks of lines
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
         if len(fields) > 4 and right:

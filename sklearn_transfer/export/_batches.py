@@ -4,8 +4,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-import numpy as np
-
 
 def open_batch(batch):
     """Return a batch as the `Batch` of its form.
@@ -157,7 +155,12 @@ class ArraysBatch(Batch):
 
     def __init__(self, content):
         self.content, self.names = content, list(content)
-        self.n_rows = len(next(iter(content.values()))) if content else 0
+        lengths = {name: len(values) for name, values in content.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(
+                f"The columns of a batch have the lengths {lengths}, expected one length"
+            )
+        self.n_rows = next(iter(lengths.values()), 0)
 
     def take_none(self):
         return type(self)({name: values[:0] for name, values in self.content.items()})
@@ -170,7 +173,7 @@ class ArraysBatch(Batch):
         chosen = self.names if columns is None else columns
         return pd.DataFrame(
             {
-                n: v if np.ndim(v) == 1 else list(v)
+                n: v if getattr(v, "ndim", 1) == 1 else list(v)
                 for n, v in self.content.items()
                 if n in chosen
             }

@@ -35,6 +35,9 @@ def _list_names(estimator, method):
     if classes is None or method == "score_samples":
         return [method]
     if not isinstance(classes, list):
+        shape = getattr(find_last(estimator), "decision_function_shape", None)
+        if method == "decision_function" and shape == "ovo" and len(classes) > 2:
+            return _make_numbered(method, len(classes) * (len(classes) - 1) // 2)
         is_single = method == "decision_function" and not _is_multilabel(estimator)
         return _name_by_classes(method, classes, is_single)
     names = []

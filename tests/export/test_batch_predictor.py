@@ -464,3 +464,19 @@ def test_features_without_names_are_refused():
     predict = batch_predictor(model, "transform")
     with pytest.raises(TypeError, match="feature_names_out='one-to-one'"):
         predict({"x": NUMBERS})
+
+
+def test_scores_of_pairs_of_classes_are_not_named_by_classes():
+    X = np.arange(12.0).reshape(6, 2)
+    y = ["a", "b", "c"] * 2
+    fitted = SVC(decision_function_shape="ovo").fit(X, y)
+    predictor = batch_predictor(fitted, "decision_function")
+    names = [f"decision_function_{number}" for number in range(3)]
+    assert list(predictor(pd.DataFrame(X)).columns[2:]) == names
+    assert list(predictor(pd.DataFrame(X[:0])).columns[2:]) == names
+
+
+def test_columns_of_different_lengths_are_refused():
+    fitted = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    with pytest.raises(ValueError, match="expected one length"):
+        batch_predictor(fitted, column="x")({"id": [], "x": np.zeros((1, 1))})

@@ -115,7 +115,9 @@ def _check_labels(name, found, wanted, scores, tolerance):
     wrong = np.asarray(found).reshape(np.shape(wanted)) != np.asarray(wanted)
     wrong = wrong.reshape(len(wrong), -1).any(axis=1)
     if scores is not None and wrong.any():
-        wrong &= ~_find_ties(np.asarray(scores, dtype=np.float64), len(wrong), 2 * tolerance)
+        several = np.ndim(wanted) == 2 and np.shape(wanted)[1] > 1
+        scores = np.asarray(scores, dtype=np.float64)
+        wrong &= ~_find_ties(scores, len(wrong), 2 * tolerance, several)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ArithmeticError(
@@ -129,14 +131,13 @@ def _get_plain(labels, row):
     return np.asarray(labels)[row : row + 1].tolist()[0]
 
 
-def _find_ties(scores, n_rows, margin):
+def _find_ties(scores, n_rows, margin, is_multilabel):
     """Return whether the largest two scores of a row, or one and its threshold, are close."""
     if scores.ndim == 1:
         return np.abs(scores) <= margin
     if scores.ndim == 3:
         return np.zeros(n_rows, dtype=bool)
-    is_close = (np.abs(scores - 0.5) <= margin).any(axis=1)
-    if scores.shape[1] == 1:
-        return is_close
+    if scores.shape[1] == 1 or is_multilabel:
+        return (np.abs(scores - 0.5) <= margin).any(axis=1)
     ordered = np.sort(scores, axis=1)
-    return is_close | (ordered[:, -1] - ordered[:, -2] <= margin)
+    return ordered[:, -1] - ordered[:, -2] <= margin
