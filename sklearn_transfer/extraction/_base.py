@@ -158,7 +158,7 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
         self._resolve_engine(backbone)
         self._store()
         self._signature = self._make_reader(backbone).find_signature(samples)
-        self._widths = self._record_widths(backbone)
+        self._widths = record_widths(self, backbone)
         self.weights_sha256_ = backbone.weights_sha256
         self._reading = record_reading(self, backbone)
         keep_record(backbone, self._find_shelves())
@@ -357,24 +357,6 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
         widths = self._finish_widths(backbone, taps, widths)
         return [(tap.label, width) for tap, width in zip(taps, widths, strict=True)]
 
-    def _record_widths(self, backbone):
-        """Key of the parameters that names depend on, and widths, for use without the network.
-
-        The widths are None for a user's own network, through which `fit` makes no pass.
-        """
-        if backbone.stateful or self._signature is None:
-            return None, None
-        from sklearn_transfer._networks.widths import infer_widths
-
-        taps, reader = self._resolve(backbone, self.layers), self._make_reader(backbone)
-        try:
-            widths = infer_widths(backbone, taps, reader, self._signature)
-        except Exception:  # of a network that needs content; transform raises all others
-            return None, None
-        widths = self._finish_widths(backbone, taps, widths)
-        labels = [tap.label for tap in taps]
-        return self._compute_widths_key(), list(zip(labels, widths, strict=True))
-
     def _compute_widths_key(self):
         """Digest of the parameters that names depend on."""
         names = ("model", "weights", "layers", "pooling", "input_size", "n_channels")
@@ -437,3 +419,23 @@ class _BasePretrained(TransformerMixin, TakesCallbacks, LinksToDocumentation, Ba
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def record_widths(estimator, backbone):
+    """Return the key of what names depend on, and widths, for use without the network.
+
+    The widths are None for a user's own network, through which `fit` makes no pass.
+    """
+    if backbone.stateful or estimator._signature is None:
+        return None, None
+    from sklearn_transfer._networks.widths import infer_widths
+
+    taps = estimator._resolve(backbone, estimator.layers)
+    reader = estimator._make_reader(backbone)
+    try:
+        widths = infer_widths(backbone, taps, reader, estimator._signature)
+    except Exception:  # of a network that needs content; transform raises all others
+        return None, None
+    widths = estimator._finish_widths(backbone, taps, widths)
+    labels = [tap.label for tap in taps]
+    return estimator._compute_widths_key(), list(zip(labels, widths, strict=True))

@@ -259,7 +259,7 @@ class AutoencoderFeatures(
         from sklearn_transfer._networks.devices import resolve_device
         from sklearn_transfer.finetuning import _autoencoder_training
 
-        hidden = self._read_hidden()
+        hidden = read_hidden(self.hidden)
         payloads = self._read_payloads(self._check_samples(X, reset=True), 0)
         self._scaling = None
         if self.preprocess == "auto":
@@ -282,17 +282,6 @@ class AutoencoderFeatures(
         reached = copy.copy(self)
         reached._keep(training, shape)
         return vars(reached)
-
-    def _read_hidden(self):
-        if self.hidden is None:
-            return None
-        hidden = list(self.hidden)
-        if not hidden or not all(isinstance(w, Integral) and w > 0 for w in hidden):
-            raise ValueError(
-                f"hidden={shorten(self.hidden)}: expected the width of each block, as (256,"
-                " 128), or None for the default"
-            )
-        return [int(width) for width in hidden]
 
     def _read_payloads(self, samples, first):
         """What the network takes of samples, stacked; `first` is the row of the first one."""
@@ -326,17 +315,7 @@ class AutoencoderFeatures(
         self.n_iter_ = len(self.history_)
         self._shape, self._n_codes = shape, self.n_components
         if self._scaling is not None:
-            self._describe_input(self._make_spec())
-
-    def _describe_input(self, spec):
-        self.encoder_.pretrained_cfg = {
-            "input_size": spec.shape,
-            "mean": self._scaling[0],
-            "std": self._scaling[1],
-            "interpolation": spec.interpolation,
-            "crop_mode": spec.crop_mode,
-            "crop_pct": 1.0,
-        }
+            describe_input(self.encoder_, self._make_spec(), self._scaling)
 
     def __reduce_ex__(self, protocol):
         return run_here(super().__reduce_ex__, protocol)
@@ -491,3 +470,28 @@ class AutoencoderFeatures(
             tags.input_tags.three_d_array = True
             tags.input_tags.string = True
         return tags
+
+
+def read_hidden(hidden):
+    """Return the widths of the blocks, or None for the default."""
+    if hidden is None:
+        return None
+    widths = list(hidden)
+    if not widths or not all(isinstance(w, Integral) and w > 0 for w in widths):
+        raise ValueError(
+            f"hidden={shorten(hidden)}: expected the width of each block, as (256,"
+            " 128), or None for the default"
+        )
+    return [int(width) for width in widths]
+
+
+def describe_input(encoder, spec, scaling):
+    """Record on the encoder what input it takes, as networks of timm do."""
+    encoder.pretrained_cfg = {
+        "input_size": spec.shape,
+        "mean": scaling[0],
+        "std": scaling[1],
+        "interpolation": spec.interpolation,
+        "crop_mode": spec.crop_mode,
+        "crop_pct": 1.0,
+    }
